@@ -1,0 +1,76 @@
+//! A newer state of an order was seen.
+use crate::{CustomerId, Money, ProductId, ProductTag, Rate, Timestamp, payload, plain, words};
+
+words! {
+    /// How far an order has come; of two states with the same `updated_at` the later stage wins.
+    OrderStage {
+        /// Not (wholly) paid yet.
+        Unpaid = "unpaid",
+        /// Paid, perhaps refunded since.
+        Paid = "paid",
+        /// The authorisation was given up.
+        Voided = "voided",
+        /// Cancelled.
+        Cancelled = "cancelled",
+    }
+}
+
+plain! {
+    /// The part of the settings that decides what an order earns, as it stood when the order was seen.
+    EarnRule {
+        /// Version of the settings.
+        version: u32,
+        /// Points per major unit.
+        points_per_unit: Rate,
+        /// Whether tax earns too.
+        include_tax: bool,
+        /// Whether shipping earns too.
+        include_shipping: bool,
+        /// Products that earn nothing.
+        excluded_product_ids: Vec<ProductId>,
+        /// Product tags that earn nothing.
+        excluded_tags: Vec<ProductTag>,
+    }
+}
+
+payload! {
+    /// A newer state of an order was seen.
+    OrderObserved {
+        /// Shopify's `updated_at` of that state.
+        updated_at: Timestamp,
+        /// When it was paid, if known.
+        paid_at: Option<Timestamp>,
+        /// How far it has come.
+        stage: OrderStage,
+        /// Whether it is a test order.
+        test: bool,
+        /// Who ordered, unless it is a guest's.
+        customer: Option<CustomerId>,
+        /// Whether prices contain tax.
+        taxes_included: bool,
+        /// What of it earns under `rule`, before refunds.
+        eligible: Money,
+        /// What it cost in all: no sum of refunds goes above it.
+        total: Money,
+        /// The rule that `eligible` follows.
+        rule: EarnRule,
+    }
+    sample: Self {
+        updated_at: time(),
+        paid_at: Some(time()),
+        stage: OrderStage::Paid,
+        test: false,
+        customer: Some(CUSTOMER),
+        taxes_included: false,
+        eligible: usd(5493),
+        total: usd(6493),
+        rule: EarnRule {
+            version: 1,
+            points_per_unit: Rate::ONE,
+            include_tax: false,
+            include_shipping: false,
+            excluded_product_ids: vec![ProductId::try_new("632910392").unwrap_or_else(|e| panic!("{e}"))],
+            excluded_tags: Vec::new(),
+        },
+    }
+}

@@ -1,0 +1,44 @@
+//! A refund of an order was seen.
+use crate::{Money, ProductId, RefundId, Timestamp, payload, plain};
+
+plain! {
+    /// What was refunded of one line, in minor units of the refund's currency.
+    RefundLine {
+        /// The line's product, if Shopify still knows it.
+        product_id: Option<ProductId>,
+        /// Whether the line is a gift card.
+        gift_card: bool,
+        /// Net of discounts; contains tax if the order's prices do.
+        subtotal_minor: i64,
+        /// Tax of the line.
+        tax_minor: i64,
+    }
+}
+
+payload! {
+    /// A refund, counted once. What of it counts against the award depends on the order's rule.
+    OrderRefunded {
+        /// The refund.
+        refund: RefundId,
+        /// When it was made.
+        refunded_at: Timestamp,
+        /// Lines refunded.
+        lines: Vec<RefundLine>,
+        /// Shipping refunded; contains its tax if the order's prices do.
+        shipping: Money,
+        /// Tax of the shipping refunded.
+        shipping_tax: Money,
+    }
+    sample: Self {
+        refund: REFUND,
+        refunded_at: time(),
+        lines: vec![RefundLine {
+            product_id: Some(ProductId::try_new("632910392").unwrap_or_else(|e| panic!("{e}"))),
+            gift_card: false,
+            subtotal_minor: 1999,
+            tax_minor: 160,
+        }],
+        shipping: usd(0),
+        shipping_tax: usd(0),
+    }
+}

@@ -1,0 +1,31 @@
+//! Points of a cancelled redemption came back.
+use crate::{
+    EntryId, Points, RedemptionId, payload,
+    points_account::{Allocation, Balances},
+};
+
+payload! {
+    /// Points of a cancelled redemption came back to the lots they were spent from, once.
+    PointsReinstated {
+        /// The entry.
+        entry: EntryId,
+        /// The redemption.
+        redemption: RedemptionId,
+        /// All points that came back.
+        points: Points,
+        /// The lots they came back to, with what repaid debt already taken off.
+        allocations: Vec<Allocation>,
+        /// How many of them repaid debt at once.
+        repaid: Points,
+        /// The account after it.
+        after: Balances,
+    }
+    sample: Self {
+        entry: OTHER_ENTRY,
+        redemption: REDEMPTION,
+        points: points(40),
+        allocations: vec![Allocation { lot: ENTRY, points: points(40) }],
+        repaid: points(0),
+        after: Balances { available: points(54), lifetime_earned: points(54), ..Balances::default() },
+    }
+}

@@ -1,0 +1,50 @@
+//! Fixed values for samples, each recognisable in a golden file.
+use uuid::Uuid;
+
+use crate::{
+    Currency, CustomerId, Digest, EntryId, Money, OrderId, Personal, Points, RedemptionId, RefundId,
+    Timestamp, personal::Sealed,
+};
+
+const fn id(last: u128) -> Uuid {
+    Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + last)
+}
+
+/// A customer.
+pub const CUSTOMER: CustomerId = CustomerId(id(0xc1));
+/// An order.
+pub const ORDER: OrderId = OrderId(id(0x01));
+/// A refund.
+pub const REFUND: RefundId = RefundId(id(0x02));
+/// An entry, and so a lot.
+pub const ENTRY: EntryId = EntryId(id(0xe1));
+/// Another entry.
+pub const OTHER_ENTRY: EntryId = EntryId(id(0xe2));
+/// A redemption.
+pub const REDEMPTION: RedemptionId = RedemptionId(id(0xd1));
+/// A keyed digest.
+pub const DIGEST: Digest = Digest([0xab; 16]);
+
+/// 2026-03-01T12:00:00Z.
+#[must_use]
+pub fn time() -> Timestamp {
+    Timestamp::from_micros(1_772_366_400_000_000)
+}
+
+/// US dollars.
+#[must_use]
+pub fn usd(minor: i64) -> Money {
+    Money { minor, currency: Currency::try_new("USD").unwrap_or_else(|error| panic!("{error}")) }
+}
+
+/// Points.
+#[must_use]
+pub const fn points(points: i64) -> Points {
+    Points(points)
+}
+
+/// A sealed value.
+#[must_use]
+pub fn sealed() -> Option<Personal<String>> {
+    Some(Personal::Sealed(Sealed(b"sealed bytes".to_vec())))
+}

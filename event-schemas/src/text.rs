@@ -1,0 +1,182 @@
+//! The only texts that may stand in an event in clear: codes, shop domains, product ids, time zones, digests.
+use std::{borrow::Cow, fmt, str::FromStr};
+
+use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+
+/// What was expected of a text.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected {0}")]
+pub struct Expected(pub &'static str);
+
+macro_rules! checked_text {
+    ($($(#[$doc:meta])* $name:ident: $expected:literal, $check:expr;)*) => {$(
+        $(#[$doc])*
+        #[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize)]
+        #[serde(transparent)]
+        pub struct $name(String);
+
+        impl $name {
+            /// Checks and takes the text.
+            pub fn try_new(text: impl Into<String>) -> Result<Self, Expected> {
+                let text = text.into();
+                let check: fn(&str) -> bool = $check;
+                if check(&text) { Ok(Self(text)) } else { Err(Expected($expected)) }
+            }
+
+            /// The text.
+            #[must_use]
+            pub fn as_str(&self) -> &str {
+                &self.0
+            }
+        }
+
+        impl fmt::Display for $name {
+            fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+                f.write_str(&self.0)
+            }
+        }
+
+        impl FromStr for $name {
+            type Err = Expected;
+            fn from_str(text: &str) -> Result<Self, Expected> {
+                Self::try_new(text)
+            }
+        }
+
+        impl<'de> Deserialize<'de> for $name {
+            fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+                Self::try_new(String::deserialize(deserializer)?).map_err(D::Error::custom)
+            }
+        }
+
+        impl JsonSchema for $name {
+            fn schema_name() -> Cow<'static, str> {
+                stringify!($name).into()
+            }
+            fn json_schema(_: &mut SchemaGenerator) -> Schema {
+                json_schema!({ "type": "string", "description": $expected })
+            }
+        }
+
+        impl crate::personal::Plain for $name {}
+    )*};
+}
+
+checked_text! {
+    /// A reason or kind in kebab-case, such as `goodwill`.
+    Code: "kebab-case text of 1 to 64 characters", |text| {
+        (1..=64).contains(&text.len())
+            && text.split('-').all(|part| {
+                !part.is_empty() && part.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit())
+            })
+    };
+    /// A shop's myshopify.com domain in lower case.
+    ShopDomain: "a domain such as my-shop.myshopify.com", |text| {
+        text.strip_suffix(".myshopify.com").is_some_and(|name| {
+            !name.is_empty()
+                && name.len() <= 63
+                && !name.starts_with('-')
+                && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
+        })
+    };
+    /// Shopify's product id as digits.
+    ProductId: "a product id of 1 to 20 digits", |text| {
+        (1..=20).contains(&text.len()) && text.bytes().all(|b| b.is_ascii_digit())
+    };
+    /// A product tag as merchants write it.
+    ProductTag: "a tag of 1 to 255 characters", |text| (1..=255).contains(&text.chars().count());
+    /// A name of the IANA time zone database; whether the zone exists is checked at the edge.
+    TimeZone: "an IANA time zone such as Europe/Berlin", |text| {
+        (1..=64).contains(&text.len())
+            && text.bytes().all(|b| b.is_ascii_alphanumeric() || b"/_+-".contains(&b))
+    };
+}
+
+impl Code {
+    /// A code written in our own source.
+    ///
+    /// # Panics
+    /// If the text is not kebab-case: a mistake in the source.
+    #[must_use]
+    pub fn fixed(text: &'static str) -> Self {
+        Self::try_new(text).unwrap_or_else(|expected| panic!("{text}: {expected}"))
+    }
+}
+
+/// A keyed digest: it compares contents and dies with its key; nobody without the key can make it.
+#[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct Digest(pub [u8; 16]);
+
+impl fmt::Display for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        self.0.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    }
+}
+
+impl fmt::Debug for Digest {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Digest({self})")
+    }
+}
+
+impl Serialize for Digest {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
+}
+
+impl<'de> Deserialize<'de> for Digest {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let text = Cow::<'de, str>::deserialize(deserializer)?;
+        u128::from_str_radix(&text, 16)
+            .ok()
+            .filter(|_| text.len() == 32)
+            .map(|number| Self(number.to_be_bytes()))
+            .ok_or_else(|| D::Error::custom("expected 32 hexadecimal digits"))
+    }
+}
+
+impl JsonSchema for Digest {
+    fn schema_name() -> Cow<'static, str> {
+        "Digest".into()
+    }
+    fn json_schema(_: &mut SchemaGenerator) -> Schema {
+        json_schema!({ "type": "string", "description": "a keyed digest, 32 hexadecimal digits" })
+    }
+}
+
+impl crate::personal::Plain for Digest {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn codes_and_domains_hold_only_what_they_are_for() {
+        for good in ["goodwill", "order-2", "a"] {
+            assert!(Code::try_new(good).is_ok(), "{good}");
+        }
+        for bad in ["", "Goodwill", "a--b", "-a", "a b", "jon@example.com"] {
+            assert!(Code::try_new(bad).is_err(), "{bad}");
+        }
+        assert!(ShopDomain::try_new("demo-1.myshopify.com").is_ok());
+        for bad in [
+            "demo.example.com",
+            "-x.myshopify.com",
+            "Demo.myshopify.com",
+            ".myshopify.com",
+            "a.b.myshopify.com",
+        ] {
+            assert!(ShopDomain::try_new(bad).is_err(), "{bad}");
+        }
+    }
+
+    #[test]
+    fn a_digest_reads_back_what_it_wrote() {
+        let digest = Digest([7; 16]);
+        let text = serde_json::to_string(&digest).unwrap();
+        assert_eq!(serde_json::from_str::<Digest>(&text).unwrap(), digest);
+        assert!(serde_json::from_str::<Digest>("\"07\"").is_err());
+    }
+}

@@ -1,0 +1,195 @@
+//! A SQLite file behind one connection on one thread, whose callers share commits and are answered only when durable.
+//!
+//! The log has a writer of its own, because its transaction also fences; this one serves the stores beside it.
+use std::{
+    any::Any,
+    panic::{AssertUnwindSafe, catch_unwind},
+    path::Path,
+    thread,
+};
+
+use rusqlite::Connection;
+use tokio::sync::{mpsc, oneshot};
+
+/// At most this many calls share one commit.
+const GROUP_MAX: usize = 1024;
+
+/// The store could not do a call's work.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// SQLite refused. For a failed commit the outcome is unknown: the work may come back after a restart.
+    #[error("the store failed; whether the work is durable is unknown")]
+    Sqlite(#[from] rusqlite::Error),
+    /// The group's commit failed for all its calls.
+    #[error("the commit that the call shared failed: {0}")]
+    Commit(String),
+    /// The work panicked; nothing of it was kept.
+    #[error("the work panicked")]
+    Panicked,
+    /// The store's thread is gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+/// Answers a call once its group is committed, or why it is not.
+type Finish = Box<dyn FnOnce(Option<&str>) + Send>;
+type Answered<T, E> = oneshot::Receiver<Result<Result<T, E>, Fault>>;
+type Job = Box<dyn FnOnce(&Connection) -> Finish + Send>;
+
+/// The handle; clones share the thread, which ends with the last of them.
+#[derive(Clone)]
+pub struct Database {
+    jobs: mpsc::UnboundedSender<Job>,
+}
+
+impl Database {
+    /// Opens or creates the file, applies `pragmas`, then `schema` (statements that may run again).
+    pub fn open(path: &Path, pragmas: &str, schema: &str) -> Result<Self, rusqlite::Error> {
+        let connection = Connection::open(path)?;
+        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.execute_batch(pragmas)?;
+        connection.execute_batch(schema)?;
+        connection.set_prepared_statement_cache_capacity(256);
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let name = path.file_stem().map_or_else(String::new, |stem| stem.to_string_lossy().into_owned());
+        thread::Builder::new()
+            .name(name)
+            .spawn(move || serve(&connection, queue))
+            .map_err(|_| rusqlite::Error::InvalidPath(path.to_owned()))?;
+        Ok(Self { jobs })
+    }
+
+    /// Runs `work` in the next group. `Ok(Ok(_))` = done and durable; `Ok(Err(_))` = refused by `work` itself, and
+    /// nothing of it was kept; `Err(_)` = the store failed.
+    pub async fn call<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, Fault>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.enqueue(work)?.await.map_err(|_| Fault::Closed)?
+    }
+
+    /// The same, for threads outside the runtime.
+    pub fn call_blocking<T, E>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<Result<T, E>, Fault>
+    where
+        T: Send + 'static,
+        E: Send + 'static,
+    {
+        self.enqueue(work)?.blocking_recv().map_err(|_| Fault::Closed)?
+    }
+
+    /// The same for work that can only fail in SQLite.
+    pub async fn run<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Fault> {
+        Ok(self.call(work).await??)
+    }
+
+    fn enqueue<T: Send + 'static, E: Send + 'static>(
+        &self,
+        work: impl FnOnce(&Connection) -> Result<T, E> + Send + 'static,
+    ) -> Result<Answered<T, E>, Fault> {
+        let (answer, answered) = oneshot::channel();
+        let job: Job = Box::new(move |connection| {
+            let outcome = isolated(connection, work);
+            Box::new(move |commit_failure| {
+                let result = match (outcome, commit_failure) {
+                    (Ok(Ok(_)), Some(reason)) => Err(Fault::Commit(reason.to_owned())),
+                    (outcome, _) => outcome,
+                };
+                // A caller that went away no longer wants to know.
+                drop(answer.send(result));
+            })
+        });
+        self.jobs.send(job).map_err(|_| Fault::Closed)?;
+        Ok(answered)
+    }
+}
+
+/// Runs one call inside its own savepoint, so that its failure leaves its neighbours' work alone.
+fn isolated<T, E>(
+    connection: &Connection,
+    work: impl FnOnce(&Connection) -> Result<T, E>,
+) -> Result<Result<T, E>, Fault> {
+    connection.execute_batch("SAVEPOINT call")?;
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
+    let end = if matches!(outcome, Ok(Ok(_))) { "RELEASE call" } else { "ROLLBACK TO call; RELEASE call" };
+    connection.execute_batch(end)?;
+    outcome.map_err(|_: Box<dyn Any + Send>| Fault::Panicked)
+}
+
+fn serve(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Job>) {
+    let mut group = Vec::with_capacity(GROUP_MAX);
+    while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
+        let begun = connection.execute_batch("BEGIN IMMEDIATE");
+        let finishes: Vec<Finish> = group.drain(..).map(|job| job(connection)).collect();
+        let committed = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| {
+            // Whatever is left open must not leak into the next group.
+            drop(connection.execute_batch("ROLLBACK"));
+            error.to_string()
+        });
+        for finish in finishes {
+            finish(committed.as_ref().err().map(String::as_str));
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    const SCHEMA: &str = "CREATE TABLE IF NOT EXISTS t(n INTEGER PRIMARY KEY)";
+
+    fn insert(n: i64) -> impl FnOnce(&Connection) -> rusqlite::Result<()> + Send + 'static {
+        move |connection| connection.execute("INSERT INTO t VALUES (?1)", [n]).map(drop)
+    }
+
+    async fn count(database: &Database) -> i64 {
+        database.run(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn a_call_that_fails_keeps_nothing_and_leaves_its_neighbours_alone() {
+        let folder = tempfile::tempdir().unwrap();
+        let database =
+            Database::open(&folder.path().join("t.db"), "PRAGMA journal_mode=WAL;", SCHEMA).unwrap();
+        let refused = database.call(|c| {
+            insert(1)(c).unwrap();
+            Err::<(), _>("no")
+        });
+        let (refused, kept, doubled) =
+            tokio::join!(refused, database.run(insert(2)), database.run(insert(2)));
+        assert_eq!(refused.unwrap(), Err("no"));
+        assert!(kept.is_ok() && doubled.is_err());
+        assert_eq!(count(&database).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_panic_ends_its_call_and_not_the_store() {
+        let folder = tempfile::tempdir().unwrap();
+        let database = Database::open(&folder.path().join("t.db"), "", SCHEMA).unwrap();
+        let panicked = database.run::<()>(|_| panic!("planted")).await;
+        assert!(matches!(panicked, Err(Fault::Panicked)));
+        database.run(insert(1)).await.unwrap();
+        assert_eq!(count(&database).await, 1);
+    }
+
+    #[tokio::test]
+    async fn a_failed_commit_is_told_to_every_call_that_shared_it() {
+        let folder = tempfile::tempdir().unwrap();
+        let schema = "CREATE TABLE p(n INTEGER PRIMARY KEY);
+            CREATE TABLE c(p INTEGER REFERENCES p(n) DEFERRABLE INITIALLY DEFERRED);";
+        let database =
+            Database::open(&folder.path().join("t.db"), "PRAGMA foreign_keys=ON;", schema).unwrap();
+        let orphan = database.run(|c| c.execute("INSERT INTO c VALUES (7)", [])).await;
+        assert!(matches!(orphan, Err(Fault::Commit(_))));
+        assert_eq!(database.run(|c| c.execute("INSERT INTO p VALUES (7)", [])).await.unwrap(), 1);
+    }
+}
