@@ -1,0 +1,128 @@
+//! Runs cargo, shows what it prints, and counts what it ran.
+use std::{
+    io::{BufRead, BufReader},
+    process::{Command, Stdio},
+    time::Instant,
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+/// Every feature the tests need; release builds refuse `planted-bugs`.
+const FEATURES: &str = "planted-bugs";
+
+pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
+    let started = Instant::now();
+    if filter.is_none() {
+        step("formatting", &["fmt", "--all", "--check"])?;
+        step(
+            "lints",
+            &["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"],
+        )?;
+        step("lints of the lean default", &["clippy", "--quiet", "--", "-D", "warnings"])?;
+    }
+    let mut arguments = vec!["test", "--workspace", "--features", FEATURES, "--no-fail-fast"];
+    arguments.extend(filter);
+    let (mut counts, succeeded) = cargo_test(&arguments, &[])?;
+    if !succeeded && counts.failed == 0 {
+        // A target that does not compile, or a test process that died, has no line of its own.
+        counts.failed = 1;
+    }
+    println!("\nall tests in {} s", started.elapsed().as_secs());
+    counts.close()
+}
+
+pub(crate) fn soak(cycles: u32, seed: Option<u64>) -> anyhow::Result<()> {
+    let mut settings = vec![("LOYALNEST_CRASH_CYCLES", cycles.to_string())];
+    settings.extend(seed.map(|seed| ("LOYALNEST_SEED", seed.to_string())));
+    let arguments = [
+        "test",
+        "--package",
+        "loyalnest",
+        "--features",
+        FEATURES,
+        "--test",
+        "suite",
+        "crash",
+        "--",
+        "--nocapture",
+    ];
+    let (counts, succeeded) = cargo_test(&arguments, &settings)?;
+    ensure!(succeeded, "the campaign failed; its seed is printed above");
+    counts.close()
+}
+
+#[derive(Default)]
+struct Counts {
+    passed: u64,
+    failed: u64,
+    ignored: u64,
+}
+
+impl Counts {
+    /// Adds a line like `test result: ok. 3 passed; 0 failed; 0 ignored; …`, if it is one.
+    fn add(&mut self, line: &str) {
+        let Some(rest) = line.strip_prefix("test result: ") else { return };
+        let number = |word: &str| {
+            let before = rest.split(word).next().unwrap_or_default().trim_end();
+            before.rsplit([' ', ';']).next().and_then(|digits| digits.parse::<u64>().ok()).unwrap_or(0)
+        };
+        self.passed += number("passed");
+        self.failed += number("failed");
+        self.ignored += number("ignored");
+    }
+
+    /// The line that a reader trusts, and the verdict.
+    fn close(&self) -> anyhow::Result<()> {
+        println!("{} passed, {} failed", self.passed, self.failed);
+        ensure!(self.ignored == 0, "{} tests were skipped: the project has no skipped tests", self.ignored);
+        ensure!(self.passed > 0, "no test ran");
+        ensure!(self.failed == 0, "{} tests failed", self.failed);
+        Ok(())
+    }
+}
+
+fn step(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
+    println!("── {name}");
+    let status = Command::new(env!("CARGO")).args(arguments).status().context("cargo did not start")?;
+    if !status.success() {
+        println!("0 passed, 1 failed");
+        bail!("{name} failed");
+    }
+    Ok(())
+}
+
+fn cargo_test(arguments: &[&str], settings: &[(&str, String)]) -> anyhow::Result<(Counts, bool)> {
+    println!("── tests");
+    let mut cargo = Command::new(env!("CARGO"))
+        .args(arguments)
+        .envs(settings.iter().map(|(name, value)| (name, value)))
+        .stdout(Stdio::piped())
+        .spawn()
+        .context("cargo did not start")?;
+    let output = cargo.stdout.take().context("cargo has an output")?;
+    let mut counts = Counts::default();
+    for line in BufReader::new(output).lines() {
+        let line = line?;
+        counts.add(&line);
+        println!("{line}");
+    }
+    Ok((counts, cargo.wait()?.success()))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn results_of_all_targets_are_added_up() {
+        let mut counts = Counts::default();
+        counts.add(
+            "test result: ok. 12 passed; 0 failed; 0 ignored; 0 measured; 0 filtered out; finished in 0.08s",
+        );
+        counts.add(
+            "test result: FAILED. 3 passed; 2 failed; 1 ignored; 0 measured; 4 filtered out; finished in 1s",
+        );
+        counts.add("test something ... ok");
+        assert_eq!((counts.passed, counts.failed, counts.ignored), (15, 2, 1));
+    }
+}
