@@ -1,0 +1,261 @@
+//! Every setting of the executable, from flags, `LOYALNEST_*` variables and a TOML file, in this order of strength.
+use std::{
+    fmt, fs,
+    path::{Path, PathBuf},
+};
+
+use anyhow::{Context as _, bail};
+use clap::{Args, ValueEnum};
+use serde::{Deserialize, Serialize};
+
+/// A text that is never shown.
+#[derive(Clone, PartialEq, Eq, Deserialize)]
+#[serde(transparent)]
+pub struct Secret(String);
+
+impl Secret {
+    /// The text itself.
+    #[must_use]
+    pub fn expose(&self) -> &str {
+        &self.0
+    }
+}
+
+impl From<String> for Secret {
+    fn from(text: String) -> Self {
+        Self(text)
+    }
+}
+
+impl From<&str> for Secret {
+    fn from(text: &str) -> Self {
+        Self(text.to_owned())
+    }
+}
+
+impl fmt::Debug for Secret {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("(hidden)")
+    }
+}
+
+impl Serialize for Secret {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.serialize_str("(hidden)")
+    }
+}
+
+/// What the installation is for.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
+#[serde(rename_all = "kebab-case")]
+pub enum Mode {
+    /// Trying things: a root key in the data folder, a clock that can be moved, demo shops.
+    #[default]
+    Development,
+    /// Real money: the root key lies elsewhere, time only passes.
+    Production,
+}
+
+/// What was asked for; what is missing comes from the next source.
+#[derive(Clone, Debug, Default, Args, Deserialize)]
+#[serde(deny_unknown_fields, default)]
+pub struct Given {
+    /// Folder of the log, the keys, the inbox and the read models.
+    #[arg(long, env = "LOYALNEST_DATA", value_name = "DIR")]
+    pub data: Option<PathBuf>,
+    /// Address to listen on.
+    #[arg(long, env = "LOYALNEST_HOST")]
+    pub host: Option<String>,
+    /// Port; the next free one if it is busy; 0 for any.
+    #[arg(long, env = "LOYALNEST_PORT")]
+    pub port: Option<u16>,
+    /// What the installation is for.
+    #[arg(long, env = "LOYALNEST_MODE", value_enum)]
+    pub mode: Option<Mode>,
+    /// Partitions of a new log; fixed for its life.
+    #[arg(long, env = "LOYALNEST_PARTITIONS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub partitions: Option<u16>,
+    /// Tasks that work off deliveries.
+    #[arg(long, env = "LOYALNEST_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
+    pub workers: Option<u16>,
+    /// File of the root key; in production it must lie outside the data folder.
+    #[arg(long, env = "LOYALNEST_ROOT_KEY", value_name = "FILE")]
+    pub root_key: Option<PathBuf>,
+    /// Secret that Shopify signs webhooks with.
+    #[arg(long, env = "LOYALNEST_WEBHOOK_SECRET", hide_env_values = true)]
+    pub webhook_secret: Option<Secret>,
+    /// The secret before the last rotation, still valid.
+    #[arg(long, env = "LOYALNEST_WEBHOOK_SECRET_PREVIOUS", hide_env_values = true)]
+    pub webhook_secret_previous: Option<Secret>,
+    /// Token of the operator.
+    #[arg(long, env = "LOYALNEST_OPERATOR_TOKEN", hide_env_values = true)]
+    pub operator_token: Option<Secret>,
+    /// What to log, such as `info` or `command_api=debug`.
+    #[arg(long, env = "LOYALNEST_LOG", value_name = "FILTER")]
+    pub log: Option<String>,
+    /// Log as JSON lines.
+    #[arg(long, env = "LOYALNEST_LOG_JSON", num_args = 0..=1, default_missing_value = "true")]
+    pub log_json: Option<bool>,
+}
+
+/// The settings in force.
+#[derive(Clone, Debug, Serialize)]
+pub struct Settings {
+    /// Folder of the log, the keys, the inbox and the read models.
+    pub data: PathBuf,
+    /// Address to listen on.
+    pub host: String,
+    /// Port asked for.
+    pub port: u16,
+    /// What the installation is for.
+    pub mode: Mode,
+    /// Partitions of a new log.
+    pub partitions: u16,
+    /// Tasks that work off deliveries.
+    pub workers: u16,
+    /// File of the root key.
+    pub root_key: PathBuf,
+    /// Secret that Shopify signs webhooks with; derived from the root key if none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret: Option<Secret>,
+    /// The secret before the last rotation.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub webhook_secret_previous: Option<Secret>,
+    /// Token of the operator; derived from the root key if none was given.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub operator_token: Option<Secret>,
+    /// What to log.
+    pub log: String,
+    /// Log as JSON lines.
+    pub log_json: bool,
+}
+
+impl Settings {
+    /// Merges what was given with the file, then with the defaults.
+    pub fn resolve(given: Given, file: Option<&Path>) -> anyhow::Result<Self> {
+        let file = read_file(file)?;
+        let mode = given.mode.or(file.mode).unwrap_or_default();
+        let data = given.data.or(file.data).unwrap_or_else(|| "data".into());
+        let root_key = given.root_key.or(file.root_key);
+        let settings = Self {
+            root_key: root_key_file(mode, &data, root_key)?,
+            data,
+            host: given.host.or(file.host).unwrap_or_else(|| "127.0.0.1".into()),
+            port: given.port.or(file.port).unwrap_or(8080),
+            mode,
+            partitions: given.partitions.or(file.partitions).unwrap_or(8),
+            workers: given.workers.or(file.workers).unwrap_or(8),
+            webhook_secret: given.webhook_secret.or(file.webhook_secret),
+            webhook_secret_previous: given.webhook_secret_previous.or(file.webhook_secret_previous),
+            operator_token: given.operator_token.or(file.operator_token),
+            log: given.log.or(file.log).unwrap_or_else(|| default_log(mode).into()),
+            log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
+        };
+        for (name, secret) in [
+            ("webhook_secret", &settings.webhook_secret),
+            ("webhook_secret_previous", &settings.webhook_secret_previous),
+            ("operator_token", &settings.operator_token),
+        ] {
+            if secret.as_ref().is_some_and(|secret| secret.expose().is_empty()) {
+                bail!("the setting {name} is empty; leave it out or give it a value");
+            }
+        }
+        Ok(settings)
+    }
+}
+
+/// A newcomer's terminal stays quiet; an operator's log tells what happens.
+const fn default_log(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Development => "warn",
+        Mode::Production => "info",
+    }
+}
+
+fn root_key_file(mode: Mode, data: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    match (mode, given) {
+        (Mode::Development, given) => Ok(given.unwrap_or_else(|| data.join("dev-root.key"))),
+        (Mode::Production, None) => {
+            bail!("production needs the setting root_key: a file outside the data folder (--root-key FILE)")
+        }
+        (Mode::Production, Some(file)) if absolute(&file)?.starts_with(absolute(data)?) => {
+            bail!("the setting root_key names a file inside the data folder; production keeps it elsewhere")
+        }
+        (Mode::Production, Some(file)) => Ok(file),
+    }
+}
+
+fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
+    let path = std::path::absolute(path)?;
+    // A folder that does not exist yet has no links to follow.
+    Ok(path.canonicalize().unwrap_or(path))
+}
+
+fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
+    let default = Path::new("loyalnest.toml");
+    let Some(path) = file.or_else(|| default.exists().then_some(default)) else {
+        return Ok(Given::default());
+    };
+    let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
+    let given: Given =
+        toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.message()))?;
+    for (name, number) in [("partitions", given.partitions), ("workers", given.workers)] {
+        if number.is_some_and(|number| !(1..=256).contains(&number)) {
+            bail!("{}: the setting {name} must be 1 to 256", path.display());
+        }
+    }
+    Ok(given)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("settings.toml");
+        fs::write(&path, text).unwrap();
+        (folder, path)
+    }
+
+    #[test]
+    fn flags_beat_the_file_and_the_file_beats_the_defaults() {
+        let (_folder, path) = file("port = 9000\nhost = \"0.0.0.0\"\n");
+        let given = Given { port: Some(1), ..Given::default() };
+        let settings = Settings::resolve(given, Some(&path)).unwrap();
+        assert_eq!((settings.port, settings.host.as_str(), settings.partitions), (1, "0.0.0.0", 8));
+    }
+
+    #[test]
+    fn no_secret_is_shown_however_the_settings_are_printed() {
+        let secret = || Some(Secret::from("hunter2-".to_owned() + "secret"));
+        let given = Given {
+            webhook_secret: secret(),
+            webhook_secret_previous: secret(),
+            operator_token: secret(),
+            ..Given::default()
+        };
+        let shown = format!("{given:?}");
+        let (_folder, path) = file("");
+        let settings = Settings::resolve(given, Some(&path)).unwrap();
+        let printed = format!("{shown} {settings:?} {}", toml::to_string(&settings).unwrap());
+        assert!(!printed.contains("hunter2"), "{printed}");
+        assert_eq!(printed.matches("(hidden)").count(), 9);
+    }
+
+    #[test]
+    fn what_is_wrong_is_refused_by_name() {
+        for (text, named) in [
+            ("prot = 1", "prot"),
+            ("port = \"x\"", "port"),
+            ("partitions = 0", "partitions"),
+            ("webhook_secret = \"\"", "webhook_secret"),
+            ("mode = \"production\"", "root_key"),
+            ("mode = \"production\"\nroot_key = \"data/root.key\"", "root_key"),
+        ] {
+            let (_folder, path) = file(text);
+            let error = Settings::resolve(Given::default(), Some(&path)).unwrap_err();
+            assert!(format!("{error:#}").contains(named), "{text}: {error:#}");
+        }
+    }
+}
