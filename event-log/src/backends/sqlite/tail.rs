@@ -1,0 +1,151 @@
+//! Reading a log file, page by page, never in a transaction across a wait.
+
+use std::{
+    path::{Path, PathBuf},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    time::Duration,
+};
+
+use async_trait::async_trait;
+use rusqlite::{Connection, params};
+use tokio::{sync::watch, task::spawn_blocking, time::sleep};
+
+use super::schema;
+use crate::{
+    backend::{Ends, Fetched, Last, Stored, Tail, wait_beyond},
+    error::Fault,
+    ids::Position,
+};
+
+const POLL_INTERVAL: Duration = Duration::from_millis(50);
+
+/// Read-only connections, reused.
+pub(super) struct Readers {
+    path: PathBuf,
+    idle: Mutex<Vec<Connection>>,
+}
+
+impl Readers {
+    pub(super) fn new(path: &Path) -> Self {
+        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Blocks; a connection that failed is not used again.
+    pub(super) fn with<T>(
+        &self,
+        action: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
+    ) -> Result<T, Fault> {
+        let idle = self.idle().pop();
+        let connected = idle.map_or_else(|| schema::open_reader(&self.path), Ok);
+        let read = connected.and_then(|connection| Ok((read(&connection)?, connection)));
+        let (value, connection) = read.map_err(|source| Fault::new(action, source))?;
+        self.idle().push(connection);
+        Ok(value)
+    }
+
+    fn idle(&self) -> MutexGuard<'_, Vec<Connection>> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// One reader's view of one partition.
+pub(super) struct SqliteTail {
+    readers: Arc<Readers>,
+    ends: Arc<Ends>,
+    end: watch::Receiver<Position>,
+    partition: u16,
+    /// Nobody tells a read-only process that there is more.
+    polls: bool,
+    scanned: Scanned,
+}
+
+/// Behind `after`, up to `to`, there is nothing of this partition; so an idle one does not scan the others' records again.
+#[derive(Clone, Copy, Default)]
+struct Scanned {
+    after: Position,
+    to: Position,
+}
+
+impl SqliteTail {
+    pub(super) fn new(readers: Arc<Readers>, ends: Arc<Ends>, partition: u16, polls: bool) -> Self {
+        let end = ends.subscribe(partition);
+        Self { readers, ends, end, partition, polls, scanned: Scanned::default() }
+    }
+
+    async fn poll_end(&self) -> Result<(), Fault> {
+        let (readers, partition) = (self.readers.clone(), self.partition);
+        let head = blocking(move || {
+            readers.with("find the end of a partition", |connection| schema::read_head(connection, partition))
+        });
+        if let Some(head) = head.await? {
+            self.ends.advance(partition, head.position);
+        }
+        Ok(())
+    }
+}
+
+#[async_trait]
+impl Tail for SqliteTail {
+    async fn fetch(&mut self, after: Position, max_records: usize) -> Result<Fetched, Fault> {
+        let (readers, partition) = (self.readers.clone(), self.partition);
+        let scan_from = if self.scanned.after == after { self.scanned.to.max(after) } else { after };
+        let page = Page { partition, after, scan_from, max_records };
+        let fetched = blocking(move || readers.with("read the log", |connection| page.fetch(connection)));
+        let (fetched, scanned) = fetched.await?;
+        self.scanned = scanned;
+        Ok(fetched)
+    }
+
+    async fn changed(&mut self, after: Position) -> Result<(), Fault> {
+        if self.polls {
+            while self.ends.get(self.partition) <= after {
+                sleep(POLL_INTERVAL).await;
+                self.poll_end().await?;
+            }
+            return Ok(());
+        }
+        wait_beyond(&mut self.end, after).await
+    }
+}
+
+struct Page {
+    partition: u16,
+    after: Position,
+    scan_from: Position,
+    max_records: usize,
+}
+
+impl Page {
+    /// One transaction, so that the last record read, the records and the head are of one moment.
+    fn fetch(&self, connection: &Connection) -> rusqlite::Result<(Fetched, Scanned)> {
+        let transaction = connection.unchecked_transaction()?;
+        let last = schema::read_record(&transaction, self.partition, self.after)?;
+        let last = last.map_or(Last::Absent, |bytes| Last::Bytes(bytes.into()));
+        let records = self.records(&transaction)?;
+        let after = records.last().map_or(self.after, |stored| stored.position);
+        if records.len() == self.max_records {
+            return Ok((Fetched { last, records, head: None }, Scanned { after, to: after }));
+        }
+        let to = transaction.query_row("SELECT coalesce(max(seq), 0) FROM log", (), |row| row.get(0))?;
+        let head = schema::read_head(&transaction, self.partition)?.map(|row| row.head);
+        Ok((Fetched { last, records, head }, Scanned { after, to: Position::new(to) }))
+    }
+
+    fn records(&self, connection: &Connection) -> rusqlite::Result<Vec<Stored>> {
+        let mut statement = connection
+            .prepare_cached("SELECT seq, rec FROM log WHERE seq > ?1 AND part = ?2 ORDER BY seq LIMIT ?3")?;
+        let rows =
+            statement.query_map(params![self.scan_from.get(), self.partition, self.max_records], |row| {
+                let bytes: Vec<u8> = row.get(1)?;
+                Ok(Stored { position: Position::new(row.get(0)?), bytes: bytes.into() })
+            })?;
+        rows.collect()
+    }
+}
+
+async fn blocking<T: Send + 'static>(
+    read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
+) -> Result<T, Fault> {
+    spawn_blocking(read).await.map_err(|source| Fault::new("wait for a read", source))?
+}

@@ -1,0 +1,137 @@
+//! One opened log: where readers and writers come from.
+
+use std::{sync::Arc, time::Duration};
+
+use crate::{
+    admit::State,
+    backend::Backend,
+    checkpoint::{Checkpoint, Covering},
+    claim,
+    error::{BoxError, Error},
+    genesis::{Class, Genesis},
+    ids::{LogId, Position},
+    reader::{AdmittedRecord, Reader},
+    writer::Writer,
+};
+
+/// An opened log; cheap to clone.
+#[derive(Clone)]
+pub struct Log {
+    backend: Arc<dyn Backend>,
+    timing: Timing,
+}
+
+/// How long a writer waits before it doubts.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Timing {
+    /// From handing a record over until it must be durable and read back.
+    pub append_timeout: Duration,
+    /// For all attempts of one claim together.
+    pub claim_timeout: Duration,
+}
+
+impl Default for Timing {
+    fn default() -> Self {
+        Self { append_timeout: Duration::from_secs(10), claim_timeout: Duration::from_secs(30) }
+    }
+}
+
+impl Log {
+    /// A log over any backend.
+    pub fn new(backend: Arc<dyn Backend>) -> Self {
+        Self { backend, timing: Timing::default() }
+    }
+
+    /// The same log with other times.
+    #[must_use]
+    pub fn with_timing(self, timing: Timing) -> Self {
+        Self { timing, ..self }
+    }
+
+    /// Who the log is, for ever.
+    pub fn id(&self) -> LogId {
+        self.genesis().log_id
+    }
+
+    /// How many partitions it has, for ever.
+    pub fn partitions(&self) -> u16 {
+        self.genesis().partitions
+    }
+
+    /// What its store promises.
+    pub fn class(&self) -> Class {
+        self.genesis().class
+    }
+
+    /// Which partition a merchant's route lives in; [`crate::REFERENCE_ROUTE`] lives in partition 0.
+    pub fn partition_of(&self, merchant: [u8; 16], route: [u8; 16]) -> u16 {
+        self.genesis().partition_of(merchant, route)
+    }
+
+    /// The last position of a partition that this process knows of; cheap, for measuring lag.
+    pub fn end(&self, partition: u16) -> Position {
+        self.backend.ends().get(partition)
+    }
+
+    /// The state of a partition before its first record.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`].
+    pub fn start(&self, partition: u16) -> Result<State, Error> {
+        self.check(partition)?;
+        Ok(self.genesis().state(partition))
+    }
+
+    /// Reads a partition from a checkpoint, or from its beginning. Whether the checkpoint's record is still there is
+    /// checked by the first fetch, before anything is admitted.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`]; [`Error::Diverged`] for a checkpoint of another log or partition.
+    pub fn reader(&self, partition: u16, from: Option<Checkpoint>) -> Result<Reader, Error> {
+        self.check(partition)?;
+        let from = from.unwrap_or_else(|| Checkpoint::start(self.genesis(), partition));
+        from.check(self.genesis(), partition).map_err(|reason| reason.at(partition, from.position))?;
+        Ok(Reader::new(*self.genesis(), self.backend.tail(partition), from))
+    }
+
+    /// Takes a partition over, reading it from its beginning. Every admitted record up to the own claim goes to
+    /// `on_record` in order, claims and barriers too. Drop the future to give up.
+    ///
+    /// # Errors
+    /// [`Error::ClaimTimedOut`], [`Error::Owner`] if `on_record` fails, [`Error::ReadOnly`], and those of [`Reader::next`].
+    pub async fn claim<F>(&self, partition: u16, on_record: F) -> Result<Writer, Error>
+    where
+        F: FnMut(&AdmittedRecord) -> Result<(), BoxError> + Send,
+    {
+        self.check(partition)?;
+        self.claim_from(partition, Covering::start(self.genesis(), partition), on_record).await
+    }
+
+    /// Takes a partition over from an owner's checkpoint: `on_record` gets only the records behind it.
+    ///
+    /// # Errors
+    /// Those of [`Self::claim`], and [`Error::Diverged`] if the checkpoint is not of this history.
+    pub async fn claim_from<F>(&self, partition: u16, from: Covering, on_record: F) -> Result<Writer, Error>
+    where
+        F: FnMut(&AdmittedRecord) -> Result<(), BoxError> + Send,
+    {
+        claim::claim(self, partition, from, on_record).await
+    }
+
+    pub(crate) fn backend(&self) -> &dyn Backend {
+        &*self.backend
+    }
+
+    pub(crate) fn genesis(&self) -> &Genesis {
+        self.backend.genesis()
+    }
+
+    pub(crate) fn timing(&self) -> Timing {
+        self.timing
+    }
+
+    fn check(&self, partition: u16) -> Result<(), Error> {
+        let partitions = self.partitions();
+        if partition < partitions { Ok(()) } else { Err(Error::NoSuchPartition { partition, partitions }) }
+    }
+}
