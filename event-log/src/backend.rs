@@ -61,7 +61,7 @@ pub struct Fetched {
     pub last: Last,
     /// The records behind it.
     pub records: Vec<Stored>,
-    /// The store's own head, if it keeps one and `records` goes up to it.
+    /// The store's own head; a conditional store gives it whenever there were fewer records than asked for.
     pub head: Option<StoreHead>,
 }
 

@@ -78,10 +78,10 @@ struct Process {
 }
 
 impl Faulty {
-    /// Wraps a backend.
-    pub fn new(inner: Arc<dyn Backend>, plan: Plan) -> Self {
+    /// A new process on the store of a log.
+    pub fn new(log: &Log, plan: Plan) -> Self {
         Self(Arc::new(Process {
-            inner,
+            inner: log.shared_backend(),
             plan,
             rng: Mutex::new(StdRng::seed_from_u64(plan.seed)),
             script: Mutex::default(),

@@ -122,6 +122,11 @@ impl Log {
         &*self.backend
     }
 
+    #[cfg(any(test, feature = "faults"))]
+    pub(crate) fn shared_backend(&self) -> Arc<dyn Backend> {
+        self.backend.clone()
+    }
+
     pub(crate) fn genesis(&self) -> &Genesis {
         self.backend.genesis()
     }

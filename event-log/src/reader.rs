@@ -99,11 +99,12 @@ impl Reader {
             if let Some(diverged) = self.stopped {
                 return Err(diverged.into());
             }
-            let fetched =
-                self.tail.fetch(self.progress.read_position, max_records.clamp(1, FETCH_RECORDS_MAX)).await?;
-            let at_end = fetched.records.is_empty();
+            let max_records = max_records.clamp(1, FETCH_RECORDS_MAX);
+            let fetched = self.tail.fetch(self.progress.read_position, max_records).await?;
+            let (at_end, all_read) = (fetched.records.is_empty(), fetched.records.len() < max_records);
             let mut progress = self.progress;
-            let records = progress.take(&self.genesis, fetched).map_err(|diverged| self.stop(diverged))?;
+            let records = progress.take(&self.genesis, fetched, all_read);
+            let records = records.map_err(|diverged| self.stop(diverged))?;
             self.progress = progress;
             if at_end || !records.is_empty() {
                 return Ok(Batch { records, skipped: self.progress.skipped.since(skipped_before) });
@@ -151,7 +152,12 @@ impl Reader {
 }
 
 impl Progress {
-    fn take(&mut self, genesis: &Genesis, fetched: Fetched) -> Result<Vec<AdmittedRecord>, Diverged> {
+    fn take(
+        &mut self,
+        genesis: &Genesis,
+        fetched: Fetched,
+        all_read: bool,
+    ) -> Result<Vec<AdmittedRecord>, Diverged> {
         let partition = self.checkpoint.partition;
         self.recheck(&fetched.last).map_err(|reason| reason.at(partition, self.read_position))?;
         let mut records = Vec::with_capacity(fetched.records.len());
@@ -160,12 +166,11 @@ impl Progress {
             let admitted = self.read(genesis, stored).map_err(|reason| reason.at(partition, position))?;
             records.extend(admitted);
         }
-        match fetched.head {
-            Some(head) if head != StoreHead::from(&self.checkpoint.state) => {
-                Err(Reason::StoreHead.at(partition, self.read_position))
-            }
-            _ => Ok(records),
+        let keeps_head = genesis.class == Class::Conditional;
+        if keeps_head && all_read && fetched.head != Some(StoreHead::from(&self.checkpoint.state)) {
+            return Err(Reason::StoreHead.at(partition, self.read_position));
         }
+        Ok(records)
     }
 
     fn recheck(&self, last: &Last) -> Result<(), Reason> {

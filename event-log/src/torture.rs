@@ -1,1 +1,1 @@
-//! x
+//! Random faults.

@@ -20,7 +20,7 @@ use crate::{
 
 /// A new log in memory; `partitions` is at least 1.
 pub fn init(partitions: u16, class: Class) -> Log {
-    Log::new(Arc::new(Memory::init(partitions, class)))
+    Memory::init(partitions, class).log()
 }
 
 /// The store itself, for tests that break it or put a faulty wrapper around it; a clone is the same store.
@@ -54,6 +54,11 @@ impl Memory {
             ends: Ends::new(genesis.partitions),
             partitions: Mutex::new(partitions),
         }))
+    }
+
+    /// A log over the store.
+    pub fn log(&self) -> Log {
+        Log::new(Arc::new(self.clone()))
     }
 
     /// Changes what is stored in a partition, behind the back of everybody; the store's head stays as it is.
@@ -162,4 +167,34 @@ impl Producer for MemoryProducer {
         drop(report.send(self.store.store(self.partition, entry)));
         delivery
     }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::conformance::{Fixture, Tamper, conformance};
+
+    impl Fixture for Memory {
+        fn log(&self) -> Log {
+            self.log()
+        }
+
+        async fn reopen(self) -> Self {
+            self
+        }
+
+        fn tamper(&self, tamper: Tamper) {
+            self.tamper(0, |records| match tamper {
+                Tamper::Edit(index, bytes) => records[index].bytes = bytes,
+                Tamper::Delete(index) => drop(records.remove(index)),
+                Tamper::Swap(one, other) => {
+                    let bytes = records[one].bytes.clone();
+                    records[one].bytes = std::mem::replace(&mut records[other].bytes, bytes);
+                }
+            });
+        }
+    }
+
+    conformance!(conditional, Memory::init(4, Class::Conditional));
+    conformance!(open, Memory::init(4, Class::Open));
 }
