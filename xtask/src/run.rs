@@ -81,9 +81,14 @@ impl Counts {
     }
 }
 
+/// The cargo that runs this task.
+fn cargo() -> Command {
+    Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
 fn step(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     println!("── {name}");
-    let status = Command::new(env!("CARGO")).args(arguments).status().context("cargo did not start")?;
+    let status = cargo().args(arguments).status().context("cargo did not start")?;
     if !status.success() {
         println!("0 passed, 1 failed");
         bail!("{name} failed");
@@ -93,20 +98,20 @@ fn step(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
 
 fn cargo_test(arguments: &[&str], settings: &[(&str, String)]) -> anyhow::Result<(Counts, bool)> {
     println!("── tests");
-    let mut cargo = Command::new(env!("CARGO"))
+    let mut run = cargo()
         .args(arguments)
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())
         .spawn()
         .context("cargo did not start")?;
-    let output = cargo.stdout.take().context("cargo has an output")?;
+    let output = run.stdout.take().context("cargo has an output")?;
     let mut counts = Counts::default();
     for line in BufReader::new(output).lines() {
         let line = line?;
         counts.add(&line);
         println!("{line}");
     }
-    Ok((counts, cargo.wait()?.success()))
+    Ok((counts, run.wait()?.success()))
 }
 
 #[cfg(test)]
