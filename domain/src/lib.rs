@@ -1,1 +1,22 @@
-//! domain
+//! The rules of the loyalty programme as pure functions: what a command does to a stream, and what an event sets off.
+//!
+//! Deliberately absent: clocks, randomness, I/O, `await`. Time and ids come in with the command.
+pub mod aggregates;
+pub mod customer;
+pub mod decider;
+pub mod loyalty_order;
+pub mod merchant;
+pub mod points_account;
+pub mod policies;
+pub mod redemption;
+pub mod rejection;
+pub mod testing;
+
+mod enrolment;
+mod order_settlement;
+mod redemption_process;
+
+pub use aggregates::{Aggregate, Command, Misplaced, StreamRef};
+pub use decider::Decider;
+pub use policies::{Effect, Policy, Reaction, policies};
+pub use rejection::{REJECTIONS, Rejection, RejectionKind};

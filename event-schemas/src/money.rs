@@ -101,6 +101,9 @@ pub struct Rate {
 }
 
 impl Rate {
+    /// No points.
+    pub const ZERO: Self = Self { millionths: 0 };
+
     /// One point per major unit.
     pub const ONE: Self = Self { millionths: 1_000_000 };
 

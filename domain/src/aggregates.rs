@@ -1,0 +1,204 @@
+//! All aggregates, one line each, behind one type: what a partition's owner holds, asks and feeds.
+use event_schemas::{CustomerId, Event, MerchantId, OrderId, RedemptionId, StreamType};
+use serde::{Deserialize, Serialize};
+use uuid::Uuid;
+
+use crate::{Decider, Rejection, customer, loyalty_order, merchant, points_account, redemption};
+
+/// An event came to an aggregate of another type: the history is damaged or was read wrongly.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("an event {event} stands in a stream of type {}", .stream.name())]
+pub struct Misplaced {
+    /// The event's wire name.
+    pub event: &'static str,
+    /// The type of the aggregate's stream.
+    pub stream: StreamType,
+}
+
+macro_rules! aggregates {
+    ($( $(#[$doc:meta])* $name:ident => $module:ident; )*) => {
+        /// The state of any aggregate.
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+        pub enum Aggregate { $( $(#[$doc])* $name($module::State), )* }
+
+        /// A command to any aggregate.
+        #[derive(Clone, Debug, PartialEq)]
+        pub enum Command { $( $(#[$doc])* $name($module::Command), )* }
+
+        $( impl From<$module::Command> for Command {
+            fn from(command: $module::Command) -> Self {
+                Self::$name(command)
+            }
+        } )*
+
+        impl Aggregate {
+            /// The state before anything happened.
+            #[must_use]
+            pub fn new(stream_type: StreamType) -> Self {
+                match stream_type { $( StreamType::$name => Self::$name(<_>::default()), )* }
+            }
+
+            /// The type of stream that holds its events.
+            #[must_use]
+            pub const fn stream_type(&self) -> StreamType {
+                match self { $( Self::$name(_) => <$module::State as Decider>::STREAM, )* }
+            }
+
+            /// The events that the command brings about; none if all is already so.
+            ///
+            /// # Errors
+            /// The rejection, if the rules forbid the command; `WrongStream` if it is for another type of stream.
+            pub fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+                match (self, command) {
+                    $( (Self::$name(state), Command::$name(command)) => {
+                        state.decide(command).map(|events| events.into_iter().map(Event::from).collect())
+                    } )*
+                    _ => Err(Rejection::WrongStream),
+                }
+            }
+
+            /// Takes in what happened.
+            ///
+            /// # Errors
+            /// `Misplaced` if the event is of another type of stream; the state is as before.
+            pub fn evolve(&mut self, event: &Event) -> Result<(), Misplaced> {
+                match (self, event) {
+                    $( (Self::$name(state), Event::$name(event)) => {
+                        state.evolve(event);
+                        Ok(())
+                    } )*
+                    (other, _) => Err(Misplaced { event: event.name(), stream: other.stream_type() }),
+                }
+            }
+        }
+
+        impl Command {
+            /// The type of stream that it is for.
+            #[must_use]
+            pub const fn stream_type(&self) -> StreamType {
+                match self { $( Self::$name(_) => <$module::State as Decider>::STREAM, )* }
+            }
+
+            /// The command's name in kebab-case.
+            #[must_use]
+            pub const fn name(&self) -> &'static str {
+                match self { $( Self::$name(command) => command.name(), )* }
+            }
+        }
+    };
+}
+
+aggregates! {
+    /// A shop and its programme.
+    Merchant => merchant;
+    /// A person at one shop.
+    Customer => customer;
+    /// An order, and what it comes to.
+    LoyaltyOrder => loyalty_order;
+    /// One customer's ledger.
+    PointsAccount => points_account;
+    /// One exchange of points for a reward.
+    Redemption => redemption;
+}
+
+impl Command {
+    /// The settlement that this command is, for its sender to fill in what a pure policy cannot know: the outside's
+    /// name of the order, the content's digest, and how far a clawback may reach.
+    pub fn settling(&mut self) -> Option<&mut points_account::SettleOrder> {
+        match self {
+            Self::PointsAccount(points_account::Command::SettleOrder(settle)) => Some(settle),
+            _ => None,
+        }
+    }
+}
+
+/// A stream of one merchant, with the id that decides its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamRef {
+    /// Type of the stream.
+    pub stream_type: StreamType,
+    /// The stream's id.
+    pub id: Uuid,
+    /// What routes it; all zeros for reference data in partition 0.
+    pub route: Uuid,
+}
+
+impl StreamRef {
+    /// The stream of a shop.
+    #[must_use]
+    pub const fn merchant(merchant: MerchantId) -> Self {
+        Self { stream_type: StreamType::Merchant, id: merchant.0, route: Uuid::nil() }
+    }
+
+    /// The stream of a person.
+    #[must_use]
+    pub const fn customer(customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::Customer, id: customer.0, route: customer.0 }
+    }
+
+    /// The stream of a person's points account.
+    #[must_use]
+    pub const fn account(customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::PointsAccount, id: customer.0, route: customer.0 }
+    }
+
+    /// The stream of an order.
+    #[must_use]
+    pub const fn order(order: OrderId) -> Self {
+        Self { stream_type: StreamType::LoyaltyOrder, id: order.0, route: order.0 }
+    }
+
+    /// The stream of a redemption, beside its customer's account.
+    #[must_use]
+    pub const fn redemption(redemption: RedemptionId, customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::Redemption, id: redemption.0, route: customer.0 }
+    }
+
+    /// The person under whose key the stream's personal fields are sealed, if it may have any.
+    #[must_use]
+    pub const fn subject(self) -> Option<CustomerId> {
+        match self.stream_type {
+            StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
+                Some(CustomerId(self.route))
+            }
+            StreamType::Merchant | StreamType::LoyaltyOrder => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::sample;
+
+    use super::*;
+
+    #[test]
+    fn what_belongs_to_another_type_of_stream_is_neither_decided_nor_taken_in() {
+        let mut customer = Aggregate::new(StreamType::Customer);
+        let open = Command::from(points_account::OpenAccount {});
+        assert_eq!(customer.decide(&open), Err(Rejection::WrongStream));
+
+        let opened = Aggregate::new(StreamType::PointsAccount).decide(&open).unwrap().remove(0);
+        let misplaced = customer.evolve(&opened).unwrap_err();
+        assert_eq!(
+            misplaced.to_string(),
+            "an event points-account-opened stands in a stream of type customer"
+        );
+        assert_eq!(customer, Aggregate::new(StreamType::Customer));
+    }
+
+    #[test]
+    fn every_type_of_stream_has_its_aggregate() {
+        for stream in (0..=u16::MAX).filter_map(StreamType::from_number) {
+            assert_eq!(Aggregate::new(stream).stream_type(), stream);
+        }
+    }
+
+    #[test]
+    fn only_streams_of_a_person_have_a_subject() {
+        assert_eq!(StreamRef::account(sample::CUSTOMER).subject(), Some(sample::CUSTOMER));
+        let redemption = StreamRef::redemption(sample::REDEMPTION, sample::CUSTOMER);
+        assert_eq!(redemption.subject(), Some(sample::CUSTOMER));
+        assert_eq!(StreamRef::order(sample::ORDER).subject(), None);
+    }
+}

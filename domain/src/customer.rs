@@ -1,0 +1,137 @@
+//! A person at one shop: whether they are registered, and digests that tell whether a message is news.
+mod register_customer;
+mod update_customer;
+
+pub use register_customer::RegisterCustomer;
+pub use update_customer::UpdateCustomer;
+
+use event_schemas::{
+    Digest, Personal, StreamType, Timestamp,
+    catalogue::CustomerEvent as Event,
+    customer::{CustomerRegistered, RegisteredBy},
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Decider, Rejection, decider::commands};
+
+commands! {
+    Customer {
+        RegisterCustomer = "register-customer" in register_customer;
+        UpdateCustomer = "update-customer" in update_customer;
+    }
+}
+
+/// What a message says about a person.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Profile {
+    /// Shopify's customer id.
+    pub shopify_customer_id: Option<Personal<String>>,
+    /// E-mail address.
+    pub email: Option<Personal<String>>,
+    /// Whether Shopify has verified the address.
+    pub email_verified: bool,
+    /// First name.
+    pub first_name: Option<Personal<String>>,
+    /// Last name.
+    pub last_name: Option<Personal<String>>,
+    /// Phone number.
+    pub phone: Option<Personal<String>>,
+    /// Keyed digest of the personal fields.
+    pub digest: Digest,
+}
+
+/// A person after their history. Holds no personal value.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    known: Option<Known>,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+struct Known {
+    profile: Digest,
+    email_verified: bool,
+    updated_at: Option<Timestamp>,
+}
+
+impl State {
+    /// Whether the person joined.
+    #[must_use]
+    pub const fn registered(&self) -> bool {
+        self.known.is_some()
+    }
+
+    /// Whether the newest message calls the e-mail address verified.
+    #[must_use]
+    pub fn email_verified(&self) -> bool {
+        self.known.is_some_and(|known| known.email_verified)
+    }
+
+    /// Keyed digest of the personal fields.
+    #[must_use]
+    pub fn profile_digest(&self) -> Option<Digest> {
+        self.known.map(|known| known.profile)
+    }
+
+    /// Shopify's `updated_at` of the newest message that changed something.
+    #[must_use]
+    pub fn updated_at(&self) -> Option<Timestamp> {
+        self.known.and_then(|known| known.updated_at)
+    }
+}
+
+fn registered(by: RegisteredBy, profile: &Profile, updated_at: Option<Timestamp>) -> Event {
+    let Profile { shopify_customer_id, email, email_verified, first_name, last_name, phone, digest } =
+        profile.clone();
+    CustomerRegistered {
+        registered_by: by,
+        shopify_customer_id,
+        email,
+        email_verified,
+        first_name,
+        last_name,
+        phone,
+        profile: digest,
+        updated_at,
+    }
+    .into()
+}
+
+impl Decider for State {
+    const STREAM: StreamType = StreamType::Customer;
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        dispatch(self, command)
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        let (profile, email_verified, updated_at) = match event {
+            Event::CustomerRegistered(event) => (event.profile, event.email_verified, event.updated_at),
+            Event::CustomerUpdated(event) => (event.profile, event.email_verified, event.updated_at),
+        };
+        self.known = Some(Known { profile, email_verified, updated_at });
+    }
+}
+
+#[cfg(test)]
+mod specs {
+    use super::*;
+
+    /// A profile that differs with its number.
+    pub(super) fn profile(number: u8) -> Profile {
+        Profile {
+            shopify_customer_id: Some(Personal::Clear("1".to_owned())),
+            email: Some(Personal::Clear(format!("{number}@example.com"))),
+            email_verified: false,
+            first_name: None,
+            last_name: None,
+            phone: None,
+            digest: Digest([number; 16]),
+        }
+    }
+
+    pub(super) fn at(seconds: i64) -> Timestamp {
+        Timestamp::from_micros(seconds * 1_000_000)
+    }
+}

@@ -1,0 +1,146 @@
+//! An order, and what it comes to. Its verdict is a level: each one replaces those before it.
+mod assess;
+mod attach_customer;
+mod eligible;
+mod observe_order;
+mod record_refund;
+
+pub use attach_customer::AttachCustomer;
+pub use observe_order::{Line, ObserveOrder, Shipping};
+pub use record_refund::{RecordRefund, RefundFacts};
+
+use std::collections::BTreeMap;
+
+use event_schemas::{
+    CustomerId, RefundId, StreamType,
+    catalogue::LoyaltyOrderEvent as Event,
+    loyalty_order::{
+        Assessment, OrderCancelled, OrderDisqualified, OrderObserved, OrderQualified, OrderRefunded,
+        OrderStatus, OrderWaiting,
+    },
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Decider, Rejection, decider::commands};
+
+commands! {
+    LoyaltyOrder {
+        ObserveOrder = "observe-order" in observe_order;
+        RecordRefund = "record-refund" in record_refund;
+        AttachCustomer = "attach-customer" in attach_customer;
+    }
+}
+
+/// An order after its history.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    observed: Option<OrderObserved>,
+    customer: Option<CustomerId>,
+    refunds: BTreeMap<RefundId, OrderRefunded>,
+    assessment: Option<Assessment>,
+    /// The order qualified once, so the rule in `observed` is its rule for ever.
+    rule_frozen: bool,
+    /// The most it ever cost: no sum of refunds goes above it.
+    ceiling_minor: i64,
+}
+
+impl State {
+    /// The newest state seen.
+    #[must_use]
+    pub const fn observed(&self) -> Option<&OrderObserved> {
+        self.observed.as_ref()
+    }
+
+    /// Who ordered: the first customer seen, for ever.
+    #[must_use]
+    pub const fn customer(&self) -> Option<CustomerId> {
+        self.customer
+    }
+
+    /// The verdict in force.
+    #[must_use]
+    pub const fn assessment(&self) -> Option<&Assessment> {
+        self.assessment.as_ref()
+    }
+
+    /// Whether the refund counts already.
+    #[must_use]
+    pub fn knows_refund(&self, refund: RefundId) -> bool {
+        self.refunds.contains_key(&refund)
+    }
+}
+
+impl Decider for State {
+    const STREAM: StreamType = StreamType::LoyaltyOrder;
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        dispatch(self, command)
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::OrderObserved(observed) => {
+                self.customer = self.customer.or(observed.customer);
+                self.ceiling_minor = self.ceiling_minor.max(observed.total.minor);
+                self.observed = Some(observed.clone());
+            }
+            Event::OrderRefunded(refunded) => {
+                self.refunds.insert(refunded.refund, refunded.clone());
+            }
+            Event::OrderAttachedToCustomer(attached) => self.customer = Some(attached.customer),
+            Event::OrderQualified(OrderQualified { assessment }) => {
+                self.rule_frozen = true;
+                self.assessment = Some(assessment.clone());
+            }
+            Event::OrderDisqualified(OrderDisqualified { assessment })
+            | Event::OrderWaiting(OrderWaiting { assessment })
+            | Event::OrderCancelled(OrderCancelled { assessment }) => {
+                self.assessment = Some(assessment.clone());
+            }
+        }
+    }
+}
+
+/// What a decision has put together so far, and the state that it would lead to.
+struct Draft {
+    state: State,
+    events: Vec<Event>,
+}
+
+impl Draft {
+    fn of(state: &State) -> Self {
+        Self { state: state.clone(), events: Vec::new() }
+    }
+
+    fn push(&mut self, event: impl Into<Event>) {
+        let event = event.into();
+        self.state.evolve(&event);
+        self.events.push(event);
+    }
+
+    /// Ends the decision with a verdict, if it differs from the one in force.
+    fn judged(mut self) -> Result<Vec<Event>, Rejection> {
+        let Some(fresh) = assess::assess(&self.state)? else { return Ok(self.events) };
+        let in_force = self.state.assessment();
+        if in_force.is_some_and(|known| Assessment { version: known.version, ..fresh.clone() } == *known) {
+            return Ok(self.events);
+        }
+        let version = in_force.map_or(0, |known| known.version) + 1;
+        self.push(verdict(Assessment { version, ..fresh }));
+        Ok(self.events)
+    }
+}
+
+fn verdict(assessment: Assessment) -> Event {
+    match assessment.status {
+        OrderStatus::Qualified | OrderStatus::Refunded => OrderQualified { assessment }.into(),
+        OrderStatus::Disqualified => OrderDisqualified { assessment }.into(),
+        OrderStatus::Waiting => OrderWaiting { assessment }.into(),
+        OrderStatus::Cancelled => OrderCancelled { assessment }.into(),
+    }
+}
+
+#[cfg(test)]
+mod specs;

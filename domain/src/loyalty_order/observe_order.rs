@@ -1,0 +1,255 @@
+//! A state of the order is seen: at first, again, late or out of order. The newest `updated_at` wins.
+use event_schemas::{
+    CustomerId, Money, ProductId, ProductTag, Timestamp,
+    loyalty_order::{EarnRule, OrderObserved, OrderStage},
+};
+
+use super::{Draft, Event, RefundFacts, State, eligible, record_refund};
+use crate::Rejection;
+
+/// Tells what an order looks like. All amounts are in the currency of `total`.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ObserveOrder {
+    /// Shopify's `updated_at` of that state.
+    pub updated_at: Timestamp,
+    /// When it was paid, if known.
+    pub paid_at: Option<Timestamp>,
+    /// How far it has come.
+    pub stage: OrderStage,
+    /// Whether it is a test order.
+    pub test: bool,
+    /// Who ordered, unless it is a guest's.
+    pub customer: Option<CustomerId>,
+    /// Whether prices contain tax.
+    pub taxes_included: bool,
+    /// What was sold. A tip is no line.
+    pub lines: Vec<Line>,
+    /// What shipping cost.
+    pub shipping: Shipping,
+    /// What it cost in all.
+    pub total: Money,
+    /// Refunds that the state embeds.
+    pub refunds: Vec<RefundFacts>,
+    /// Today's rule. It counts until the order qualifies, which freezes it.
+    pub rule: EarnRule,
+}
+
+/// One line of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Line {
+    /// The product, if Shopify still knows it.
+    pub product_id: Option<ProductId>,
+    /// Whether it is a gift card.
+    pub gift_card: bool,
+    /// The product's tags, as far as they are known.
+    pub tags: Vec<ProductTag>,
+    /// Price × quantity, less its share of discounts; contains tax if the order's prices do.
+    pub subtotal_minor: i64,
+    /// Tax of the line.
+    pub tax_minor: i64,
+}
+
+/// What shipping cost.
+#[derive(Clone, Copy, Debug, Default, PartialEq)]
+pub struct Shipping {
+    /// Net of discounts; contains tax if the order's prices do.
+    pub minor: i64,
+    /// Its tax.
+    pub tax_minor: i64,
+}
+
+pub(super) fn decide(state: &State, command: &ObserveOrder) -> Result<Vec<Event>, Rejection> {
+    if let Some(seen) = &state.observed {
+        same_currency(seen, command)?;
+    }
+    let mut draft = Draft::of(state);
+    if let Some(observed) = observation(state, command)? {
+        draft.push(observed);
+    }
+    let ceiling_minor = draft.state.ceiling_minor.max(command.total.minor);
+    for refund in &command.refunds {
+        // A known refund counts already, whatever this state tells of it.
+        if !draft.state.knows_refund(refund.refund) {
+            draft.push(record_refund::checked(&draft.state, refund, ceiling_minor)?);
+        }
+    }
+    draft.judged()
+}
+
+fn same_currency(seen: &OrderObserved, command: &ObserveOrder) -> Result<(), Rejection> {
+    let (expected, found) = (seen.total.currency, command.total.currency);
+    if expected == found { Ok(()) } else { Err(Rejection::CurrencyMismatch { expected, found }) }
+}
+
+/// The order's new state, unless it is older than what was seen or the same.
+fn observation(state: &State, command: &ObserveOrder) -> Result<Option<OrderObserved>, Rejection> {
+    let seen = state.observed.as_ref();
+    if seen.is_some_and(|seen| command.updated_at < seen.updated_at) {
+        return Ok(None);
+    }
+    let rule = match seen {
+        Some(seen) if state.rule_frozen => &seen.rule,
+        _ => &command.rule,
+    };
+    let rule = eligible::with_products_of_tags(rule.clone(), &command.lines);
+    let parts = command.lines.iter().map(eligible::Part::from);
+    let minor = eligible::amount(parts, command.shipping, command.taxes_included, &rule)?;
+    let mut observed = OrderObserved {
+        updated_at: command.updated_at,
+        paid_at: command.paid_at,
+        stage: command.stage,
+        test: command.test,
+        customer: command.customer,
+        taxes_included: command.taxes_included,
+        eligible: Money { minor, ..command.total },
+        total: command.total,
+        rule,
+    };
+    if let Some(seen) = seen.filter(|seen| seen.updated_at == observed.updated_at) {
+        // Of two states of the same time the later stage wins, and what only one of them knows is known.
+        observed.stage = observed.stage.max(seen.stage);
+        observed.paid_at = observed.paid_at.or(seen.paid_at);
+        observed.customer = observed.customer.or(seen.customer);
+    }
+    Ok((Some(&observed) != seen).then_some(observed))
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::{
+        loyalty_order::{Assessment, OrderStatus},
+        sample::{CUSTOMER, usd},
+    };
+
+    use super::*;
+    use crate::{
+        loyalty_order::specs::{OTHER_CUSTOMER, order, refund, refunds, standing, state_after, when},
+        testing::given,
+    };
+
+    #[test]
+    fn a_paid_order_of_a_customer_qualifies_for_the_floor_of_its_amount() {
+        let events = given::<State>([]).when(order(1, 5493)).events();
+        let [Event::OrderObserved(observed), Event::OrderQualified(qualified)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!(observed.eligible, usd(5493));
+        let expected = Assessment { rule_version: 3, ..Assessment::sample(OrderStatus::Qualified, None, 54) };
+        assert_eq!(qualified.assessment, expected);
+    }
+
+    #[test]
+    fn the_reason_says_why_an_order_earns_nothing() {
+        for (command, status, reason) in [
+            (ObserveOrder { test: true, ..order(1, 100) }, OrderStatus::Disqualified, Some("test")),
+            (
+                ObserveOrder { stage: OrderStage::Voided, ..order(1, 100) },
+                OrderStatus::Disqualified,
+                Some("voided"),
+            ),
+            (
+                ObserveOrder { stage: OrderStage::Unpaid, ..order(1, 100) },
+                OrderStatus::Waiting,
+                Some("unpaid"),
+            ),
+            (ObserveOrder { customer: None, ..order(1, 100) }, OrderStatus::Waiting, Some("guest")),
+            (order(1, 0), OrderStatus::Disqualified, Some("nothing-eligible")),
+            (ObserveOrder { stage: OrderStage::Cancelled, ..order(1, 100) }, OrderStatus::Cancelled, None),
+        ] {
+            assert_eq!(standing(&state_after([command])), (status, reason.map(str::to_owned), 0));
+        }
+    }
+
+    #[test]
+    fn the_same_state_again_changes_nothing() {
+        when([order(1, 5493)], order(1, 5493)).then_unchanged();
+    }
+
+    #[test]
+    fn an_older_state_changes_nothing_but_refunds_that_it_embeds_count() {
+        when([order(5, 5493)], order(4, 100)).then_unchanged();
+        let late = ObserveOrder { refunds: vec![refund(1, 1000)], ..order(4, 100) };
+        assert_eq!(standing(&state_after([order(5, 5493), late])), (OrderStatus::Qualified, None, 44));
+    }
+
+    #[test]
+    fn another_state_of_the_same_time_is_applied() {
+        assert_eq!(standing(&state_after([order(5, 5493), order(5, 3000)])).2, 30);
+    }
+
+    #[test]
+    fn of_two_states_of_the_same_time_the_later_stage_wins() {
+        let unpaid = ObserveOrder { stage: OrderStage::Unpaid, paid_at: None, ..order(5, 5493) };
+        when([order(5, 5493)], unpaid.clone()).then_unchanged();
+        assert_eq!(standing(&state_after([unpaid, order(5, 5493)])).2, 54);
+    }
+
+    #[test]
+    fn a_newer_state_changes_the_level_both_ways() {
+        assert_eq!(standing(&state_after([order(1, 5493), order(2, 9900)])).2, 99);
+        assert_eq!(standing(&state_after([order(1, 5493), order(2, 1000)])).2, 10);
+    }
+
+    #[test]
+    fn the_rule_is_frozen_once_the_order_qualified() {
+        let doubled = |mut command: ObserveOrder| {
+            command.rule.points_per_unit = "2".parse().unwrap();
+            command
+        };
+        assert_eq!(standing(&state_after([order(1, 1000), doubled(order(2, 3000))])).2, 30);
+        let unpaid = ObserveOrder { stage: OrderStage::Unpaid, ..order(1, 1000) };
+        assert_eq!(standing(&state_after([unpaid, doubled(order(2, 3000))])).2, 60);
+    }
+
+    #[test]
+    fn a_guests_order_qualifies_when_a_newer_state_carries_its_customer() {
+        let guest = ObserveOrder { customer: None, ..order(1, 5493) };
+        let state = state_after([guest, order(2, 5493)]);
+        assert_eq!((state.customer(), standing(&state).2), (Some(CUSTOMER), 54));
+    }
+
+    #[test]
+    fn the_first_customer_stays_whoever_comes_later() {
+        let moved = ObserveOrder { customer: Some(OTHER_CUSTOMER), ..order(2, 5493) };
+        let state = state_after([order(1, 5493), moved]);
+        assert_eq!((state.customer(), standing(&state).2), (Some(CUSTOMER), 54));
+        assert_eq!(state.observed().unwrap().customer, Some(OTHER_CUSTOMER));
+    }
+
+    #[test]
+    fn a_cancelled_order_is_worth_nothing() {
+        let cancelled = ObserveOrder { stage: OrderStage::Cancelled, ..order(2, 5493) };
+        let state = state_after([order(1, 5493), cancelled]);
+        assert_eq!(standing(&state), (OrderStatus::Cancelled, None, 0));
+        assert_eq!(state.assessment().unwrap().version, 2);
+    }
+
+    #[test]
+    fn embedded_refunds_count_once_whatever_a_later_state_tells_of_them() {
+        let embedding = |time, minor| ObserveOrder { refunds: vec![refund(1, minor)], ..order(time, 5493) };
+        let state = state_after([embedding(1, 1000), embedding(2, 1500)]);
+        assert_eq!((refunds(&state), standing(&state).2), (1, 44));
+    }
+
+    #[test]
+    fn embedded_refunds_above_the_total_are_rejected() {
+        let embedding = ObserveOrder { refunds: vec![refund(1, 5000), refund(2, 494)], ..order(1, 5493) };
+        given::<State>([]).when(embedding).then_rejected(Rejection::RefundExceedsOrder);
+    }
+
+    #[test]
+    fn another_currency_than_before_is_rejected() {
+        let yen = "JPY".parse().unwrap();
+        let other = ObserveOrder { total: Money { minor: 5493, currency: yen }, ..order(2, 5493) };
+        when([order(1, 5493)], other)
+            .then_rejected(Rejection::CurrencyMismatch { expected: usd(0).currency, found: yen });
+    }
+
+    #[test]
+    fn points_beyond_64_bits_are_rejected() {
+        let mut huge = order(1, i64::MAX);
+        huge.rule.points_per_unit = "1000000".parse().unwrap();
+        given::<State>([]).when(huge).then_rejected(Rejection::PointsOverflow);
+        assert_eq!(standing(&state_after([order(1, i64::MAX)])).2, i64::MAX / 100);
+    }
+}

@@ -1,0 +1,144 @@
+//! A refund is seen, perhaps before its order. It counts once, for ever.
+use event_schemas::{
+    Currency, Money, RefundId, Timestamp,
+    loyalty_order::{OrderRefunded, RefundLine},
+};
+
+use super::{Draft, Event, Shipping, State, eligible};
+use crate::Rejection;
+
+/// Tells of a refund.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RecordRefund {
+    /// The refund.
+    pub refund: RefundFacts,
+}
+
+/// What is known of a refund.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RefundFacts {
+    /// The refund.
+    pub refund: RefundId,
+    /// When it was made.
+    pub refunded_at: Timestamp,
+    /// The currency of all its amounts.
+    pub currency: Currency,
+    /// Lines refunded.
+    pub lines: Vec<RefundLine>,
+    /// Shipping refunded; contains its tax if the order's prices do.
+    pub shipping_minor: i64,
+    /// Tax of the shipping refunded.
+    pub shipping_tax_minor: i64,
+}
+
+pub(super) fn decide(state: &State, command: &RecordRefund) -> Result<Vec<Event>, Rejection> {
+    let facts = &command.refund;
+    if let Some(known) = state.refunds.get(&facts.refund) {
+        return if *known == recorded(facts) { Ok(Vec::new()) } else { Err(Rejection::SourceConflict) };
+    }
+    let mut draft = Draft::of(state);
+    draft.push(checked(state, facts, state.ceiling_minor)?);
+    draft.judged()
+}
+
+/// The refund's event, if it fits its order; before the order is seen there is nothing to fit.
+pub(super) fn checked(
+    state: &State,
+    facts: &RefundFacts,
+    ceiling_minor: i64,
+) -> Result<OrderRefunded, Rejection> {
+    let refunded = recorded(facts);
+    let Some(seen) = &state.observed else { return Ok(refunded) };
+    let currency = seen.total.currency;
+    if facts.currency != currency {
+        return Err(Rejection::CurrencyMismatch { expected: currency, found: facts.currency });
+    }
+    let mut sum = gross(&refunded, seen.taxes_included)?;
+    for known in state.refunds.values().filter(|known| known.shipping.currency == currency) {
+        sum += gross(known, seen.taxes_included)?;
+    }
+    if sum > i128::from(ceiling_minor) { Err(Rejection::RefundExceedsOrder) } else { Ok(refunded) }
+}
+
+fn gross(refund: &OrderRefunded, taxes_included: bool) -> Result<i128, Rejection> {
+    let shipping = Shipping { minor: refund.shipping.minor, tax_minor: refund.shipping_tax.minor };
+    eligible::gross(refund.lines.iter().map(eligible::Part::from), shipping, taxes_included).map(i128::from)
+}
+
+fn recorded(facts: &RefundFacts) -> OrderRefunded {
+    let money = |minor| Money { minor, currency: facts.currency };
+    OrderRefunded {
+        refund: facts.refund,
+        refunded_at: facts.refunded_at,
+        lines: facts.lines.clone(),
+        shipping: money(facts.shipping_minor),
+        shipping_tax: money(facts.shipping_tax_minor),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::{loyalty_order::OrderStatus, sample::usd};
+
+    use super::*;
+    use crate::loyalty_order::{
+        Command,
+        specs::{order, refund, standing, state_after, when},
+    };
+
+    fn record(number: u8, minor: i64) -> RecordRefund {
+        RecordRefund { refund: refund(number, minor) }
+    }
+
+    #[test]
+    fn a_refund_lowers_the_level_by_the_cumulative_difference() {
+        // 54.93 earns 54; after 0.93 it is 54 still; after 1.00 more it is 53: rounding never drifts.
+        assert_eq!(standing(&state_after([Command::from(order(1, 5493)), record(1, 93).into()])).2, 54);
+        let state = state_after([Command::from(order(1, 5493)), record(1, 93).into(), record(2, 100).into()]);
+        assert_eq!(standing(&state), (OrderStatus::Qualified, None, 53));
+    }
+
+    #[test]
+    fn a_wholly_refunded_order_is_refunded_and_worth_nothing() {
+        let state = state_after([Command::from(order(1, 5493)), record(1, 5493).into()]);
+        assert_eq!(standing(&state), (OrderStatus::Refunded, None, 0));
+        assert_eq!(state.assessment().unwrap().refunded, usd(5493));
+    }
+
+    #[test]
+    fn a_refund_before_its_order_waits_and_counts_when_the_order_comes() {
+        let early = state_after([record(1, 1000)]);
+        assert_eq!(standing(&early), (OrderStatus::Waiting, Some("order-unknown".to_owned()), 0));
+        let state = state_after([Command::from(record(1, 1000)), order(1, 5493).into()]);
+        assert_eq!(standing(&state), (OrderStatus::Qualified, None, 44));
+    }
+
+    #[test]
+    fn a_shipping_refund_takes_back_nothing_if_shipping_earned_nothing() {
+        let shipping = RefundFacts { lines: Vec::new(), shipping_minor: 500, ..refund(1, 0) };
+        let state = state_after([Command::from(order(1, 5493)), RecordRefund { refund: shipping }.into()]);
+        assert_eq!(standing(&state).2, 54);
+    }
+
+    #[test]
+    fn the_same_refund_again_changes_nothing_and_with_other_content_is_a_conflict() {
+        let history = || [Command::from(order(1, 5493)), record(1, 1000).into()];
+        when(history(), record(1, 1000)).then_unchanged();
+        when(history(), record(1, 1001)).then_rejected(Rejection::SourceConflict);
+    }
+
+    #[test]
+    fn refunds_above_the_total_are_rejected() {
+        when([Command::from(order(1, 5493)), record(1, 5000).into()], record(2, 494))
+            .then_rejected(Rejection::RefundExceedsOrder);
+    }
+
+    #[test]
+    fn a_refund_in_another_currency_is_rejected_or_counts_for_nothing_if_it_came_first() {
+        let yen = "JPY".parse().unwrap();
+        let foreign = RecordRefund { refund: RefundFacts { currency: yen, ..refund(1, 1000) } };
+        when([order(1, 5493)], foreign.clone())
+            .then_rejected(Rejection::CurrencyMismatch { expected: usd(0).currency, found: yen });
+        assert_eq!(standing(&state_after([Command::from(foreign), order(1, 5493).into()])).2, 54);
+    }
+}

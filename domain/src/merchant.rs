@@ -1,0 +1,145 @@
+//! A shop: whether it is installed, its currency and time zone, and its programme's settings.
+mod install_merchant;
+mod uninstall_merchant;
+mod update_currency_settings;
+mod update_program_settings;
+
+pub use install_merchant::InstallMerchant;
+pub use uninstall_merchant::UninstallMerchant;
+pub use update_currency_settings::UpdateCurrencySettings;
+pub use update_program_settings::{UpdateProgramSettings, check};
+
+use event_schemas::{
+    Currency, ShopDomain, StreamType, TimeZone, catalogue::MerchantEvent as Event, loyalty_order::EarnRule,
+    merchant::ProgramSettings,
+};
+use serde::{Deserialize, Serialize};
+
+use crate::{Decider, Rejection, decider::commands};
+
+commands! {
+    Merchant {
+        InstallMerchant = "install-merchant" in install_merchant;
+        UninstallMerchant = "uninstall-merchant" in uninstall_merchant;
+        UpdateProgramSettings = "update-program-settings" in update_program_settings;
+        UpdateCurrencySettings = "update-currency-settings" in update_currency_settings;
+    }
+}
+
+/// A shop after its history.
+#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+pub struct State {
+    shop: Option<Shop>,
+    settings_version: u32,
+    settings: ProgramSettings,
+}
+
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+struct Shop {
+    domain: ShopDomain,
+    currency: Currency,
+    timezone: TimeZone,
+    installed: bool,
+}
+
+impl State {
+    /// Whether the shop ever joined.
+    #[must_use]
+    pub const fn known(&self) -> bool {
+        self.shop.is_some()
+    }
+
+    /// Whether the shop joined and did not leave.
+    #[must_use]
+    pub fn installed(&self) -> bool {
+        self.shop.as_ref().is_some_and(|shop| shop.installed)
+    }
+
+    /// The shop's myshopify.com domain.
+    #[must_use]
+    pub fn shop_domain(&self) -> Option<&ShopDomain> {
+        self.shop.as_ref().map(|shop| &shop.domain)
+    }
+
+    /// The shop's currency.
+    #[must_use]
+    pub fn currency(&self) -> Option<Currency> {
+        self.shop.as_ref().map(|shop| shop.currency)
+    }
+
+    /// The shop's time zone.
+    #[must_use]
+    pub fn timezone(&self) -> Option<&TimeZone> {
+        self.shop.as_ref().map(|shop| &shop.timezone)
+    }
+
+    /// The programme's settings; the defaults before the shop joined.
+    #[must_use]
+    pub const fn settings(&self) -> &ProgramSettings {
+        &self.settings
+    }
+
+    /// Version of the settings; 0 before the shop joined.
+    #[must_use]
+    pub const fn settings_version(&self) -> u32 {
+        self.settings_version
+    }
+
+    /// Today's rule of earning, for an order to freeze.
+    #[must_use]
+    pub fn earn_rule(&self) -> EarnRule {
+        let earn = &self.settings.earn;
+        EarnRule {
+            version: self.settings_version,
+            points_per_unit: earn.points_per_unit,
+            include_tax: earn.include_tax,
+            include_shipping: earn.include_shipping,
+            excluded_product_ids: earn.excluded_product_ids.clone(),
+            excluded_tags: earn.excluded_tags.clone(),
+        }
+    }
+
+    fn shop(&self) -> Result<&Shop, Rejection> {
+        self.shop.as_ref().ok_or(Rejection::UnknownMerchant)
+    }
+}
+
+impl Decider for State {
+    const STREAM: StreamType = StreamType::Merchant;
+    type Command = Command;
+    type Event = Event;
+
+    fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        dispatch(self, command)
+    }
+
+    fn evolve(&mut self, event: &Event) {
+        match event {
+            Event::MerchantInstalled(installed) => {
+                self.shop = Some(Shop {
+                    domain: installed.shop_domain.clone(),
+                    currency: installed.currency,
+                    timezone: installed.timezone.clone(),
+                    installed: true,
+                });
+                self.settings_version = installed.settings_version;
+                self.settings = installed.settings.clone();
+            }
+            Event::MerchantUninstalled(_) => {
+                if let Some(shop) = &mut self.shop {
+                    shop.installed = false;
+                }
+            }
+            Event::ProgramSettingsUpdated(updated) => {
+                self.settings_version = updated.version;
+                self.settings = updated.settings.clone();
+            }
+            Event::CurrencySettingsUpdated(updated) => {
+                if let Some(shop) = &mut self.shop {
+                    shop.currency = updated.currency;
+                    shop.timezone = updated.timezone.clone();
+                }
+            }
+        }
+    }
+}

@@ -1,0 +1,52 @@
+//! A reward is requested for points that are reserved: the intent behind the call that issues its code.
+use event_schemas::{CustomerId, Money, Points, redemption::RedemptionRequested};
+
+use super::{Event, State};
+use crate::Rejection;
+
+/// Requests a reward.
+#[derive(Clone, Debug, PartialEq)]
+pub struct RequestRedemption {
+    /// Who redeems.
+    pub customer: CustomerId,
+    /// What it costs.
+    pub points: Points,
+    /// The discount it gives.
+    pub discount: Money,
+}
+
+pub(super) fn decide(state: &State, command: &RequestRedemption) -> Result<Vec<Event>, Rejection> {
+    let RequestRedemption { customer, points, discount } = *command;
+    let requested = RedemptionRequested { customer, points, discount };
+    match &state.requested {
+        None => Ok(vec![requested.into()]),
+        Some(first) if *first == requested => Ok(Vec::new()),
+        Some(_) => Err(Rejection::SourceConflict),
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::payload::Payload;
+
+    use super::*;
+    use crate::testing::given;
+
+    fn request(points: i64) -> RequestRedemption {
+        let RedemptionRequested { customer, discount, .. } = RedemptionRequested::sample();
+        RequestRedemption { customer, points: Points(points), discount }
+    }
+
+    #[test]
+    fn a_reward_is_requested_once() {
+        given::<State>([]).when(request(40)).then([RedemptionRequested::sample().into()]);
+        given::<State>([RedemptionRequested::sample().into()]).when(request(40)).then_unchanged();
+    }
+
+    #[test]
+    fn the_same_redemption_for_other_points_is_a_conflict() {
+        given::<State>([RedemptionRequested::sample().into()])
+            .when(request(41))
+            .then_rejected(Rejection::SourceConflict);
+    }
+}
