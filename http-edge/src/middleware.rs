@@ -89,9 +89,13 @@ mod tests {
 
     use super::*;
 
+    async fn panics() -> StatusCode {
+        panic!("planted")
+    }
+
     async fn answer(path: &str) -> (StatusCode, serde_json::Value) {
         let router = Router::new()
-            .route("/panics", get(|| async { panic!("planted") }))
+            .route("/panics", get(panics))
             .route("/conflict", get(|| async { Problem::conflict("source-conflict", "Other content") }));
         let request = Request::builder()
             .uri(path)

@@ -126,8 +126,12 @@ impl Problem {
     /// Logs the cause with its whole chain, once, here at the edge.
     #[must_use]
     pub fn fault(self, error: &dyn Error) -> Self {
-        let chain = std::iter::successors(Some(error), |error| error.source());
-        let chain = chain.map(ToString::to_string).collect::<Vec<_>>().join(": ");
+        let mut chain = error.to_string();
+        let mut source = error.source();
+        while let Some(cause) = source {
+            chain = format!("{chain}: {cause}");
+            source = cause.source();
+        }
         tracing::error!(problem.code = %self.code, "A request failed: {chain}");
         self
     }
