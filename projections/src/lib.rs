@@ -1,1 +1,50 @@
-//! projections
+//! Events to tables: the read models, the runner that keeps them up with the log, and their queries.
+//!
+//! Every row belongs to one merchant, and every query takes a [`privacy::MerchantScope`]. Personal fields stay sealed.
+//! Rows and checkpoint change in one transaction, so each event counts once. This crate never sees `domain`: events
+//! carry their results, and nothing here repeats a rule.
+mod account_event;
+mod column;
+pub mod customers;
+mod error;
+mod fold;
+pub mod merchants;
+pub mod orders;
+mod parked;
+mod partition;
+pub mod points_balance;
+pub mod points_statement;
+pub mod program_settings;
+mod progress;
+mod projection;
+mod recorded;
+pub mod redemptions;
+mod runner;
+mod store;
+mod table;
+#[cfg(feature = "testing")]
+pub mod testing;
+
+pub use column::{Json, Origin};
+pub use error::Error;
+pub use progress::{Progress, Reached, Report};
+pub use projection::{Definition, Projection, Unfoldable};
+pub use recorded::Recorded;
+pub use runner::Projections;
+pub use store::ReadStore;
+pub use table::{Key, Row};
+
+/// Every projection there is, one line each.
+#[must_use]
+pub fn all() -> &'static [Definition] {
+    const ALL: &[Definition] = &[
+        Definition::of::<merchants::Merchants>(),
+        Definition::of::<program_settings::ProgramSettingsByShop>(),
+        Definition::of::<customers::Customers>(),
+        Definition::of::<orders::Orders>(),
+        Definition::of::<points_balance::PointsBalance>(),
+        Definition::of::<points_statement::PointsStatement>(),
+        Definition::of::<redemptions::Redemptions>(),
+    ];
+    ALL
+}

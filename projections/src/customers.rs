@@ -1,0 +1,128 @@
+//! People at each shop. Everything that leads to a person stays sealed here.
+use event_schemas::{
+    CustomerId, Event, FieldAddress, MerchantId, Sealed, StreamType, Timestamp,
+    catalogue::CustomerEvent,
+    customer::{CustomerRegistered, CustomerUpdated, RegisteredBy},
+};
+use privacy::MerchantScope;
+
+use crate::{
+    Error, Key, Projection, ReadStore, Recorded, Unfoldable,
+    column::{Json, Origin, word_column},
+    recorded::{address, sealed},
+    table::table,
+};
+
+word_column!(RegisteredBy);
+
+table! {
+    /// A customer.
+    Customer {
+        key {
+            /// The shop.
+            merchant: MerchantId,
+            /// The customer.
+            customer: CustomerId,
+        }
+        /// Shopify's customer id.
+        shopify_customer_id: Option<Sealed>,
+        /// E-mail address.
+        email: Option<Sealed>,
+        /// First name.
+        first_name: Option<Sealed>,
+        /// Last name.
+        last_name: Option<Sealed>,
+        /// Phone number.
+        phone: Option<Sealed>,
+        /// The event that all sealed fields come from.
+        origin: Json<Origin>,
+        /// Whether Shopify has verified the address.
+        email_verified: bool,
+        /// What brought the person.
+        registered_by: RegisteredBy,
+        /// When the person joined.
+        registered_at: Timestamp,
+        /// When any of this last changed.
+        updated_at: Timestamp,
+    }
+    indexes []
+}
+
+impl Customer {
+    /// The address of one of the sealed fields, by the column's name.
+    #[must_use]
+    pub fn address(&self, field: &'static str) -> FieldAddress {
+        let stream = (StreamType::Customer, self.customer.0);
+        address(self.merchant, self.customer, stream, self.origin.0, field)
+    }
+}
+
+/// The projection.
+pub struct Customers;
+
+impl Projection for Customers {
+    type Row = Customer;
+    const NAME: &'static str = "customers";
+    const VERSION: u32 = 1;
+
+    fn touches(event: &Recorded) -> Vec<Key<Customer>> {
+        match event.event {
+            Event::Customer(_) => vec![Customer::at(event.merchant, event.subject())],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(before: Option<Customer>, event: &Recorded) -> Result<Customer, Unfoldable> {
+        match &event.event {
+            Event::Customer(CustomerEvent::CustomerRegistered(joined)) => Ok(registered(event, joined)),
+            Event::Customer(CustomerEvent::CustomerUpdated(changed)) => {
+                let joined = before.ok_or_else(|| Unfoldable::without("customer"))?;
+                Ok(updated(&joined, event, changed))
+            }
+            _ => before.ok_or_else(|| Unfoldable::without("customer")),
+        }
+    }
+}
+
+fn registered(event: &Recorded, joined: &CustomerRegistered) -> Customer {
+    Customer {
+        merchant: event.merchant,
+        customer: event.subject(),
+        shopify_customer_id: sealed(joined.shopify_customer_id.as_ref()),
+        email: sealed(joined.email.as_ref()),
+        first_name: sealed(joined.first_name.as_ref()),
+        last_name: sealed(joined.last_name.as_ref()),
+        phone: sealed(joined.phone.as_ref()),
+        origin: Json(event.origin()),
+        email_verified: joined.email_verified,
+        registered_by: joined.registered_by,
+        registered_at: event.recorded_at,
+        updated_at: event.recorded_at,
+    }
+}
+
+fn updated(joined: &Customer, event: &Recorded, changed: &CustomerUpdated) -> Customer {
+    Customer {
+        merchant: event.merchant,
+        customer: event.subject(),
+        shopify_customer_id: sealed(changed.shopify_customer_id.as_ref()),
+        email: sealed(changed.email.as_ref()),
+        first_name: sealed(changed.first_name.as_ref()),
+        last_name: sealed(changed.last_name.as_ref()),
+        phone: sealed(changed.phone.as_ref()),
+        origin: Json(event.origin()),
+        email_verified: changed.email_verified,
+        registered_by: joined.registered_by,
+        registered_at: joined.registered_at,
+        updated_at: event.recorded_at,
+    }
+}
+
+/// The customer.
+pub async fn find(
+    store: &ReadStore,
+    scope: MerchantScope,
+    customer: CustomerId,
+) -> Result<Option<Customer>, Error> {
+    store.find::<Customers>(Customer::at(scope.merchant(), customer)).await
+}

@@ -1,0 +1,54 @@
+//! Why projections or queries fail. A poison event is no error: it is parked, and the rest goes on.
+use event_log::Position;
+use event_schemas::record::BodyError;
+
+/// Projections or a query could not do their work.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// SQLite refused.
+    #[error("the read store failed")]
+    Store(#[from] rusqlite::Error),
+    /// A transaction failed; what it wrote is there wholly or not at all.
+    #[error("the read store could not be written")]
+    Write(#[from] group_commit::Fault),
+    /// The log failed, or its history changed.
+    #[error("the log could not be read")]
+    Log(#[from] event_log::Error),
+    /// A record that this program cannot read: a newer one wrote it, or it is damaged. Never skipped.
+    #[error("the record at position {position} of partition {partition} cannot be read")]
+    Unreadable {
+        /// The partition.
+        partition: u16,
+        /// The record's place.
+        position: Position,
+        /// What of it.
+        source: BodyError,
+    },
+    /// Another program writes the same read store.
+    #[error("another program moved the checkpoint of {projection} in partition {partition}")]
+    Moved {
+        /// The projection.
+        projection: &'static str,
+        /// The partition.
+        partition: u16,
+    },
+    /// The read store is being closed.
+    #[error("the read store is closed")]
+    Closed,
+}
+
+impl Error {
+    /// Whether trying again may help.
+    pub(crate) const fn may_pass(&self) -> bool {
+        match self {
+            Self::Store(_) | Self::Write(_) | Self::Log(event_log::Error::Storage { .. }) => true,
+            Self::Log(_) | Self::Unreadable { .. } | Self::Moved { .. } | Self::Closed => false,
+        }
+    }
+}
+
+/// The error with all its causes, for a log line.
+pub(crate) fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

@@ -1,0 +1,186 @@
+//! One partition's way into the tables: lanes of projections that stand at the same place share a reader.
+use std::{sync::Arc, time::Duration};
+
+use event_log::{Checkpoint, Log, Reader};
+
+use crate::{
+    Error, Progress, ReadStore,
+    fold::{Batch, FoldError, checkpoint, fold},
+    recorded::items,
+    store::Live,
+};
+
+/// The longest pause after a failure of the log or the store.
+const BACKOFF_MAX: Duration = Duration::from_secs(5);
+/// The first pause after a failure.
+const BACKOFF_MIN: Duration = Duration::from_millis(100);
+
+/// Follows one partition for all projections.
+pub(crate) struct Partition {
+    store: ReadStore,
+    progress: Progress,
+    lanes: Vec<Lane>,
+    number: u16,
+    batch_records_max: usize,
+}
+
+/// Projections with equal checkpoints, the reader that stands there, and what it read but could not write yet.
+struct Lane {
+    reader: Reader,
+    /// Places in the registry.
+    members: Vec<usize>,
+    unwritten: Option<Arc<Batch>>,
+}
+
+impl Partition {
+    /// Stands every projection at its own checkpoint.
+    pub(crate) async fn open(
+        log: &Log,
+        store: &ReadStore,
+        progress: &Progress,
+        number: u16,
+        batch_records_max: usize,
+    ) -> Result<Self, Error> {
+        let mut lanes: Vec<Lane> = Vec::new();
+        for (member, stored) in checkpoints(store, number).await?.into_iter().enumerate() {
+            let stored = stored.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
+            if let Some(checkpoint) = &stored {
+                progress.set_reached(number, &[member], checkpoint);
+            }
+            let reader = log.reader(number, stored)?;
+            match lanes.iter_mut().find(|lane| lane.reader.checkpoint() == reader.checkpoint()) {
+                Some(lane) => lane.members.push(member),
+                None => lanes.push(Lane { reader, members: vec![member], unwritten: None }),
+            }
+        }
+        let (store, progress) = (store.clone(), progress.clone());
+        Ok(Self { store, progress, lanes, number, batch_records_max })
+    }
+
+    /// Follows the partition until it must stop for good, and returns why. What may pass is tried again.
+    pub(crate) async fn follow(mut self) -> Error {
+        let mut pause = BACKOFF_MIN;
+        loop {
+            let moved = match self.step().await {
+                Ok(false) => self.changed().await,
+                moved => moved.map(drop),
+            };
+            match moved {
+                Ok(()) => pause = BACKOFF_MIN,
+                Err(error) if error.may_pass() => {
+                    self.progress.set_failing(Some(crate::error::chain(&error)));
+                    tracing::warn!(
+                        log.partition = self.number,
+                        "Projections of partition {} failed and try again: {}",
+                        self.number,
+                        crate::error::chain(&error)
+                    );
+                    tokio::time::sleep(pause).await;
+                    pause = BACKOFF_MAX.min(pause.saturating_mul(2));
+                }
+                Err(error) => return error,
+            }
+        }
+    }
+
+    /// Folds the next batch of every lane; false if none had any. Lanes that met become one.
+    pub(crate) async fn step(&mut self) -> Result<bool, Error> {
+        let mut any = false;
+        for lane in &mut self.lanes {
+            any |= lane.step(&self.store, &self.progress, self.batch_records_max).await?;
+        }
+        if self.lanes.len() > 1 {
+            self.merge();
+        }
+        if any {
+            self.progress.set_failing(None);
+        }
+        Ok(any)
+    }
+
+    fn merge(&mut self) {
+        let mut merged: Vec<Lane> = Vec::with_capacity(self.lanes.len());
+        for lane in self.lanes.drain(..) {
+            match merged.iter_mut().find(|other| other.reader.checkpoint() == lane.reader.checkpoint()) {
+                Some(other) => other.members.extend(lane.members),
+                None => merged.push(lane),
+            }
+        }
+        self.lanes = merged;
+    }
+
+    /// All lanes are at the end, so the first one's news is everybody's.
+    async fn changed(&mut self) -> Result<(), Error> {
+        match self.lanes.first_mut() {
+            Some(lane) => Ok(lane.reader.changed().await?),
+            None => std::future::pending().await,
+        }
+    }
+}
+
+impl Lane {
+    async fn step(
+        &mut self,
+        store: &ReadStore,
+        progress: &Progress,
+        records_max: usize,
+    ) -> Result<bool, Error> {
+        let batch = match self.unwritten.take() {
+            Some(batch) => batch,
+            None => match self.read(records_max).await? {
+                Some(batch) => Arc::new(batch),
+                None => return Ok(false),
+            },
+        };
+        self.unwritten = Some(Arc::clone(&batch));
+        let members: Vec<Arc<Live>> =
+            self.members.iter().filter_map(|member| store.live().get(*member).cloned()).collect();
+        let shared = Arc::clone(&batch);
+        let folded = store.writer().call(move |connection| fold(connection, &members, &shared)).await??;
+        self.unwritten = None;
+        for (member, folded) in self.members.iter().zip(folded) {
+            progress.set_parked(*member, folded.parked);
+        }
+        let events: usize = batch.records.iter().map(|(_, items)| items.len()).sum();
+        metrics::counter!("projection_events_total").increment(u64::try_from(events).unwrap_or(u64::MAX));
+        progress.set_reached(batch.to.partition, &self.members, &batch.to);
+        Ok(true)
+    }
+
+    async fn read(&mut self, records_max: usize) -> Result<Option<Batch>, Error> {
+        let from = self.reader.checkpoint();
+        let read = self.reader.next(records_max).await?;
+        if read.records.is_empty() {
+            return Ok(None);
+        }
+        let records = read
+            .records
+            .into_iter()
+            .map(|record| {
+                let items = items(&record).map_err(|source| Error::Unreadable {
+                    partition: record.partition,
+                    position: record.position,
+                    source,
+                })?;
+                Ok((record, items))
+            })
+            .collect::<Result<_, Error>>()?;
+        Ok(Some(Batch { records, from, to: self.reader.checkpoint() }))
+    }
+}
+
+async fn checkpoints(store: &ReadStore, partition: u16) -> Result<Vec<Option<Vec<u8>>>, Error> {
+    let live = store.live().to_vec();
+    store
+        .read(move |connection| live.iter().map(|live| checkpoint(connection, live, partition)).collect())
+        .await
+}
+
+impl From<FoldError> for Error {
+    fn from(error: FoldError) -> Self {
+        match error {
+            FoldError::Store(source) => Self::Store(source),
+            FoldError::Moved { projection, partition } => Self::Moved { projection, partition },
+        }
+    }
+}

@@ -1,0 +1,79 @@
+//! One plain sentence per entry that answers "why?". Names nobody and nothing from outside.
+use event_schemas::{Points, points_account::RuleUsed};
+
+use super::{Entry, EntryType};
+use crate::column::Json;
+
+impl Entry {
+    /// Why the points moved.
+    #[must_use]
+    pub fn why(&self) -> String {
+        let mut why = match self.entry_type {
+            EntryType::Earn => self.why_earned(),
+            EntryType::ClawBack => {
+                format!("{} of an order taken back ({})", taken(self), self.reason())
+            }
+            EntryType::Reserve => format!("{} held for a discount{}", points(self.held), self.worth()),
+            EntryType::Unreserve => format!("{} no longer held ({})", points(self.held), self.reason()),
+            EntryType::Redeem => format!("{} spent on a discount", taken(self)),
+            EntryType::Reinstate => {
+                format!("{} given back because the redemption was cancelled", points(self.points))
+            }
+            EntryType::Adjust if self.points.is_positive() => {
+                format!("{} added by hand ({})", points(self.points), self.reason())
+            }
+            EntryType::Adjust => format!("{} taken by hand ({})", taken(self), self.reason()),
+        };
+        let rests = [
+            (self.repaid, "of them repaid what was owed"),
+            (self.to_debt, "of them are owed"),
+            (self.forgiven, "more were let go"),
+        ];
+        for (rest, what) in rests.into_iter().filter(|(rest, _)| rest.is_positive()) {
+            why.push_str(&format!("; {rest} {what}"));
+        }
+        why.push('.');
+        why
+    }
+
+    fn why_earned(&self) -> String {
+        let earned = points(self.points);
+        match (&self.rule, self.order_id) {
+            (Some(Json(rule)), Some(_)) => {
+                format!("{earned} for an order ({}): {}", self.reason(), calculation(rule))
+            }
+            (Some(Json(rule)), None) => format!("{earned} ({}): {}", self.reason(), calculation(rule)),
+            (None, Some(_)) => format!("{earned} for an order ({})", self.reason()),
+            (None, None) => format!("{earned} given by the shop ({})", self.reason()),
+        }
+    }
+
+    fn reason(&self) -> &str {
+        self.reason.as_ref().map_or("no reason", |reason| reason.as_str())
+    }
+
+    fn worth(&self) -> String {
+        let discount = self.discount.as_ref();
+        discount.map_or_else(String::new, |Json(money)| format!(" of {} {}", money.currency, money.amount()))
+    }
+}
+
+fn calculation(rule: &RuleUsed) -> String {
+    format!(
+        "{} {} eligible at {} per {}, settings version {}",
+        rule.eligible.currency,
+        rule.eligible.amount(),
+        rule.rate,
+        rule.eligible.currency,
+        rule.version
+    )
+}
+
+fn points(points: Points) -> String {
+    if points.0 == 1 { "1 point".to_owned() } else { format!("{points} points") }
+}
+
+/// The points that an entry took, without their sign.
+fn taken(entry: &Entry) -> String {
+    points(entry.points.negated().unwrap_or(Points(i64::MAX)))
+}

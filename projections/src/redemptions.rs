@@ -1,0 +1,184 @@
+//! Redemptions: what was exchanged for what, and how far it has come.
+use event_schemas::{
+    Code, CustomerId, Event, FieldAddress, MerchantId, Money, Points, RedemptionId, Sealed, StreamType,
+    Timestamp, catalogue::RedemptionEvent, redemption::RedemptionRequested, words,
+};
+use privacy::MerchantScope;
+use rusqlite::params;
+
+use crate::{
+    Error, Key, Projection, ReadStore, Recorded, Unfoldable,
+    column::{Column as _, Json, Origin, word_column},
+    recorded::{address, sealed},
+    table::{Row as _, table},
+};
+
+words! {
+    /// How far a redemption has come.
+    RedemptionStatus {
+        /// The points are held; the code is not there yet.
+        Pending = "pending",
+        /// The code is issued and the points are spent.
+        Completed = "completed",
+        /// There was no code; the points go back.
+        Failed = "failed",
+        /// It was cancelled after its completion; the points come back.
+        Cancelled = "cancelled",
+    }
+}
+
+word_column!(RedemptionStatus);
+
+table! {
+    /// A redemption.
+    Redemption {
+        key {
+            /// The shop.
+            merchant: MerchantId,
+            /// The redemption.
+            redemption: RedemptionId,
+        }
+        /// Who redeems.
+        customer: CustomerId,
+        /// What it costs.
+        points: Points,
+        /// What it gives.
+        discount: Json<Money>,
+        /// How far it has come.
+        status: RedemptionStatus,
+        /// Why it failed or was cancelled.
+        reason: Option<Code>,
+        /// The discount code.
+        code: Option<Sealed>,
+        /// The event that the code comes from.
+        code_origin: Option<Json<Origin>>,
+        /// Who issued the code.
+        issuer: Option<Code>,
+        /// When it was requested.
+        requested_at: Timestamp,
+        /// When it last changed.
+        updated_at: Timestamp,
+    }
+    indexes ["merchant, customer, requested_at, redemption"]
+}
+
+impl Redemption {
+    /// The address of the code, if there is one.
+    #[must_use]
+    pub fn code_address(&self) -> Option<FieldAddress> {
+        let stream = (StreamType::Redemption, self.redemption.0);
+        let origin = self.code_origin.as_ref()?;
+        Some(address(self.merchant, self.customer, stream, origin.0, "code"))
+    }
+}
+
+/// The projection.
+pub struct Redemptions;
+
+impl Projection for Redemptions {
+    type Row = Redemption;
+    const NAME: &'static str = "redemption_list";
+    const VERSION: u32 = 1;
+
+    fn touches(event: &Recorded) -> Vec<Key<Redemption>> {
+        match event.event {
+            Event::Redemption(_) => vec![Redemption::at(event.merchant, RedemptionId(event.stream))],
+            _ => Vec::new(),
+        }
+    }
+
+    fn fold(before: Option<Redemption>, event: &Recorded) -> Result<Redemption, Unfoldable> {
+        let Event::Redemption(event_of_redemption) = &event.event else {
+            return before.ok_or_else(|| Unfoldable::without("request"));
+        };
+        if let RedemptionEvent::RedemptionRequested(request) = event_of_redemption {
+            return Ok(requested(event, request));
+        }
+        let redemption = before.ok_or_else(|| Unfoldable::without("request"))?;
+        Ok(moved(Redemption { updated_at: event.recorded_at, ..redemption }, event_of_redemption, event))
+    }
+}
+
+fn requested(event: &Recorded, request: &RedemptionRequested) -> Redemption {
+    Redemption {
+        merchant: event.merchant,
+        redemption: RedemptionId(event.stream),
+        customer: request.customer,
+        points: request.points,
+        discount: Json(request.discount),
+        status: RedemptionStatus::Pending,
+        reason: None,
+        code: None,
+        code_origin: None,
+        issuer: None,
+        requested_at: event.recorded_at,
+        updated_at: event.recorded_at,
+    }
+}
+
+fn moved(redemption: Redemption, event: &RedemptionEvent, recorded: &Recorded) -> Redemption {
+    match event {
+        RedemptionEvent::DiscountCodeIssued(issued) => Redemption {
+            code: sealed(issued.code.as_ref()),
+            code_origin: Some(Json(recorded.origin())),
+            issuer: Some(issued.issuer.clone()),
+            ..redemption
+        },
+        RedemptionEvent::RedemptionCompleted(_) => {
+            Redemption { status: RedemptionStatus::Completed, ..redemption }
+        }
+        RedemptionEvent::RedemptionFailed(failed) => {
+            Redemption { status: RedemptionStatus::Failed, reason: Some(failed.reason.clone()), ..redemption }
+        }
+        RedemptionEvent::RedemptionCancelled(cancelled) => Redemption {
+            status: RedemptionStatus::Cancelled,
+            reason: Some(cancelled.reason.clone()),
+            ..redemption
+        },
+        RedemptionEvent::RedemptionRequested(_) => redemption,
+    }
+}
+
+/// Where a page of redemptions starts: behind this one.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// When it was requested.
+    pub requested_at: Timestamp,
+    /// The redemption.
+    pub redemption: RedemptionId,
+}
+
+/// The end of the year 9999.
+const END_OF_TIME_US: i64 = 253_402_300_799_999_999;
+
+/// A customer's redemptions, newest first, at most `limit`.
+pub async fn list(
+    store: &ReadStore,
+    scope: MerchantScope,
+    customer: CustomerId,
+    after: Option<After>,
+    limit: u32,
+) -> Result<Vec<Redemption>, Error> {
+    let after = after.unwrap_or(After {
+        requested_at: Timestamp::from_micros(END_OF_TIME_US),
+        redemption: RedemptionId::from_bytes([0xff; 16]),
+    });
+    store
+        .query::<Redemptions, _>(move |connection, table, columns| {
+            let sql = format!(
+                "SELECT {columns} FROM {table} WHERE merchant = ? AND customer = ?
+                 AND (requested_at, redemption) < (?, ?)
+                 ORDER BY requested_at DESC, redemption DESC LIMIT ?"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            let values = params![
+                scope.merchant().store(),
+                customer.store(),
+                after.requested_at.store(),
+                after.redemption.store(),
+                limit,
+            ];
+            select.query_map(values, Redemption::read)?.collect()
+        })
+        .await
+}

@@ -1,0 +1,78 @@
+//! Runs the projections: one task per partition, all writing through one connection.
+use std::{sync::Arc, time::Duration};
+
+use event_log::Log;
+use tokio::task::JoinSet;
+
+use crate::{Error, Progress, ReadStore, error::chain, parked, partition::Partition};
+
+/// Records per transaction.
+const BATCH_RECORDS_MAX: usize = 1_000;
+/// How often the gauges are set.
+const PUBLISH_EVERY: Duration = Duration::from_secs(1);
+
+/// The running projections. Dropping this stops them; each batch is one transaction, so no moment is a bad one.
+pub struct Projections {
+    store: ReadStore,
+    progress: Progress,
+    tasks: JoinSet<()>,
+}
+
+impl Projections {
+    /// Tries parked sequences again, then follows every partition from the stored checkpoints on.
+    ///
+    /// # Errors
+    /// [`Error::Log`] if a checkpoint is of another history; those of the store.
+    pub async fn start(log: Log, store: ReadStore) -> Result<Self, Error> {
+        let names = store.live().iter().map(|live| live.definition.name).collect();
+        let progress = Progress::new(log.clone(), names);
+        let mut running = Self { store, progress, tasks: JoinSet::new() };
+        running.retry_parked().await?;
+        for number in 0..log.partitions() {
+            let partition =
+                Partition::open(&log, &running.store, &running.progress, number, BATCH_RECORDS_MAX).await?;
+            running.tasks.spawn(follow(partition, running.progress.clone()));
+        }
+        running.tasks.spawn(publish(running.progress.clone()));
+        Ok(running)
+    }
+
+    /// How far they are.
+    #[must_use]
+    pub fn progress(&self) -> Progress {
+        self.progress.clone()
+    }
+
+    /// Tries every parked sequence again from its first event on. Returns how many events still wait.
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub async fn retry_parked(&self) -> Result<u64, Error> {
+        let mut waiting = 0;
+        for (number, live) in self.store.live().iter().enumerate() {
+            let live = Arc::clone(live);
+            let left = self.store.writer().run(move |connection| parked::retry(connection, &live)).await?;
+            self.progress.set_parked(number, left);
+            waiting += left;
+        }
+        Ok(waiting)
+    }
+}
+
+async fn follow(partition: Partition, progress: Progress) {
+    let error = tokio::select! {
+        error = partition.follow() => error,
+        () = progress.until_stopped() => return,
+    };
+    let reason = chain(&error);
+    tracing::error!("The projections stopped: {reason}");
+    progress.stop(reason);
+}
+
+async fn publish(progress: Progress) {
+    let mut ticks = tokio::time::interval(PUBLISH_EVERY);
+    loop {
+        ticks.tick().await;
+        progress.publish();
+    }
+}

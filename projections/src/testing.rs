@@ -1,0 +1,221 @@
+//! For tests here and above: a log to write histories into, folding in an order of the test's choice, a dump of all rows.
+use std::collections::HashMap;
+
+use event_log::{Log, NewKind, NewRecord, PositionToken, Writer};
+use event_schemas::{
+    CommandKey, CorrelationId, CustomerId, Digest, Event, MerchantId, OrderId, RecordId, RedemptionId,
+    StreamType, Timestamp,
+    record::{Actor, Answer, Body, Meta, Trace},
+};
+use rusqlite::types::ValueRef;
+use uuid::Uuid;
+
+use crate::{Error, Progress, ReadStore, partition::Partition};
+
+/// A stream and what it is routed by.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+pub struct Stream {
+    /// Its type.
+    pub stream_type: StreamType,
+    /// Its id.
+    pub id: Uuid,
+    /// Its route.
+    pub route: Uuid,
+}
+
+impl Stream {
+    /// The shop's own stream.
+    #[must_use]
+    pub const fn merchant(merchant: MerchantId) -> Self {
+        Self { stream_type: StreamType::Merchant, id: merchant.0, route: Uuid::nil() }
+    }
+
+    /// A customer's stream.
+    #[must_use]
+    pub const fn customer(customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::Customer, id: customer.0, route: customer.0 }
+    }
+
+    /// A customer's account.
+    #[must_use]
+    pub const fn account(customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::PointsAccount, id: customer.0, route: customer.0 }
+    }
+
+    /// An order's stream.
+    #[must_use]
+    pub const fn order(order: OrderId) -> Self {
+        Self { stream_type: StreamType::LoyaltyOrder, id: order.0, route: order.0 }
+    }
+
+    /// A redemption's stream.
+    #[must_use]
+    pub const fn redemption(redemption: RedemptionId, customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::Redemption, id: redemption.0, route: customer.0 }
+    }
+}
+
+/// Owns every partition of a log and writes what a test says, a minute after what it said before.
+pub struct History {
+    log: Log,
+    writers: Vec<Writer>,
+    versions: HashMap<(MerchantId, Stream), u64>,
+    now: Timestamp,
+}
+
+const MINUTE_US: i64 = 60_000_000;
+
+impl History {
+    /// Claims all partitions.
+    ///
+    /// # Panics
+    /// If the log refuses.
+    pub async fn start(log: Log) -> Self {
+        let mut writers = Vec::new();
+        for partition in 0..log.partitions() {
+            writers.push(log.claim(partition, |_| Ok(())).await.unwrap_or_else(|error| panic!("{error}")));
+        }
+        let now = event_schemas::sample::time();
+        Self { log, writers, versions: HashMap::new(), now }
+    }
+
+    /// When the newest record was recorded.
+    #[must_use]
+    pub const fn now(&self) -> Timestamp {
+        self.now
+    }
+
+    /// The version that the stream's next event will have.
+    #[must_use]
+    pub fn next_version(&self, merchant: MerchantId, stream: Stream) -> u64 {
+        self.versions.get(&(merchant, stream)).copied().unwrap_or(0) + 1
+    }
+
+    /// Appends one record of these events, happening when it is recorded.
+    pub async fn append(
+        &mut self,
+        merchant: MerchantId,
+        stream: Stream,
+        events: Vec<Event>,
+    ) -> PositionToken {
+        self.append_as(merchant, stream, RecordId(Uuid::now_v7()), None, events).await
+    }
+
+    /// The same under a record id of the test's choice, perhaps having happened at another time.
+    ///
+    /// # Panics
+    /// If the log refuses, or an event holds something personal in clear.
+    pub async fn append_as(
+        &mut self,
+        merchant: MerchantId,
+        stream: Stream,
+        record: RecordId,
+        occurred_at: Option<Timestamp>,
+        events: Vec<Event>,
+    ) -> PositionToken {
+        self.now = Timestamp::from_micros(self.now.micros() + MINUTE_US);
+        let first_version = self.next_version(merchant, stream);
+        self.versions.insert((merchant, stream), first_version + events.len() as u64 - 1);
+        let meta = Meta {
+            record,
+            stream_type: stream.stream_type,
+            first_version,
+            occurred_at: occurred_at.unwrap_or(self.now),
+            recorded_at: self.now,
+            correlation: CorrelationId(Uuid::nil()),
+            trace: Trace::default(),
+            causation: None,
+            actor: Actor::System,
+            command: CommandKey(Uuid::now_v7()),
+            content: Digest([0; 16]),
+        };
+        let body = Body { meta, answer: Answer::Events(events) };
+        let body = body.encode().unwrap_or_else(|error| panic!("{error}"));
+        self.append_bytes(merchant, stream, body).await
+    }
+
+    /// Appends a commit with this body as it is.
+    ///
+    /// # Panics
+    /// If the log refuses.
+    pub async fn append_bytes(
+        &mut self,
+        merchant: MerchantId,
+        stream: Stream,
+        body: Vec<u8>,
+    ) -> PositionToken {
+        let route = stream.route.into_bytes();
+        let partition = self.log.partition_of(merchant.bytes(), route);
+        let record = NewRecord {
+            kind: NewKind::Commit,
+            merchant: merchant.bytes(),
+            route,
+            stream: stream.id.into_bytes(),
+            key_count: 0,
+            body: body.into(),
+        };
+        let writer = &mut self.writers[usize::from(partition)];
+        let pending = writer.append(record).unwrap_or_else(|error| panic!("{error}"));
+        let appended = pending.await.unwrap_or_else(|error| panic!("{error}"));
+        PositionToken::new(self.log.id(), partition, appended.position, appended.head)
+    }
+}
+
+/// Folds the whole log into the store, taking partitions and batch sizes from `choose(below)`.
+///
+/// # Errors
+/// Those of the projections.
+pub async fn fold_interleaved(
+    log: &Log,
+    store: &ReadStore,
+    mut choose: impl FnMut(usize) -> usize,
+) -> Result<Progress, Error> {
+    let progress = Progress::new(log.clone(), crate::all().iter().map(|line| line.name).collect());
+    let mut waiting = Vec::new();
+    for number in 0..log.partitions() {
+        waiting.push(Partition::open(log, store, &progress, number, choose(4) + 1).await?);
+    }
+    while !waiting.is_empty() {
+        let chosen = choose(waiting.len());
+        if !waiting[chosen].step().await? {
+            drop(waiting.swap_remove(chosen));
+        }
+    }
+    Ok(progress)
+}
+
+/// All rows of all projections as text, in the order of their keys.
+///
+/// # Errors
+/// Those of the store.
+pub async fn dump(store: &ReadStore) -> Result<Vec<String>, Error> {
+    let tables: Vec<(&str, u32)> =
+        store.live().iter().map(|live| (live.definition.name, live.generation)).collect();
+    store
+        .read(move |connection| {
+            let mut rows = Vec::new();
+            for (name, generation) in tables {
+                let mut select = connection.prepare(&format!("SELECT * FROM {name}_{generation}"))?;
+                let columns = select.column_count();
+                let mut found = select.query([])?;
+                while let Some(row) = found.next()? {
+                    let cells: Vec<_> =
+                        (0..columns).map(|column| row.get_ref(column).map(cell)).collect::<Result<_, _>>()?;
+                    rows.push(format!("{name}: {}", cells.join(" | ")));
+                }
+            }
+            rows.sort();
+            Ok(rows)
+        })
+        .await
+}
+
+fn cell(value: ValueRef<'_>) -> String {
+    match value {
+        ValueRef::Null => "-".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Real(number) => number.to_string(),
+        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
+        ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+    }
+}

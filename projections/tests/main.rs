@@ -1,0 +1,9 @@
+//! The projections against real logs and a real read store.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+mod coverage;
+mod parked;
+mod rebuild;
+mod running;
+mod statement;
+mod story;
+mod transaction;

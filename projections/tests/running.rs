@@ -1,0 +1,115 @@
+//! The runner beside a log that is being written.
+use std::time::Duration;
+
+use event_log::{Class, Position};
+use event_schemas::{CustomerId, MerchantId, Points};
+use privacy::MerchantScope;
+use projections::{
+    Projections, ReadStore, points_balance,
+    testing::{History, Stream},
+};
+use uuid::Uuid;
+
+use crate::story::{Story, busy_shop};
+
+const SOON: Duration = Duration::from_secs(10);
+
+#[tokio::test]
+async fn what_is_appended_becomes_visible_and_can_be_waited_for() {
+    let mut story = Story::begin().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let running = Projections::start(story.log.clone(), store.clone()).await.unwrap();
+    let progress = running.progress();
+    let customer = story.joins().await;
+    for bought in 1..=20 {
+        let (_, at) = story.buys(customer, 5).await;
+        assert!(progress.wait_for(at.partition(), at.position(), SOON).await);
+        let scope = MerchantScope::for_tests(story.merchant);
+        let balance = points_balance::find(&store, scope, customer).await.unwrap().unwrap();
+        assert_eq!(balance.available, Points(5 * bought));
+        assert_eq!(progress.caught_up_to(at.partition()), at.position());
+        assert_eq!(progress.token(at.partition()), at);
+    }
+    let ahead = Position::new(u64::from(u32::MAX));
+    assert!(!progress.wait_for(0, ahead, Duration::from_millis(5)).await);
+    for partition in 0..story.log.partitions() {
+        assert!(progress.wait_for(partition, story.log.end(partition), SOON).await);
+    }
+    let reports = progress.report();
+    assert!(reports.iter().all(|report| report.lag_events == 0 && report.error.is_none()), "{reports:?}");
+}
+
+#[tokio::test]
+async fn another_merchants_scope_sees_nothing() {
+    let mut story = Story::begin().await;
+    let customer = story.joins().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    let own = MerchantScope::for_tests(story.merchant);
+    let other = MerchantScope::for_tests(MerchantId(Uuid::now_v7()));
+    assert!(points_balance::find(&store, own, customer).await.unwrap().is_some());
+    assert!(points_balance::find(&store, other, customer).await.unwrap().is_none());
+}
+
+#[tokio::test]
+async fn a_store_of_another_log_is_refused() {
+    let story = busy_shop().await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    let other = Story::begin().await;
+    let refused = Projections::start(other.log, store).await.map(drop).unwrap_err();
+    assert!(matches!(refused, projections::Error::Log(event_log::Error::Diverged(_))), "{refused:?}");
+}
+
+/// Number 9999 is no event of this program.
+#[tokio::test]
+async fn an_event_of_a_newer_program_stops_the_projections_and_says_so() {
+    let log = event_log::memory::init(2, Class::Conditional);
+    let mut history = History::start(log.clone()).await;
+    let (merchant, customer) = (MerchantId(Uuid::now_v7()), CustomerId(Uuid::now_v7()));
+    let folder = tempfile::tempdir().unwrap();
+    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let running = Projections::start(log, store).await.unwrap();
+    history.append_bytes(merchant, Stream::account(customer), unknown_event()).await;
+    let progress = running.progress();
+    let stopped = async {
+        while progress.stopped().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, stopped).await.unwrap();
+    let reason = progress.stopped().unwrap();
+    assert!(reason.contains("no event has the number 9999"), "{reason}");
+    assert!(progress.report().iter().all(|report| report.error.as_deref() == Some(reason.as_str())));
+}
+
+fn unknown_event() -> Vec<u8> {
+    use event_schemas::{
+        CommandKey, CorrelationId, Digest, Event, RecordId, StreamType, Timestamp,
+        catalogue::PointsAccountEvent,
+        points_account::PointsAccountOpened,
+        record::{Actor, Answer, Body, Meta, Trace},
+    };
+    let meta = Meta {
+        record: RecordId(Uuid::nil()),
+        stream_type: StreamType::PointsAccount,
+        first_version: 1,
+        occurred_at: Timestamp::EPOCH,
+        recorded_at: Timestamp::EPOCH,
+        correlation: CorrelationId(Uuid::nil()),
+        trace: Trace::default(),
+        causation: None,
+        actor: Actor::System,
+        command: CommandKey(Uuid::nil()),
+        content: Digest([0; 16]),
+    };
+    let opened = Event::from(PointsAccountEvent::from(PointsAccountOpened {}));
+    let number = opened.number().to_be_bytes();
+    let mut body = Body { meta, answer: Answer::Events(vec![opened]) }.encode().unwrap();
+    let at = body.windows(4).rposition(|bytes| bytes[..2] == number && bytes[2..] == [0, 1]).unwrap();
+    body[at..at + 2].copy_from_slice(&9999_u16.to_be_bytes());
+    body
+}
