@@ -1,1 +1,25 @@
-//! The integration suite.
+//! The integration suite: whatever it asks or claims goes through the real executable, as a user would.
+#![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test that called it")]
+mod arrows;
+mod harness;
+mod shopify;
+
+/// One file per promise to our users.
+mod scenarios {
+    mod any_order;
+    mod bad_input;
+    mod commands;
+    mod crash;
+    mod deliveries;
+    mod eligible;
+    mod guests;
+    mod idempotency;
+    mod main_job;
+    mod observability;
+    mod personal_data;
+    mod redemptions;
+    mod refunds;
+    mod settings;
+    mod startup;
+    mod tenancy;
+}

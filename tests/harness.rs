@@ -1,0 +1,14 @@
+//! What the scenarios stand on: the executable as a child process, a typed client, waiting, seeded randomness.
+mod answer;
+mod delivery;
+mod door;
+mod process;
+mod seed;
+mod shop;
+
+pub(crate) use answer::Answer;
+pub(crate) use delivery::{Outcome, Webhook};
+pub(crate) use door::Door;
+pub(crate) use process::{Folder, Server, Spoken, interrupted_start, run, shared};
+pub(crate) use seed::Seed;
+pub(crate) use shop::{Balance, Shop};
