@@ -1,0 +1,24 @@
+//! Faults of the stores as problems: what may pass is 503, everything else is ours to mend.
+use http_edge::Problem;
+
+pub(crate) fn of_store(error: &projections::Error) -> Problem {
+    Problem::internal(error)
+}
+
+pub(crate) fn of_keys(error: &privacy::Error) -> Problem {
+    match error {
+        privacy::Error::Unavailable(_) => {
+            Problem::unavailable("unavailable", "The key store does not answer").fault(error)
+        }
+        _ => Problem::internal(error),
+    }
+}
+
+pub(crate) fn customer_not_found() -> Problem {
+    Problem::not_found("customer-not-found", "There is no such customer")
+}
+
+/// 400 about one query parameter.
+pub(crate) fn parameter(name: &'static str, expected: &str) -> Problem {
+    Problem::bad_request("invalid-parameter", "A parameter is not as expected").field(name, expected)
+}

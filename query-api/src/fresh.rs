@@ -1,0 +1,66 @@
+//! How fresh an answer is: at least as the caller demands, and as what this process appended before the question.
+use std::time::Duration;
+
+use event_log::PositionToken;
+use http_edge::Problem;
+
+use crate::{Reads, failure::parameter};
+
+/// How long a demanded position is waited for.
+const DEMANDED_WITHIN: Duration = Duration::from_secs(2);
+/// How long a query without demand waits for what was appended before it.
+const KNOWN_WITHIN: Duration = Duration::from_millis(250);
+/// Beyond this many records the wait would be in vain, as while the read models are being rebuilt.
+const KNOWN_LAG_MAX: u64 = 2_000;
+
+impl Reads {
+    /// The partition of what a customer's id or an order's id routes.
+    pub(crate) fn partition_of(&self, scope: privacy::MerchantScope, route: uuid::Uuid) -> u16 {
+        self.log.partition_of(scope.merchant().bytes(), route.into_bytes())
+    }
+
+    /// Waits for the demanded position, if there is one, then as [`Self::settle`].
+    pub(crate) async fn fresh(
+        &self,
+        partition: u16,
+        min_position: Option<&str>,
+    ) -> Result<PositionToken, Problem> {
+        if let Some(text) = min_position {
+            let demanded = self.demanded(text)?;
+            if !self.progress.wait_for(demanded.partition(), demanded.position(), DEMANDED_WITHIN).await {
+                return Err(Problem::unavailable("not-caught-up", "The position is not visible yet"));
+            }
+        }
+        self.settle(partition).await
+    }
+
+    fn demanded(&self, text: &str) -> Result<PositionToken, Problem> {
+        let demanded: PositionToken = text
+            .parse()
+            .map_err(|error: event_log::NotAPosition| parameter("min_position", &error.to_string()))?;
+        if !demanded.is_of(self.log.id()) {
+            let served = self.log.id().to_string();
+            let served = served.get(..8).unwrap_or_default().to_owned();
+            return Err(Problem::conflict("other-history", "The position is of another history")
+                .detail(format!("The position is not of the history served here, {served}")));
+        }
+        if demanded.partition() >= self.log.partitions() {
+            return Err(parameter("min_position", "expected a partition of this log"));
+        }
+        Ok(demanded)
+    }
+
+    /// Gives the read models a moment to show what was appended before the question, so that a client reads its own
+    /// writes. Returns a position that the answer is not older than.
+    pub(crate) async fn settle(&self, partition: u16) -> Result<PositionToken, Problem> {
+        if self.progress.stopped().is_some() {
+            return Err(Problem::unavailable("projections-stopped", "The read models stand still"));
+        }
+        let lag = self.progress.lag(partition);
+        if (1..=KNOWN_LAG_MAX).contains(&lag) {
+            let end = self.log.end(partition);
+            self.progress.wait_for(partition, end, KNOWN_WITHIN).await;
+        }
+        Ok(self.progress.token(partition))
+    }
+}

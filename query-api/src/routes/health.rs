@@ -1,0 +1,91 @@
+//! GET /health, /healthz, /livez, /readyz: whether the process lives, works, and may get traffic.
+use std::sync::Arc;
+
+use axum::{Json, extract::State, http::StatusCode};
+use serde::Serialize;
+use utoipa::ToSchema;
+
+use crate::Reads;
+
+/// One word.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct HealthBody {
+    /// `healthy`, `unhealthy`, `alive`, `ready` or `not-ready`.
+    status: &'static str,
+}
+
+/// Every part and whether it works.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ChecksBody {
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    checks: Vec<CheckBody>,
+}
+
+/// One part.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct CheckBody {
+    name: &'static str,
+    /// `healthy` or `unhealthy`.
+    status: &'static str,
+    /// Why it does not work.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    detail: Option<String>,
+}
+
+impl CheckBody {
+    fn new(name: &'static str, checked: Result<(), String>) -> Self {
+        let detail = checked.err();
+        Self { name, status: word(detail.is_none()), detail }
+    }
+
+    const fn works(&self) -> bool {
+        self.detail.is_none()
+    }
+}
+
+const fn word(works: bool) -> &'static str {
+    if works { "healthy" } else { "unhealthy" }
+}
+
+const fn status(works: bool) -> StatusCode {
+    if works { StatusCode::OK } else { StatusCode::SERVICE_UNAVAILABLE }
+}
+
+/// The process answers.
+#[utoipa::path(get, path = "/health", operation_id = "health", tag = "health",
+    responses((status = 200, body = HealthBody)))]
+pub(crate) async fn health() -> Json<HealthBody> {
+    Json(HealthBody { status: "healthy" })
+}
+
+/// The process answers; nothing else is asked, so that a fault elsewhere does not get it killed.
+#[utoipa::path(get, path = "/livez", operation_id = "livez", tag = "health",
+    responses((status = 200, body = HealthBody)))]
+pub(crate) async fn livez() -> Json<HealthBody> {
+    Json(HealthBody { status: "alive" })
+}
+
+/// Every part: log, stores, queues, projections.
+#[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health",
+    responses((status = 200, body = ChecksBody), (status = 503, body = ChecksBody)))]
+pub(crate) async fn healthz(State(reads): State<Arc<Reads>>) -> (StatusCode, Json<ChecksBody>) {
+    let checks = checks(&reads);
+    let works = checks.iter().all(CheckBody::works);
+    (status(works), Json(ChecksBody { status: word(works), checks }))
+}
+
+/// Whether traffic is welcome: every part works.
+#[utoipa::path(get, path = "/readyz", operation_id = "readyz", tag = "health",
+    responses((status = 200, body = HealthBody), (status = 503, body = HealthBody)))]
+pub(crate) async fn readyz(State(reads): State<Arc<Reads>>) -> (StatusCode, Json<HealthBody>) {
+    let works = checks(&reads).iter().all(CheckBody::works);
+    (status(works), Json(HealthBody { status: if works { "ready" } else { "not-ready" } }))
+}
+
+fn checks(reads: &Reads) -> Vec<CheckBody> {
+    let failing = reads.progress.report().into_iter().find_map(|report| report.error);
+    let own = CheckBody::new("projections", failing.map_or(Ok(()), Err));
+    let others = reads.probes.iter().map(|probe| CheckBody::new(probe.name(), probe.check()));
+    std::iter::once(own).chain(others).collect()
+}

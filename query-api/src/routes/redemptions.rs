@@ -1,0 +1,141 @@
+//! GET /v1/api/points/redemptions: what a customer exchanged points for.
+use std::sync::Arc;
+
+use axum::{Json, extract::State};
+use event_schemas::{CustomerId, Timestamp};
+use http_edge::{Merchant, Problem, ProblemBody, Query};
+use projections::{
+    customers,
+    redemptions::{self, After, Redemption},
+};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use super::page;
+use crate::{
+    Reads,
+    answers::{MoneyBody, time},
+    failure::{customer_not_found, of_store, parameter},
+    opened::{Field, open_all},
+};
+
+/// Whose redemptions, and which page of them.
+#[derive(Deserialize, utoipa::IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Params {
+    /// The customer.
+    #[param(value_type = uuid::Uuid)]
+    customer_id: CustomerId,
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// Redemptions per page, 50 unless said.
+    #[param(minimum = 1, maximum = 200)]
+    limit: Option<u32>,
+    /// The `position` of an earlier answer: this one must not be older.
+    min_position: Option<String>,
+}
+
+/// A page of redemptions.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RedemptionsBody {
+    /// Newest first.
+    items: Vec<RedemptionBody>,
+    /// The cursor of the next page; null on the last one.
+    next: Option<String>,
+}
+
+/// One redemption.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct RedemptionBody {
+    #[schema(format = Uuid)]
+    redemption_id: String,
+    /// `pending`, `completed`, `failed` or `cancelled`.
+    status: &'static str,
+    /// What it costs.
+    points: i64,
+    /// What it gives.
+    discount: MoneyBody,
+    /// The discount code, once issued; absent once the person is erased.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    code: Option<String>,
+    /// Why it failed or was cancelled.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reason: Option<String>,
+    #[schema(format = DateTime)]
+    requested_at: String,
+    #[schema(format = DateTime)]
+    updated_at: String,
+}
+
+/// A customer's redemptions, newest first.
+#[utoipa::path(
+    get,
+    path = "/v1/api/points/redemptions",
+    operation_id = "points_redemptions",
+    tag = "points",
+    params(Params),
+    security(("merchant" = [])),
+    responses(
+        (status = 200, body = RedemptionsBody),
+        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 404, description = "customer-not-found", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 409, description = "other-history", body = ProblemBody, content_type = "application/problem+json"),
+        (status = 503, description = "not-caught-up", body = ProblemBody, content_type = "application/problem+json"),
+    )
+)]
+pub(crate) async fn redemptions(
+    State(reads): State<Arc<Reads>>,
+    Merchant(scope): Merchant,
+    Query(params): Query<Params>,
+) -> Result<Json<RedemptionsBody>, Problem> {
+    let limit = page::limit(params.limit)?;
+    let after = params.cursor.as_deref().map(after).transpose()?;
+    let customer = params.customer_id;
+    reads.fresh(reads.partition_of(scope, customer.0), params.min_position.as_deref()).await?;
+    let known = customers::find(&reads.store, scope, customer).await.map_err(|error| of_store(&error))?;
+    known.ok_or_else(customer_not_found)?;
+    let rows = redemptions::list(&reads.store, scope, customer, after, limit + 1).await;
+    let mut rows = rows.map_err(|error| of_store(&error))?;
+    let next =
+        page::cut(&mut rows, limit, |last| format!("{}.{}", last.requested_at.micros(), last.redemption));
+    Ok(Json(RedemptionsBody { items: bodies(&reads, rows).await?, next }))
+}
+
+/// A cursor is the time and the id of the page's last redemption; callers need not know.
+fn after(cursor: &str) -> Result<After, Problem> {
+    let read = |(micros, id): (&str, &str)| {
+        let requested_at = Timestamp::from_micros(micros.parse().ok()?);
+        Some(After { requested_at, redemption: id.parse().ok()? })
+    };
+    let parts = cursor.split_once('.').and_then(read);
+    parts.ok_or_else(|| parameter("cursor", "expected `next` of an earlier page"))
+}
+
+async fn bodies(reads: &Reads, rows: Vec<Redemption>) -> Result<Vec<RedemptionBody>, Problem> {
+    let closed: Vec<_> = rows
+        .iter()
+        .filter_map(|row| row.code_address().map(|address| (address, row.code.as_ref())))
+        .collect();
+    let mut opened = open_all(&reads.keys, &closed).await?.into_iter();
+    let mut bodies = Vec::with_capacity(rows.len());
+    for row in &rows {
+        let code = row.code_address().and_then(|_| opened.next()).and_then(Field::text);
+        bodies.push(body(row, code));
+    }
+    Ok(bodies)
+}
+
+fn body(row: &Redemption, code: Option<String>) -> RedemptionBody {
+    RedemptionBody {
+        redemption_id: row.redemption.to_string(),
+        status: row.status.as_str(),
+        points: row.points.0,
+        discount: row.discount.0.into(),
+        code,
+        reason: row.reason.as_ref().map(ToString::to_string),
+        requested_at: time(row.requested_at),
+        updated_at: time(row.updated_at),
+    }
+}

@@ -1,0 +1,10 @@
+//! The read API against a real log, key store and read store.
+#![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+mod balance;
+mod freshness;
+mod health;
+mod orders;
+mod redemptions;
+mod shop;
+mod statement;
+mod users;
