@@ -48,22 +48,22 @@ const NAMES: [(&str, &str); 8] = [
 ];
 
 /// What was seeded.
-pub struct Seeded {
+pub(crate) struct Seeded {
     /// Shops.
-    pub shops: usize,
+    pub(crate) shops: usize,
     /// Signed deliveries.
-    pub deliveries: usize,
+    pub(crate) deliveries: usize,
     /// From the first delivery until every balance was visible.
-    pub took: Duration,
+    pub(crate) took: Duration,
 }
 
 /// The shop and customer that the printed examples use.
-pub const EXAMPLE_SHOP: &str = "demo-coffee.myshopify.com";
+pub(crate) const EXAMPLE_SHOP: &str = "demo-coffee.myshopify.com";
 /// Shopify's id of the example's customer.
-pub const EXAMPLE_CUSTOMER: u64 = 7_000_000_000_000_001;
+pub(crate) const EXAMPLE_CUSTOMER: u64 = 7_000_000_000_000_001;
 
 /// Creates the shops and sends their history. `token_of` knows the token of a shop that is already there.
-pub async fn seed(
+pub(crate) async fn seed(
     sender: &Sender,
     operator_token: &str,
     token_of: impl Fn(&str) -> Option<String>,
@@ -78,12 +78,20 @@ pub async fn seed(
             .json(&fast)
             .send()
             .await?;
-        ensure!(answer.status().is_success(), "a demo shop's settings were refused: {}", answer.text().await?);
+        ensure!(
+            answer.status().is_success(),
+            "a demo shop's settings were refused: {}",
+            answer.text().await?
+        );
     }
     let started = Instant::now();
-    let deliveries: Vec<Delivery> = (1..).zip(&SHOPS).flat_map(|(number, shop)| history(number, shop)).collect();
+    let deliveries: Vec<Delivery> =
+        (1..).zip(&SHOPS).flat_map(|(number, shop)| history(number, shop)).collect();
     let count = deliveries.len();
-    stream::iter(deliveries).map(Ok).try_for_each_concurrent(CONCURRENCY, |delivery| send(sender, delivery)).await?;
+    stream::iter(deliveries)
+        .map(Ok)
+        .try_for_each_concurrent(CONCURRENCY, |delivery| send(sender, delivery))
+        .await?;
     until_idle(&sender.client, &sender.url, operator_token).await?;
     Ok(Seeded { shops: SHOPS.len(), deliveries: count, took: started.elapsed() })
 }
@@ -122,8 +130,13 @@ async fn send(sender: &Sender, delivery: Delivery) -> anyhow::Result<()> {
 async fn until_idle(client: &Client, url: &str, operator_token: &str) -> anyhow::Result<()> {
     let deadline = Instant::now() + Duration::from_secs(60);
     loop {
-        let queues: Value =
-            client.get(format!("{url}/admin/queues")).bearer_auth(operator_token).send().await?.json().await?;
+        let queues: Value = client
+            .get(format!("{url}/admin/queues"))
+            .bearer_auth(operator_token)
+            .send()
+            .await?
+            .json()
+            .await?;
         if queues["idle"] == true {
             return Ok(());
         }

@@ -1,1 +1,10 @@
-//! Wiring of the one executable.
+//! The one executable: settings, wiring, the demo. No rule lives here.
+mod banner;
+mod data_folder;
+mod demo;
+pub mod openapi;
+mod queues;
+pub mod serve;
+pub mod settings;
+pub mod webhook;
+mod wiring;

@@ -1,2 +1,121 @@
-//! The one executable.
-fn main() {}
+//! The one executable and its roles.
+use std::{path::PathBuf, process::ExitCode};
+
+use clap::{Args, Parser, Subcommand};
+use loyalnest::{
+    serve,
+    settings::{Given, Settings},
+    webhook,
+};
+
+#[derive(Parser)]
+#[command(version, about = "A loyalty engine for Shopify merchants, on a durable log")]
+struct Arguments {
+    #[command(subcommand)]
+    role: Option<Role>,
+    #[command(flatten)]
+    serve: Serve,
+}
+
+#[derive(Subcommand)]
+enum Role {
+    /// Run everything in one process (the default).
+    Serve(Serve),
+    /// Act as Shopify.
+    Webhook {
+        #[command(subcommand)]
+        action: Webhook,
+    },
+    /// Show the settings in force, secrets hidden.
+    Settings(Common),
+    /// Print the OpenAPI document.
+    Openapi,
+}
+
+#[derive(Args)]
+struct Common {
+    #[command(flatten)]
+    given: Given,
+    /// Settings file; `loyalnest.toml` is read if it is there.
+    #[arg(long, env = "LOYALNEST_CONFIG", value_name = "FILE")]
+    config: Option<PathBuf>,
+}
+
+#[derive(Args)]
+struct Serve {
+    #[command(flatten)]
+    common: Common,
+    /// Start empty, without demo shops.
+    #[arg(long, env = "LOYALNEST_NO_DEMO")]
+    no_demo: bool,
+    /// Say that it is ready as one JSON object on the first line.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(Subcommand)]
+enum Webhook {
+    /// Sign a file and post it to a running server.
+    Send {
+        /// The body.
+        file: PathBuf,
+        /// Such as `orders/create`.
+        #[arg(long)]
+        topic: String,
+        /// The shop's myshopify.com domain.
+        #[arg(long)]
+        shop: String,
+        /// The server.
+        #[arg(long, default_value = "http://127.0.0.1:8080")]
+        url: String,
+        #[command(flatten)]
+        common: Common,
+    },
+}
+
+impl Common {
+    fn resolve(self) -> anyhow::Result<Settings> {
+        Settings::resolve(self.given, self.config.as_deref())
+    }
+}
+
+fn main() -> ExitCode {
+    let arguments = Arguments::parse();
+    match run(arguments.role.unwrap_or(Role::Serve(arguments.serve))) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run(role: Role) -> anyhow::Result<()> {
+    match role {
+        Role::Serve(arguments) => {
+            let Serve { common, no_demo, json } = arguments;
+            let options = serve::Options { settings: common.resolve()?, demo: !no_demo, json };
+            runtime()?.block_on(serve::run(&options))
+        }
+        Role::Webhook { action: Webhook::Send { file, topic, shop, url, common } } => {
+            let settings = common.resolve()?;
+            runtime()?.block_on(async {
+                let secret = serve::webhook_secret(&settings).await?;
+                let sender = webhook::Sender { url, secret, client: reqwest::Client::new() };
+                sender.send_file(&file, topic, shop).await
+            })
+        }
+        Role::Settings(common) => {
+            print!("{}", toml::to_string(&common.resolve()?)?);
+            Ok(())
+        }
+        Role::Openapi => {
+            println!("{}", loyalnest::openapi::document()?);
+            Ok(())
+        }
+    }
+}
+
+fn runtime() -> std::io::Result<tokio::runtime::Runtime> {
+    tokio::runtime::Builder::new_multi_thread().enable_all().build()
+}

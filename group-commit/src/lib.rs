@@ -59,6 +59,12 @@ impl Database {
         Ok(Self { jobs })
     }
 
+    /// Whether the store's thread still serves.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        !self.jobs.is_closed()
+    }
+
     /// Runs `work` in the next group. `Ok(Ok(_))` = done and durable; `Ok(Err(_))` = refused by `work` itself, and
     /// nothing of it was kept; `Err(_)` = the store failed.
     pub async fn call<T, E>(

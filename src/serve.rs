@@ -1,0 +1,193 @@
+//! `serve`: open or create the installation, wire it, listen, seed the demo, say so, and end cleanly.
+use std::{
+    io::Write as _,
+    net::{IpAddr, SocketAddr},
+};
+
+use anyhow::{Context as _, bail};
+use serde_json::{Value, json};
+use tokio::{
+    net::TcpListener,
+    signal::unix::{SignalKind, signal},
+    sync::watch,
+};
+use tracing_subscriber::EnvFilter;
+
+use crate::{
+    banner::Banner,
+    data_folder,
+    demo::{self, Seeded},
+    settings::{Mode, Settings},
+    webhook::Sender,
+    wiring::System,
+};
+
+/// How to run.
+pub struct Options {
+    /// The settings in force.
+    pub settings: Settings,
+    /// Whether a first start seeds demo shops.
+    pub demo: bool,
+    /// Whether readiness is said as JSON.
+    pub json: bool,
+}
+
+/// Ports tried beyond the one asked for.
+const PORTS_TRIED: u16 = 100;
+/// Stands while the demo is being seeded, so that a start after a crash goes on with it.
+const SEEDING: &str = "seeding-demo";
+
+/// Runs until SIGINT or SIGTERM.
+pub async fn run(options: &Options) -> anyhow::Result<()> {
+    let settings = &options.settings;
+    log_to_stderr(settings)?;
+    tracing::info!(settings = ?settings, "Starting with these settings");
+    let mut interrupted = signal(SignalKind::interrupt())?;
+    let mut terminated = signal(SignalKind::terminate())?;
+    let stores = data_folder::open(settings).await?;
+    let seeding = settings.data.join(SEEDING);
+    let first = stores.created && options.demo && settings.mode == Mode::Development;
+    if first {
+        std::fs::write(&seeding, "").context("could not mark the demo as being seeded")?;
+    }
+    let (listener, url) = listen(settings).await?;
+    let system = System::start(settings, stores).await?;
+    let (stop, stopped) = watch::channel(false);
+    let server = tokio::spawn(serve(listener, system.router(), stopped));
+    let seeded = if seeding.exists() {
+        let seeded = seed(&system, &url).await.context("could not seed the demo")?;
+        std::fs::remove_file(&seeding)?;
+        Some(seeded)
+    } else {
+        None
+    };
+    announce(options, &system, &url, seeded.as_ref()).await?;
+    tokio::select! {
+        _ = interrupted.recv() => {}
+        _ = terminated.recv() => {}
+    }
+    tracing::info!("Stopping");
+    stop.send_replace(true);
+    server.await??;
+    system.stop().await;
+    Ok(())
+}
+
+/// The secret that a running server of these settings expects webhooks to be signed with.
+pub async fn webhook_secret(settings: &Settings) -> anyhow::Result<String> {
+    if let Some(secret) = &settings.webhook_secret {
+        return Ok(secret.expose().to_owned());
+    }
+    data_folder::derived_webhook_secret(settings)
+        .await
+        .context("the setting webhook_secret is not given, and it cannot be derived from the data folder")
+}
+
+async fn serve(
+    listener: TcpListener,
+    router: axum::Router,
+    mut stopped: watch::Receiver<bool>,
+) -> std::io::Result<()> {
+    axum::serve(listener, router)
+        .with_graceful_shutdown(async move {
+            // An error means that the sender is gone, which is a reason to stop as well.
+            drop(stopped.wait_for(|stop| *stop).await);
+        })
+        .await
+}
+
+/// Binds the port of the settings or the next free one.
+async fn listen(settings: &Settings) -> anyhow::Result<(TcpListener, String)> {
+    let host: IpAddr = settings.host.parse().with_context(|| {
+        format!("the setting host must be an IP address such as 127.0.0.1, not {:?}", settings.host)
+    })?;
+    let last = if settings.port == 0 { 0 } else { settings.port.saturating_add(PORTS_TRIED) };
+    for port in settings.port..=last {
+        match TcpListener::bind(SocketAddr::new(host, port)).await {
+            Ok(listener) => {
+                let url = format!("http://{}", listener.local_addr()?);
+                return Ok((listener, url));
+            }
+            Err(error) if error.kind() == std::io::ErrorKind::AddrInUse => {}
+            Err(error) => return Err(error).with_context(|| format!("could not listen on {host}:{port}")),
+        }
+    }
+    bail!("the ports {} to {last} are all busy; choose another with --port", settings.port)
+}
+
+async fn seed(system: &System, url: &str) -> anyhow::Result<Seeded> {
+    let sender = Sender {
+        url: url.to_owned(),
+        secret: system.webhook_secret().to_owned(),
+        client: reqwest::Client::new(),
+    };
+    demo::seed(&sender, system.operator_token(), |domain| system.token_of(domain)).await
+}
+
+async fn announce(
+    options: &Options,
+    system: &System,
+    url: &str,
+    seeded: Option<&Seeded>,
+) -> anyhow::Result<()> {
+    let text = if options.json {
+        format!("{}\n", ready_line(&options.settings, system, url))
+    } else {
+        let example = example(system, url).await;
+        let asked = options.settings.port;
+        Banner {
+            settings: &options.settings,
+            url,
+            busy_port: (asked != 0 && !url.ends_with(&format!(":{asked}"))).then_some(asked),
+            seeded,
+            shops: system.shops().len(),
+            example: example.as_ref().map(|(token, customer)| (token.as_str(), customer.as_str())),
+        }
+        .text()
+    };
+    let mut out = std::io::stdout().lock();
+    out.write_all(text.as_bytes())?;
+    out.flush().context("could not say that the server is ready")
+}
+
+/// The first line of `--json`, as the contract for programs has it.
+fn ready_line(settings: &Settings, system: &System, url: &str) -> Value {
+    let shops = system.shops();
+    let shops: Vec<Value> = shops
+        .iter()
+        .map(|shop| json!({"shop_domain": shop.domain, "merchant_id": shop.merchant, "token": shop.token}))
+        .collect();
+    json!({
+        "url": url,
+        "data": settings.data,
+        "webhook_secret": system.webhook_secret(),
+        "operator_token": system.operator_token(),
+        "shops": shops,
+    })
+}
+
+/// Token and customer for the printed examples, asked over HTTP as a merchant's program would.
+async fn example(system: &System, url: &str) -> Option<(String, String)> {
+    let token = system.token_of(demo::EXAMPLE_SHOP)?;
+    let url = format!("{url}/v1/api/users/get?shopify_customer_id={}", demo::EXAMPLE_CUSTOMER);
+    let answer = reqwest::Client::new().get(url).bearer_auth(&token).send().await.ok()?;
+    let body: Value = answer.json().await.ok()?;
+    Some((token, body["customer_id"].as_str()?.to_owned()))
+}
+
+fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
+    let filter = EnvFilter::try_new(&settings.log)
+        .with_context(|| format!("the setting log is not a filter such as info: {:?}", settings.log))?;
+    let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
+    if settings.log_json {
+        subscriber.json().init()
+    } else {
+        subscriber.init()
+    }
+    std::panic::set_hook(Box::new(|panic| {
+        // The payload could quote a value, so only the place is told.
+        let place = panic.location().map_or_else(|| "an unknown place".to_owned(), ToString::to_string);
+        tracing::error!(panic.location = place, "A panic at {place}");
+    }));
+    Ok(())
+}

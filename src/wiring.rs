@@ -1,0 +1,204 @@
+//! The only place where every part meets.
+use std::sync::Arc;
+
+use anyhow::Context as _;
+use axum::Router;
+use command_api::{
+    App, Clock,
+    issuer::LocalIssuer,
+    policies::{self, Policies},
+    webhooks::{self, Secrets, Webhooks},
+};
+use event_log::Log;
+use event_schemas::MerchantId;
+use group_commit::Database;
+use http_edge::Auth;
+use metrics_exporter_prometheus::PrometheusBuilder;
+use privacy::{KeyStore, MerchantScope};
+use projections::Projections;
+use query_api::{Probe, Reads};
+
+use crate::{
+    data_folder::Stores,
+    openapi,
+    queues::{self, Queues},
+    settings::{Mode, Secret, Settings},
+};
+
+/// Generation of the tokens that are given out.
+const TOKEN_GENERATION: u32 = 1;
+
+/// The running system.
+pub(crate) struct System {
+    keys: KeyStore,
+    shops: command_api::Shops,
+    projections: Projections,
+    router: Router,
+    webhook_secret: String,
+    operator_token: String,
+}
+
+/// A shop and the token of its merchant.
+pub(crate) struct ShopToken {
+    /// The shop's myshopify.com domain.
+    pub(crate) domain: String,
+    /// Our id of it.
+    pub(crate) merchant: MerchantId,
+    /// Bearer token with `admin:full`.
+    pub(crate) token: String,
+}
+
+impl System {
+    /// Starts everything over open stores: owners first, then what sends them commands, then what reads.
+    pub(crate) async fn start(settings: &Settings, stores: Stores) -> anyhow::Result<Self> {
+        let Stores { log, keys, work, reads, .. } = stores;
+        let webhook_secret = secret(settings.webhook_secret.as_ref(), &keys, WEBHOOK_SECRET);
+        let operator_token = secret(settings.operator_token.as_ref(), &keys, OPERATOR_TOKEN);
+        let auth: Arc<dyn Auth> =
+            Arc::new(Tokens { keys: keys.clone(), operator_token: operator_token.clone() });
+        let clock = Clock::open(&work, settings.mode == Mode::Development).await?;
+        let parts = parts(&log, &keys, &work, &clock).await?;
+        let policies = Policies::start(parts.clone()).await.context("could not start the policies")?;
+        let webhooks = Webhooks::start(webhooks::Parts {
+            commander: parts.commander.clone(),
+            shops: parts.shops.clone(),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            work: work.clone(),
+            secrets: Secrets::new(
+                &webhook_secret,
+                settings.webhook_secret_previous.as_ref().map(Secret::expose),
+            ),
+        });
+        let projections = Projections::start(log.clone(), reads.clone()).await?;
+        let shops = parts.shops.clone();
+        let queues = Queues {
+            log: log.clone(),
+            policies: policies.clone(),
+            webhooks: webhooks.clone(),
+            progress: projections.progress(),
+            auth: Arc::clone(&auth),
+        };
+        let app = App::new(parts, policies, webhooks, Arc::clone(&auth));
+        let reads = Reads {
+            log,
+            store: reads,
+            progress: projections.progress(),
+            keys: keys.clone(),
+            auth,
+            now: Arc::new(move || clock.now()),
+            probes: vec![Arc::new(WorkProbe(work))],
+            metrics: metrics_page()?,
+        };
+        let router = openapi::served(
+            command_api::router(app).merge(query_api::router(reads)).merge(queues::router(queues)),
+        );
+        Ok(Self { keys, shops, projections, router, webhook_secret, operator_token })
+    }
+
+    /// All routes, wrapped once.
+    pub(crate) fn router(&self) -> Router {
+        http_edge::finish(self.router.clone())
+    }
+
+    /// What webhooks are signed with.
+    pub(crate) fn webhook_secret(&self) -> &str {
+        &self.webhook_secret
+    }
+
+    /// The operator's token.
+    pub(crate) fn operator_token(&self) -> &str {
+        &self.operator_token
+    }
+
+    /// All shops with their tokens.
+    pub(crate) fn shops(&self) -> Vec<ShopToken> {
+        let token = |shop: &command_api::shops::Shop| ShopToken {
+            domain: shop.domain.to_string(),
+            merchant: shop.merchant,
+            token: self.keys.issue_token(shop.merchant, TOKEN_GENERATION),
+        };
+        self.shops.all().iter().map(|shop| token(shop)).collect()
+    }
+
+    /// The token of the shop with this domain.
+    pub(crate) fn token_of(&self, domain: &str) -> Option<String> {
+        self.shops().into_iter().find(|shop| shop.domain == domain).map(|shop| shop.token)
+    }
+
+    /// Ends what can be ended in order; the rest is safe to drop at any time.
+    pub(crate) async fn stop(self) {
+        drop(self.projections);
+        tokio::task::yield_now().await;
+    }
+}
+
+async fn parts(
+    log: &Log,
+    keys: &KeyStore,
+    work: &Database,
+    clock: &Clock,
+) -> anyhow::Result<policies::Parts> {
+    let commander =
+        command_api::owner::start(log, keys, clock).await.context("could not claim the partitions")?;
+    let shops = command_api::Shops::start(log).await.context("could not read the shops")?;
+    Ok(policies::Parts {
+        log: log.clone(),
+        commander,
+        shops,
+        clock: clock.clone(),
+        keys: keys.clone(),
+        work: work.clone(),
+        issuer: Arc::new(LocalIssuer::new(keys.clone())),
+    })
+}
+
+/// Purposes of the secrets that are derived when none is given.
+const WEBHOOK_SECRET: &str = "webhook-secret";
+const OPERATOR_TOKEN: &str = "operator-token";
+
+fn secret(given: Option<&Secret>, keys: &KeyStore, purpose: &str) -> String {
+    given.map_or_else(|| keys.derived_secret(purpose), |secret| secret.expose().to_owned())
+}
+
+/// The secret that webhooks are signed with when the settings name none.
+pub(crate) fn derived_webhook_secret(keys: &KeyStore) -> String {
+    keys.derived_secret(WEBHOOK_SECRET)
+}
+
+/// Tokens need no table: they are derived from the installation's own key.
+struct Tokens {
+    keys: KeyStore,
+    operator_token: String,
+}
+
+impl Auth for Tokens {
+    fn merchant(&self, token: &str) -> Option<MerchantScope> {
+        self.keys.verify_token(token)
+    }
+
+    fn operator(&self, token: &str) -> bool {
+        aws_lc_rs::constant_time::verify_slices_are_equal(token.as_bytes(), self.operator_token.as_bytes())
+            .is_ok()
+    }
+}
+
+struct WorkProbe(Database);
+
+impl Probe for WorkProbe {
+    fn name(&self) -> &'static str {
+        "work"
+    }
+
+    fn check(&self) -> Result<(), String> {
+        if self.0.is_open() { Ok(()) } else { Err("the store's thread has ended".to_owned()) }
+    }
+}
+
+fn metrics_page() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
+    let handle = PrometheusBuilder::new().install_recorder().context("could not set up the metrics")?;
+    Ok(Arc::new(move || {
+        handle.run_upkeep();
+        handle.render()
+    }))
+}
