@@ -30,7 +30,12 @@ struct Lane {
     /// Places in the registry.
     members: Vec<usize>,
     unwritten: Option<Arc<Batch>>,
+    /// How many batches in a row were as large as they may be.
+    full_batches: u32,
 }
+
+/// This many full batches in a row mean that the lane is far behind.
+const FULL_BATCHES_BEHIND: u32 = 2;
 
 impl Partition {
     /// Stands every projection at its own checkpoint.
@@ -50,7 +55,7 @@ impl Partition {
             let reader = log.reader(number, stored)?;
             match lanes.iter_mut().find(|lane| lane.reader.checkpoint() == reader.checkpoint()) {
                 Some(lane) => lane.members.push(member),
-                None => lanes.push(Lane { reader, members: vec![member], unwritten: None }),
+                None => lanes.push(Lane { reader, members: vec![member], unwritten: None, full_batches: 0 }),
             }
         }
         let (store, progress) = (store.clone(), progress.clone());
@@ -68,7 +73,7 @@ impl Partition {
             match moved {
                 Ok(()) => pause = BACKOFF_MIN,
                 Err(error) if error.may_pass() => {
-                    self.progress.set_failing(Some(crate::error::chain(&error)));
+                    self.progress.set_failing(self.number, Some(crate::error::chain(&error)));
                     tracing::warn!(
                         log.partition = self.number,
                         "Projections of partition {} failed and try again: {}",
@@ -92,9 +97,8 @@ impl Partition {
         if self.lanes.len() > 1 {
             self.merge();
         }
-        if any {
-            self.progress.set_failing(None);
-        }
+        self.progress.set_keeps_up(self.number, self.lanes.iter().all(Lane::keeps_up));
+        self.progress.set_failing(self.number, None);
         Ok(any)
     }
 
@@ -119,6 +123,10 @@ impl Partition {
 }
 
 impl Lane {
+    const fn keeps_up(&self) -> bool {
+        self.full_batches < FULL_BATCHES_BEHIND
+    }
+
     async fn step(
         &mut self,
         store: &ReadStore,
@@ -150,6 +158,8 @@ impl Lane {
     async fn read(&mut self, records_max: usize) -> Result<Option<Batch>, Error> {
         let from = self.reader.checkpoint();
         let read = self.reader.next(records_max).await?;
+        let full = read.records.len() >= records_max;
+        self.full_batches = if full { self.full_batches.saturating_add(1) } else { 0 };
         if read.records.is_empty() {
             return Ok(None);
         }

@@ -1,8 +1,9 @@
 //! How far the projections are, for queries that wait, for probes and for metrics.
 use std::{
+    collections::BTreeMap,
     sync::{
         Arc, Mutex, PoisonError,
-        atomic::{AtomicU64, Ordering},
+        atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
 };
@@ -24,7 +25,10 @@ struct Shared {
     /// Per projection.
     parked: Vec<AtomicU64>,
     stopped: watch::Sender<Option<String>>,
-    failing: Mutex<Option<String>>,
+    /// Per partition: whether it is known not to be far behind.
+    keeping_up: Vec<AtomicBool>,
+    /// By partition: failures that may pass.
+    failing: Mutex<BTreeMap<u16, String>>,
 }
 
 /// A place in a partition with the head of the chain after it.
@@ -60,8 +64,9 @@ impl Progress {
         let start = Reached { position: Position::START, head: Hash::ZERO };
         let reached = (0..log.partitions()).map(|_| watch::Sender::new(vec![start; names.len()])).collect();
         let parked = names.iter().map(|_| AtomicU64::new(0)).collect();
-        let stopped = watch::Sender::new(None);
-        let shared = Shared { log, names, reached, parked, stopped, failing: Mutex::new(None) };
+        let keeping_up = (0..log.partitions()).map(|_| AtomicBool::new(false)).collect();
+        let (stopped, failing) = (watch::Sender::new(None), Mutex::default());
+        let shared = Shared { log, names, reached, parked, stopped, keeping_up, failing };
         Self { shared: Arc::new(shared) }
     }
 
@@ -84,11 +89,12 @@ impl Progress {
         reached.iter().min_by_key(|reached| reached.position).copied()
     }
 
-    /// Records of the partition that some projection has not folded; exact only at 0.
+    /// Whether waiting for the partition's newest record is worth a moment: not while thousands of records are to be
+    /// folded first. Positions cannot tell, because a store may count them over all partitions.
     #[must_use]
-    pub fn lag(&self, partition: u16) -> u64 {
-        let end = self.shared.log.end(partition).get();
-        end.saturating_sub(self.caught_up_to(partition).get())
+    pub fn keeps_up(&self, partition: u16) -> bool {
+        let keeping_up = self.shared.keeping_up.get(usize::from(partition));
+        keeping_up.is_some_and(|keeping_up| keeping_up.load(Ordering::Relaxed))
     }
 
     /// Waits until every projection has folded the partition up to `position`; false if it takes longer.
@@ -110,7 +116,10 @@ impl Progress {
     /// One line per projection.
     #[must_use]
     pub fn report(&self) -> Vec<Report> {
-        let failing = || self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        let failing = || {
+            let failing = self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
+            failing.values().next().cloned()
+        };
         let error = self.stopped().or_else(failing);
         let names = self.shared.names.iter().zip(&self.shared.parked).enumerate();
         names
@@ -160,9 +169,19 @@ impl Progress {
         }
     }
 
+    pub(crate) fn set_keeps_up(&self, partition: u16, keeps_up: bool) {
+        if let Some(keeping_up) = self.shared.keeping_up.get(usize::from(partition)) {
+            keeping_up.store(keeps_up, Ordering::Relaxed);
+        }
+    }
+
     /// Notes a failure that may pass, or that it passed.
-    pub(crate) fn set_failing(&self, reason: Option<String>) {
-        *self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner) = reason;
+    pub(crate) fn set_failing(&self, partition: u16, reason: Option<String>) {
+        let mut failing = self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
+        match reason {
+            Some(reason) => failing.insert(partition, reason),
+            None => failing.remove(&partition),
+        };
     }
 
     /// Stops all projections for good; the first reason stays.

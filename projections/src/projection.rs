@@ -134,3 +134,14 @@ fn guarded<T>(fold: impl FnOnce() -> Result<T, Unfoldable>) -> Result<T, ApplyEr
         Err(_) => Err(ApplyError::Poison("the fold panicked".to_owned())),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_fold_that_panics_is_poison() {
+        let answer = guarded(|| -> Result<(), Unfoldable> { panic!("planted") });
+        assert!(matches!(answer, Err(ApplyError::Poison(reason)) if reason == "the fold panicked"));
+    }
+}

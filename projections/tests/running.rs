@@ -1,11 +1,13 @@
 //! The runner beside a log that is being written.
 use std::time::Duration;
 
-use event_log::{Class, Position};
-use event_schemas::{CustomerId, MerchantId, Points};
+use event_log::{Class, Log, Position};
+use event_schemas::{
+    CustomerId, Event, MerchantId, Points, catalogue::PointsAccountEvent, points_account::PointsAccountOpened,
+};
 use privacy::MerchantScope;
 use projections::{
-    Projections, ReadStore, points_balance,
+    Progress, Projections, ReadStore, points_balance,
     testing::{History, Stream},
 };
 use uuid::Uuid;
@@ -64,6 +66,54 @@ async fn a_store_of_another_log_is_refused() {
     assert!(matches!(refused, projections::Error::Log(event_log::Error::Diverged(_))), "{refused:?}");
 }
 
+/// A backup of the log was put back: what the read store has seen is no longer there.
+#[tokio::test]
+async fn a_log_that_shrank_stops_the_projections_and_leaves_the_rows() {
+    let folder = tempfile::tempdir().unwrap();
+    let [path, backup] = ["log.db", "backup.db"].map(|name| folder.path().join(name));
+    let (merchant, customer) = (MerchantId(Uuid::now_v7()), CustomerId(Uuid::now_v7()));
+    let log = event_log::sqlite::init(&path, 1).unwrap();
+    opens_account(&log, merchant, customer).await;
+    close(log).await;
+    std::fs::copy(&path, &backup).unwrap();
+
+    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let log = event_log::sqlite::open(&path).unwrap();
+    opens_account(&log, merchant, CustomerId(Uuid::now_v7())).await;
+    projections::testing::fold_interleaved(&log, &store, |_| 0).await.unwrap();
+    let before = projections::testing::dump(&store).await.unwrap();
+    close(log).await;
+    std::fs::copy(&backup, &path).unwrap();
+
+    let log = event_log::sqlite::open(&path).unwrap();
+    let running = Projections::start(log, store.clone()).await.unwrap();
+    let progress = running.progress();
+    until_stopped(&progress).await;
+    assert!(progress.report().iter().all(|report| report.error.is_some()));
+    assert_eq!(projections::testing::dump(&store).await.unwrap(), before);
+}
+
+async fn opens_account(log: &Log, merchant: MerchantId, customer: CustomerId) {
+    let mut history = History::start(log.clone()).await;
+    let opened = Event::from(PointsAccountEvent::from(PointsAccountOpened {}));
+    history.append(merchant, Stream::account(customer), vec![opened]).await;
+}
+
+/// The file is free once the log's thread has ended.
+async fn close(log: Log) {
+    drop(log);
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
+async fn until_stopped(progress: &Progress) {
+    let stopped = async {
+        while progress.stopped().is_none() {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, stopped).await.unwrap();
+}
+
 /// Number 9999 is no event of this program.
 #[tokio::test]
 async fn an_event_of_a_newer_program_stops_the_projections_and_says_so() {
@@ -75,12 +125,7 @@ async fn an_event_of_a_newer_program_stops_the_projections_and_says_so() {
     let running = Projections::start(log, store).await.unwrap();
     history.append_bytes(merchant, Stream::account(customer), unknown_event()).await;
     let progress = running.progress();
-    let stopped = async {
-        while progress.stopped().is_none() {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
-    };
-    tokio::time::timeout(SOON, stopped).await.unwrap();
+    until_stopped(&progress).await;
     let reason = progress.stopped().unwrap();
     assert!(reason.contains("no event has the number 9999"), "{reason}");
     assert!(progress.report().iter().all(|report| report.error.as_deref() == Some(reason.as_str())));
@@ -88,9 +133,7 @@ async fn an_event_of_a_newer_program_stops_the_projections_and_says_so() {
 
 fn unknown_event() -> Vec<u8> {
     use event_schemas::{
-        CommandKey, CorrelationId, Digest, Event, RecordId, StreamType, Timestamp,
-        catalogue::PointsAccountEvent,
-        points_account::PointsAccountOpened,
+        CommandKey, CorrelationId, Digest, RecordId, StreamType, Timestamp,
         record::{Actor, Answer, Body, Meta, Trace},
     };
     let meta = Meta {

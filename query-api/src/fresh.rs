@@ -10,8 +10,6 @@ use crate::{Reads, failure::parameter};
 const DEMANDED_WITHIN: Duration = Duration::from_secs(2);
 /// How long a query without demand waits for what was appended before it.
 const KNOWN_WITHIN: Duration = Duration::from_millis(250);
-/// Beyond this many records the wait would be in vain, as while the read models are being rebuilt.
-const KNOWN_LAG_MAX: u64 = 2_000;
 
 impl Reads {
     /// The partition of what a customer's id or an order's id routes.
@@ -25,6 +23,7 @@ impl Reads {
         partition: u16,
         min_position: Option<&str>,
     ) -> Result<PositionToken, Problem> {
+        self.running()?;
         if let Some(text) = min_position {
             let demanded = self.demanded(text)?;
             if !self.progress.wait_for(demanded.partition(), demanded.position(), DEMANDED_WITHIN).await {
@@ -53,14 +52,20 @@ impl Reads {
     /// Gives the read models a moment to show what was appended before the question, so that a client reads its own
     /// writes. Returns a position that the answer is not older than.
     pub(crate) async fn settle(&self, partition: u16) -> Result<PositionToken, Problem> {
-        if self.progress.stopped().is_some() {
-            return Err(Problem::unavailable("projections-stopped", "The read models stand still"));
-        }
-        let lag = self.progress.lag(partition);
-        if (1..=KNOWN_LAG_MAX).contains(&lag) {
+        self.running()?;
+        // While the read models are being rebuilt the wait would be in vain.
+        if self.progress.keeps_up(partition) {
             let end = self.log.end(partition);
             self.progress.wait_for(partition, end, KNOWN_WITHIN).await;
         }
         Ok(self.progress.token(partition))
+    }
+
+    /// Rows that stand still are not shown as if they were current.
+    fn running(&self) -> Result<(), Problem> {
+        match self.progress.stopped() {
+            None => Ok(()),
+            Some(_) => Err(Problem::unavailable("projections-stopped", "The read models stand still")),
+        }
     }
 }

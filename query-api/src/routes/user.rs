@@ -166,11 +166,14 @@ async fn opened(reads: &Reads, row: &Customer) -> Result<UserBody, Problem> {
         (row.address("last_name"), row.last_name.as_ref()),
         (row.address("phone"), row.phone.as_ref()),
     ];
-    let fields = open(&reads.keys, closed).await?;
+    Ok(body(row, open(&reads.keys, closed).await?))
+}
+
+fn body(row: &Customer, fields: [Field; 5]) -> UserBody {
     let customer_id = row.customer.to_string();
     if let Some(certificate) = shredded(&fields) {
         let redaction = Some(RedactionBody { certificate });
-        return Ok(UserBody { customer_id, status: "redacted", profile: None, redaction });
+        return UserBody { customer_id, status: "redacted", profile: None, redaction };
     }
     let [shopify_customer_id, email, first_name, last_name, phone] = fields.map(Field::text);
     let profile = ProfileBody {
@@ -184,7 +187,7 @@ async fn opened(reads: &Reads, row: &Customer) -> Result<UserBody, Problem> {
         registered_at: time(row.registered_at),
         updated_at: time(row.updated_at),
     };
-    Ok(UserBody { customer_id, status: "active", profile: Some(profile), redaction: None })
+    UserBody { customer_id, status: "active", profile: Some(profile), redaction: None }
 }
 
 /// One key seals all fields, so one that is shredded speaks for all.
@@ -193,4 +196,43 @@ fn shredded(fields: &[Field]) -> Option<Option<String>> {
         Field::Shredded { certificate } => Some(certificate.clone()),
         Field::Absent | Field::Clear(_) => None,
     })
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::{
+        MerchantId, Sealed, Timestamp,
+        customer::RegisteredBy,
+        sample::{CUSTOMER, ENTRY},
+    };
+    use projections::{Json, Origin};
+
+    use super::*;
+
+    #[test]
+    fn of_an_erased_customer_only_the_certificate_is_left() {
+        let sealed = || Some(Sealed(vec![1]));
+        let row = Customer {
+            merchant: MerchantId(ENTRY.0),
+            customer: CUSTOMER,
+            shopify_customer_id: None,
+            email: sealed(),
+            first_name: sealed(),
+            last_name: None,
+            phone: None,
+            origin: Json(Origin { record: ENTRY.0, index: 0, version: 1, event_type: 201 }),
+            email_verified: true,
+            registered_by: RegisteredBy::Customer,
+            registered_at: Timestamp::EPOCH,
+            updated_at: Timestamp::EPOCH,
+        };
+        let shredded = || Field::Shredded { certificate: Some("certificate 7".to_owned()) };
+        let body = body(&row, [Field::Absent, shredded(), shredded(), Field::Absent, Field::Absent]);
+        let expected = serde_json::json!({
+            "customer_id": CUSTOMER.to_string(),
+            "status": "redacted",
+            "redaction": { "certificate": "certificate 7" },
+        });
+        assert_eq!(serde_json::to_value(body).unwrap(), expected);
+    }
 }
