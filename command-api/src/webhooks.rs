@@ -1,0 +1,151 @@
+//! Webhooks: a door that keeps what Shopify posts, an inbox, and workers that turn it into commands.
+pub mod dead_letters;
+pub mod deliveries;
+pub mod door;
+mod execute;
+mod inbox;
+mod schedule;
+mod signature;
+pub mod translate;
+mod worker;
+
+#[cfg(test)]
+mod tests;
+
+pub use signature::Secrets;
+
+use std::{fmt, sync::Arc, time::Duration};
+
+use bytes::Bytes;
+use event_schemas::MerchantId;
+use group_commit::Database;
+use http_edge::Problem;
+use privacy::KeyStore;
+use uuid::Uuid;
+
+use self::{
+    execute::Executor,
+    inbox::{Arrival, Inbox, NotDriven},
+    worker::{Queue, Worker},
+};
+use crate::{clock::Clock, commands::Commander, shops::Shops};
+
+/// How long the planted bug holds deliveries back after their answer: long enough for a kill to fall into it.
+const HELD_BACK: Duration = Duration::from_millis(100);
+
+/// What the webhook side is made of.
+pub struct Parts {
+    /// The way to all aggregates.
+    pub commander: Commander,
+    /// The shops.
+    pub shops: Shops,
+    /// The process's clock.
+    pub clock: Clock,
+    /// Keys and directory.
+    pub keys: KeyStore,
+    /// work.db.
+    pub work: Database,
+    /// The app's secrets.
+    pub secrets: Secrets,
+}
+
+/// The webhook side; cheap to clone.
+#[derive(Clone)]
+pub struct Webhooks {
+    inbox: Inbox,
+    queue: Arc<Queue>,
+    shops: Shops,
+    clock: Clock,
+    secrets: Arc<Secrets>,
+}
+
+/// How many deliveries are not done.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Counts {
+    /// To be worked off; those that wait for another try too.
+    pub pending: u64,
+    /// Ended without effect.
+    pub dead_lettered: u64,
+}
+
+impl Webhooks {
+    /// Starts the workers, which first take up what an earlier process left. They stop with the runtime.
+    #[must_use]
+    pub fn start(parts: Parts) -> Self {
+        let inbox = Inbox::new(parts.work, parts.keys.clone());
+        let queue = Arc::new(Queue::default());
+        let worker = Worker {
+            inbox: inbox.clone(),
+            queue: Arc::clone(&queue),
+            shops: parts.shops.clone(),
+            clock: parts.clock.clone(),
+            executor: Executor {
+                commander: parts.commander,
+                shops: parts.shops.clone(),
+                keys: parts.keys,
+                inbox: inbox.clone(),
+            },
+        };
+        tokio::spawn(worker.run());
+        Self { inbox, queue, shops: parts.shops, clock: parts.clock, secrets: Arc::new(parts.secrets) }
+    }
+
+    /// How many deliveries are not done.
+    ///
+    /// # Errors
+    /// A problem to answer with, if work.db is not available.
+    pub async fn probe(&self) -> Result<Counts, Problem> {
+        let (pending, dead_lettered) = self.inbox.counts().await.map_err(unavailable)?;
+        Ok(Counts { pending, dead_lettered })
+    }
+
+    /// Keeps a delivery durably, then wakes a worker.
+    ///
+    /// In a task of its own: a sender that hangs up must not leave a kept delivery that nobody works off.
+    async fn keep(&self, arrival: Arrival) -> Result<(), Problem> {
+        let (inbox, queue, merchant) = (self.inbox.clone(), Arc::clone(&self.queue), arrival.merchant);
+        let is_planted = crate::planted::acks_before_commit();
+        let kept = tokio::spawn(async move {
+            if is_planted {
+                tokio::time::sleep(HELD_BACK).await;
+            }
+            let kept = inbox.accept(arrival).await?;
+            if kept.open {
+                queue.push(merchant, kept.row);
+            }
+            Ok(())
+        });
+        if is_planted {
+            return Ok(());
+        }
+        kept.await.map_err(|error| Problem::internal(&error))?.map_err(unavailable)
+    }
+
+    async fn redrive(
+        &self,
+        merchant: MerchantId,
+        row: Uuid,
+        edited: Option<Bytes>,
+    ) -> Result<Result<(), NotDriven>, Problem> {
+        let (inbox, queue, now) = (self.inbox.clone(), Arc::clone(&self.queue), self.clock.now());
+        let driven = tokio::spawn(async move {
+            let driven = inbox.redrive(merchant, row, edited, now).await?;
+            if driven.is_ok() {
+                queue.push(merchant, row);
+            }
+            Ok(driven)
+        });
+        driven.await.map_err(|error| Problem::internal(&error))?.map_err(unavailable)
+    }
+}
+
+impl fmt::Debug for Webhooks {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Webhooks")
+    }
+}
+
+#[expect(clippy::needless_pass_by_value, reason = "it stands where errors are mapped")]
+fn unavailable(error: inbox::Error) -> Problem {
+    Problem::unavailable("unavailable", "The delivery could not be kept or read").fault(&error)
+}

@@ -1,0 +1,105 @@
+//! Orders and refunds.
+use domain::{
+    StreamRef,
+    loyalty_order::{ObserveOrder, RecordRefund, RefundFacts},
+};
+use event_schemas::{CustomerId, OrderId, RefundId};
+use privacy::{Entry, Kind, Reference};
+use uuid::Uuid;
+
+use super::{Run, Setback, people};
+use crate::webhooks::translate::{Buyer, Order, Private, Refund};
+
+impl Run<'_> {
+    /// A state of an order: its customer first, then the order, then whose it is if it is a guest's.
+    pub(super) async fn order(&mut self, order: Order) -> Result<(), Setback> {
+        let found = self.look_up(&order).await?;
+        let (occurred_at, stream) = (order.updated_at, StreamRef::order(found.order));
+        if let (Buyer::Customer(person), Some(customer)) = (&order.buyer, found.customer) {
+            self.register(person, customer, occurred_at).await?;
+        }
+        let refunds = order.refunds.into_iter().zip(&found.refunds);
+        let observe = ObserveOrder {
+            updated_at: order.updated_at,
+            // No payload says when it was paid.
+            paid_at: None,
+            stage: order.stage,
+            test: order.test,
+            customer: found.customer,
+            taxes_included: order.taxes_included,
+            lines: order.lines,
+            shipping: order.shipping,
+            total: order.total,
+            refunds: refunds.map(|(refund, id)| self.facts(refund, *id)).collect(),
+            rule: self.shop.rule.clone(),
+        };
+        self.send("order", stream, observe, found.customer, occurred_at).await?;
+        self.subject = found.customer;
+        match order.buyer {
+            Buyer::Customer(person) => self.claim_guest_orders(&person).await,
+            Buyer::Guest { email: Some(email) } => self.offer_guest_order(found.order, &email).await,
+            Buyer::Guest { email: None } => Ok(()),
+        }
+    }
+
+    /// One refund. Without its order it waits in the order's stream, and counts for nothing at any other shop.
+    pub(super) async fn refund(&mut self, order: Private, refund: Refund) -> Result<(), Setback> {
+        let (merchant, keys) = (self.delivery.merchant, &self.executor.keys);
+        let rows = vec![row(Kind::Order, &order, None), row(Kind::Refund, &refund.reference, None)];
+        let entries = keys.resolve_many(merchant, rows).await?;
+        let (order, refund_id) = (entries[0], entries[1]);
+        self.own(Kind::Refund, &[refund_id], order.subject).await?;
+        let occurred_at = refund.refunded_at;
+        let record = RecordRefund { refund: self.facts(refund, RefundId(refund_id.id)) };
+        let stream = StreamRef::order(OrderId(order.id));
+        self.send("refund", stream, record, order.subject, occurred_at).await
+    }
+
+    async fn look_up(&self, order: &Order) -> Result<LookedUp, Setback> {
+        let proposed = Uuid::now_v7();
+        let mut rows = match &order.buyer {
+            Buyer::Customer(person) => people::rows(person, proposed),
+            Buyer::Guest { .. } => Vec::new(),
+        };
+        let (of_customer, subject) = (rows.len(), (!rows.is_empty()).then_some(CustomerId(proposed)));
+        rows.push(row(Kind::Order, &order.reference, subject));
+        rows.extend(order.refunds.iter().map(|refund| row(Kind::Refund, &refund.reference, subject)));
+        let entries = self.executor.keys.resolve_many(self.delivery.merchant, rows).await?;
+        let (people, things) = entries.split_at(of_customer);
+        let customer = people.first().map(|entry| CustomerId(entry.id));
+        self.own(Kind::Order, &things[..1], customer).await?;
+        self.own(Kind::Refund, &things[1..], customer).await?;
+        let refunds = things[1..].iter().map(|entry| RefundId(entry.id)).collect();
+        Ok(LookedUp { customer, order: OrderId(things[0].id), refunds })
+    }
+
+    /// Rows that were there before their customer was known become the customer's, so that an erasure finds them.
+    async fn own(&self, kind: Kind, entries: &[Entry], customer: Option<CustomerId>) -> Result<(), Setback> {
+        let Some(customer) = customer else { return Ok(()) };
+        for entry in entries.iter().filter(|entry| entry.subject.is_none()) {
+            self.executor.keys.attach(self.delivery.merchant, kind, entry.id, customer).await?;
+        }
+        Ok(())
+    }
+
+    fn facts(&self, refund: Refund, id: RefundId) -> RefundFacts {
+        RefundFacts {
+            refund: id,
+            refunded_at: refund.refunded_at,
+            currency: self.shop.currency,
+            lines: refund.lines,
+            shipping_minor: refund.shipping.minor,
+            shipping_tax_minor: refund.shipping.tax_minor,
+        }
+    }
+}
+
+struct LookedUp {
+    customer: Option<CustomerId>,
+    order: OrderId,
+    refunds: Vec<RefundId>,
+}
+
+fn row(kind: Kind, reference: &Private, subject: Option<CustomerId>) -> Reference {
+    Reference::new(kind, reference.0.clone(), Uuid::now_v7(), subject)
+}

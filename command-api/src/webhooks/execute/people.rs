@@ -1,0 +1,158 @@
+//! Customers, and the guest orders that turn out to be theirs.
+use std::collections::BTreeSet;
+
+use domain::{
+    Aggregate, StreamRef,
+    customer::{Profile, RegisterCustomer, UpdateCustomer},
+    loyalty_order::AttachCustomer,
+};
+use event_schemas::{CustomerId, OrderId, Personal, Timestamp, customer::RegisteredBy};
+use privacy::{Kind, Reference};
+use uuid::Uuid;
+
+use super::{Run, Setback};
+use crate::webhooks::translate::{Person, Private};
+
+/// The directory rows of a person, as yet perhaps unknown under `proposed`. The customer's own row comes first.
+pub(super) fn rows(person: &Person, proposed: Uuid) -> Vec<Reference> {
+    let row =
+        |kind, text: &Private| Reference::new(kind, text.0.clone(), proposed, Some(CustomerId(proposed)));
+    let mut rows = vec![row(Kind::ShopifyCustomer, &person.reference)];
+    if let Some(email) = &person.email {
+        rows.push(row(Kind::Email, email));
+        if person.email_verified {
+            rows.push(row(Kind::VerifiedEmail, email));
+        }
+    }
+    rows
+}
+
+impl Run<'_> {
+    /// A customer as Shopify sees them now.
+    pub(super) async fn customer(&mut self, person: Person, updated_at: Timestamp) -> Result<(), Setback> {
+        let rows = rows(&person, Uuid::now_v7());
+        let entries = self.executor.keys.resolve_many(self.delivery.merchant, rows).await?;
+        let customer = CustomerId(entries[0].id);
+        let update = UpdateCustomer { profile: self.profile(&person, customer)?, updated_at };
+        self.send("customer", StreamRef::customer(customer), update, Some(customer), updated_at).await?;
+        self.subject = Some(customer);
+        self.claim_guest_orders(&person).await
+    }
+
+    /// The customer that an order brings along: known from here on, if they were not.
+    ///
+    /// Most are known already, so the owner is asked first: with others at work that costs no record.
+    pub(super) async fn register(
+        &mut self,
+        person: &Person,
+        customer: CustomerId,
+        at: Timestamp,
+    ) -> Result<(), Setback> {
+        let (merchant, stream) = (self.delivery.merchant, StreamRef::customer(customer));
+        let registered = self.executor.commander.read(merchant, stream, |known| match known {
+            Aggregate::Customer(known) => known.registered(),
+            _ => false,
+        });
+        if registered.await? {
+            return Ok(());
+        }
+        let profile = self.profile(person, customer)?;
+        let register = RegisterCustomer { registered_by: RegisteredBy::Order, profile };
+        self.send("register", stream, register, Some(customer), at).await
+    }
+
+    fn profile(&self, person: &Person, customer: CustomerId) -> Result<Profile, Setback> {
+        let texts = [
+            Some(&person.reference),
+            person.email.as_ref(),
+            person.first_name.as_ref(),
+            person.last_name.as_ref(),
+        ]
+        .into_iter()
+        .chain([person.phone.as_ref()])
+        .map(|text| text.map(|text| text.0.as_str()));
+        let canonical =
+            serde_json::to_vec(&texts.collect::<Vec<_>>()).map_err(|e| Setback::Fault(Box::new(e)))?;
+        let sealer = self.executor.keys.sealer(self.delivery.merchant, customer)?;
+        let clear = |text: &Option<Private>| text.as_ref().map(|text| Personal::Clear(text.0.clone()));
+        Ok(Profile {
+            shopify_customer_id: Some(Personal::Clear(person.reference.0.clone())),
+            email: clear(&person.email),
+            email_verified: person.email_verified,
+            first_name: clear(&person.first_name),
+            last_name: clear(&person.last_name),
+            phone: clear(&person.phone),
+            digest: sealer.digest("profile", &canonical),
+        })
+    }
+
+    /// Attaches every guest order with this person's verified address.
+    ///
+    /// Both sides add their own row before they look for the other's, so that no order of arrival loses a claim.
+    pub(super) async fn claim_guest_orders(&mut self, person: &Person) -> Result<(), Setback> {
+        let Some(email) = person.email.as_ref().filter(|_| person.email_verified) else { return Ok(()) };
+        let orders = self.executor.keys.find_all(self.delivery.merchant, Kind::GuestEmail, &email.0).await?;
+        if orders.is_empty() {
+            return Ok(());
+        }
+        let Some(customer) = self.claimant(email).await? else { return Ok(()) };
+        for order in orders {
+            self.attach(OrderId(order.id), customer).await?;
+        }
+        Ok(())
+    }
+
+    /// A guest's order is known under this address from here on, and goes to the one who has it, if there is one.
+    pub(super) async fn offer_guest_order(&mut self, order: OrderId, email: &Private) -> Result<(), Setback> {
+        let merchant = self.delivery.merchant;
+        let row = Reference::new(Kind::GuestEmail, email.0.clone(), order.0, None);
+        self.executor.keys.resolve(merchant, row).await?;
+        match self.claimant(email).await? {
+            Some(customer) => self.attach(order, customer).await,
+            None => Ok(()),
+        }
+    }
+
+    /// The one customer with this verified address. Two are as good as none, and one whom nothing but a doubtful body
+    /// vouches for does not count.
+    async fn claimant(&self, email: &Private) -> Result<Option<CustomerId>, Setback> {
+        let merchant = self.delivery.merchant;
+        let found = self.executor.keys.find_all(merchant, Kind::VerifiedEmail, &email.0).await?;
+        let customers: BTreeSet<_> = found.into_iter().map(|entry| CustomerId(entry.id)).collect();
+        let mut claimant = None;
+        for customer in customers {
+            // A doubtful body does not come this far, so this delivery vouches for its own customer.
+            let vouched = self.subject == Some(customer);
+            if !vouched && self.executor.inbox.is_doubtful(merchant, customer).await? {
+                continue;
+            }
+            if claimant.replace(customer).is_some() {
+                return Ok(None);
+            }
+        }
+        Ok(claimant)
+    }
+
+    /// The first customer of an order stays. Orders that have one are passed over without a record, because everybody
+    /// with an old address meets theirs again and again; should that belief of the owner be lost, the delivery behind it
+    /// is tried again itself.
+    async fn attach(&mut self, order: OrderId, customer: CustomerId) -> Result<(), Setback> {
+        let (merchant, stream) = (self.delivery.merchant, StreamRef::order(order));
+        let owned = self.executor.commander.glance(merchant, stream, |order| match order {
+            Aggregate::LoyaltyOrder(order) => order.customer(),
+            _ => None,
+        });
+        let owned = owned.await?;
+        if owned.is_none() {
+            let (step, at) = (format!("attach/{order}"), self.delivery.received_at);
+            match self.send(&step, stream, AttachCustomer { customer }, Some(customer), at).await {
+                Err(Setback::Never(code)) if code == "order-has-customer" => return Ok(()),
+                sent => sent?,
+            }
+        }
+        if owned.is_none_or(|owner| owner == customer) {
+            self.executor.keys.attach(merchant, Kind::Order, order.0, customer).await?;
+        }
+        Ok(())
+    }
+}

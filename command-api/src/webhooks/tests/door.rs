@@ -1,0 +1,88 @@
+//! What the door lets in, what it turns away, and with which words.
+use axum::{body::Body, http::StatusCode};
+
+use super::{
+    super::Secrets,
+    Post, Stack,
+    payloads::{customer, order},
+};
+use crate::webhooks::{Counts, door::BODY_LEN_MAX};
+
+const SHOP: &str = "demo-1.myshopify.com";
+const NOTHING: Counts = Counts { pending: 0, dead_lettered: 0 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn what_cannot_be_trusted_or_read_is_turned_away_and_not_stored() {
+    let stack = Stack::start().await;
+    let merchant = stack.bench.install(SHOP).await;
+    let good = Post::new(SHOP, "customers/create", "w-1", &customer(7, "ada@example.com", false));
+    let with_body = |body: &[u8]| Post { body: body.to_vec(), ..good.clone() };
+    let mut respaced = serde_json::to_vec_pretty(&customer(7, "ada@example.com", false)).unwrap();
+    respaced.push(b'\n');
+    let deep = [vec![b'['; 33], vec![b']'; 33]].concat();
+    let other = |secret: &str| Some(Secrets::new(secret, None).sign(&good.body));
+    for (post, status, code) in [
+        (Post { signature: other("guessed"), ..good.clone() }, 401, "invalid-signature"),
+        (Post { signature: Some("AAAA".to_owned()), ..good.clone() }, 401, "invalid-signature"),
+        (Post { signature: other("shpss_test"), body: respaced, ..good.clone() }, 401, "invalid-signature"),
+        (
+            Post { signature: other("guessed"), shop: "nobody.myshopify.com".to_owned(), ..good.clone() },
+            401,
+            "invalid-signature",
+        ),
+        (Post { shop: "nobody.myshopify.com".to_owned(), ..good.clone() }, 404, "unknown-shop"),
+        (Post { shop: "shop.example.com".to_owned(), ..good.clone() }, 404, "unknown-shop"),
+        (Post { header_topic: "orders/create".to_owned(), ..good.clone() }, 400, "topic-mismatch"),
+        (Post { webhook_id: String::new(), ..good.clone() }, 400, "header-invalid"),
+        (with_body(b"{"), 400, "malformed-json"),
+        (with_body(b""), 400, "malformed-json"),
+        (with_body(b"\"\xff\""), 400, "malformed-json"),
+        (with_body(b"{\"a\":\"\0\"}"), 400, "malformed-json"),
+        (with_body(&deep), 400, "malformed-json"),
+        (with_body(&vec![b' '; BODY_LEN_MAX + 1]), 413, "body-too-large"),
+    ] {
+        let (found, body) = stack.send(post.request()).await;
+        assert_eq!((found.as_u16(), body["code"].as_str()), (status, Some(code)), "{body}");
+        assert!(!body.to_string().contains("ada@"), "{body}");
+    }
+    assert_eq!(stack.counts().await, NOTHING);
+    assert_eq!(stack.call(merchant, "GET", "deliveries/w-1", "").await.0, StatusCode::NOT_FOUND);
+    let before = Post { signature: other("shpss_before"), shop: "Demo-1.myshopify.com".to_owned(), ..good };
+    stack.post(&before).await;
+    stack.worked_off().await;
+    assert_eq!(stack.standing(merchant, "w-1").await["status"], "processed");
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_header_that_is_missing_or_repeated_is_named() {
+    let stack = Stack::start().await;
+    stack.bench.install(SHOP).await;
+    let good = Post::new(SHOP, "orders/create", "w-1", &order(SHOP, 1).0);
+    for name in ["X-Shopify-Topic", "X-Shopify-Hmac-Sha256", "X-Shopify-Shop-Domain", "X-Shopify-Webhook-Id"]
+    {
+        let mut missing = good.request();
+        missing.headers_mut().remove(name);
+        let (status, body) = stack.send(missing).await;
+        assert_eq!((status.as_u16(), body["code"].as_str()), (400, Some("header-missing")), "{name}");
+        assert_eq!(body["errors"][0]["pointer"], name);
+
+        let mut repeated = good.request();
+        let value = repeated.headers()[name].clone();
+        repeated.headers_mut().append(axum::http::HeaderName::try_from(name).unwrap(), value);
+        let (status, body) = stack.send(repeated).await;
+        assert_eq!((status.as_u16(), body["code"].as_str()), (400, Some("header-repeated")), "{name}");
+        assert_eq!(body["errors"][0]["pointer"], name);
+    }
+    assert_eq!(stack.counts().await, NOTHING);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_body_of_unknown_length_is_counted_while_it_is_read() {
+    let stack = Stack::start().await;
+    stack.bench.install(SHOP).await;
+    let chunk = bytes::Bytes::from(vec![b' '; 1024 * 1024]);
+    let chunks = std::iter::repeat_n(chunk, 9).map(Ok::<_, std::convert::Infallible>);
+    let mut request = Post::new(SHOP, "orders/create", "w-1", &order(SHOP, 1).0).request();
+    *request.body_mut() = Body::from_stream(futures::stream::iter(chunks));
+    assert_eq!(stack.send(request).await.0, StatusCode::PAYLOAD_TOO_LARGE);
+}

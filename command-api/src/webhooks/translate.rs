@@ -1,0 +1,45 @@
+//! From Shopify's payloads to what they ask for. Pure: no look-ups, no clock.
+mod customers;
+mod fields;
+mod orders;
+mod plan;
+mod references;
+mod refunds;
+mod shop;
+
+pub use fields::Unusable;
+pub use plan::{Buyer, NamedShop, Order, Person, Plan, Private, Refund, ShopFacts, Translated};
+pub use references::{Referred, references};
+
+use fields::Object;
+
+type Translator = fn(&Object<'_>, &ShopFacts) -> Result<Translated, Unusable>;
+
+/// Every topic that has an effect, one line each.
+const TRANSLATORS: &[(&str, Translator)] = &[
+    ("orders/create", orders::translate),
+    ("orders/paid", orders::translate),
+    ("orders/updated", orders::translate),
+    ("orders/cancelled", orders::translate),
+    ("refunds/create", refunds::translate),
+    ("customers/create", customers::translate),
+    ("customers/update", customers::translate),
+    ("shop/update", shop::updated),
+    ("app/uninstalled", shop::uninstalled),
+];
+
+/// Whether deliveries of this topic have an effect.
+#[must_use]
+pub fn is_known(topic: &str) -> bool {
+    TRANSLATORS.iter().any(|(name, _)| *name == topic)
+}
+
+/// Reads a body. `None` = no delivery of this topic has an effect.
+#[must_use]
+pub fn translate(topic: &str, body: &str, shop: &ShopFacts) -> Option<Result<Translated, Unusable>> {
+    let (_, translator) = TRANSLATORS.iter().find(|(name, _)| *name == topic)?;
+    Some(Object::body(body).and_then(|body| translator(&body, shop)))
+}
+
+#[cfg(test)]
+mod tests;

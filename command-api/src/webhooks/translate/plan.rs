@@ -1,0 +1,142 @@
+//! What a payload asks for, in our terms and before anything was looked up.
+use std::fmt;
+
+use domain::loyalty_order::{Line, Shipping};
+use event_schemas::{
+    Currency, Money, ShopDomain, TimeZone, Timestamp,
+    loyalty_order::{OrderStage, RefundLine},
+};
+
+/// A text that leads to a person: an outside id, an address, a name. It does not show itself.
+#[derive(Clone, PartialEq, Eq)]
+pub struct Private(pub String);
+
+impl fmt::Debug for Private {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Private")
+    }
+}
+
+/// What is known of the shop that a delivery came for.
+#[derive(Clone, Debug)]
+pub struct ShopFacts {
+    /// Its myshopify.com domain.
+    pub domain: ShopDomain,
+    /// The currency that its amounts must have.
+    pub currency: Currency,
+}
+
+/// A payload, read.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Translated {
+    /// The shop that the body itself names: headers are not signed.
+    pub named: NamedShop,
+    /// What it asks for.
+    pub plan: Plan,
+}
+
+/// The shop that a body names; either part may be missing.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct NamedShop {
+    /// Its myshopify.com domain.
+    pub domain: Option<ShopDomain>,
+    /// Shopify's numeric id of the shop.
+    pub id: Option<String>,
+}
+
+/// What a payload asks for.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Plan {
+    /// A state of an order.
+    Order(Order),
+    /// One refund of an order.
+    Refund {
+        /// Shopify's order id.
+        order: Private,
+        /// The refund.
+        refund: Refund,
+    },
+    /// A customer as Shopify sees them now.
+    Customer {
+        /// Who.
+        person: Person,
+        /// As of when.
+        updated_at: Timestamp,
+    },
+    /// The shop's own facts.
+    Shop {
+        /// Its currency, if the body says it.
+        currency: Option<Currency>,
+        /// Its time zone, if the body says it.
+        timezone: Option<TimeZone>,
+    },
+    /// The shop removed the app.
+    Uninstall,
+}
+
+/// A state of an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Order {
+    /// Shopify's order id.
+    pub reference: Private,
+    /// As of when.
+    pub updated_at: Timestamp,
+    /// How far it has come.
+    pub stage: OrderStage,
+    /// Whether it is a test order.
+    pub test: bool,
+    /// Who ordered.
+    pub buyer: Buyer,
+    /// Whether prices contain tax.
+    pub taxes_included: bool,
+    /// Its lines, net of discounts; tips are none.
+    pub lines: Vec<Line>,
+    /// Shipping, net of discounts.
+    pub shipping: Shipping,
+    /// What it cost in all; the ceiling of its refunds.
+    pub total: Money,
+    /// Refunds that the body embeds.
+    pub refunds: Vec<Refund>,
+}
+
+/// Who ordered.
+#[derive(Clone, Debug, PartialEq)]
+pub enum Buyer {
+    /// A known customer.
+    Customer(Person),
+    /// Nobody that Shopify has a customer for, perhaps with an address.
+    Guest {
+        /// E-mail address.
+        email: Option<Private>,
+    },
+}
+
+/// A customer.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Person {
+    /// Shopify's customer id.
+    pub reference: Private,
+    /// E-mail address.
+    pub email: Option<Private>,
+    /// Whether Shopify has verified it.
+    pub email_verified: bool,
+    /// First name.
+    pub first_name: Option<Private>,
+    /// Last name.
+    pub last_name: Option<Private>,
+    /// Phone number.
+    pub phone: Option<Private>,
+}
+
+/// A refund.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Refund {
+    /// Shopify's refund id.
+    pub reference: Private,
+    /// When it was made.
+    pub refunded_at: Timestamp,
+    /// The lines it gives back.
+    pub lines: Vec<RefundLine>,
+    /// The shipping it gives back.
+    pub shipping: Shipping,
+}

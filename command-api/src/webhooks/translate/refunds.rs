@@ -1,0 +1,87 @@
+//! refunds/create, and the same refunds as an order embeds them.
+use domain::loyalty_order::Shipping;
+use event_schemas::{Currency, loyalty_order::RefundLine};
+
+use super::{
+    fields::{Flaw, Object, Unusable},
+    orders::{is_tip, product, required_minor},
+    plan::{NamedShop, Plan, Private, Refund, ShopFacts, Translated},
+};
+
+/// A refund's body names no shop: it acts on an order of the shop it came for, or on none.
+pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translated, Unusable> {
+    body.expect_kind("Refund")?;
+    let order = Private(body.field("order_id").required(|field| field.id())?);
+    let plan = Plan::Refund { order, refund: refund(body, shop.currency)? };
+    Ok(Translated { named: NamedShop::default(), plan })
+}
+
+pub(super) fn embedded(order: &Object<'_>, currency: Currency) -> Result<Vec<Refund>, Unusable> {
+    let refunds = order.field("refunds").objects()?.unwrap_or_default();
+    refunds.iter().map(|body| refund(body, currency)).collect()
+}
+
+fn refund(body: &Object<'_>, currency: Currency) -> Result<Refund, Unusable> {
+    let processed_at = body.field("processed_at").time()?;
+    let lines = body.field("refund_line_items").objects()?.unwrap_or_default();
+    Ok(Refund {
+        reference: Private(body.field("id").required(|field| field.id())?),
+        refunded_at: match processed_at {
+            Some(time) => time,
+            None => body.field("created_at").required(|field| field.time())?,
+        },
+        lines: lines
+            .iter()
+            .filter_map(|line| refund_line(line, currency).transpose())
+            .collect::<Result<_, _>>()?,
+        shipping: shipping(body, currency)?,
+    })
+}
+
+/// The amounts already stand for the whole quantity.
+fn refund_line(body: &Object<'_>, currency: Currency) -> Result<Option<RefundLine>, Unusable> {
+    body.field("quantity").count()?;
+    let item = body.field("line_item").object()?;
+    if item.as_ref().is_some_and(is_tip) {
+        return Ok(None);
+    }
+    Ok(Some(RefundLine {
+        product_id: item.as_ref().map(product).transpose()?.flatten(),
+        gift_card: item.map(|item| item.field("gift_card").flag()).transpose()?.unwrap_or_default(),
+        subtotal_minor: required_minor(body, "subtotal", currency)?,
+        tax_minor: body.minor("total_tax", currency)?.unwrap_or_default(),
+    }))
+}
+
+/// Newer bodies list shipping lines; older ones an adjustment with amounts below zero. Both mean the same money.
+fn shipping(body: &Object<'_>, currency: Currency) -> Result<Shipping, Unusable> {
+    let lines = body.field("refund_shipping_lines").objects()?.unwrap_or_default();
+    let adjustments = body.field("order_adjustments").objects()?.unwrap_or_default();
+    let mut shipping = Shipping::default();
+    for line in &lines {
+        let net = line.minor("subtotal_amount", currency)?;
+        add(&mut shipping, line, "subtotal_amount", net, line.minor("tax_amount", currency)?)?;
+    }
+    for adjustment in adjustments.iter().filter(|_| lines.is_empty()) {
+        if adjustment.field("kind").text()?.as_deref() == Some("shipping_refund") {
+            let net = adjustment.signed_minor("amount", currency)?.map(i64::saturating_abs);
+            let tax = adjustment.signed_minor("tax_amount", currency)?.map(i64::saturating_abs);
+            add(&mut shipping, adjustment, "amount", net, tax)?;
+        }
+    }
+    Ok(shipping)
+}
+
+fn add(
+    shipping: &mut Shipping,
+    body: &Object<'_>,
+    name: &str,
+    net: Option<i64>,
+    tax: Option<i64>,
+) -> Result<(), Unusable> {
+    let net = net.ok_or_else(|| body.flaw(name, Flaw::Missing))?;
+    let too_large = || body.flaw(name, Flaw::TooLarge);
+    shipping.minor = shipping.minor.checked_add(net).ok_or_else(too_large)?;
+    shipping.tax_minor = shipping.tax_minor.checked_add(tax.unwrap_or_default()).ok_or_else(too_large)?;
+    Ok(())
+}

@@ -1,0 +1,79 @@
+//! work.db: what must survive but is no history. One schema for all of it, one connection, shared commits.
+use std::path::Path;
+
+use group_commit::Database;
+
+/// Durable when a call returns. The connection is the only one, so nothing else may checkpoint the file.
+const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;";
+
+const SCHEMA: &str = "
+-- Deliveries. The body is sealed under the merchant's key of `day`; NULL where the topic has no effect.
+CREATE TABLE IF NOT EXISTS inbox(
+  id BLOB PRIMARY KEY,
+  merchant BLOB NOT NULL,
+  topic TEXT NOT NULL,
+  webhook_id TEXT NOT NULL,
+  body_hash BLOB NOT NULL,
+  received_at INTEGER NOT NULL,
+  correlation BLOB NOT NULL,
+  trace BLOB NOT NULL,
+  day TEXT NOT NULL,
+  body BLOB,
+  status TEXT NOT NULL,              -- accepted | processed | dead_lettered
+  attempts INTEGER NOT NULL DEFAULT 0,
+  next_attempt INTEGER NOT NULL DEFAULT 0,
+  reason TEXT,
+  position TEXT,                     -- of the record that the delivery ended in, with its log
+  subject BLOB,                      -- the customer it was about, as far as it was worked off
+  shared INTEGER NOT NULL DEFAULT 0, -- the same body came under another shop's name
+  edited INTEGER NOT NULL DEFAULT 0, -- the body is no longer what was signed
+  drive INTEGER NOT NULL DEFAULT 0,  -- counts re-drives; part of its commands' keys
+  UNIQUE(body_hash, merchant, topic)
+);
+CREATE INDEX IF NOT EXISTS inbox_open ON inbox(status, merchant, id) WHERE status <> 'processed';
+CREATE INDEX IF NOT EXISTS inbox_subject ON inbox(subject) WHERE subject IS NOT NULL;
+
+-- Whom a delivery is about, as keyed hashes, so that an erasure finds it.
+CREATE TABLE IF NOT EXISTS inbox_reference(
+  merchant BLOB NOT NULL, kind TEXT NOT NULL, hash BLOB NOT NULL, inbox BLOB NOT NULL,
+  PRIMARY KEY(merchant, kind, hash, inbox)
+) WITHOUT ROWID;
+
+-- What became of the first body under a webhook id.
+CREATE TABLE IF NOT EXISTS delivery(
+  merchant BLOB NOT NULL, webhook_id TEXT NOT NULL, inbox BLOB NOT NULL, duplicate INTEGER NOT NULL,
+  PRIMARY KEY(merchant, webhook_id)
+) WITHOUT ROWID;
+
+-- Commands sent with an Idempotency-Key: what was asked, the ids it was given, and the first answer as JSON where it
+-- says more than the command's own record. No personal values.
+CREATE TABLE IF NOT EXISTS idempotency(
+  merchant BLOB NOT NULL, key_hash BLOB NOT NULL, fingerprint BLOB NOT NULL, minted BLOB NOT NULL, answer TEXT,
+  PRIMARY KEY(merchant, key_hash)
+) WITHOUT ROWID;
+
+-- How far each policy has come in each partition.
+CREATE TABLE IF NOT EXISTS policy_progress(
+  policy TEXT NOT NULL, partition INTEGER NOT NULL, checkpoint BLOB NOT NULL,
+  PRIMARY KEY(policy, partition)
+) WITHOUT ROWID;
+
+-- Steps of policies that were answered as nobody expected, with the record they go back to as it stands in the log.
+CREATE TABLE IF NOT EXISTS parked_task(
+  policy TEXT NOT NULL, record BLOB NOT NULL, event_index INTEGER NOT NULL, step TEXT NOT NULL,
+  merchant BLOB NOT NULL, stream BLOB NOT NULL, route BLOB NOT NULL, body BLOB NOT NULL,
+  reason TEXT NOT NULL, parked_at INTEGER NOT NULL,
+  PRIMARY KEY(policy, record, event_index, step)
+) WITHOUT ROWID;
+
+-- How far the development clock was moved forward.
+CREATE TABLE IF NOT EXISTS clock(one INTEGER PRIMARY KEY CHECK(one = 1), offset_us INTEGER NOT NULL);
+";
+
+/// Opens or creates the file.
+///
+/// # Errors
+/// If SQLite cannot open the file or it holds something else.
+pub fn open(path: &Path) -> Result<Database, rusqlite::Error> {
+    Database::open(path, PRAGMAS, SCHEMA)
+}
