@@ -1,1 +1,32 @@
-//! privacy
+//! Keys, the directory and sealing: whatever leads to a person goes through here, and destroying a key ends it.
+//!
+//! Keys form a tree: the root key wraps the epoch key, the global key and the token key; the epoch key wraps each
+//! merchant's wrapping key; that wraps the merchant's own data key, one data key per subject and one per inbox day.
+//! What the root wraps is held in memory like the root; data keys and merchants' wrapping keys are unwrapped for one
+//! use and zeroized, and only their wrapped rows are cached. Erasure is not here yet; its fence is already obeyed.
+mod aead;
+mod cache;
+mod day;
+mod directory;
+mod error;
+mod keys;
+mod kind;
+#[cfg(test)]
+mod leaks;
+mod open;
+mod root;
+mod schema;
+mod seal;
+mod session;
+mod store;
+mod token;
+mod vault;
+
+pub use directory::{EVERY_MERCHANT, Entry, Reference};
+pub use error::Error;
+pub use kind::Kind;
+pub use open::Opened;
+pub use root::RootKey;
+pub use seal::{EventSealer, SubjectSealer};
+pub use store::KeyStore;
+pub use token::MerchantScope;

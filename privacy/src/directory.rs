@@ -1,0 +1,358 @@
+//! The directory: outside references to random ids. Only a keyed hash of a reference is stored, and for some kinds its
+//! sealed text; when a person is erased their rows go, and nothing leads from the log to them any more.
+use std::{collections::HashMap, fmt};
+
+use event_schemas::{CustomerId, MerchantId};
+use rusqlite::params;
+use uuid::Uuid;
+
+use crate::{
+    Error, KeyStore, Kind,
+    keys::{DataKey, DataKeyId},
+    schema::{NOBODY, now},
+    session::Session,
+};
+
+/// Stands for the merchant where a kind is looked up over all of them.
+pub const EVERY_MERCHANT: MerchantId = MerchantId::from_bytes([0; 16]);
+
+/// An outside reference, the id it gets if it has none yet, and the person it belongs to.
+#[derive(Clone)]
+pub struct Reference {
+    /// What it names.
+    pub kind: Kind,
+    /// The reference itself. E-mails and domains are normalised by the directory.
+    pub text: String,
+    /// A fresh random id.
+    pub proposed: Uuid,
+    /// The person, if known. Their key is made with the row.
+    pub subject: Option<CustomerId>,
+}
+
+impl Reference {
+    /// A reference.
+    #[must_use]
+    pub fn new(kind: Kind, text: impl Into<String>, proposed: Uuid, subject: Option<CustomerId>) -> Self {
+        Self { kind, text: text.into(), proposed, subject }
+    }
+}
+
+impl fmt::Debug for Reference {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Reference")
+            .field("kind", &self.kind)
+            .field("proposed", &self.proposed)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+/// What the directory knows of a reference.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Entry {
+    /// The id that it has for ever.
+    pub id: Uuid,
+    /// The person it belongs to.
+    pub subject: Option<CustomerId>,
+    /// The row was made by this very call.
+    pub fresh: bool,
+}
+
+impl KeyStore {
+    /// The reference's id, which is the proposed one if it had none; durable when it returns.
+    ///
+    /// # Errors
+    /// As [`KeyStore::resolve_many`].
+    pub async fn resolve(&self, merchant: MerchantId, reference: Reference) -> Result<Entry, Error> {
+        self.commit(move |session| session.resolve(merchant, &reference)).await
+    }
+
+    /// Resolves several references in order, all or none, in one durable round trip.
+    ///
+    /// A kind with several ids per reference gets the row (reference, proposed id) if it is not there. An id that an
+    /// earlier reference of the call proposed, as `proposed` or as `subject`, stands for the id that it got. An existing
+    /// row keeps its subject; [`KeyStore::attach`] gives it one.
+    ///
+    /// # Errors
+    /// [`Error::Erased`] if a reference belonged to an erased person, [`Error::Redacted`] if a subject is erased,
+    /// [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    pub async fn resolve_many(
+        &self,
+        merchant: MerchantId,
+        references: Vec<Reference>,
+    ) -> Result<Vec<Entry>, Error> {
+        self.commit(move |session| {
+            let mut got = HashMap::new();
+            let mut resolve = |mut reference: Reference| {
+                let stands_for = |id: Uuid| got.get(&id).copied().unwrap_or(id);
+                let proposed = reference.proposed;
+                reference.proposed = stands_for(proposed);
+                reference.subject = reference.subject.map(|subject| CustomerId(stands_for(subject.0)));
+                let entry = session.resolve(merchant, &reference)?;
+                got.entry(proposed).or_insert(entry.id);
+                Ok(entry)
+            };
+            references.into_iter().map(&mut resolve).collect()
+        })
+        .await
+    }
+
+    /// What the directory knows of a reference, the oldest id if it has several.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    pub async fn find(
+        &self,
+        merchant: MerchantId,
+        kind: Kind,
+        reference: &str,
+    ) -> Result<Option<Entry>, Error> {
+        Ok(self.find_all(merchant, kind, reference).await?.into_iter().next())
+    }
+
+    /// All ids of a reference, in the order of the ids.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    pub async fn find_all(
+        &self,
+        merchant: MerchantId,
+        kind: Kind,
+        reference: &str,
+    ) -> Result<Vec<Entry>, Error> {
+        let reference = reference.to_owned();
+        self.commit(move |session| {
+            let hash = session.reference_hash(merchant, kind, &reference)?;
+            session.entries(merchant, kind, &hash)
+        })
+        .await
+    }
+
+    /// The reference behind an id; `None` if there is no row, if its kind keeps none, or if its person is erased.
+    ///
+    /// # Errors
+    /// [`Error::DoesNotOpen`] if the row was changed; [`Error::UnknownMerchant`], [`Error::KeyMissing`],
+    /// [`Error::Unavailable`].
+    pub async fn reveal(&self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Option<String>, Error> {
+        self.commit(move |session| session.reveal(merchant, kind, id)).await
+    }
+
+    /// The same for a page, in the order of the ids.
+    ///
+    /// # Errors
+    /// As [`KeyStore::reveal`].
+    pub async fn reveal_many(
+        &self,
+        merchant: MerchantId,
+        kind: Kind,
+        ids: Vec<Uuid>,
+    ) -> Result<Vec<Option<String>>, Error> {
+        self.commit(move |session| ids.into_iter().map(|id| session.reveal(merchant, kind, id)).collect())
+            .await
+    }
+
+    /// Gives the rows of an id, such as a guest's order, the person they belong to. A row that has a person keeps it.
+    /// `None` if the id has no row.
+    ///
+    /// # Errors
+    /// [`Error::Redacted`] if the subject is erased, [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    pub async fn attach(
+        &self,
+        merchant: MerchantId,
+        kind: Kind,
+        id: Uuid,
+        subject: CustomerId,
+    ) -> Result<Option<Entry>, Error> {
+        self.commit(move |session| session.attach(merchant, kind, id, subject)).await
+    }
+}
+
+/// A row's own key: what its sealed reference is bound to, beside its subject.
+struct RowKey {
+    merchant: MerchantId,
+    kind: Kind,
+    hash: [u8; 32],
+    id: Uuid,
+}
+
+impl RowKey {
+    fn associated_data(&self, subject: Option<CustomerId>) -> Vec<u8> {
+        let subject = stored(subject);
+        let kind = [self.kind.number()];
+        [
+            &b"loyalnest/reference/1"[..],
+            &self.merchant.bytes(),
+            &kind,
+            &self.hash,
+            self.id.as_bytes(),
+            &subject,
+        ]
+        .concat()
+    }
+}
+
+struct Row {
+    key: RowKey,
+    subject: Option<CustomerId>,
+    sealed: Option<Vec<u8>>,
+}
+
+impl Session<'_> {
+    fn resolve(&mut self, merchant: MerchantId, reference: &Reference) -> Result<Entry, Error> {
+        let Reference { kind, proposed, subject, .. } = *reference;
+        let hash = self.reference_hash(merchant, kind, &reference.text)?;
+        let known = self.entries(merchant, kind, &hash)?;
+        if let Some(entry) = known.into_iter().find(|entry| !kind.has_many_ids() || entry.id == proposed) {
+            return Ok(entry);
+        }
+        if self.is_erased(merchant, kind, &hash)? {
+            return Err(Error::Erased { kind });
+        }
+        if let Some(subject) = subject {
+            self.ensure(DataKeyId::subject(merchant, subject))?;
+        }
+        let key = RowKey { merchant: scope(merchant, kind), kind, hash, id: proposed };
+        let sealed = kind
+            .is_revealed()
+            .then(|| self.seal_reference(&key, subject, &kind.normalised(&reference.text)))
+            .transpose()?;
+        self.connection
+            .prepare_cached("INSERT INTO directory VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
+            .execute(params![
+                key.merchant.bytes(),
+                kind.number(),
+                hash,
+                proposed.as_bytes(),
+                stored(subject),
+                sealed,
+                now()
+            ])?;
+        self.written += 1;
+        Ok(Entry { id: proposed, subject, fresh: true })
+    }
+
+    fn reference_hash(&self, merchant: MerchantId, kind: Kind, text: &str) -> Result<[u8; 32], Error> {
+        let normalised = kind.normalised(text);
+        let hash =
+            |key: &DataKey| key.mac("loyalnest/reference-hash/1", &[&[kind.number()], normalised.as_bytes()]);
+        if kind.is_global() { Ok(hash(&self.vault.global)) } else { Ok(hash(&self.own_key(merchant)?)) }
+    }
+
+    fn entries(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<Vec<Entry>, Error> {
+        let mut statement = self.connection.prepare_cached(
+            "SELECT id, subject FROM directory WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3 ORDER BY id",
+        )?;
+        let entries = statement
+            .query_map(params![scope(merchant, kind).bytes(), kind.number(), hash], |row| {
+                Ok(Entry { id: Uuid::from_bytes(row.get(0)?), subject: person(row.get(1)?), fresh: false })
+            })?;
+        Ok(entries.collect::<Result<_, _>>()?)
+    }
+
+    fn is_erased(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<bool, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT 1 FROM tombstone WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3")?;
+        Ok(statement.exists(params![scope(merchant, kind).bytes(), kind.number(), hash])?)
+    }
+
+    fn rows(&self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Vec<Row>, Error> {
+        let merchant = scope(merchant, kind);
+        let mut statement = self.connection.prepare_cached(
+            "SELECT ref_hash, subject, sealed_ref FROM directory WHERE merchant = ?1 AND kind = ?2 AND id = ?3",
+        )?;
+        let rows = statement.query_map(params![merchant.bytes(), kind.number(), id.as_bytes()], |row| {
+            Ok(Row {
+                key: RowKey { merchant, kind, hash: row.get(0)?, id },
+                subject: person(row.get(1)?),
+                sealed: row.get(2)?,
+            })
+        })?;
+        Ok(rows.collect::<Result<_, _>>()?)
+    }
+
+    fn reveal(&mut self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Option<String>, Error> {
+        let row = self.rows(merchant, kind, id)?.into_iter().next();
+        row.map_or(Ok(None), |row| match self.open_reference(&row) {
+            Err(Error::Redacted { .. }) => Ok(None),
+            revealed => revealed,
+        })
+    }
+
+    fn attach(
+        &mut self,
+        merchant: MerchantId,
+        kind: Kind,
+        id: Uuid,
+        subject: CustomerId,
+    ) -> Result<Option<Entry>, Error> {
+        let mut entry = None;
+        for row in self.rows(merchant, kind, id)? {
+            let owner = match row.subject {
+                Some(owner) => owner,
+                None => self.give(&row, subject).map(|()| subject)?,
+            };
+            entry = Some(Entry { id, subject: Some(owner), fresh: false });
+        }
+        Ok(entry)
+    }
+
+    fn give(&mut self, row: &Row, subject: CustomerId) -> Result<(), Error> {
+        self.ensure(DataKeyId::subject(row.key.merchant, subject))?;
+        let reference = self.open_reference(row)?;
+        let sealed = reference.map(|text| self.seal_reference(&row.key, Some(subject), &text)).transpose()?;
+        let RowKey { merchant, kind, hash, id } = &row.key;
+        self.connection
+            .prepare_cached(
+                "UPDATE directory SET subject = ?5, sealed_ref = ?6
+                 WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3 AND id = ?4",
+            )?
+            .execute(params![
+                merchant.bytes(),
+                kind.number(),
+                hash,
+                id.as_bytes(),
+                subject.bytes(),
+                sealed
+            ])?;
+        self.written += 1;
+        Ok(())
+    }
+
+    fn seal_reference(
+        &mut self,
+        row: &RowKey,
+        subject: Option<CustomerId>,
+        text: &str,
+    ) -> Result<Vec<u8>, Error> {
+        let key = self.reference_key(row.merchant, subject)?;
+        key.cipher()?.seal(&row.associated_data(subject), text.as_bytes())
+    }
+
+    fn open_reference(&mut self, row: &Row) -> Result<Option<String>, Error> {
+        let Some(sealed) = &row.sealed else { return Ok(None) };
+        let key = self.reference_key(row.key.merchant, row.subject)?;
+        let clear = key.cipher()?.open(&row.key.associated_data(row.subject), sealed)?;
+        String::from_utf8(clear).map(Some).map_err(|_| Error::DoesNotOpen)
+    }
+
+    fn reference_key(&mut self, merchant: MerchantId, subject: Option<CustomerId>) -> Result<DataKey, Error> {
+        match subject {
+            Some(subject) => self.data_key(DataKeyId::subject(merchant, subject)),
+            None => self.own_key(merchant),
+        }
+    }
+}
+
+/// The merchant under which rows of a kind stand.
+fn scope(merchant: MerchantId, kind: Kind) -> MerchantId {
+    if kind.is_global() { EVERY_MERCHANT } else { merchant }
+}
+
+fn stored(subject: Option<CustomerId>) -> [u8; 16] {
+    subject.map_or(NOBODY, CustomerId::bytes)
+}
+
+fn person(stored: [u8; 16]) -> Option<CustomerId> {
+    (stored != NOBODY).then(|| CustomerId::from_bytes(stored))
+}

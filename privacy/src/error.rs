@@ -1,0 +1,125 @@
+//! Why the key store could not answer. No text holds a reference, a value or a key.
+use std::{io, path::PathBuf};
+
+use event_schemas::{CustomerId, MerchantId};
+
+use crate::Kind;
+
+/// A fault of the key store, or its refusal to serve.
+#[derive(Debug, thiserror::Error)]
+#[non_exhaustive]
+pub enum Error {
+    /// The store was made under another root key.
+    #[error("the root key has fingerprint {found}, but the key store was made under {expected}")]
+    WrongRootKey {
+        /// Fingerprint that the store remembers.
+        expected: String,
+        /// Fingerprint of the key that was given.
+        found: String,
+    },
+    /// The root key's file could not be made or read.
+    #[error("the root key file {} could not be used", path.display())]
+    RootKeyFile {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Others may read the root key's file.
+    #[error("the root key file {} may be read by others; give it mode 0600", path.display())]
+    RootKeyExposed {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The root key's file does not hold a key.
+    #[error("the root key file {} does not hold 64 hexadecimal digits", path.display())]
+    RootKeyMalformed {
+        /// Its path.
+        path: PathBuf,
+    },
+    /// The key store's file could not be made.
+    #[error("the key store {} could not be made", path.display())]
+    File {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// The store belongs to another log.
+    #[error("the key store belongs to another log")]
+    OtherLog,
+    /// The store was written by a newer version of this program.
+    #[error("the key store has format {found}, this program knows {known}")]
+    UnknownFormat {
+        /// Format of the file.
+        found: u32,
+        /// Format that this program reads and writes.
+        known: u32,
+    },
+    /// The store is older than the log: rows that records rely on are missing.
+    #[error("the key store is behind the log: it has seen {store} inserts, the log {log}")]
+    Behind {
+        /// Inserts that the store counted.
+        store: u64,
+        /// Inserts that the log has seen.
+        log: u64,
+    },
+    /// No keys were ever made for the merchant.
+    #[error("merchant {merchant} has no keys")]
+    UnknownMerchant {
+        /// The merchant.
+        merchant: MerchantId,
+    },
+    /// A key is missing although nothing was erased: an alarm, never a blank.
+    #[error("a key of merchant {merchant} is missing although it was never destroyed: {what}")]
+    KeyMissing {
+        /// The merchant.
+        merchant: MerchantId,
+        /// Whose or which key.
+        what: String,
+    },
+    /// The subject is being erased or was; nothing is sealed for it any more.
+    #[error("subject {subject} of merchant {merchant} is erased")]
+    Redacted {
+        /// The merchant.
+        merchant: MerchantId,
+        /// The subject.
+        subject: CustomerId,
+    },
+    /// A reference belonged to a person who was erased; it never gets an id again.
+    #[error("a reference of kind {} belonged to an erased person", kind.name())]
+    Erased {
+        /// The reference's kind.
+        kind: Kind,
+    },
+    /// A row does not open under the key that wrapped it.
+    #[error("the key store is damaged: {what} does not open")]
+    Damaged {
+        /// Which row.
+        what: String,
+    },
+    /// A ciphertext was changed, or stands elsewhere than where it was sealed.
+    #[error("a sealed value does not open: it was changed or moved")]
+    DoesNotOpen,
+    /// A field was to be sealed under a key that is not its subject's.
+    #[error("a field's address names another subject than the key belongs to")]
+    Misaddressed,
+    /// The cryptographic library refused to work.
+    #[error("the cryptographic library failed")]
+    Crypto,
+    /// The file did not answer; whether a write is durable is unknown, asking again is safe.
+    #[error("the key store is unavailable")]
+    Unavailable(#[from] group_commit::Fault),
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Unavailable(error.into())
+    }
+}
+
+impl From<aws_lc_rs::error::Unspecified> for Error {
+    fn from(_: aws_lc_rs::error::Unspecified) -> Self {
+        Self::Crypto
+    }
+}

@@ -1,0 +1,104 @@
+//! The kinds of outside references that the directory knows, one line each.
+use std::borrow::Cow;
+
+/// What an outside reference names.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
+#[repr(u8)]
+#[non_exhaustive]
+pub enum Kind {
+    /// Shopify's order id.
+    Order = 1,
+    /// Shopify's refund id.
+    Refund = 2,
+    /// Shopify's customer id.
+    ShopifyCustomer = 3,
+    /// An e-mail address as a customer gave it.
+    Email = 4,
+    /// An e-mail address that Shopify says is verified.
+    VerifiedEmail = 5,
+    /// The e-mail address on an order without a customer; its ids are orders.
+    GuestEmail = 6,
+    /// A redemption's own id; its row says whose it is.
+    Redemption = 7,
+    /// A shop's myshopify.com domain.
+    ShopDomain = 8,
+    /// Shopify's numeric shop id.
+    ShopId = 9,
+}
+
+/// How a kind's rows behave. Without any of these: one id per reference and merchant, text as it is, only its hash kept.
+#[derive(Clone, Copy)]
+struct Rules {
+    name: &'static str,
+    many: bool,
+    global: bool,
+    revealed: bool,
+    folded: bool,
+}
+
+const fn kind(name: &'static str) -> Rules {
+    Rules { name, many: false, global: false, revealed: false, folded: false }
+}
+
+impl Rules {
+    /// A reference may have several ids.
+    const fn many(self) -> Self {
+        Self { many: true, ..self }
+    }
+    /// One row over all merchants.
+    const fn global(self) -> Self {
+        Self { global: true, ..self }
+    }
+    /// The reference is kept sealed beside its hash.
+    const fn revealed(self) -> Self {
+        Self { revealed: true, ..self }
+    }
+    /// Spaces around it and upper case do not matter.
+    const fn folded(self) -> Self {
+        Self { folded: true, ..self }
+    }
+}
+
+impl Kind {
+    const fn rules(self) -> Rules {
+        match self {
+            Self::Order => kind("order").revealed(),
+            Self::Refund => kind("refund").revealed(),
+            Self::ShopifyCustomer => kind("shopify-customer").revealed(),
+            Self::Email => kind("email").many().folded(),
+            Self::VerifiedEmail => kind("verified-email").many().folded(),
+            Self::GuestEmail => kind("guest-email").many().folded(),
+            Self::Redemption => kind("redemption"),
+            Self::ShopDomain => kind("shop-domain").global().folded(),
+            Self::ShopId => kind("shop-id").global(),
+        }
+    }
+
+    /// The kind's name, in kebab-case.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        self.rules().name
+    }
+
+    /// Its number in the directory.
+    pub(crate) const fn number(self) -> u8 {
+        self as u8
+    }
+
+    pub(crate) const fn has_many_ids(self) -> bool {
+        self.rules().many
+    }
+
+    pub(crate) const fn is_global(self) -> bool {
+        self.rules().global
+    }
+
+    pub(crate) const fn is_revealed(self) -> bool {
+        self.rules().revealed
+    }
+
+    /// The one spelling of a reference that is hashed.
+    pub(crate) fn normalised(self, reference: &str) -> Cow<'_, str> {
+        if self.rules().folded { reference.trim().to_lowercase().into() } else { reference.into() }
+    }
+}

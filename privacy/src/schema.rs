@@ -1,0 +1,144 @@
+//! The tables of `keys.db`, and how a store is born or recognised.
+//!
+//! Erasure will insert a fence, overwrite the wrapped key in place, delete or overwrite directory rows and leave
+//! tombstones. Nothing writes these yet, everything that reads already obeys them.
+use std::collections::HashMap;
+
+use rusqlite::{Connection, OptionalExtension, params};
+use zeroize::Zeroizing;
+
+use crate::{
+    Error, RootKey,
+    aead::Cipher,
+    keys::{DataKey, Epoch, Wrap},
+};
+
+/// Format that this program reads and writes.
+const FORMAT: u32 = 1;
+
+/// A rollback journal that is deleted at each commit, and its folder synced: after a commit no file holds the old bytes
+/// of a page. `EXTRA` because with `FULL` a power cut may bring the journal back and undo an answered commit.
+pub(crate) const PRAGMAS: &str = "PRAGMA page_size=4096; PRAGMA secure_delete=ON; PRAGMA journal_mode=DELETE;
+    PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY;";
+
+/// Times are Unix seconds, days count from 0001-01-01, ids are 16 bytes, and 16 zero bytes stand for nobody or for the
+/// whole shop.
+///
+/// `secure_delete` wipes a deleted cell, but not the copies that a split page leaves in its unused bytes: measured, one
+/// row in a thousand survives in a table that is ordered by a random key. So rows are appended by number and keep their
+/// length when they change: then they are never moved. Only index entries are, until a `VACUUM`; so no index holds a
+/// key, or a hash together with what it leads to. That a reference has one row is kept by the one connection.
+pub(crate) const TABLES: &str = "
+BEGIN IMMEDIATE;
+CREATE TABLE IF NOT EXISTS meta(
+    one INTEGER PRIMARY KEY CHECK (one = 1), format INTEGER NOT NULL, log_id BLOB NOT NULL,
+    root_fingerprint TEXT NOT NULL, insert_count INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    global_key BLOB NOT NULL, token_key BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS epoch_key(
+    epoch INTEGER PRIMARY KEY, wrapped BLOB NOT NULL, opened_at INTEGER NOT NULL, closed_at INTEGER,
+    destroyed_at INTEGER);
+CREATE TABLE IF NOT EXISTS merchant_key(
+    n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, epoch INTEGER NOT NULL, wrapped BLOB NOT NULL,
+    own_key BLOB NOT NULL, UNIQUE (merchant, epoch));
+CREATE TABLE IF NOT EXISTS subject_key(
+    n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, subject BLOB NOT NULL, epoch INTEGER NOT NULL,
+    wrapped BLOB NOT NULL, UNIQUE (merchant, subject));
+CREATE TABLE IF NOT EXISTS day_key(
+    n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, day INTEGER NOT NULL, epoch INTEGER NOT NULL,
+    wrapped BLOB NOT NULL, UNIQUE (merchant, day));
+CREATE TABLE IF NOT EXISTS fence(
+    n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, subject BLOB NOT NULL, fenced_at INTEGER NOT NULL,
+    certificate TEXT, UNIQUE (merchant, subject));
+CREATE TABLE IF NOT EXISTS directory(
+    n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, kind INTEGER NOT NULL, ref_hash BLOB NOT NULL,
+    id BLOB NOT NULL, subject BLOB NOT NULL, sealed_ref BLOB, added_at INTEGER NOT NULL);
+CREATE INDEX IF NOT EXISTS directory_by_reference ON directory(merchant, kind, ref_hash);
+CREATE INDEX IF NOT EXISTS directory_by_id ON directory(merchant, kind, id);
+CREATE INDEX IF NOT EXISTS directory_by_subject ON directory(merchant, subject);
+CREATE TABLE IF NOT EXISTS tombstone(
+    n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, kind INTEGER NOT NULL, ref_hash BLOB NOT NULL,
+    UNIQUE (merchant, kind, ref_hash));
+COMMIT;
+";
+
+/// Stands for nobody, or for the whole shop.
+pub(crate) const NOBODY: [u8; 16] = [0; 16];
+
+/// What the root key opens of a store.
+pub(crate) struct Trunk {
+    pub(crate) insert_count: u64,
+    pub(crate) epochs: HashMap<Epoch, Cipher>,
+    pub(crate) global: DataKey,
+    pub(crate) token: DataKey,
+}
+
+/// Makes the store's first rows if it has none, then checks that it is of this format, root key and log.
+pub(crate) fn open(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<Trunk, Error> {
+    let born = connection.query_row("SELECT 1 FROM meta", [], |_| Ok(())).optional()?;
+    if born.is_none() {
+        create(connection, root, log_id)?;
+    }
+    check(connection, root, log_id)?;
+    let cipher = root.cipher()?;
+    let (insert_count, global, token) =
+        connection.query_row("SELECT insert_count, global_key, token_key FROM meta", [], |row| {
+            Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
+        })?;
+    let mut epochs = HashMap::new();
+    let mut rows = connection.prepare("SELECT epoch, wrapped FROM epoch_key WHERE destroyed_at IS NULL")?;
+    let mut rows = rows.query([])?;
+    while let Some(row) = rows.next()? {
+        let epoch = row.get(0)?;
+        let wrapped: Vec<u8> = row.get(1)?;
+        let key = Wrap::Epoch(epoch).open(&cipher, log_id, &wrapped)?;
+        epochs.insert(epoch, Cipher::new(&key)?);
+    }
+    Ok(Trunk {
+        insert_count,
+        epochs,
+        global: DataKey(Wrap::Global.open(&cipher, log_id, &global)?),
+        token: DataKey(Wrap::Token.open(&cipher, log_id, &token)?),
+    })
+}
+
+fn create(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+    let cipher = root.cipher()?;
+    let first: Epoch = 1;
+    let mut epoch_key = Zeroizing::new([0; 32]);
+    aws_lc_rs::rand::fill(&mut *epoch_key)?;
+    let wrapped = Wrap::Epoch(first).seal(&cipher, log_id, &*epoch_key)?;
+    let global = Wrap::Global.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
+    let token = Wrap::Token.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
+    connection.execute(
+        "INSERT INTO epoch_key (epoch, wrapped, opened_at) VALUES (?1, ?2, ?3)",
+        params![first, wrapped, now()],
+    )?;
+    connection.execute(
+        "INSERT INTO meta VALUES (1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
+        params![FORMAT, log_id, root.fingerprint(), first, global, token],
+    )?;
+    Ok(())
+}
+
+fn check(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+    let (format, expected, log) =
+        connection.query_row("SELECT format, root_fingerprint, log_id FROM meta", [], |row| {
+            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
+        })?;
+    if format != FORMAT {
+        return Err(Error::UnknownFormat { found: format, known: FORMAT });
+    }
+    if log != log_id {
+        return Err(Error::OtherLog);
+    }
+    let found = root.fingerprint();
+    if expected != found {
+        return Err(Error::WrongRootKey { expected, found });
+    }
+    Ok(())
+}
+
+/// Unix seconds; for sweepers and operators, nothing is decided by it.
+pub(crate) fn now() -> i64 {
+    chrono::Utc::now().timestamp()
+}

@@ -1,0 +1,89 @@
+//! Sealing a subject's fields, between a decision and its record.
+use std::fmt;
+
+use event_schemas::{
+    CustomerId, Digest, FieldAddress, MerchantId, Sealed,
+    personal::{Seal, SealError},
+};
+
+use crate::{
+    Error, KeyStore,
+    aead::Cipher,
+    keys::{DataKey, DataKeyId},
+    store::shortened,
+};
+
+/// A subject's key, unwrapped for one command; its plaintext is wiped when it is dropped, so do not keep it.
+pub struct SubjectSealer {
+    merchant: MerchantId,
+    subject: CustomerId,
+    key: DataKey,
+    cipher: Cipher,
+}
+
+impl KeyStore {
+    /// The subject's sealer. Needs no I/O if the subject was used lately, else it blocks its thread for one read; it may
+    /// be called inside a runtime.
+    ///
+    /// # Errors
+    /// [`Error::Redacted`] for an erased subject; [`Error::KeyMissing`] if no key was ever made for it;
+    /// [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
+    pub fn sealer(&self, merchant: MerchantId, subject: CustomerId) -> Result<SubjectSealer, Error> {
+        let shop = self.vault.merchant(merchant)?;
+        let id = DataKeyId::subject(merchant, subject);
+        let state = match self.vault.cached(id) {
+            Some(state) => state,
+            None => self.commit_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?,
+        };
+        let key = self.vault.data_key(id, &shop, &state)?.map_err(|_| id.redacted())?;
+        Ok(SubjectSealer { merchant, subject, cipher: key.cipher()?, key })
+    }
+}
+
+impl SubjectSealer {
+    /// Seals one field's clear bytes at its address.
+    ///
+    /// # Errors
+    /// [`Error::Misaddressed`] if the address names another merchant or subject.
+    pub fn seal(&self, address: &FieldAddress, clear: &[u8]) -> Result<Sealed, Error> {
+        if (address.merchant, address.subject) != (self.merchant, self.subject) {
+            return Err(Error::Misaddressed);
+        }
+        self.cipher.seal(&address.associated_data(), clear).map(Sealed)
+    }
+
+    /// A digest under the subject's key, which dies with it; `context` keeps digests of different uses apart.
+    #[must_use]
+    pub fn digest(&self, context: &str, bytes: &[u8]) -> Digest {
+        shortened(&self.key.mac("loyalnest/digest/1", &[context.as_bytes(), bytes]))
+    }
+
+    /// Seals all personal fields of the event at this address, whatever field the address names.
+    #[must_use]
+    pub fn event(&self, address: FieldAddress) -> EventSealer<'_> {
+        EventSealer { sealer: self, address }
+    }
+}
+
+impl fmt::Debug for SubjectSealer {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("SubjectSealer")
+            .field("merchant", &self.merchant)
+            .field("subject", &self.subject)
+            .finish_non_exhaustive()
+    }
+}
+
+/// Seals the fields of one event, each under its own name.
+#[derive(Debug)]
+pub struct EventSealer<'a> {
+    sealer: &'a SubjectSealer,
+    address: FieldAddress,
+}
+
+impl Seal for EventSealer<'_> {
+    fn seal(&mut self, field: &'static str, clear: &[u8]) -> Result<Sealed, SealError> {
+        self.address.field = field.into();
+        self.sealer.seal(&self.address, clear).map_err(|source| SealError { field, source: source.into() })
+    }
+}

@@ -1,0 +1,196 @@
+//! One call's work inside the store's transaction: reading and minting keys. What it saw is cached only after the commit.
+use std::{collections::BTreeMap, sync::Arc};
+
+use chrono::Datelike;
+use event_schemas::MerchantId;
+use rusqlite::{Connection, OptionalExtension, Row, params};
+use zeroize::Zeroizing;
+
+use crate::{
+    Error,
+    keys::{DataKey, DataKeyId, Epoch, Owner, Wrap},
+    schema::NOBODY,
+    vault::{Fence, KeyState, Merchant, MerchantRow, Seen, Vault},
+};
+
+pub(crate) struct Session<'a> {
+    pub(crate) connection: &'a Connection,
+    pub(crate) vault: &'a Vault,
+    /// Rows that this call has written; the log will rely on them.
+    pub(crate) written: u64,
+    seen: Vec<Seen>,
+}
+
+impl<'a> Session<'a> {
+    pub(crate) fn new(connection: &'a Connection, vault: &'a Vault) -> Self {
+        Self { connection, vault, written: 0, seen: Vec::new() }
+    }
+
+    /// The insert count after this call, and the rows to cache. Also a call that wrote nothing tells the count, because
+    /// what it found may have been written by a call whose caller went away.
+    pub(crate) fn finish(self) -> Result<(u64, Vec<Seen>), Error> {
+        if self.written > 0 {
+            self.connection
+                .prepare_cached("UPDATE meta SET insert_count = insert_count + ?1")?
+                .execute([self.written])?;
+        }
+        let mut count = self.connection.prepare_cached("SELECT insert_count FROM meta")?;
+        Ok((count.query_row([], |row| row.get(0))?, self.seen))
+    }
+
+    pub(crate) fn see_all_merchants(&mut self) -> Result<(), Error> {
+        let mut statement = self.connection.prepare("SELECT DISTINCT merchant FROM merchant_key")?;
+        let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<[u8; 16]>, _>>()?;
+        for id in ids.into_iter().map(MerchantId::from_bytes) {
+            if let Some(merchant) = self.read_merchant(id)? {
+                self.seen.push(Seen::Merchant(id, merchant));
+            }
+        }
+        Ok(())
+    }
+
+    pub(crate) fn ensure_merchant(&mut self, id: MerchantId) -> Result<(), Error> {
+        let merchant = match self.read_merchant(id)? {
+            Some(merchant) => merchant,
+            None => self.mint_merchant(id)?,
+        };
+        self.seen.push(Seen::Merchant(id, merchant));
+        Ok(())
+    }
+
+    /// The merchant's rows, also those that a call ahead in the same commit has written.
+    pub(crate) fn merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
+        match self.vault.merchant(id) {
+            Ok(merchant) => Ok(merchant),
+            Err(unknown) => self.read_merchant(id)?.map(Arc::new).ok_or(unknown),
+        }
+    }
+
+    pub(crate) fn own_key(&self, id: MerchantId) -> Result<DataKey, Error> {
+        self.vault.own_key(id, &*self.merchant(id)?)
+    }
+
+    /// The row of a data key as it stands, if there is one.
+    pub(crate) fn find(&mut self, id: DataKeyId) -> Result<Option<KeyState>, Error> {
+        let state = self.read(id)?;
+        if let Some(state) = &state {
+            self.seen.push(Seen::DataKey(id, state.clone()));
+        }
+        Ok(state)
+    }
+
+    /// The row of a data key, minted if there is none; [`Error::Redacted`] for a subject that is erased.
+    pub(crate) fn ensure(&mut self, id: DataKeyId) -> Result<KeyState, Error> {
+        match self.find(id)? {
+            Some(KeyState::Shredded(_)) => Err(id.redacted()),
+            Some(state) => Ok(state),
+            None => self.mint(id),
+        }
+    }
+
+    /// The data key itself.
+    ///
+    /// # Errors
+    /// [`Error::Redacted`] for a subject that is erased, [`Error::KeyMissing`] if it was never minted.
+    pub(crate) fn data_key(&mut self, id: DataKeyId) -> Result<DataKey, Error> {
+        let state = self.find(id)?.ok_or_else(|| id.missing())?;
+        self.vault.data_key(id, &*self.merchant(id.merchant)?, &state)?.map_err(|_| id.redacted())
+    }
+
+    /// The epoch is read inside the transaction that mints, so nothing is ever wrapped under one that was closed.
+    fn epoch(&self) -> Result<Epoch, Error> {
+        let mut statement = self.connection.prepare_cached("SELECT epoch FROM meta")?;
+        Ok(statement.query_row([], |row| row.get(0))?)
+    }
+
+    fn mint_merchant(&mut self, id: MerchantId) -> Result<Merchant, Error> {
+        let epoch = self.epoch()?;
+        let log_id = &self.vault.log_id;
+        let mut key = Zeroizing::new([0; 32]);
+        aws_lc_rs::rand::fill(&mut *key)?;
+        let wrapped = Wrap::Merchant(id, epoch).seal(self.vault.epoch(epoch)?, log_id, &*key)?;
+        let wrapping = crate::aead::Cipher::new(&key)?;
+        let own_key = Wrap::Own(id, epoch).seal(&wrapping, log_id, &*DataKey::generate()?.0)?;
+        self.connection.execute(
+            "INSERT INTO merchant_key (merchant, epoch, wrapped, own_key) VALUES (?1, ?2, ?3, ?4)",
+            params![id.bytes(), epoch, wrapped, own_key],
+        )?;
+        self.written += 1;
+        Ok(Merchant { rows: BTreeMap::from([(epoch, MerchantRow { wrapped, own_key })]), fence: None })
+    }
+
+    fn mint(&mut self, id: DataKeyId) -> Result<KeyState, Error> {
+        let epoch = self.epoch()?;
+        let merchant = self.merchant(id.merchant)?;
+        if merchant.fence.is_some() {
+            return Err(id.redacted());
+        }
+        let wrapping = self.vault.wrapping(id.merchant, &merchant, epoch)?;
+        let wrapped = Wrap::Data(id, epoch).seal(&wrapping, &self.vault.log_id, &*DataKey::generate()?.0)?;
+        let merchant = id.merchant.bytes();
+        match id.owner {
+            Owner::Subject(subject) => self
+                .connection
+                .prepare_cached(
+                    "INSERT INTO subject_key (merchant, subject, epoch, wrapped) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![merchant, subject.bytes(), epoch, wrapped])?,
+            Owner::Day(day) => self
+                .connection
+                .prepare_cached(
+                    "INSERT INTO day_key (merchant, day, epoch, wrapped) VALUES (?1, ?2, ?3, ?4)",
+                )?
+                .execute(params![merchant, day.num_days_from_ce(), epoch, wrapped])?,
+        };
+        self.written += 1;
+        let state = KeyState::Live { epoch, wrapped: wrapped.into() };
+        self.seen.push(Seen::DataKey(id, state.clone()));
+        Ok(state)
+    }
+
+    fn read_merchant(&self, id: MerchantId) -> Result<Option<Merchant>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT epoch, wrapped, own_key FROM merchant_key WHERE merchant = ?1")?;
+        let rows = statement.query_map([id.bytes()], |row| {
+            Ok((row.get(0)?, MerchantRow { wrapped: row.get(1)?, own_key: row.get(2)? }))
+        })?;
+        let rows = rows.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let fence = self.fence(id, NOBODY)?;
+        Ok((!rows.is_empty()).then_some(Merchant { rows, fence }))
+    }
+
+    fn read(&self, id: DataKeyId) -> Result<Option<KeyState>, Error> {
+        let merchant = id.merchant.bytes();
+        let live = |row: &Row<'_>| {
+            let wrapped: Vec<u8> = row.get(1)?;
+            Ok(KeyState::Live { epoch: row.get(0)?, wrapped: wrapped.into() })
+        };
+        let state = match id.owner {
+            Owner::Subject(subject) => {
+                if let Some(fence) = self.fence(id.merchant, subject.bytes())? {
+                    return Ok(Some(KeyState::Shredded(fence)));
+                }
+                self.connection
+                    .prepare_cached(
+                        "SELECT epoch, wrapped FROM subject_key WHERE merchant = ?1 AND subject = ?2",
+                    )?
+                    .query_row(params![merchant, subject.bytes()], live)
+            }
+            Owner::Day(day) => self
+                .connection
+                .prepare_cached("SELECT epoch, wrapped FROM day_key WHERE merchant = ?1 AND day = ?2")?
+                .query_row(params![merchant, day.num_days_from_ce()], live),
+        };
+        Ok(state.optional()?)
+    }
+
+    fn fence(&self, merchant: MerchantId, subject: [u8; 16]) -> Result<Option<Fence>, Error> {
+        let mut statement = self
+            .connection
+            .prepare_cached("SELECT certificate FROM fence WHERE merchant = ?1 AND subject = ?2")?;
+        let fence = statement
+            .query_row(params![merchant.bytes(), subject], |row| Ok(Fence { certificate: row.get(0)? }));
+        Ok(fence.optional()?)
+    }
+}

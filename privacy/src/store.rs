@@ -1,0 +1,170 @@
+//! The key store's handle: opening the file, counting its inserts, making keys.
+use std::{
+    fmt,
+    future::Future,
+    io,
+    path::Path,
+    pin::pin,
+    sync::Arc,
+    task::{Context, Poll, Wake, Waker},
+    thread::{self, Thread},
+};
+
+use event_schemas::{CustomerId, Digest, MerchantId};
+use group_commit::Database;
+
+use crate::{
+    Error, RootKey,
+    keys::DataKeyId,
+    root::private,
+    schema,
+    session::Session,
+    vault::{KeyState, Vault},
+};
+
+/// `keys.db`: keys and directory. Clones share one connection, and calls share its commits.
+#[derive(Clone)]
+pub struct KeyStore {
+    database: Database,
+    pub(crate) vault: Arc<Vault>,
+}
+
+impl KeyStore {
+    /// Opens the store of the log with this id; makes it, with mode 0600, if there is no file.
+    ///
+    /// # Errors
+    /// [`Error::WrongRootKey`] names the fingerprint that was expected; [`Error::OtherLog`], [`Error::UnknownFormat`],
+    /// [`Error::Damaged`] and [`Error::Unavailable`] say what they say.
+    pub async fn create_or_open(path: &Path, root: &RootKey, log_id: [u8; 16]) -> Result<Self, Error> {
+        match private(path) {
+            Err(error) if error.kind() != io::ErrorKind::AlreadyExists => {
+                return Err(Error::File { path: path.to_owned(), source: error });
+            }
+            _ => {}
+        }
+        let database = Database::open(path, schema::PRAGMAS, schema::TABLES)?;
+        let root = root.clone();
+        let trunk = database.call(move |connection| schema::open(connection, &root, &log_id)).await??;
+        let store = Self { database, vault: Arc::new(Vault::new(log_id, trunk)) };
+        store.commit(|session| session.see_all_merchants()).await?;
+        Ok(store)
+    }
+
+    /// How many rows the store had written when it last answered. Each log record carries it.
+    #[must_use]
+    pub fn insert_count(&self) -> u64 {
+        self.vault.insert_count()
+    }
+
+    /// Refuses a store that has seen less than the log, such as one restored from a backup.
+    ///
+    /// # Errors
+    /// [`Error::Behind`].
+    pub fn ensure_at_least(&self, count: u64) -> Result<(), Error> {
+        let store = self.insert_count();
+        if store < count { Err(Error::Behind { store, log: count }) } else { Ok(()) }
+    }
+
+    /// Makes the merchant's keys if it has none; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ensure_merchant(&self, merchant: MerchantId) -> Result<(), Error> {
+        if self.vault.merchant(merchant).is_ok() {
+            return Ok(());
+        }
+        self.commit(move |session| session.ensure_merchant(merchant)).await
+    }
+
+    /// Makes the subject's key if it has none; durable when it returns.
+    ///
+    /// # Errors
+    /// [`Error::Redacted`] for an erased subject, [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    pub async fn ensure_subject(&self, merchant: MerchantId, subject: CustomerId) -> Result<(), Error> {
+        let id = DataKeyId::subject(merchant, subject);
+        match self.vault.cached(id) {
+            Some(KeyState::Live { .. }) => Ok(()),
+            Some(KeyState::Shredded(_)) => Err(id.redacted()),
+            None => self.commit(move |session| session.ensure(id).map(drop)).await,
+        }
+    }
+
+    /// HMAC-SHA256 under the merchant's own key. `purpose` keeps hashes of different uses apart.
+    ///
+    /// # Errors
+    /// [`Error::UnknownMerchant`], [`Error::Damaged`].
+    pub fn hash(&self, merchant: MerchantId, purpose: &str, bytes: &[u8]) -> Result<[u8; 32], Error> {
+        let key = self.vault.own_key(merchant, &*self.vault.merchant(merchant)?)?;
+        Ok(key.mac("loyalnest/hash/1", &[purpose.as_bytes(), bytes]))
+    }
+
+    /// The first 16 bytes of [`KeyStore::hash`], for events and command keys.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn digest(&self, merchant: MerchantId, purpose: &str, bytes: &[u8]) -> Result<Digest, Error> {
+        self.hash(merchant, purpose, bytes).map(|hash| shortened(&hash))
+    }
+
+    /// HMAC-SHA256 under one key of the whole installation, for what must be compared across shops.
+    #[must_use]
+    pub fn global_hash(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
+        self.vault.global.mac("loyalnest/global-hash/1", &[purpose.as_bytes(), bytes])
+    }
+
+    /// Runs `work` in the store's next commit and caches what it saw once that is durable.
+    pub(crate) async fn commit<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let vault = Arc::clone(&self.vault);
+        let job = move |connection: &rusqlite::Connection| {
+            let mut session = Session::new(connection, &vault);
+            let value = work(&mut session)?;
+            Ok::<_, Error>((value, session.finish()?))
+        };
+        let (value, (insert_count, seen)) = self.database.call(job).await??;
+        self.vault.remember(insert_count, seen);
+        Ok(value)
+    }
+
+    /// The same for a caller that may not await; blocks its thread.
+    pub(crate) fn commit_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        wait(self.commit(work))
+    }
+}
+
+impl fmt::Debug for KeyStore {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("KeyStore").field("insert_count", &self.insert_count()).finish_non_exhaustive()
+    }
+}
+
+pub(crate) fn shortened(hash: &[u8; 32]) -> Digest {
+    let mut short = [0; 16];
+    short.copy_from_slice(&hash[..16]);
+    Digest(short)
+}
+
+/// Waits for a future that another thread completes. The runtime's own way to block would panic inside a task, and a
+/// task's budget is not renewed here, so the future may not depend on it.
+fn wait<F: Future>(future: F) -> F::Output {
+    struct Unpark(Thread);
+    impl Wake for Unpark {
+        fn wake(self: Arc<Self>) {
+            self.0.unpark();
+        }
+    }
+    let waker = Waker::from(Arc::new(Unpark(thread::current())));
+    let mut context = Context::from_waker(&waker);
+    let mut future = pin!(tokio::task::unconstrained(future));
+    loop {
+        if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
+            return output;
+        }
+        thread::park();
+    }
+}

@@ -1,0 +1,149 @@
+//! What is held in memory: the keys that the root wraps, and wrapped rows; it unwraps a key for one use.
+use std::{
+    collections::{BTreeMap, HashMap},
+    sync::{
+        Arc, PoisonError, RwLock,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use event_schemas::MerchantId;
+
+use crate::{
+    Error,
+    aead::Cipher,
+    cache::Cache,
+    keys::{DataKey, DataKeyId, Epoch, Wrap},
+    schema::Trunk,
+};
+
+/// About 40 MB of wrapped rows at most.
+const DATA_KEYS_MAX: usize = 50_000;
+
+pub(crate) struct Vault {
+    pub(crate) log_id: [u8; 16],
+    pub(crate) global: DataKey,
+    pub(crate) token: DataKey,
+    epochs: HashMap<Epoch, Cipher>,
+    merchants: RwLock<HashMap<MerchantId, Arc<Merchant>>>,
+    data_keys: Cache<DataKeyId, KeyState>,
+    insert_count: AtomicU64,
+}
+
+/// A merchant's wrapped rows, one per epoch that still wraps any of its data keys.
+pub(crate) struct Merchant {
+    pub(crate) rows: BTreeMap<Epoch, MerchantRow>,
+    /// The shop was erased.
+    pub(crate) fence: Option<Fence>,
+}
+
+pub(crate) struct MerchantRow {
+    /// The key that wraps the merchant's data keys, under the epoch's.
+    pub(crate) wrapped: Vec<u8>,
+    /// The merchant's own data key, under `wrapped`; the same key in every row.
+    pub(crate) own_key: Vec<u8>,
+}
+
+#[derive(Clone)]
+pub(crate) struct Fence {
+    pub(crate) certificate: Option<String>,
+}
+
+#[derive(Clone)]
+pub(crate) enum KeyState {
+    Live { epoch: Epoch, wrapped: Arc<[u8]> },
+    Shredded(Fence),
+}
+
+/// A row that a session has read or written, to be cached once its commit is durable.
+pub(crate) enum Seen {
+    Merchant(MerchantId, Merchant),
+    DataKey(DataKeyId, KeyState),
+}
+
+impl Vault {
+    pub(crate) fn new(log_id: [u8; 16], trunk: Trunk) -> Self {
+        Self {
+            log_id,
+            global: trunk.global,
+            token: trunk.token,
+            epochs: trunk.epochs,
+            merchants: RwLock::default(),
+            data_keys: Cache::new(DATA_KEYS_MAX),
+            insert_count: AtomicU64::new(trunk.insert_count),
+        }
+    }
+
+    pub(crate) fn insert_count(&self) -> u64 {
+        self.insert_count.load(Ordering::Acquire)
+    }
+
+    /// Takes in what a commit has made durable. The count first: who finds a cached row must find its count too.
+    pub(crate) fn remember(&self, insert_count: u64, seen: Vec<Seen>) {
+        self.insert_count.fetch_max(insert_count, Ordering::AcqRel);
+        for row in seen {
+            match row {
+                Seen::Merchant(id, merchant) => {
+                    let mut merchants = self.merchants.write().unwrap_or_else(PoisonError::into_inner);
+                    merchants.insert(id, Arc::new(merchant));
+                }
+                Seen::DataKey(id, state) => self.data_keys.insert(id, state),
+            }
+        }
+    }
+
+    pub(crate) fn merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
+        let merchants = self.merchants.read().unwrap_or_else(PoisonError::into_inner);
+        merchants.get(&id).cloned().ok_or(Error::UnknownMerchant { merchant: id })
+    }
+
+    pub(crate) fn cached(&self, id: DataKeyId) -> Option<KeyState> {
+        self.data_keys.get(&id)
+    }
+
+    pub(crate) fn epoch(&self, epoch: Epoch) -> Result<&Cipher, Error> {
+        self.epochs.get(&epoch).ok_or_else(|| Error::Damaged { what: format!("the key of epoch {epoch}") })
+    }
+
+    /// The merchant's key that wraps its data keys in `epoch`.
+    pub(crate) fn wrapping(
+        &self,
+        id: MerchantId,
+        merchant: &Merchant,
+        epoch: Epoch,
+    ) -> Result<Cipher, Error> {
+        let row = merchant.row(id, epoch)?;
+        let key = Wrap::Merchant(id, epoch).open(self.epoch(epoch)?, &self.log_id, &row.wrapped)?;
+        Cipher::new(&key)
+    }
+
+    /// The merchant's own data key: for keyed hashes, and for references that belong to nobody yet.
+    pub(crate) fn own_key(&self, id: MerchantId, merchant: &Merchant) -> Result<DataKey, Error> {
+        let epoch = merchant.rows.keys().next_back().copied().unwrap_or_default();
+        let wrapping = self.wrapping(id, merchant, epoch)?;
+        let row = merchant.row(id, epoch)?;
+        Wrap::Own(id, epoch).open(&wrapping, &self.log_id, &row.own_key).map(DataKey)
+    }
+
+    /// A subject's or a day's data key, unless its subject or the whole shop is erased.
+    pub(crate) fn data_key(
+        &self,
+        id: DataKeyId,
+        merchant: &Merchant,
+        state: &KeyState,
+    ) -> Result<Result<DataKey, Fence>, Error> {
+        let (epoch, wrapped) = match (state, &merchant.fence) {
+            (KeyState::Shredded(fence), _) | (_, Some(fence)) => return Ok(Err(fence.clone())),
+            (KeyState::Live { epoch, wrapped }, None) => (*epoch, wrapped),
+        };
+        let wrapping = self.wrapping(id.merchant, merchant, epoch)?;
+        Wrap::Data(id, epoch).open(&wrapping, &self.log_id, wrapped).map(|key| Ok(DataKey(key)))
+    }
+}
+
+impl Merchant {
+    fn row(&self, id: MerchantId, epoch: Epoch) -> Result<&MerchantRow, Error> {
+        let missing = || Error::KeyMissing { merchant: id, what: format!("its own of epoch {epoch}") };
+        self.rows.get(&epoch).ok_or_else(missing)
+    }
+}
