@@ -1,1 +1,23 @@
-//! command-api
+//! The write side: the webhook door and its workers, commands over HTTP, the owners of the log's partitions, policies.
+pub mod app;
+pub mod clock;
+pub mod commands;
+mod cqrs;
+pub mod idempotency;
+pub mod issuer;
+pub mod owner;
+mod planted;
+pub mod policies;
+pub mod problem;
+pub mod routes;
+pub mod shops;
+#[cfg(test)]
+mod testing;
+pub mod webhooks;
+pub mod work;
+
+pub use app::App;
+pub use clock::Clock;
+pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};
+pub use routes::{document, router};
+pub use shops::Shops;

@@ -1,0 +1,116 @@
+//! What the handlers share: the state of the router.
+use std::sync::Arc;
+
+use axum::extract::FromRef;
+use event_schemas::{CustomerId, MerchantId, Timestamp, record::Actor};
+use group_commit::Database;
+use http_edge::{Auth, Problem, RequestContext, WithAuth};
+use privacy::KeyStore;
+use tokio::sync::Mutex;
+
+use crate::{
+    clock::Clock,
+    commands::{Commander, Origin},
+    idempotency::Idempotency,
+    issuer::CodeIssuer,
+    policies::{Parts, Policies},
+    problem::{account_redacted, key_fault},
+    shops::{Shop, Shops},
+    webhooks::Webhooks,
+};
+
+/// The state of the router; cheap to clone.
+#[derive(Clone)]
+pub struct App {
+    pub(crate) commander: Commander,
+    pub(crate) shops: Shops,
+    pub(crate) clock: Clock,
+    pub(crate) keys: KeyStore,
+    pub(crate) idempotency: Idempotency,
+    pub(crate) policies: Policies,
+    pub(crate) issuer: Arc<dyn CodeIssuer>,
+    /// Settings are merged and written by one call at a time, or two of them could undo each other.
+    pub(crate) settings_turn: Arc<Mutex<()>>,
+    webhooks: Webhooks,
+    auth: Arc<dyn Auth>,
+}
+
+impl App {
+    /// Puts the running parts together.
+    #[must_use]
+    pub fn new(parts: Parts, policies: Policies, webhooks: Webhooks, auth: Arc<dyn Auth>) -> Self {
+        let Parts { commander, shops, clock, keys, work, issuer, .. } = parts;
+        let idempotency = Idempotency::new(work, keys.clone());
+        let settings_turn = Arc::default();
+        Self { commander, shops, clock, keys, idempotency, policies, issuer, settings_turn, webhooks, auth }
+    }
+
+    pub(crate) fn shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {
+        self.shops.by_id(merchant).ok_or_else(|| Problem::not_found("shop-not-found", "The shop is unknown"))
+    }
+
+    /// Checks that the customer is registered at this shop.
+    ///
+    /// A glance that finds it is enough: whoever asks sends a command to the same partition next.
+    pub(crate) async fn known_customer(
+        &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+    ) -> Result<(), Problem> {
+        let stream = domain::StreamRef::customer(customer);
+        let registered = |aggregate: &domain::Aggregate| matches!(aggregate, domain::Aggregate::Customer(state) if state.registered());
+        let known = self.commander.glance(merchant, stream, registered).await?
+            || self.commander.read(merchant, stream, registered).await?;
+        known.then_some(()).ok_or_else(|| Problem::not_found("customer-not-found", "The customer is unknown"))
+    }
+
+    /// Keyed digest under the customer's key.
+    pub(crate) fn subject_digest(
+        &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+        purpose: &str,
+        bytes: &[u8],
+    ) -> Result<event_schemas::Digest, Problem> {
+        match self.keys.sealer(merchant, customer) {
+            Ok(sealer) => Ok(sealer.digest(purpose, bytes)),
+            Err(privacy::Error::Redacted { .. }) => Err(account_redacted()),
+            Err(error) => Err(key_fault(&error)),
+        }
+    }
+
+    /// The business time that a caller names, or now; it cannot be ahead of the clock.
+    pub(crate) fn occurred_at(&self, named: Option<Timestamp>) -> Result<Timestamp, Problem> {
+        let now = self.clock.now();
+        match named {
+            Some(time) if time > now => {
+                Err(Problem::unprocessable("time-ahead", "The time is ahead of the clock")
+                    .field("/occurred_at", "expected a time that has come"))
+            }
+            named => Ok(named.unwrap_or(now)),
+        }
+    }
+}
+
+/// Where a command of a request comes from.
+pub(crate) const fn origin(context: RequestContext, actor: Actor) -> Origin {
+    Origin { actor, correlation: context.correlation, trace: context.trace, causation: None }
+}
+
+impl WithAuth for App {
+    fn auth(&self) -> &dyn Auth {
+        &*self.auth
+    }
+}
+
+impl FromRef<App> for Webhooks {
+    fn from_ref(app: &App) -> Self {
+        app.webhooks.clone()
+    }
+}
+
+impl FromRef<App> for Database {
+    fn from_ref(app: &App) -> Self {
+        app.idempotency.store()
+    }
+}

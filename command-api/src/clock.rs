@@ -1,0 +1,115 @@
+//! The process's clock. In development it may be moved forward; how far is stored with the data.
+use std::{
+    fmt,
+    sync::{
+        Arc,
+        atomic::{AtomicI64, Ordering},
+    },
+};
+
+use chrono::Utc;
+use event_schemas::Timestamp;
+use group_commit::{Database, Fault};
+use rusqlite::OptionalExtension as _;
+use tokio::sync::Mutex;
+
+/// Reads the time; clones share the offset.
+#[derive(Clone)]
+pub struct Clock {
+    offset_us: Arc<AtomicI64>,
+    /// Held while the clock is moved; absent in production, where it cannot be.
+    store: Option<Arc<Mutex<Database>>>,
+}
+
+/// Why the clock was not moved.
+#[derive(Debug, thiserror::Error)]
+pub enum NotMoved {
+    /// Only development has a clock that moves.
+    #[error("the clock moves in development mode only")]
+    Production,
+    /// It only goes forward.
+    #[error("the clock never goes back")]
+    Backward,
+    /// The offset could not be stored.
+    #[error("the clock's offset could not be stored")]
+    Store(#[from] Fault),
+}
+
+impl Clock {
+    /// The clock of a data folder, moved as far as it was left; only in development can it move on.
+    ///
+    /// # Errors
+    /// The offset cannot be read.
+    pub async fn open(work: &Database, development: bool) -> Result<Self, Fault> {
+        if !development {
+            return Ok(Self { offset_us: Arc::default(), store: None });
+        }
+        let stored = work
+            .run(|db| db.query_row("SELECT offset_us FROM clock", [], |row| row.get::<_, i64>(0)).optional())
+            .await?;
+        let offset_us = Arc::new(AtomicI64::new(stored.unwrap_or_default()));
+        Ok(Self { offset_us, store: Some(Arc::new(Mutex::new(work.clone()))) })
+    }
+
+    /// The time now.
+    #[must_use]
+    pub fn now(&self) -> Timestamp {
+        let real = Utc::now().timestamp_micros();
+        Timestamp::from_micros(real.saturating_add(self.offset_us.load(Ordering::Relaxed)))
+    }
+
+    /// Moves the clock forward to `to`; durable when it returns.
+    ///
+    /// # Errors
+    /// [`NotMoved`]: the clock stands as before.
+    pub async fn advance_to(&self, to: Timestamp) -> Result<Timestamp, NotMoved> {
+        let store = self.store.as_ref().ok_or(NotMoved::Production)?.lock().await;
+        if to < self.now() {
+            return Err(NotMoved::Backward);
+        }
+        let offset_us = to.micros().saturating_sub(Utc::now().timestamp_micros());
+        store
+            .run(move |db| {
+                let sql = "INSERT INTO clock(one, offset_us) VALUES (1, ?1)
+                    ON CONFLICT(one) DO UPDATE SET offset_us = excluded.offset_us";
+                db.execute(sql, [offset_us])
+            })
+            .await?;
+        self.offset_us.store(offset_us, Ordering::Relaxed);
+        Ok(self.now())
+    }
+}
+
+impl fmt::Debug for Clock {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Clock(+{} us)", self.offset_us.load(Ordering::Relaxed))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    async fn clock(folder: &tempfile::TempDir, development: bool) -> Clock {
+        let work = crate::work::open(&folder.path().join("work.db")).unwrap();
+        Clock::open(&work, development).await.unwrap()
+    }
+
+    #[tokio::test]
+    async fn the_clock_goes_forward_only_and_stays_moved_after_a_restart() {
+        let folder = tempfile::tempdir().unwrap();
+        let moved = clock(&folder, true).await;
+        let later = Timestamp::from_micros(moved.now().micros() + 86_400_000_000);
+        assert!(moved.advance_to(later).await.unwrap() >= later);
+        let back = Timestamp::from_micros(later.micros() - 1_000_000);
+        assert!(matches!(moved.advance_to(back).await, Err(NotMoved::Backward)));
+        assert!(clock(&folder, true).await.now() >= later);
+    }
+
+    #[tokio::test]
+    async fn in_production_the_clock_cannot_be_moved() {
+        let folder = tempfile::tempdir().unwrap();
+        let fixed = clock(&folder, false).await;
+        assert!(matches!(fixed.advance_to(fixed.now()).await, Err(NotMoved::Production)));
+    }
+}

@@ -1,0 +1,296 @@
+//! How everything that changes or asks an aggregate reaches its owner: HTTP handlers, webhook workers and policies alike.
+use std::{error::Error, fmt, sync::Arc};
+
+use domain::{Aggregate, Command, Rejection, StreamRef};
+use event_log::{Log, LogId, PositionToken};
+use event_schemas::{
+    CommandKey, CorrelationId, Digest, Event, EventId, MerchantId, RecordId, Timestamp,
+    record::{Actor, Trace},
+};
+use tokio::sync::oneshot;
+
+use crate::owner::{self, Asker, Message, Work};
+
+/// A command with all that its record says about it.
+#[derive(Clone, Debug)]
+pub struct Envelope {
+    /// The shop.
+    pub merchant: MerchantId,
+    /// The aggregate.
+    pub stream: StreamRef,
+    /// What is asked.
+    pub command: Command,
+    /// The same key never takes effect twice in the stream; a known key gets the first outcome again.
+    pub key: CommandKey,
+    /// Keyed digest of the command's content.
+    pub content: Digest,
+    /// When it happened in business; the owner clamps it to its clock.
+    pub occurred_at: Timestamp,
+    /// Where it comes from.
+    pub origin: Origin,
+    /// How urgent it is.
+    pub lane: Lane,
+}
+
+/// Where a command comes from.
+#[derive(Clone, Copy, Debug)]
+pub struct Origin {
+    /// Who asked.
+    pub actor: Actor,
+    /// What it has in common with all that the same request caused.
+    pub correlation: CorrelationId,
+    /// Trace context of the request.
+    pub trace: Trace,
+    /// The event that caused it, if a policy sent it.
+    pub causation: Option<EventId>,
+}
+
+/// How urgent a command is.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Lane {
+    /// Somebody waits for the answer.
+    Interactive,
+    /// Work that may wait: below a share of each drain while somebody waits in the other lane.
+    Bulk,
+}
+
+/// What came of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Outcome {
+    /// Its events are history.
+    Accepted,
+    /// It was so already.
+    Unchanged,
+    /// Refused, for good.
+    Rejected(Rejection),
+}
+
+/// The answer to a command: its record is admitted.
+#[derive(Clone, Debug)]
+pub struct Answered {
+    /// What came of it.
+    pub outcome: Outcome,
+    /// Where its record stands.
+    pub at: PositionToken,
+    /// Whether an earlier command with the same key made the record.
+    pub replayed: bool,
+    /// What the record holds, if this very call made it with events.
+    pub made: Option<Made>,
+}
+
+/// The events of a record just made.
+#[derive(Clone, Debug)]
+pub struct Made {
+    /// The record.
+    pub record: RecordId,
+    /// Its events as they stand in the log: personal fields are sealed.
+    pub events: Arc<[Event]>,
+}
+
+/// No answer. It never says whether a command took effect: ask again with the same key.
+#[derive(Clone, Debug, thiserror::Error)]
+pub enum Unavailable {
+    /// Too much is waiting for this partition's owner.
+    #[error("too many commands are waiting")]
+    Overloaded,
+    /// This process does not own the partition at the moment.
+    #[error("the partition has no owner here at the moment")]
+    NotOwned,
+    /// The partition is stopped until somebody looks: its history diverged, or its owner may not start.
+    #[error("the partition is stopped")]
+    Stopped,
+    /// An earlier command broke this aggregate; the others live on.
+    #[error("the aggregate is parked")]
+    AggregateParked,
+    /// The command itself could not be worked off.
+    #[error("the command could not be worked off")]
+    Fault(#[source] Arc<dyn Error + Send + Sync>),
+}
+
+impl Unavailable {
+    pub(crate) fn fault(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Fault(Arc::from(error.into()))
+    }
+
+    /// Whether asking again soon may help.
+    #[must_use]
+    pub const fn is_transient(&self) -> bool {
+        matches!(self, Self::Overloaded | Self::NotOwned)
+    }
+
+    /// Stable, for metrics and parked work.
+    #[must_use]
+    pub const fn code(&self) -> &'static str {
+        match self {
+            Self::Overloaded => "overloaded",
+            Self::NotOwned => "not-owned",
+            Self::Stopped => "partition-stopped",
+            Self::AggregateParked => "aggregate-parked",
+            Self::Fault(_) => "command-fault",
+        }
+    }
+}
+
+/// The way to all owners of a log; cheap to clone.
+#[derive(Clone)]
+pub struct Commander {
+    log: Log,
+    owners: Arc<[owner::Handle]>,
+}
+
+impl fmt::Debug for Commander {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Commander").field("log", &self.log.id()).finish_non_exhaustive()
+    }
+}
+
+impl Commander {
+    pub(crate) fn new(log: Log, owners: Vec<owner::Handle>) -> Self {
+        Self { log, owners: owners.into() }
+    }
+
+    /// Sends a command; answers when its record is admitted.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again with the same key.
+    pub async fn send(&self, envelope: Envelope) -> Result<Answered, Unavailable> {
+        self.ask(envelope, |_| ()).await.map(|(answered, ())| answered)
+    }
+
+    /// Sends a command and looks at the state right behind it.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again with the same key.
+    pub async fn ask<T: Send + 'static>(
+        &self,
+        envelope: Envelope,
+        view: impl Fn(&Aggregate) -> T + Send + 'static,
+    ) -> Result<(Answered, T), Unavailable> {
+        let (merchant, stream, lane) = (envelope.merchant, envelope.stream, envelope.lane);
+        let (asker, answer) = Ask::new(view);
+        let work = Work::Command(Arc::new(envelope), asker);
+        self.post(Message { merchant, stream, lane, resumed: false, work })?;
+        answer.await.unwrap_or(Err(Unavailable::NotOwned))
+    }
+
+    /// Looks at an aggregate as it was at some moment after this call.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub async fn read<T: Send + 'static>(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        view: impl Fn(&Aggregate) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        self.read_at(merchant, stream, view).await.map(|(_, seen)| seen)
+    }
+
+    /// The same, with the position that the reading is as new as.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub async fn read_at<T: Send + 'static>(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        view: impl Fn(&Aggregate) -> T + Send + 'static,
+    ) -> Result<(PositionToken, T), Unavailable> {
+        let (asker, answer) = Ask::new(view);
+        let work = Work::Read(asker);
+        self.post(Message { merchant, stream, lane: Lane::Interactive, resumed: false, work })?;
+        answer.await.unwrap_or(Err(Unavailable::NotOwned))
+    }
+
+    /// What the owner believes now, without proof that it still is the owner. The proof is the answer to a command
+    /// sent to the same partition afterwards; without one, use [`Self::read`].
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub async fn glance<T: Send + 'static>(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        view: impl Fn(&Aggregate) -> T + Send + 'static,
+    ) -> Result<T, Unavailable> {
+        let (asker, answer) = Ask::new(view);
+        let work = Work::Glance(asker);
+        self.post(Message { merchant, stream, lane: Lane::Interactive, resumed: false, work })?;
+        answer.await.unwrap_or(Err(Unavailable::NotOwned)).map(|((), seen)| seen)
+    }
+
+    /// The first outcome of a key in a stream, if it is known, with a look at the stream's state.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub async fn recall<T: Send + 'static>(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        key: CommandKey,
+        view: impl Fn(&Aggregate) -> T + Send + 'static,
+    ) -> Result<Option<(Answered, T)>, Unavailable> {
+        let (asker, answer) = Ask::new(view);
+        let work = Work::Recall(key, asker);
+        self.post(Message { merchant, stream, lane: Lane::Interactive, resumed: false, work })?;
+        let (known, seen) = answer.await.unwrap_or(Err(Unavailable::NotOwned))?;
+        Ok(known.map(|answered| (answered, seen)))
+    }
+
+    /// The log behind it.
+    #[must_use]
+    pub fn log_id(&self) -> LogId {
+        self.log.id()
+    }
+
+    /// How many aggregates are parked, in all partitions.
+    #[must_use]
+    pub fn parked(&self) -> usize {
+        self.owners.iter().map(owner::Handle::parked).sum()
+    }
+
+    fn post(&self, message: Message) -> Result<(), Unavailable> {
+        let route = message.stream.route.into_bytes();
+        let partition = self.log.partition_of(message.merchant.bytes(), route);
+        let owner = self.owners.get(usize::from(partition)).ok_or(Unavailable::NotOwned)?;
+        owner.post(message)
+    }
+}
+
+/// One caller: how it looks at the state, what it saw, and where the answer goes.
+struct Ask<A, T, V> {
+    view: V,
+    seen: Option<T>,
+    answer: oneshot::Sender<Result<(A, T), Unavailable>>,
+}
+
+type Answer<A, T> = oneshot::Receiver<Result<(A, T), Unavailable>>;
+
+impl<A, T, V> Ask<A, T, V>
+where
+    A: Send + 'static,
+    T: Send + 'static,
+    V: Fn(&Aggregate) -> T + Send + 'static,
+{
+    fn new(view: V) -> (Box<dyn Asker<A>>, Answer<A, T>) {
+        let (answer, answered) = oneshot::channel();
+        (Box::new(Self { view, seen: None, answer }), answered)
+    }
+}
+
+impl<A, T, V> Asker<A> for Ask<A, T, V>
+where
+    A: Send,
+    T: Send,
+    V: Fn(&Aggregate) -> T + Send,
+{
+    fn see(&mut self, aggregate: &Aggregate) {
+        self.seen = Some((self.view)(aggregate));
+    }
+
+    fn answer(self: Box<Self>, answer: Result<A, Unavailable>) {
+        let seen = self.seen.ok_or(Unavailable::NotOwned);
+        // A caller that went away no longer wants to know.
+        drop(self.answer.send(answer.and_then(|answer| Ok((answer, seen?)))));
+    }
+}

@@ -1,0 +1,634 @@
+//! The only file that names `cqrs_es`: our deciders as its aggregates, a claimed partition as its event store.
+//!
+//! Its `CqrsFramework::execute` drops a rejected command before `commit` and returns no position, so we call load,
+//! handle and commit ourselves. The rejection is an event of the adapter (`Recorded::Rejected`) and the framework's
+//! error is impossible. Its snapshot, aggregate and memory stores, its `GenericQuery` and its replay are not used: they
+//! apply events twice, lose updates, or pass over failed reads. The tests below show that ours does not.
+use std::{
+    collections::HashMap,
+    convert::Infallible,
+    error::Error,
+    sync::{Arc, Mutex as SyncMutex, OnceLock, PoisonError},
+};
+
+use cqrs_es::{
+    Aggregate as HostedAggregate, AggregateContext, AggregateError, DomainEvent, EventEnvelope, EventStore,
+    event_sink::EventSink,
+};
+use domain::{Aggregate, Command, Decider, Rejection};
+use event_log::{AppendError, Kind, NewKind, Stopped};
+use event_schemas::{
+    Event, FieldAddress, Sealed, StreamType,
+    personal::{Seal, SealError},
+    record::{Answer, Body, Meta},
+};
+use privacy::KeyStore;
+use serde::{
+    Deserialize, Deserializer, Serialize, Serializer, de::DeserializeOwned, de::Error as _, ser::Error as _,
+};
+use tokio::sync::{Mutex, OwnedMutexGuard};
+
+use crate::{
+    commands::{Envelope, Made, Outcome, Unavailable},
+    owner::{Partition, StreamKey, meta},
+    planted::Hand,
+};
+
+/// A command's record is on its way.
+pub(crate) struct Handed {
+    pub(crate) hand: Hand,
+    pub(crate) outcome: Outcome,
+    pub(crate) made: Option<Made>,
+}
+
+/// No record of the command is on its way.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum Failure {
+    /// The writer stopped; the command may be decided again after the next claim.
+    #[error("the writer stopped")]
+    Stopped(#[source] Stopped),
+    /// Told to the caller.
+    #[error(transparent)]
+    Refused(Unavailable),
+}
+
+impl Failure {
+    fn fault(error: impl Into<Box<dyn Error + Send + Sync>>) -> Self {
+        Self::Refused(Unavailable::fault(error))
+    }
+}
+
+/// A decider whose state, commands and events have a place in the registries of the domain.
+pub(crate) trait Hostable:
+    Decider<Command: Send + Sync, Event: Into<Event> + Send + Sync>
+    + Serialize
+    + DeserializeOwned
+    + Send
+    + Sync
+    + 'static
+{
+    fn from_aggregate(aggregate: Aggregate) -> Option<Self>;
+    fn into_aggregate(self) -> Aggregate;
+    fn command(command: &Command) -> Option<&Self::Command>;
+    fn event(event: Event) -> Option<Self::Event>;
+}
+
+macro_rules! hosted {
+    ($($name:ident => $module:ident;)*) => {
+        $( impl Hostable for domain::$module::State {
+            fn from_aggregate(aggregate: Aggregate) -> Option<Self> {
+                if let Aggregate::$name(state) = aggregate { Some(state) } else { None }
+            }
+            fn into_aggregate(self) -> Aggregate {
+                Aggregate::$name(self)
+            }
+            fn command(command: &Command) -> Option<&Self::Command> {
+                if let Command::$name(command) = command { Some(command) } else { None }
+            }
+            fn event(event: Event) -> Option<Self::Event> {
+                if let Event::$name(event) = event { Some(event) } else { None }
+            }
+        } )*
+
+        /// Decides a command and hands its record to the log, without waiting for it. The state is evolved already.
+        pub(crate) async fn execute(
+            partition: &Arc<Mutex<Partition>>,
+            envelope: &Arc<Envelope>,
+        ) -> Result<Handed, Failure> {
+            match envelope.stream.stream_type {
+                $( StreamType::$name => execute_as::<domain::$module::State>(partition, envelope).await, )*
+            }
+        }
+    };
+}
+
+hosted! {
+    Merchant => merchant;
+    Customer => customer;
+    LoyaltyOrder => loyalty_order;
+    PointsAccount => points_account;
+    Redemption => redemption;
+}
+
+async fn execute_as<D: Hostable>(
+    partition: &Arc<Mutex<Partition>>,
+    envelope: &Arc<Envelope>,
+) -> Result<Handed, Failure> {
+    let key = StreamKey::new(envelope.merchant, envelope.stream);
+    let store = ClaimedStore {
+        partition: partition.clone(),
+        envelope: envelope.clone(),
+        handed: SyncMutex::new(None),
+    };
+    let mut context: Loaded<D> = store.load_aggregate(&key.to_string()).await.map_err(failure)?;
+    let sealing = context.sealing();
+    let sink = EventSink::default();
+    let handled = context.aggregate().handle(envelope.clone(), &sealing, &sink).await;
+    handled.map_err(AggregateError::UserError).map_err(failure)?;
+    if let Some(failed) = sealing.failed.into_inner() {
+        context.give_back();
+        return Err(failed);
+    }
+    store.commit(sink.collect().await, context, HashMap::new()).await.map_err(failure)?;
+    let handed = store.handed.into_inner().unwrap_or_else(PoisonError::into_inner);
+    handed.ok_or_else(|| Failure::fault("the store committed nothing"))
+}
+
+/// Our failures travel through the framework in its box for unexpected ones.
+fn failure(error: AggregateError<Infallible>) -> Failure {
+    match error {
+        AggregateError::UserError(never) => match never {},
+        AggregateError::UnexpectedError(ours) => match ours.downcast::<Failure>() {
+            Ok(failure) => *failure,
+            Err(other) => Failure::fault(other),
+        },
+        other => Failure::fault(other.to_string()),
+    }
+}
+
+fn unexpected(failure: Failure) -> AggregateError<Infallible> {
+    AggregateError::UnexpectedError(Box::new(failure))
+}
+
+/// A decider as the framework's aggregate.
+#[derive(Default, Serialize, Deserialize)]
+#[serde(transparent)]
+pub(crate) struct Hosted<D>(D);
+
+impl<D: Hostable> HostedAggregate for Hosted<D> {
+    const TYPE: &'static str = D::STREAM.name();
+    type Command = Arc<Envelope>;
+    type Event = Recorded;
+    type Error = Infallible;
+    type Services = Sealing;
+
+    /// Decides, seals, applies. What cannot be sealed is applied neither, so the state stays true.
+    async fn handle(
+        &mut self,
+        envelope: Arc<Envelope>,
+        sealing: &Sealing,
+        sink: &EventSink<Self>,
+    ) -> Result<(), Infallible> {
+        #[cfg(test)]
+        assert_ne!(envelope.key, crate::testing::POISON, "a planted panic");
+        let decided = match D::command(&envelope.command) {
+            Some(command) => self.0.decide(command),
+            None => Err(Rejection::WrongStream),
+        };
+        let answer = match decided {
+            Err(rejection) => vec![Recorded::Rejected(rejection)],
+            Ok(events) => sealing.seal(events.into_iter().map(Into::into).collect()),
+        };
+        for recorded in answer {
+            sink.write(recorded, self).await;
+        }
+        Ok(())
+    }
+
+    fn apply(&mut self, recorded: Recorded) {
+        let Recorded::Event(event) = recorded else { return };
+        if let Some(event) = D::event(event) {
+            self.0.evolve(&event);
+        }
+    }
+}
+
+/// What the framework calls an event: one of ours, or the rejection that is a command's whole answer.
+#[derive(Clone, Debug, PartialEq)]
+pub(crate) enum Recorded {
+    Event(Event),
+    Rejected(Rejection),
+}
+
+impl DomainEvent for Recorded {
+    fn event_type(&self) -> String {
+        match self {
+            Self::Event(event) => event.name().to_owned(),
+            Self::Rejected(rejection) => rejection.code().to_owned(),
+        }
+    }
+
+    fn event_version(&self) -> String {
+        match self {
+            Self::Event(event) => event.version().to_string(),
+            Self::Rejected(_) => String::new(),
+        }
+    }
+}
+
+/// A recorded answer as the framework would write it; our store writes record bodies instead.
+#[derive(Serialize, Deserialize)]
+enum Wire {
+    Event { number: u16, version: u16, json: String },
+    Rejected(Rejection),
+}
+
+impl Serialize for Recorded {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let wire = match self {
+            Self::Rejected(rejection) => Wire::Rejected(rejection.clone()),
+            Self::Event(event) => {
+                let json = event.to_json().map_err(S::Error::custom)?;
+                Wire::Event { number: event.number(), version: event.version(), json }
+            }
+        };
+        wire.serialize(serializer)
+    }
+}
+
+impl<'de> Deserialize<'de> for Recorded {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        match Wire::deserialize(deserializer)? {
+            Wire::Rejected(rejection) => Ok(Self::Rejected(rejection)),
+            Wire::Event { number, version, json } => {
+                Event::decode(number, version, &json).map(Self::Event).map_err(D::Error::custom)
+            }
+        }
+    }
+}
+
+/// Seals what a command's events say of a person: between the decision and the log, where version and event id are known.
+pub(crate) struct Sealing {
+    keys: KeyStore,
+    /// Without a subject nothing can be sealed, and an event that needs it fails.
+    address: Option<FieldAddress>,
+    failed: OnceLock<Failure>,
+}
+
+impl Sealing {
+    /// The sealed events; none, and the failure noted, if one of them cannot be sealed.
+    fn seal(&self, mut events: Vec<Event>) -> Vec<Recorded> {
+        for (index, event) in (0..).zip(&mut events) {
+            let mut field = FieldSeal { sealing: self, index, event_type: event.number() };
+            if let Err(error) = event.seal(&mut field) {
+                drop(self.failed.set(Failure::fault(error)));
+                return Vec::new();
+            }
+        }
+        events.into_iter().map(Recorded::Event).collect()
+    }
+}
+
+/// Seals the fields of one event; most events have none and cost nothing.
+struct FieldSeal<'a> {
+    sealing: &'a Sealing,
+    index: u16,
+    event_type: u16,
+}
+
+impl Seal for FieldSeal<'_> {
+    fn seal(&mut self, field: &'static str, clear: &[u8]) -> Result<Sealed, SealError> {
+        let failed = |source: Box<dyn Error + Send + Sync>| SealError { field, source };
+        let Some(first) = &self.sealing.address else {
+            return Err(failed("the stream has no subject".into()));
+        };
+        let address = FieldAddress {
+            version: first.version + u64::from(self.index),
+            index: self.index,
+            event_type: self.event_type,
+            field: field.into(),
+            ..first.clone()
+        };
+        let sealer =
+            self.sealing.keys.sealer(first.merchant, first.subject).map_err(|error| failed(error.into()))?;
+        sealer.seal(&address, clear).map_err(|error| failed(error.into()))
+    }
+}
+
+/// A claimed partition as one command sees it.
+struct ClaimedStore {
+    partition: Arc<Mutex<Partition>>,
+    envelope: Arc<Envelope>,
+    handed: SyncMutex<Option<Handed>>,
+}
+
+/// An aggregate taken out of the partition, which is locked until the record is handed to the log: nobody else can
+/// decide on the same state. Dropped before that, it stays out, and its stream is parked.
+struct Loaded<D> {
+    partition: OwnedMutexGuard<Partition>,
+    key: StreamKey,
+    meta: Meta,
+    subject: Option<event_schemas::CustomerId>,
+    aggregate: Hosted<D>,
+}
+
+impl<D: Hostable> AggregateContext<Hosted<D>> for Loaded<D> {
+    fn aggregate(&mut self) -> &mut Hosted<D> {
+        &mut self.aggregate
+    }
+}
+
+impl<D: Hostable> Loaded<D> {
+    fn sealing(&self) -> Sealing {
+        let address = self.subject.map(|subject| FieldAddress {
+            merchant: self.key.merchant,
+            subject,
+            stream_type: self.key.stream_type.number(),
+            stream: self.key.id,
+            version: self.meta.first_version,
+            record: self.meta.record,
+            index: 0,
+            event_type: 0,
+            field: "".into(),
+        });
+        Sealing { keys: self.partition.keys.clone(), address, failed: OnceLock::new() }
+    }
+
+    /// Puts the aggregate back as it was taken.
+    fn give_back(mut self) {
+        let key = self.key;
+        self.partition.folded.stream(key).aggregate = Some(self.aggregate.0.into_aggregate());
+    }
+}
+
+impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
+    type AC = Loaded<D>;
+
+    /// Reads the stream from the log itself. A read that fails is an error, never the end.
+    async fn load_events(
+        &self,
+        aggregate_id: &str,
+    ) -> Result<Vec<EventEnvelope<Hosted<D>>>, AggregateError<Infallible>> {
+        let (log, partition) = {
+            let partition = self.partition.lock().await;
+            (partition.log().clone(), partition.number())
+        };
+        let lost = |error: Box<dyn Error + Send + Sync>| AggregateError::DatabaseConnectionError(error);
+        let mut reader = log.reader(partition, None).map_err(|error| lost(error.into()))?;
+        let mut found = Vec::new();
+        loop {
+            let batch = reader.next(1024).await.map_err(|error| lost(error.into()))?;
+            if batch.records.is_empty() {
+                return Ok(found);
+            }
+            for record in batch.records.iter().filter(|record| record.frame.kind == Kind::Commit) {
+                append_events(&mut found, aggregate_id, record)
+                    .map_err(AggregateError::DeserializationError)?;
+            }
+        }
+    }
+
+    async fn load_aggregate(&self, aggregate_id: &str) -> Result<Loaded<D>, AggregateError<Infallible>> {
+        let key: StreamKey = aggregate_id.parse().map_err(|error| unexpected(Failure::fault(error)))?;
+        let mut partition = self.partition.clone().lock_owned().await;
+        let recorded_at = partition.stamp();
+        let stream = partition.folded.stream(key);
+        let meta = meta(&self.envelope, stream.version + 1, recorded_at);
+        let aggregate = stream.aggregate.take().and_then(D::from_aggregate).map(Hosted);
+        let aggregate =
+            aggregate.ok_or_else(|| unexpected(Failure::Refused(Unavailable::AggregateParked)))?;
+        let subject = self.envelope.stream.subject();
+        Ok(Loaded { partition, key, meta, subject, aggregate })
+    }
+
+    /// Hands the record to the log and the state back to the partition. The log's answer is awaited outside, or every
+    /// group commit would have size one.
+    async fn commit(
+        &self,
+        answer: Vec<Recorded>,
+        context: Loaded<D>,
+        metadata: HashMap<String, String>,
+    ) -> Result<Vec<EventEnvelope<Hosted<D>>>, AggregateError<Infallible>> {
+        let Loaded { mut partition, key, meta, aggregate, .. } = context;
+        let (outcome, recorded) = recorded(answer).map_err(unexpected)?;
+        let kind = if outcome == Outcome::Accepted { NewKind::Commit } else { NewKind::Outcome };
+        let body = Body { meta, answer: recorded };
+        let bytes = body.encode().map_err(|error| unexpected(Failure::fault(error)))?;
+        let hand = partition.append(key.merchant, self.envelope.stream, bytes, kind).map_err(|error| {
+            unexpected(match error {
+                AppendError::Stopped(stopped) => Failure::Stopped(stopped),
+                other => Failure::fault(other),
+            })
+        })?;
+        let events: Arc<[Event]> = match body.answer {
+            Answer::Events(events) => events.into(),
+            Answer::Rejected(_) | Answer::Unchanged => Arc::default(),
+        };
+        let stream = partition.folded.stream(key);
+        stream.put_back(aggregate.0.into_aggregate(), events.len(), meta.command, outcome.clone());
+        let made = (!events.is_empty()).then(|| Made { record: meta.record, events: events.clone() });
+        *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handed { hand, outcome, made });
+        let envelope = |(index, event): (usize, &Event)| EventEnvelope {
+            aggregate_id: key.to_string(),
+            sequence: usize::try_from(meta.first_version).unwrap_or(usize::MAX).saturating_add(index),
+            payload: Recorded::Event(event.clone()),
+            metadata: metadata.clone(),
+        };
+        Ok(events.iter().enumerate().map(envelope).collect())
+    }
+}
+
+/// The answer as the record's body has it.
+fn recorded(answer: Vec<Recorded>) -> Result<(Outcome, Answer), Failure> {
+    let mut events = Vec::with_capacity(answer.len());
+    for recorded in answer {
+        match recorded {
+            Recorded::Event(event) => events.push(event),
+            Recorded::Rejected(rejection) => {
+                let json = serde_json::to_string(&rejection).map_err(Failure::fault)?;
+                return Ok((Outcome::Rejected(rejection), Answer::Rejected(json)));
+            }
+        }
+    }
+    Ok(if events.is_empty() {
+        (Outcome::Unchanged, Answer::Unchanged)
+    } else {
+        (Outcome::Accepted, Answer::Events(events))
+    })
+}
+
+/// Adds the record's events, if they are of this stream.
+fn append_events<D: Hostable>(
+    found: &mut Vec<EventEnvelope<Hosted<D>>>,
+    aggregate_id: &str,
+    record: &event_log::AdmittedRecord,
+) -> Result<(), Box<dyn Error + Send + Sync>> {
+    let Body { meta, answer } = Body::decode(&record.body)?;
+    let key = StreamKey {
+        merchant: event_schemas::MerchantId::from_bytes(record.frame.merchant),
+        stream_type: meta.stream_type,
+        id: uuid::Uuid::from_bytes(record.frame.stream),
+    };
+    let Answer::Events(events) = answer else { return Ok(()) };
+    if key.to_string() != aggregate_id {
+        return Ok(());
+    }
+    for (index, event) in events.into_iter().enumerate() {
+        found.push(EventEnvelope {
+            aggregate_id: aggregate_id.to_owned(),
+            sequence: usize::try_from(meta.first_version)? + index,
+            payload: Recorded::Event(event),
+            metadata: HashMap::new(),
+        });
+    }
+    Ok(())
+}
+
+/// The framework's known faults, each with a test that ours does not have it.
+#[cfg(test)]
+mod tests {
+    use std::time::Duration;
+
+    use domain::{StreamRef, points_account};
+    use event_log::{
+        Class, Log,
+        faulty::{Faulty, Plan},
+        memory,
+    };
+    use event_schemas::{MerchantId, Points};
+
+    use super::*;
+    use crate::{
+        owner::Folded,
+        testing::{Bench, balances, earn, reserve},
+    };
+
+    type Account = Hosted<points_account::State>;
+
+    struct Desk {
+        bench: Bench,
+        partition: Arc<Mutex<Partition>>,
+        merchant: MerchantId,
+        stream: StreamRef,
+    }
+
+    impl Desk {
+        /// A partition claimed for this test alone, over `log`, with a customer of its own.
+        async fn over(log: &Log) -> Self {
+            let bench = Bench::start().await;
+            let merchant = bench.install("demo-1.myshopify.com").await;
+            let stream = StreamRef::account(bench.customer(merchant).await);
+            let mut folded = Folded::new(log.clone(), 0);
+            let writer = log.claim(0, |record| folded.admit(record)).await.unwrap();
+            let partition = Partition::new(folded, writer, bench.keys.clone(), bench.clock.clone());
+            Self { bench, partition: Arc::new(Mutex::new(partition)), merchant, stream }
+        }
+
+        async fn start() -> Self {
+            Self::over(&memory::init(1, Class::Conditional)).await
+        }
+
+        fn envelope(&self, command: impl Into<Command>) -> Arc<Envelope> {
+            Arc::new(self.bench.envelope(self.merchant, self.stream, command))
+        }
+
+        fn store(&self) -> ClaimedStore {
+            let (partition, envelope) = (self.partition.clone(), self.envelope(earn(1)));
+            ClaimedStore { partition, envelope, handed: SyncMutex::new(None) }
+        }
+
+        fn name(&self) -> String {
+            StreamKey::new(self.merchant, self.stream).to_string()
+        }
+
+        async fn available(&self) -> Points {
+            let mut available = Points::ZERO;
+            let key = StreamKey::new(self.merchant, self.stream);
+            let look = |aggregate: &Aggregate| available = balances(aggregate).available;
+            assert!(self.partition.lock().await.folded.see(key, look));
+            available
+        }
+    }
+
+    #[tokio::test]
+    async fn events_are_applied_once_where_the_snapshot_stores_apply_them_twice() {
+        let desk = Desk::start().await;
+        execute(&desk.partition, &desk.envelope(earn(10))).await.unwrap();
+        execute(&desk.partition, &desk.envelope(earn(5))).await.unwrap();
+        assert_eq!(desk.available().await, Points(15));
+        let key = StreamKey::new(desk.merchant, desk.stream);
+        assert_eq!(desk.partition.lock().await.folded.stream(key).version, 3);
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn no_update_is_lost_under_contention() {
+        let desk = Desk::start().await;
+        let tasks = (0..64).map(|_| {
+            let (partition, envelope) = (desk.partition.clone(), desk.envelope(earn(1)));
+            tokio::spawn(async move { execute(&partition, &envelope).await.map(drop).unwrap() })
+        });
+        for done in futures::future::join_all(tasks).await {
+            done.unwrap();
+        }
+        assert_eq!(desk.available().await, Points(64));
+    }
+
+    #[tokio::test]
+    async fn an_aggregate_is_held_by_one_command_at_a_time() {
+        let desk = Desk::start().await;
+        let (first, second) = (desk.store(), desk.store());
+        let held: Loaded<points_account::State> = first.load_aggregate(&desk.name()).await.unwrap();
+        let name = desk.name();
+        let waiting = EventStore::<Account>::load_aggregate(&second, &name);
+        assert!(tokio::time::timeout(Duration::from_millis(50), waiting).await.is_err());
+        held.give_back();
+        assert!(EventStore::<Account>::load_aggregate(&second, &name).await.is_ok());
+    }
+
+    #[tokio::test]
+    async fn every_answer_has_a_position_and_rejections_have_one_too() {
+        let desk = Desk::start().await;
+        let earned = execute(&desk.partition, &desk.envelope(earn(10))).await.unwrap();
+        let refused = execute(&desk.partition, &desk.envelope(reserve(11))).await.unwrap();
+        assert!(matches!(refused.outcome, Outcome::Rejected(Rejection::InsufficientPoints { .. })));
+        let (earned, refused) = (earned.hand.await.unwrap(), refused.hand.await.unwrap());
+        assert!(refused.position > earned.position);
+    }
+
+    #[tokio::test]
+    async fn a_stream_read_from_the_log_is_what_was_committed() {
+        let desk = Desk::start().await;
+        let handed = execute(&desk.partition, &desk.envelope(earn(10))).await.unwrap();
+        execute(&desk.partition, &desk.envelope(reserve(11))).await.unwrap();
+        let made = handed.made.unwrap();
+        handed.hand.await.unwrap();
+        let loaded = EventStore::<Account>::load_events(&desk.store(), &desk.name()).await.unwrap();
+        let events: Vec<_> =
+            loaded.iter().map(|envelope| (envelope.sequence, envelope.payload.clone())).collect();
+        let expected: Vec<_> =
+            (1..).zip(made.events.iter().map(|event| Recorded::Event(event.clone()))).collect();
+        assert_eq!(events, expected);
+    }
+
+    #[tokio::test]
+    async fn a_read_that_fails_is_an_error_and_never_the_end() {
+        let faulty = Faulty::new(&memory::init(1, Class::Conditional), Plan::default());
+        let desk = Desk::over(&faulty.log()).await;
+        execute(&desk.partition, &desk.envelope(earn(10))).await.unwrap().hand.await.unwrap();
+        faulty.crash();
+        let loaded = EventStore::<Account>::load_events(&desk.store(), &desk.name()).await;
+        assert!(matches!(loaded, Err(AggregateError::DatabaseConnectionError(_))));
+    }
+
+    #[tokio::test]
+    async fn what_cannot_be_sealed_changes_nothing_and_parks_nothing() {
+        let desk = Desk::start().await;
+        let stranger = StreamRef::account(event_schemas::CustomerId(uuid::Uuid::now_v7()));
+        let mut secret = earn(10);
+        secret.reference = Some(event_schemas::Personal::Clear("820982911946154508".into()));
+        let secret = Arc::new(desk.bench.envelope(desk.merchant, stranger, secret));
+        assert!(matches!(
+            execute(&desk.partition, &secret).await,
+            Err(Failure::Refused(Unavailable::Fault(_)))
+        ));
+        let plain = Arc::new(desk.bench.envelope(desk.merchant, stranger, earn(10)));
+        assert_eq!(execute(&desk.partition, &plain).await.unwrap().outcome, Outcome::Accepted);
+    }
+
+    #[test]
+    fn a_recorded_answer_reads_back_as_the_framework_would_write_it() {
+        for recorded in [
+            Recorded::Rejected(Rejection::SourceConflict),
+            Recorded::Event(
+                event_schemas::catalogue::PointsAccountEvent::from(points_account_opened()).into(),
+            ),
+        ] {
+            let text = serde_json::to_string(&recorded).unwrap();
+            assert_eq!(serde_json::from_str::<Recorded>(&text).unwrap(), recorded);
+        }
+    }
+
+    fn points_account_opened() -> event_schemas::points_account::PointsAccountOpened {
+        event_schemas::points_account::PointsAccountOpened {}
+    }
+}

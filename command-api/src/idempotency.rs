@@ -1,0 +1,186 @@
+//! `Idempotency-Key`: which ids a request was given, kept before its command is sent, so that a retry asks for the same.
+//!
+//! The outcome itself is not here: the command's key follows from the header, and the stream keeps its first outcome.
+use axum::{extract::FromRequestParts, http::request::Parts};
+use event_schemas::{CommandKey, MerchantId};
+use group_commit::Database;
+use http_edge::Problem;
+use privacy::KeyStore;
+use rusqlite::{Connection, OptionalExtension as _};
+use serde_json::Value;
+use uuid::Uuid;
+
+use crate::problem::{key_fault, work_fault};
+
+const HEADER: &str = "idempotency-key";
+const LEN_MAX: usize = 255;
+
+/// The header, if the caller sent it.
+#[derive(Debug)]
+pub struct IdempotencyKey(Option<String>);
+
+impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
+    type Rejection = Problem;
+    async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let mut all = parts.headers.get_all(HEADER).iter();
+        let first = all.next();
+        if all.next().is_some() {
+            return Err(malformed("expected the header once"));
+        }
+        let Some(value) = first else { return Ok(Self(None)) };
+        let text = value.to_str().ok().filter(|text| (1..=LEN_MAX).contains(&text.len()));
+        let text = text.ok_or_else(|| malformed("expected 1 to 255 visible ASCII characters"))?;
+        Ok(Self(Some(text.to_owned())))
+    }
+}
+
+fn malformed(expected: &str) -> Problem {
+    Problem::bad_request("invalid-header", "A header is not as expected").field("Idempotency-Key", expected)
+}
+
+fn reused() -> Problem {
+    Problem::unprocessable("idempotency-key-reused", "The idempotency key was used for another request")
+        .field("Idempotency-Key", "expected a new key for a new request")
+}
+
+/// One request's try.
+#[derive(Clone, Debug)]
+pub struct Attempt {
+    /// The key of the request's command.
+    pub command: CommandKey,
+    /// The id that the request makes; a retry gets the same.
+    pub minted: Uuid,
+    /// Whether the same request was kept before.
+    pub known: bool,
+    /// The first answer, if it said more than the command's own record does.
+    pub answer: Option<Value>,
+    kept_as: Option<KeptAs>,
+}
+
+#[derive(Clone, Copy, Debug)]
+struct KeptAs {
+    merchant: MerchantId,
+    key: [u8; 32],
+    fingerprint: [u8; 32],
+}
+
+struct Row {
+    fingerprint: [u8; 32],
+    minted: [u8; 16],
+    answer: Option<String>,
+}
+
+/// The table of keys.
+#[derive(Clone)]
+pub struct Idempotency {
+    work: Database,
+    keys: KeyStore,
+}
+
+impl Idempotency {
+    pub(crate) const fn new(work: Database, keys: KeyStore) -> Self {
+        Self { work, keys }
+    }
+
+    pub(crate) fn store(&self) -> Database {
+        self.work.clone()
+    }
+
+    /// Looks the key up; nothing is kept yet. `route` is the path as called.
+    ///
+    /// # Errors
+    /// 422 if the key was used for another route or body.
+    pub async fn begin(
+        &self,
+        merchant: MerchantId,
+        IdempotencyKey(key): IdempotencyKey,
+        route: &str,
+        body: &[u8],
+    ) -> Result<Attempt, Problem> {
+        let fresh = Attempt {
+            command: CommandKey(Uuid::now_v7()),
+            minted: Uuid::now_v7(),
+            known: false,
+            answer: None,
+            kept_as: None,
+        };
+        let Some(key) = key else { return Ok(fresh) };
+        let key = self.keys.hash(merchant, "idempotency-key", key.as_bytes()).map_err(|e| key_fault(&e))?;
+        let content = [route.as_bytes(), b"\0", &canonical(body)].concat();
+        let fingerprint =
+            self.keys.hash(merchant, "idempotency-content", &content).map_err(|e| key_fault(&e))?;
+        let kept_as = KeptAs { merchant, key, fingerprint };
+        let command = CommandKey::from_bytes(first_half(key));
+        let row = self.work.run(move |db| find(db, kept_as)).await.map_err(|e| work_fault(&e))?;
+        let attempt = Attempt { command, kept_as: Some(kept_as), ..fresh };
+        match row {
+            Some(row) => adopt(attempt, kept_as, row),
+            None => Ok(attempt),
+        }
+    }
+
+    /// Keeps the request's ids; durable when it returns. Of two at once both get the same ids, so the second one's
+    /// command waits for the first one's outcome.
+    ///
+    /// # Errors
+    /// 422 if another request was faster with the same key.
+    pub async fn keep(&self, attempt: Attempt) -> Result<Attempt, Problem> {
+        let (Some(kept_as), false) = (attempt.kept_as, attempt.known) else { return Ok(attempt) };
+        let minted = attempt.minted.into_bytes();
+        let row = self.work.run(move |db| insert(db, kept_as, minted)).await.map_err(|e| work_fault(&e))?;
+        adopt(Attempt { known: false, ..attempt.clone() }, kept_as, row)
+            .map(|adopted| Attempt { known: adopted.minted != attempt.minted, ..adopted })
+    }
+
+    /// Keeps an answer that says more than the command's own record, and gives back the one that was kept first.
+    /// It must not hold personal values.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn conclude(&self, attempt: &Attempt, answer: Value) -> Result<Value, Problem> {
+        let Some(kept_as) = attempt.kept_as else { return Ok(answer) };
+        let concluded = self.work.run(move |db| {
+            let sql = "UPDATE idempotency SET answer = coalesce(answer, ?3)
+                WHERE merchant = ?1 AND key_hash = ?2 RETURNING answer";
+            let values = (kept_as.merchant.bytes(), kept_as.key, answer.to_string());
+            db.prepare_cached(sql)?.query_row(values, |row| row.get::<_, String>(0))
+        });
+        let first = concluded.await.map_err(|error| work_fault(&error))?;
+        serde_json::from_str(&first).map_err(|error| Problem::internal(&error))
+    }
+}
+
+fn adopt(attempt: Attempt, kept_as: KeptAs, row: Row) -> Result<Attempt, Problem> {
+    if row.fingerprint != kept_as.fingerprint {
+        return Err(reused());
+    }
+    let minted = Uuid::from_bytes(row.minted);
+    let answer = row.answer.as_deref().map(serde_json::from_str).transpose();
+    let answer = answer.map_err(|error| Problem::internal(&error))?;
+    Ok(Attempt { minted, known: true, answer, ..attempt })
+}
+
+fn find(db: &Connection, kept_as: KeptAs) -> rusqlite::Result<Option<Row>> {
+    let sql = "SELECT fingerprint, minted, answer FROM idempotency WHERE merchant = ?1 AND key_hash = ?2";
+    let row = |row: &rusqlite::Row<'_>| {
+        Ok(Row { fingerprint: row.get(0)?, minted: row.get(1)?, answer: row.get(2)? })
+    };
+    db.prepare_cached(sql)?.query_row((kept_as.merchant.bytes(), kept_as.key), row).optional()
+}
+
+fn insert(db: &Connection, kept_as: KeptAs, minted: [u8; 16]) -> rusqlite::Result<Row> {
+    let sql =
+        "INSERT OR IGNORE INTO idempotency(merchant, key_hash, fingerprint, minted) VALUES (?1, ?2, ?3, ?4)";
+    db.prepare_cached(sql)?.execute((kept_as.merchant.bytes(), kept_as.key, kept_as.fingerprint, minted))?;
+    find(db, kept_as)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+}
+
+/// The body without the freedom that JSON leaves: key order and white space say nothing.
+fn canonical(body: &[u8]) -> Vec<u8> {
+    serde_json::from_slice::<Value>(body)
+        .map_or_else(|_| body.to_vec(), |value| value.to_string().into_bytes())
+}
+
+fn first_half(hash: [u8; 32]) -> [u8; 16] {
+    hash.first_chunk().copied().unwrap_or_default()
+}

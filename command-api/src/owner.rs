@@ -1,0 +1,288 @@
+//! The owner of a partition: takes from its mailbox, decides against speculative state, appends without waiting, and
+//! answers each command when its own record is admitted.
+//!
+//! It claims, serves until it is fenced or in doubt, and claims again; a history that diverged stops it for good.
+mod mailbox;
+mod partition;
+mod tenure;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+    time::Duration,
+};
+
+use event_log::{Log, Stopped};
+use privacy::KeyStore;
+use tokio::sync::{mpsc, oneshot};
+
+pub(crate) use mailbox::{Asker, Message, Work};
+pub(crate) use partition::{Folded, Partition, StreamKey, meta};
+
+use crate::{
+    clock::Clock,
+    commands::{Commander, Unavailable},
+};
+use mailbox::Mailbox;
+use tenure::Tenure;
+
+/// More messages than this waiting for one owner are refused.
+const WAITING_MAX: usize = 65_536;
+/// At most this many messages are taken before answers are looked at again.
+const DRAIN_MAX: usize = 256;
+/// At most this many records are on their way.
+const IN_FLIGHT_MAX: usize = 4_096;
+/// The longest pause between two claims.
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+/// An owner cannot start.
+#[derive(Debug, thiserror::Error)]
+pub enum StartError {
+    /// The log refuses, or a record of it cannot be taken in.
+    #[error("the partition cannot be claimed")]
+    Log(#[source] event_log::Error),
+    /// The key store has lost inserts that the log's records have seen.
+    #[error("the key store does not fit the log")]
+    Keys(#[source] privacy::Error),
+    /// The owner's task is gone.
+    #[error("the owner's task ended")]
+    Ended,
+}
+
+/// The way into one owner's mailbox.
+pub(crate) struct Handle {
+    post: mpsc::UnboundedSender<Message>,
+    gauge: Arc<Gauge>,
+}
+
+/// What others may know of an owner.
+#[derive(Default)]
+struct Gauge {
+    waiting: AtomicUsize,
+    parked: AtomicUsize,
+}
+
+impl Handle {
+    pub(crate) fn post(&self, message: Message) -> Result<(), Unavailable> {
+        if self.gauge.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
+            return Err(Unavailable::Overloaded);
+        }
+        self.gauge.waiting.fetch_add(1, Ordering::Relaxed);
+        self.post.send(message).map_err(|_| Unavailable::NotOwned)
+    }
+
+    pub(crate) fn parked(&self) -> usize {
+        self.gauge.parked.load(Ordering::Relaxed)
+    }
+}
+
+/// Starts an owner per partition and returns when all have claimed. They end with the last [`Commander`].
+///
+/// # Errors
+/// [`StartError`]: the log or the key store is not fit to be written on.
+pub async fn start(log: &Log, keys: &KeyStore, clock: &Clock) -> Result<Commander, StartError> {
+    let mut handles = Vec::new();
+    let mut claims = Vec::new();
+    for number in 0..log.partitions() {
+        let (post, posted) = mpsc::unbounded_channel();
+        let (claimed, claim) = oneshot::channel();
+        let gauge = Arc::new(Gauge::default());
+        handles.push(Handle { post, gauge: gauge.clone() });
+        claims.push(claim);
+        let mailbox = Mailbox::default();
+        let (log, keys, clock) = (log.clone(), keys.clone(), clock.clone());
+        let owner = Owner { log, number, keys, clock, posted, closed: false, mailbox, gauge };
+        tokio::spawn(owner.run(claimed));
+    }
+    for claim in claims {
+        claim.await.map_err(|_| StartError::Ended)??;
+    }
+    Ok(Commander::new(log.clone(), handles))
+}
+
+struct Owner {
+    log: Log,
+    number: u16,
+    keys: KeyStore,
+    clock: Clock,
+    posted: mpsc::UnboundedReceiver<Message>,
+    /// Nobody can post any more.
+    closed: bool,
+    mailbox: Mailbox,
+    gauge: Arc<Gauge>,
+}
+
+/// Why an owner stopped serving.
+enum End {
+    Closed,
+    Stopped(Stopped),
+}
+
+impl Owner {
+    async fn run(mut self, claimed: oneshot::Sender<Result<(), StartError>>) {
+        let mut claimed = Some(claimed);
+        let mut pause = Duration::from_millis(5);
+        loop {
+            match self.claim().await {
+                Ok(partition) => {
+                    claimed.take().map(|first| first.send(Ok(())));
+                    pause = Duration::from_millis(5);
+                    match self.serve(partition).await {
+                        End::Closed => return,
+                        End::Stopped(Stopped::Diverged(diverged)) => {
+                            return self.halt(&StartError::Log(diverged.into())).await;
+                        }
+                        End::Stopped(stopped) => self.report(&stopped),
+                    }
+                }
+                Err(error) if is_final(&error) => {
+                    let told = claimed.take().map(|first| first.send(Err(error)));
+                    let error = told.and_then(Result::err).and_then(Result::err).unwrap_or(StartError::Ended);
+                    return self.halt(&error).await;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        partition = self.number,
+                        error = &error as &dyn std::error::Error,
+                        "Partition {} could not be claimed; trying again",
+                        self.number
+                    );
+                    self.refuse_waiting(&Unavailable::NotOwned);
+                }
+            }
+            if self.closed && self.mailbox.is_empty() {
+                return;
+            }
+            let jitter = Duration::from_millis(rand::random_range(0..5));
+            tokio::time::sleep(pause + jitter).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+
+    /// Claims and folds every record there is.
+    async fn claim(&mut self) -> Result<Partition, StartError> {
+        let mut folded = Folded::new(self.log.clone(), self.number);
+        let writer =
+            self.log.claim(self.number, |record| folded.admit(record)).await.map_err(StartError::Log)?;
+        self.keys.ensure_at_least(writer.key_count()).map_err(StartError::Keys)?;
+        self.gauge.parked.store(folded.parked(), Ordering::Relaxed);
+        Ok(Partition::new(folded, writer, self.keys.clone(), self.clock.clone()))
+    }
+
+    /// Works off the mailbox until the writer stops or nobody can ask any more.
+    async fn serve(&mut self, partition: Partition) -> End {
+        let mut tenure = Tenure::new(partition);
+        loop {
+            let dry = self.closed && self.mailbox.is_empty();
+            if dry && tenure.is_idle() {
+                return End::Closed;
+            }
+            tokio::select! {
+                biased;
+                settled = tenure.settle(), if !tenure.is_idle() => {
+                    if let Err(stopped) = settled {
+                        return self.stop(tenure, stopped);
+                    }
+                }
+                () = self.fill(), if !dry && tenure.len() < IN_FLIGHT_MAX => {
+                    if let Err(stopped) = self.drain(&mut tenure).await {
+                        return self.stop(tenure, stopped);
+                    }
+                }
+            }
+        }
+    }
+
+    /// Waits until there is a message, then takes in all that were posted. Loses none if dropped.
+    async fn fill(&mut self) {
+        if self.mailbox.is_empty() {
+            match self.posted.recv().await {
+                Some(message) => self.mailbox.put(message),
+                None => self.closed = true,
+            }
+        }
+        while let Ok(message) = self.posted.try_recv() {
+            self.mailbox.put(message);
+        }
+    }
+
+    async fn drain(&mut self, tenure: &mut Tenure) -> Result<(), Stopped> {
+        for _ in 0..DRAIN_MAX {
+            let Some(message) = self.mailbox.take() else { break };
+            self.gauge.waiting.fetch_sub(1, Ordering::Relaxed);
+            tenure.work(message).await?;
+        }
+        self.gauge.parked.store(tenure.parked(), Ordering::Relaxed);
+        tenure.prove_reads().await
+    }
+
+    /// Fenced: somebody newer answers now. Doubt: the commands are kept and found or decided again after the claim.
+    fn stop(&mut self, tenure: Tenure, stopped: Stopped) -> End {
+        let pending = tenure.abandon();
+        match &stopped {
+            Stopped::Doubt { .. } => {
+                self.gauge.waiting.fetch_add(pending.len(), Ordering::Relaxed);
+                self.mailbox.resume(pending);
+            }
+            Stopped::Fenced { .. } => {
+                pending.into_iter().for_each(|message| message.work.refuse(Unavailable::NotOwned));
+                self.refuse_waiting(&Unavailable::NotOwned);
+            }
+            Stopped::Diverged(_) => {
+                pending.into_iter().for_each(|message| message.work.refuse(Unavailable::Stopped));
+            }
+        }
+        End::Stopped(stopped)
+    }
+
+    fn refuse_waiting(&mut self, why: &Unavailable) {
+        while let Ok(message) = self.posted.try_recv() {
+            self.mailbox.put(message);
+        }
+        while let Some(message) = self.mailbox.take() {
+            self.gauge.waiting.fetch_sub(1, Ordering::Relaxed);
+            message.work.refuse(why.clone());
+        }
+    }
+
+    fn report(&self, stopped: &Stopped) {
+        metrics::counter!("owner_stopped_total").increment(1);
+        tracing::warn!(
+            partition = self.number,
+            error = stopped as &dyn std::error::Error,
+            "The owner of partition {} stopped and claims again",
+            self.number
+        );
+    }
+
+    /// Answers everybody that the partition is stopped, until nobody asks any more.
+    async fn halt(mut self, error: &StartError) {
+        metrics::gauge!("owner_halted", "partition" => self.number.to_string()).set(1.0);
+        tracing::error!(
+            partition = self.number,
+            error = error as &dyn std::error::Error,
+            "ALARM: partition {} is stopped",
+            self.number
+        );
+        while !self.closed {
+            self.refuse_waiting(&Unavailable::Stopped);
+            self.fill().await;
+        }
+    }
+}
+
+/// Whether claiming again cannot help.
+fn is_final(error: &StartError) -> bool {
+    match error {
+        StartError::Keys(_) => true,
+        StartError::Log(error) => matches!(
+            error,
+            event_log::Error::Diverged(_) | event_log::Error::Owner { .. } | event_log::Error::ReadOnly
+        ),
+        StartError::Ended => false,
+    }
+}

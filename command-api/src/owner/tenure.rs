@@ -1,0 +1,251 @@
+//! One term of an owner: from its claim until its writer stops.
+use std::{
+    collections::VecDeque,
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::Arc,
+};
+
+use event_log::{Appended, PositionToken, Stopped};
+use event_schemas::CommandKey;
+use futures::FutureExt as _;
+use tokio::sync::Mutex;
+
+use super::{
+    mailbox::{Message, Work},
+    partition::{Partition, StreamKey},
+};
+use crate::{
+    commands::{Answered, Envelope, Made, Outcome, Unavailable},
+    cqrs::{self, Failure, Handed},
+    planted::{self, Hand},
+};
+
+/// A record on its way, and who waits for it to be admitted.
+struct InFlight {
+    hand: Hand,
+    /// The command whose answer it is; a barrier is nobody's.
+    command: Option<(StreamKey, CommandKey)>,
+    waiting: Vec<Waiting>,
+}
+
+/// Somebody whose answer stands, once the record is admitted that it was attached to.
+struct Waiting {
+    message: Message,
+    /// What came of the command, if it is about one that is known.
+    decided: Option<Decided>,
+}
+
+struct Decided {
+    outcome: Outcome,
+    replayed: bool,
+    made: Option<Made>,
+}
+
+pub(super) struct Tenure {
+    partition: Arc<Mutex<Partition>>,
+    in_flight: VecDeque<InFlight>,
+    /// Readings that no record sent after them has proved yet.
+    unproved: Vec<Waiting>,
+    parked: usize,
+}
+
+impl Tenure {
+    pub(super) fn new(partition: Partition) -> Self {
+        let parked = partition.folded.parked();
+        Self {
+            partition: Arc::new(Mutex::new(partition)),
+            in_flight: VecDeque::new(),
+            unproved: Vec::new(),
+            parked,
+        }
+    }
+
+    pub(super) fn is_idle(&self) -> bool {
+        self.in_flight.is_empty()
+    }
+
+    pub(super) fn len(&self) -> usize {
+        self.in_flight.len()
+    }
+
+    pub(super) fn parked(&self) -> usize {
+        self.parked
+    }
+
+    /// Works off one message as far as it goes without waiting for the log.
+    pub(super) async fn work(&mut self, mut message: Message) -> Result<(), Stopped> {
+        let stream = StreamKey::new(message.merchant, message.stream);
+        let key = match &message.work {
+            Work::Command(envelope, _) => Some(envelope.key),
+            Work::Recall(key, _) => Some(*key),
+            Work::Read(_) | Work::Glance(_) => None,
+        };
+        let known = match key {
+            Some(key) => self.partition.lock().await.folded.first(stream, key).cloned(),
+            None => None,
+        };
+        if let (Work::Command(envelope, _), None) = (&message.work, &known) {
+            let envelope = envelope.clone();
+            return self.decide(message, &envelope).await;
+        }
+        if let Err(unavailable) = look(&*self.partition.lock().await, stream, &mut message) {
+            message.work.refuse(unavailable);
+            return Ok(());
+        }
+        let decided =
+            known.map(|first| Decided { outcome: first.outcome, replayed: !message.resumed, made: None });
+        match &message.work {
+            Work::Glance(_) => finish(&*self.partition.lock().await, Waiting { message, decided }, None),
+            Work::Command(..) => self.after_in_flight(Waiting { message, decided }).await,
+            Work::Recall(..) | Work::Read(_) => self.unproved.push(Waiting { message, decided }),
+        }
+        Ok(())
+    }
+
+    /// Decides a command that is not known yet. A panic parks its aggregate, and the partition lives on.
+    async fn decide(&mut self, mut message: Message, envelope: &Arc<Envelope>) -> Result<(), Stopped> {
+        let stream = StreamKey::new(message.merchant, message.stream);
+        let executed = AssertUnwindSafe(cqrs::execute(&self.partition, envelope)).catch_unwind().await;
+        let Handed { hand, outcome, made } = match executed {
+            Ok(Ok(handed)) => handed,
+            Ok(Err(Failure::Stopped(stopped))) => {
+                // Nothing of it was sent; it waits for the next claim with those that were.
+                self.unproved.push(Waiting { message, decided: None });
+                return Err(stopped);
+            }
+            Ok(Err(Failure::Refused(unavailable))) => {
+                self.recount().await;
+                message.work.refuse(unavailable);
+                return Ok(());
+            }
+            Err(_) => {
+                self.recount().await;
+                tracing::error!(stream = %stream, command = envelope.command.name(),
+                    "A {} panicked; the aggregate {stream} is parked", envelope.command.name());
+                message.work.refuse(Unavailable::AggregateParked);
+                return Ok(());
+            }
+        };
+        metrics::counter!("commands_total", "command" => envelope.command.name(), "outcome" => word(&outcome))
+            .increment(1);
+        let mut waiting = std::mem::take(&mut self.unproved);
+        match look(&*self.partition.lock().await, stream, &mut message) {
+            Ok(()) => {
+                let decided = Some(Decided { outcome, replayed: false, made });
+                waiting.push(Waiting { message, decided });
+            }
+            Err(unavailable) => message.work.refuse(unavailable),
+        }
+        if planted::acks_before_commit() {
+            let at = self.made_up().await;
+            let partition = self.partition.lock().await;
+            waiting.drain(..).for_each(|waiting| finish(&partition, waiting, Some(at)));
+        }
+        self.in_flight.push_back(InFlight { hand, command: Some((stream, envelope.key)), waiting });
+        Ok(())
+    }
+
+    /// Answers behind all records on their way; at once if there are none.
+    async fn after_in_flight(&mut self, waiting: Waiting) {
+        match self.in_flight.back_mut() {
+            Some(last) => last.waiting.push(waiting),
+            None => finish(&*self.partition.lock().await, waiting, None),
+        }
+    }
+
+    /// Sends one barrier for all readings that no command proved.
+    pub(super) async fn prove_reads(&mut self) -> Result<(), Stopped> {
+        if self.unproved.is_empty() {
+            return Ok(());
+        }
+        match self.partition.lock().await.append_barrier() {
+            Ok(hand) => {
+                let waiting = std::mem::take(&mut self.unproved);
+                self.in_flight.push_back(InFlight { hand, command: None, waiting });
+                Ok(())
+            }
+            Err(event_log::AppendError::Stopped(stopped)) => Err(stopped),
+            Err(other) => {
+                let why = Unavailable::fault(other);
+                self.unproved.drain(..).for_each(|waiting| waiting.message.work.refuse(why.clone()));
+                Ok(())
+            }
+        }
+    }
+
+    /// Waits for the oldest record to be admitted and answers those who wait for it. Loses nothing if dropped.
+    pub(super) async fn settle(&mut self) -> Result<(), Stopped> {
+        let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
+        let appended = (&mut oldest.hand).await?;
+        let Some(InFlight { command, waiting, .. }) = self.in_flight.pop_front() else { return Ok(()) };
+        let mut partition = self.partition.lock().await;
+        let at = token(&partition, appended);
+        if let Some((stream, key)) = command {
+            partition.folded.settle(stream, key, at);
+        }
+        waiting.into_iter().for_each(|waiting| finish(&partition, waiting, Some(at)));
+        Ok(())
+    }
+
+    /// Everybody who waits, in order; marked, so that an answer found after the next claim counts as their own.
+    pub(super) fn abandon(self) -> Vec<Message> {
+        let sent = self.in_flight.into_iter().flat_map(|record| record.waiting);
+        let mark = |Waiting { mut message, decided }: Waiting| {
+            message.resumed = message.resumed || decided.is_some_and(|decided| !decided.replayed);
+            message
+        };
+        sent.chain(self.unproved).map(mark).collect()
+    }
+
+    async fn recount(&mut self) {
+        self.parked = self.partition.lock().await.folded.parked();
+    }
+
+    /// The place that a dishonest build claims for a record it has not written.
+    async fn made_up(&mut self) -> PositionToken {
+        let partition = self.partition.lock().await;
+        let position = partition.log().end(partition.number());
+        PositionToken::new(partition.log().id(), partition.number(), position, event_log::Hash::ZERO)
+    }
+}
+
+/// Lets the asker see the aggregate. Its view is foreign code too.
+fn look(partition: &Partition, stream: StreamKey, message: &mut Message) -> Result<(), Unavailable> {
+    let look = AssertUnwindSafe(|| partition.folded.see(stream, |aggregate| message.work.see(aggregate)));
+    match catch_unwind(look) {
+        Ok(true) => Ok(()),
+        Ok(false) => Err(Unavailable::AggregateParked),
+        Err(_) => Err(Unavailable::fault("a view of an aggregate panicked")),
+    }
+}
+
+/// Answers. `proof` is the record that was admitted after the message came in.
+fn finish(partition: &Partition, Waiting { message, decided }: Waiting, proof: Option<PositionToken>) {
+    let stream = StreamKey::new(message.merchant, message.stream);
+    let answered = |key, Decided { outcome, replayed, made }| {
+        let first = partition.folded.first(stream, key).and_then(|first| first.at);
+        let at = first.or(proof).ok_or(Unavailable::NotOwned)?;
+        Ok(Answered { outcome, at, replayed, made })
+    };
+    match message.work {
+        Work::Glance(asker) => asker.answer(Ok(())),
+        Work::Read(asker) => asker.answer(proof.ok_or(Unavailable::NotOwned)),
+        Work::Recall(key, asker) => asker.answer(decided.map(|decided| answered(key, decided)).transpose()),
+        Work::Command(envelope, asker) => {
+            let decided = decided.ok_or(Unavailable::NotOwned);
+            asker.answer(decided.and_then(|decided| answered(envelope.key, decided)));
+        }
+    }
+}
+
+fn token(partition: &Partition, appended: Appended) -> PositionToken {
+    PositionToken::new(partition.log().id(), partition.number(), appended.position, appended.head)
+}
+
+const fn word(outcome: &Outcome) -> &'static str {
+    match outcome {
+        Outcome::Accepted => "accepted",
+        Outcome::Unchanged => "unchanged",
+        Outcome::Rejected(_) => "rejected",
+    }
+}

@@ -1,0 +1,106 @@
+//! The log's writer as owners use it. With the feature `planted-bugs` an environment variable makes it break its word.
+//!
+//! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
+
+#[cfg(not(feature = "planted-bugs"))]
+mod honest {
+    use event_log::{AppendError, NewRecord, Pending};
+
+    /// The answer to come for one record.
+    pub(crate) type Hand = Pending;
+
+    /// The log's own writer.
+    pub(crate) struct Writer(event_log::Writer);
+
+    impl Writer {
+        pub(crate) const fn new(writer: event_log::Writer) -> Self {
+            Self(writer)
+        }
+
+        pub(crate) fn append(&mut self, record: NewRecord) -> Result<Hand, AppendError> {
+            self.0.append(record)
+        }
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+mod dishonest {
+    use std::{future::Future, pin::Pin, time::Duration};
+
+    use event_log::{AppendError, Appended, NewRecord, Stopped};
+    use futures::FutureExt as _;
+    use tokio::{sync::mpsc, sync::oneshot, time::sleep};
+
+    #[cfg(not(debug_assertions))]
+    compile_error!("planted-bugs must never be part of a release build");
+
+    /// How long records are held back: long enough for a kill to fall into it.
+    const HELD_BACK: Duration = Duration::from_millis(100);
+
+    /// Whether answers come before commits.
+    pub(crate) fn acks_before_commit() -> bool {
+        std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|bug| bug == "ack-before-commit")
+    }
+
+    /// The answer to come for one record.
+    pub(crate) type Hand = Pin<Box<dyn Future<Output = Result<Appended, Stopped>> + Send>>;
+
+    type Held = (NewRecord, oneshot::Sender<Result<Appended, Stopped>>);
+
+    /// The log's writer, or a queue in front of it.
+    pub(crate) enum Writer {
+        Prompt(event_log::Writer),
+        Late(mpsc::UnboundedSender<Held>),
+    }
+
+    impl Writer {
+        pub(crate) fn new(writer: event_log::Writer) -> Self {
+            if !acks_before_commit() {
+                return Self::Prompt(writer);
+            }
+            let (hold, held) = mpsc::unbounded_channel();
+            tokio::spawn(write_late(writer, held));
+            Self::Late(hold)
+        }
+
+        pub(crate) fn append(&mut self, record: NewRecord) -> Result<Hand, AppendError> {
+            match self {
+                Self::Prompt(writer) => Ok(writer.append(record)?.boxed()),
+                Self::Late(hold) => {
+                    let (answer, answered) = oneshot::channel();
+                    drop(hold.send((record, answer)));
+                    Ok(async { answered.await.unwrap_or_else(|_| Err(lost())) }.boxed())
+                }
+            }
+        }
+    }
+
+    fn lost() -> Stopped {
+        Stopped::Fenced { partition: 0, number: 0 }
+    }
+
+    async fn write_late(mut writer: event_log::Writer, mut held: mpsc::UnboundedReceiver<Held>) {
+        while let Some(first) = held.recv().await {
+            sleep(HELD_BACK).await;
+            let mut due = vec![first];
+            while let Ok(next) = held.try_recv() {
+                due.push(next);
+            }
+            for (record, answer) in due {
+                let Ok(pending) = writer.append(record) else { return };
+                tokio::spawn(async move { drop(answer.send(pending.await)) });
+            }
+        }
+    }
+}
+
+#[cfg(feature = "planted-bugs")]
+pub(crate) use dishonest::{Hand, Writer, acks_before_commit};
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) use honest::{Hand, Writer};
+
+/// Whether answers come before commits: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn acks_before_commit() -> bool {
+    false
+}

@@ -1,0 +1,237 @@
+//! Tails one partition for all policies: streams side by side, the records of one stream in order.
+use std::{
+    collections::HashMap,
+    sync::atomic::Ordering,
+    time::{Duration, Instant},
+};
+
+use domain::{Policy, Reaction, StreamRef, policies};
+use event_log::{AdmittedRecord, BoxError, Checkpoint, Kind, Reader};
+use event_schemas::{
+    Event, EventId, MerchantId,
+    record::{Answer, Body},
+};
+use futures::StreamExt as _;
+use uuid::Uuid;
+
+use super::{Cause, Error, Policies, perform::Trouble};
+
+/// Records of one batch; all are worked off before the next.
+const BATCH_MAX: usize = 512;
+/// Streams worked on at once.
+const STREAMS_MAX: usize = 64;
+/// How often progress is written at most. What is lost is done again without effect.
+const WRITE_EVERY: Duration = Duration::from_secs(1);
+const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+pub(super) struct Tail {
+    policies: Policies,
+    partition: u16,
+    reader: Reader,
+    written: Checkpoint,
+    written_at: Instant,
+}
+
+/// A decoded record that has events.
+pub(super) struct Caused {
+    pub(super) cause: Cause,
+    pub(super) events: Vec<(EventId, Event)>,
+    pub(super) record: AdmittedRecord,
+}
+
+impl Tail {
+    /// Opens it where the policy that is furthest behind stopped; a policy without progress starts at the beginning.
+    pub(super) async fn open(policies: Policies, partition: u16) -> Result<Self, Error> {
+        let stored = policies
+            .parts
+            .work
+            .run(move |db| {
+                let sql = "SELECT policy, checkpoint FROM policy_progress WHERE partition = ?1";
+                let mut rows = db.prepare_cached(sql)?;
+                let rows = rows.query_map([partition], |row| Ok((row.get(0)?, row.get(1)?)))?;
+                rows.collect::<rusqlite::Result<HashMap<String, Vec<u8>>>>()
+            })
+            .await?;
+        let mut furthest_behind = None;
+        for policy in domain::policies() {
+            let Some(bytes) = stored.get(policy.name) else {
+                furthest_behind = None;
+                break;
+            };
+            let checkpoint = Checkpoint::from_bytes(bytes)?;
+            furthest_behind = match furthest_behind {
+                Some(other) if position(&other) <= position(&checkpoint) => Some(other),
+                _ => Some(checkpoint),
+            };
+        }
+        let reader = policies.parts.log.reader(partition, furthest_behind)?;
+        let written = reader.checkpoint();
+        policies.note(partition, &reader);
+        Ok(Self { policies, partition, reader, written, written_at: Instant::now() })
+    }
+
+    pub(super) async fn run(mut self) {
+        loop {
+            match self.step().await {
+                Ok(()) => {}
+                Err(error) if is_final(&error) => {
+                    metrics::gauge!("policies_halted", "partition" => self.partition.to_string()).set(1.0);
+                    tracing::error!(
+                        partition = self.partition,
+                        error = &*error as &dyn std::error::Error,
+                        "ALARM: policies stopped in partition {}",
+                        self.partition
+                    );
+                    return;
+                }
+                Err(error) => {
+                    tracing::warn!(
+                        partition = self.partition,
+                        error = &*error as &dyn std::error::Error,
+                        "Policies could not go on in partition {}; trying again",
+                        self.partition
+                    );
+                    tokio::time::sleep(Duration::from_millis(200)).await;
+                }
+            }
+        }
+    }
+
+    /// Works off the next batch, or waits for one.
+    async fn step(&mut self) -> Result<(), BoxError> {
+        let batch = self.reader.next(BATCH_MAX).await?;
+        if batch.records.is_empty() {
+            self.policies.note(self.partition, &self.reader);
+            if let Ok(changed) = tokio::time::timeout(WRITE_EVERY, self.reader.changed()).await {
+                changed?;
+            }
+            return self.write().await;
+        }
+        let mut streams: HashMap<(MerchantId, Uuid), Vec<Caused>> = HashMap::new();
+        for record in batch.records {
+            if let Some(caused) = decode(record)? {
+                streams.entry((caused.cause.merchant, caused.cause.stream.id)).or_default().push(caused);
+            }
+        }
+        let policies = &self.policies;
+        futures::stream::iter(streams.into_values())
+            .for_each_concurrent(STREAMS_MAX, |records| async move {
+                for caused in records {
+                    policies.work_off(&caused).await;
+                }
+            })
+            .await;
+        self.policies.note(self.partition, &self.reader);
+        self.write().await
+    }
+
+    /// Writes progress, if there is any and the last time is long enough ago.
+    async fn write(&mut self) -> Result<(), BoxError> {
+        let checkpoint = self.reader.checkpoint();
+        if checkpoint == self.written || self.written_at.elapsed() < WRITE_EVERY {
+            return Ok(());
+        }
+        let (partition, bytes) = (self.partition, checkpoint.to_bytes());
+        self.policies
+            .parts
+            .work
+            .run(move |db| {
+                let sql = "INSERT INTO policy_progress(policy, partition, checkpoint) VALUES (?1, ?2, ?3)
+                    ON CONFLICT(policy, partition) DO UPDATE SET checkpoint = excluded.checkpoint";
+                let mut upsert = db.prepare_cached(sql)?;
+                policies()
+                    .iter()
+                    .try_for_each(|policy| upsert.execute((policy.name, partition, &bytes)).map(drop))
+            })
+            .await?;
+        (self.written, self.written_at) = (checkpoint, Instant::now());
+        Ok(())
+    }
+}
+
+impl Policies {
+    fn note(&self, partition: u16, reader: &Reader) {
+        if let Some(done) = self.done.get(usize::from(partition)) {
+            done.store(reader.position().get(), Ordering::Release);
+        }
+    }
+
+    /// Does all that one record sets off; what gets stuck is parked, so nothing is lost and nothing loops.
+    async fn work_off(&self, caused: &Caused) {
+        for (id, event) in &caused.events {
+            for policy in policies() {
+                for reaction in (policy.react)(*id, caused.cause.stream, event) {
+                    self.see_through(policy, caused, *id, reaction).await;
+                }
+            }
+        }
+    }
+
+    async fn see_through(&self, policy: &Policy, caused: &Caused, id: EventId, reaction: Reaction) {
+        let mut pause = Duration::from_millis(10);
+        loop {
+            let why = match self.perform(&caused.cause, id, reaction.clone()).await {
+                Ok(_) => return,
+                Err(Trouble::Later(why)) => why,
+                Err(Trouble::Stuck(reason)) => {
+                    let now = self.parts.clock.now();
+                    match self.parked.park(policy.name, id, reaction.step, caused, reason, now).await {
+                        Ok(()) => return,
+                        Err(fault) => fault.into(),
+                    }
+                }
+            };
+            tracing::warn!(event.id = %id, step = reaction.step, error = &*why as &dyn std::error::Error,
+                "Step {} of {} has to wait", reaction.step, policy.name);
+            tokio::time::sleep(pause).await;
+            pause = (pause * 2).min(PAUSE_MAX);
+        }
+    }
+}
+
+fn position(checkpoint: &Checkpoint) -> event_log::Position {
+    checkpoint.position
+}
+
+/// The record's events, if it has any.
+fn decode(record: AdmittedRecord) -> Result<Option<Caused>, BoxError> {
+    if record.frame.kind != Kind::Commit {
+        return Ok(None);
+    }
+    Ok(decode_body(&record.frame.merchant, &record.frame.stream, &record.frame.route, &record.body)?
+        .map(|(cause, events)| Caused { cause, events, record }))
+}
+
+type Decoded = Option<(Cause, Vec<(EventId, Event)>)>;
+
+pub(super) fn decode_body(
+    merchant: &[u8; 16],
+    stream: &[u8; 16],
+    route: &[u8; 16],
+    body: &[u8],
+) -> Result<Decoded, BoxError> {
+    let Body { meta, answer } = Body::decode(body)?;
+    let Answer::Events(events) = answer else { return Ok(None) };
+    let stream = StreamRef {
+        stream_type: meta.stream_type,
+        id: Uuid::from_bytes(*stream),
+        route: Uuid::from_bytes(*route),
+    };
+    let cause = Cause {
+        merchant: MerchantId::from_bytes(*merchant),
+        stream,
+        occurred_at: meta.occurred_at,
+        correlation: meta.correlation,
+        trace: meta.trace,
+    };
+    let named = (0..).zip(events).map(|(index, event)| (EventId { record: meta.record, index }, event));
+    Ok(Some((cause, named.collect())))
+}
+
+/// Whether reading again cannot help: another history, or a record that this program does not know.
+fn is_final(error: &BoxError) -> bool {
+    match error.downcast_ref::<event_log::Error>() {
+        Some(error) => !matches!(error, event_log::Error::Storage(_)),
+        None => error.downcast_ref::<group_commit::Fault>().is_none(),
+    }
+}

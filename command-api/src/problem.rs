@@ -1,0 +1,149 @@
+//! Rejections, faults and conflicts as problems: which status each has, exhaustively.
+use axum::http::StatusCode;
+use domain::{Rejection, redemption::NotRedeemable};
+use http_edge::Problem;
+
+use crate::{clock::NotMoved, commands::Unavailable};
+
+/// A rejection as the caller sees it.
+#[must_use]
+pub fn rejected(rejection: &Rejection) -> Problem {
+    let problem = Problem::new(status(rejection), rejection.code(), rejection.title());
+    match rejection {
+        Rejection::InsufficientPoints { needed, available } => {
+            problem.detail(format!("{needed} points are needed, {available} can be spent"))
+        }
+        Rejection::UnsupportedSetting { pointer } => problem.field(pointer, "is not supported yet"),
+        Rejection::InvalidSetting { pointer } => problem.field(pointer, "is out of range"),
+        Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
+        _ => problem,
+    }
+}
+
+const fn status(rejection: &Rejection) -> StatusCode {
+    match rejection {
+        Rejection::UnknownMerchant | Rejection::UnknownOrder | Rejection::UnknownRedemption => {
+            StatusCode::NOT_FOUND
+        }
+        Rejection::InsufficientPoints { .. }
+        | Rejection::SourceConflict
+        | Rejection::ShopExists
+        | Rejection::OrderHasCustomer
+        | Rejection::ReservationEnded
+        | Rejection::PointsNotSpent
+        | Rejection::RedemptionNotCancellable
+        | Rejection::RedemptionEnded
+        | Rejection::CodeNotIssued => StatusCode::CONFLICT,
+        Rejection::PointsOverflow
+        | Rejection::AmountOverflow
+        | Rejection::PointsNotPositive
+        | Rejection::AdjustmentZero
+        | Rejection::UnsupportedSetting { .. }
+        | Rejection::InvalidSetting { .. }
+        | Rejection::RefundExceedsOrder
+        | Rejection::CurrencyMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
+        Rejection::WrongStream => StatusCode::INTERNAL_SERVER_ERROR,
+    }
+}
+
+/// The points buy no whole discount.
+#[must_use]
+pub fn not_redeemable(not: &NotRedeemable) -> Problem {
+    let text = not.to_string();
+    Problem::unprocessable(not.code(), "These points give no whole discount")
+        .detail(text.clone())
+        .field("/points", text)
+}
+
+/// The customer was erased.
+pub(crate) fn account_redacted() -> Problem {
+    Problem::conflict("account-redacted", "The customer was erased")
+}
+
+/// The key store failed a request.
+pub(crate) fn key_fault(error: &privacy::Error) -> Problem {
+    match error {
+        privacy::Error::Redacted { .. } | privacy::Error::Erased { .. } => account_redacted(),
+        privacy::Error::Unavailable(_) => {
+            Problem::unavailable("keys-unavailable", "The key store cannot be reached").fault(error)
+        }
+        other => Problem::internal(other),
+    }
+}
+
+/// work.db failed a request.
+pub(crate) fn work_fault(error: &group_commit::Fault) -> Problem {
+    Problem::unavailable("store-unavailable", "The store cannot be reached").fault(error)
+}
+
+impl From<Unavailable> for Problem {
+    fn from(unavailable: Unavailable) -> Self {
+        match &unavailable {
+            Unavailable::Overloaded => Self::unavailable("overloaded", "Too much is waiting"),
+            Unavailable::NotOwned => Self::unavailable("not-owned", "The partition changes hands"),
+            Unavailable::Stopped => Self::unavailable("partition-stopped", "The partition is stopped"),
+            Unavailable::AggregateParked => Self::new(
+                StatusCode::INTERNAL_SERVER_ERROR,
+                "aggregate-parked",
+                "The account is parked after a fault",
+            ),
+            Unavailable::Fault(cause) if erased(&**cause) => account_redacted(),
+            Unavailable::Fault(cause) => Self::internal(&**cause),
+        }
+    }
+}
+
+/// Whether a fault goes back to an erased person.
+fn erased(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    let first: &(dyn std::error::Error + 'static) = cause;
+    std::iter::successors(Some(first), |error| error.source())
+        .filter_map(|error| error.downcast_ref())
+        .any(|error| matches!(error, privacy::Error::Redacted { .. } | privacy::Error::Erased { .. }))
+}
+
+impl From<NotMoved> for Problem {
+    fn from(not_moved: NotMoved) -> Self {
+        match not_moved {
+            NotMoved::Production => Self::new(
+                StatusCode::FORBIDDEN,
+                "not-in-production",
+                "The clock can be moved in development mode only",
+            ),
+            NotMoved::Backward => Self::unprocessable("clock-goes-forward", "The clock never goes back")
+                .field("/now", "expected a time after the clock's"),
+            NotMoved::Store(fault) => work_fault(&fault),
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::Points;
+
+    use super::*;
+
+    #[test]
+    fn a_rejection_keeps_its_code_and_gets_its_status() {
+        let short = Rejection::InsufficientPoints { needed: Points(11), available: Points(10) };
+        for (rejection, status) in [
+            (short, 409),
+            (Rejection::SourceConflict, 409),
+            (Rejection::ShopExists, 409),
+            (Rejection::PointsOverflow, 422),
+            (Rejection::UnknownRedemption, 404),
+            (Rejection::UnsupportedSetting { pointer: "/expiry/mode".into() }, 422),
+        ] {
+            let problem = rejected(&rejection);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, rejection.code()));
+        }
+    }
+
+    #[test]
+    fn a_fault_that_goes_back_to_an_erased_person_says_so() {
+        let (merchant, subject) =
+            (event_schemas::MerchantId(uuid::Uuid::nil()), event_schemas::sample::CUSTOMER);
+        let source = privacy::Error::Redacted { merchant, subject };
+        let sealing = event_schemas::personal::SealError { field: "email", source: source.into() };
+        assert_eq!(Problem::from(Unavailable::fault(sealing)).code(), "account-redacted");
+    }
+}

@@ -1,0 +1,123 @@
+//! POST /v1/api/points/redemptions/{id}/cancel: a completed redemption is undone, its points come back to their lots.
+use std::time::Duration;
+
+use axum::{extract::State, http::StatusCode, response::Response};
+use domain::{Aggregate, StreamRef, points_account::Phase, redemption::CancelRedemption};
+use event_log::PositionToken;
+use event_schemas::{Code, CustomerId, MerchantId, RedemptionId, points_account::Balances, record::Actor};
+use http_edge::{Merchant, Path, Problem, ProblemBody, RequestContext};
+use privacy::Kind;
+use serde::Serialize;
+use tokio::time::Instant;
+use utoipa::ToSchema;
+
+use crate::{
+    app::{App, origin},
+    commands::{Envelope, Lane, Outcome},
+    idempotency::IdempotencyKey,
+    policies::Cause,
+    problem::{key_fault, rejected},
+    routes::replies::{Balance, marked, reply},
+};
+
+/// How long the answer waits for the points to be back.
+const BACK_WITHIN: Duration = Duration::from_secs(2);
+const LOOK_EVERY: Duration = Duration::from_millis(20);
+
+/// A cancelled redemption.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Cancelled {
+    #[schema(value_type = String, format = Uuid)]
+    redemption_id: RedemptionId,
+    /// `cancelled`.
+    status: &'static str,
+    #[serde(flatten)]
+    balance: Balance,
+    /// Opaque; a query may ask for at least this position.
+    position: String,
+}
+
+/// Cancel a redemption and give its points back.
+#[utoipa::path(
+    post, path = "/v1/api/points/redemptions/{id}/cancel", tag = "points",
+    params(("id" = String, Path, description = "The redemption's id")),
+    responses(
+        (status = 200, body = Cancelled),
+        (status = 404, body = ProblemBody, description = "`redemption-not-found`"),
+        (status = 409, body = ProblemBody, description = "`redemption-not-cancellable`")
+    )
+)]
+pub(crate) async fn cancel(
+    State(app): State<App>,
+    Merchant(scope): Merchant,
+    context: RequestContext,
+    key: IdempotencyKey,
+    Path(redemption): Path<RedemptionId>,
+) -> Result<Response, Problem> {
+    let merchant = scope.merchant();
+    let found = app.keys.find(merchant, Kind::Redemption, &redemption.to_string()).await;
+    let customer = found
+        .map_err(|error| key_fault(&error))?
+        .and_then(|entry| entry.subject)
+        .ok_or_else(|| Problem::not_found("redemption-not-found", "The redemption is unknown"))?;
+    let route = format!("/v1/api/points/redemptions/{redemption}/cancel");
+    let attempt = app.idempotency.begin(merchant, key, &route, b"").await?;
+    if let Some(first) = attempt.answer {
+        return Ok(reply(StatusCode::OK, first, true));
+    }
+    let attempt = app.idempotency.keep(attempt).await?;
+    let stream = StreamRef::redemption(redemption, customer);
+    let occurred_at = app.clock.now();
+    let envelope = Envelope {
+        merchant,
+        stream,
+        command: CancelRedemption { reason: Code::fixed("requested") }.into(),
+        key: attempt.command,
+        content: app.subject_digest(merchant, customer, "cancel-redemption", &redemption.bytes())?,
+        occurred_at,
+        origin: origin(context, Actor::Merchant),
+        lane: Lane::Interactive,
+    };
+    let answered = app.commander.send(envelope).await?;
+    if let Outcome::Rejected(rejection) = &answered.outcome {
+        return Ok(marked(rejected(rejection), answered.replayed));
+    }
+    if let Some(made) = answered.made {
+        let RequestContext { correlation, trace } = context;
+        let cause = Cause { merchant, stream, occurred_at, correlation, trace };
+        app.policies.follow(cause, made, answered.at).await;
+    }
+    let (at, balances) = reinstated(&app, merchant, customer, redemption).await?;
+    let body = Cancelled {
+        redemption_id: redemption,
+        status: "cancelled",
+        balance: balances.into(),
+        position: at.to_string(),
+    };
+    let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
+    let first = app.idempotency.conclude(&attempt, body).await?;
+    Ok(reply(StatusCode::OK, first, answered.replayed))
+}
+
+/// The account once the points are back, which another task may be at.
+async fn reinstated(
+    app: &App,
+    merchant: MerchantId,
+    customer: CustomerId,
+    redemption: RedemptionId,
+) -> Result<(PositionToken, Balances), Problem> {
+    let stream = StreamRef::account(customer);
+    let view = move |aggregate: &Aggregate| match aggregate {
+        Aggregate::PointsAccount(account) => {
+            let phase = account.reservation(redemption).map(|reservation| reservation.phase);
+            (phase == Some(Phase::Reinstated), account.balances())
+        }
+        _ => (false, Balances::default()),
+    };
+    let deadline = Instant::now() + BACK_WITHIN;
+    while !app.commander.glance(merchant, stream, view).await?.0 && Instant::now() < deadline {
+        tokio::time::sleep(LOOK_EVERY).await;
+    }
+    let (at, (_, balances)) = app.commander.read_at(merchant, stream, view).await?;
+    Ok((at, balances))
+}

@@ -1,0 +1,148 @@
+//! POST /v1/api/users/create: a person joins by the merchant's own call.
+use axum::{extract::State, http::StatusCode, response::Response};
+use domain::{
+    StreamRef,
+    customer::{Profile, RegisterCustomer},
+};
+use event_schemas::{CustomerId, MerchantId, Personal, customer::RegisteredBy, record::Actor};
+use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
+use privacy::{Kind, Reference};
+use serde::{Deserialize, Serialize};
+use utoipa::ToSchema;
+
+use crate::{
+    app::{App, origin},
+    commands::{Envelope, Lane, Outcome},
+    idempotency::{Attempt, IdempotencyKey},
+    policies::Cause,
+    problem::{key_fault, rejected},
+    routes::replies::{marked, reply},
+};
+
+const PATH: &str = "/v1/api/users/create";
+const TEXT_LEN_MAX: usize = 255;
+
+/// A person. With a Shopify id that is known already, nothing changes and its customer is answered.
+#[derive(Debug, Deserialize, ToSchema)]
+#[serde(deny_unknown_fields)]
+pub(crate) struct Create {
+    /// Shopify's customer id as digits.
+    shopify_customer_id: Option<String>,
+    email: Option<String>,
+    first_name: Option<String>,
+    last_name: Option<String>,
+}
+
+/// A customer.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Created {
+    #[schema(value_type = String, format = Uuid)]
+    customer_id: CustomerId,
+}
+
+/// Register a customer.
+#[utoipa::path(
+    post, path = PATH, tag = "users", request_body = Create,
+    responses(
+        (status = 201, body = Created),
+        (status = 409, body = ProblemBody, description = "`account-redacted`"),
+        (status = 422, body = ProblemBody)
+    )
+)]
+pub(crate) async fn create(
+    State(app): State<App>,
+    Merchant(scope): Merchant,
+    context: RequestContext,
+    key: IdempotencyKey,
+    Body(body, raw): Body<Create>,
+) -> Result<Response, Problem> {
+    let merchant = scope.merchant();
+    app.shop(merchant)?;
+    check(&body)?;
+    let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
+    let attempt = app.idempotency.keep(attempt).await?;
+    let customer = find_or_mint(&app, merchant, &body, &attempt).await?;
+    let profile = profile(&app, merchant, customer, body)?;
+    let stream = StreamRef::customer(customer);
+    let occurred_at = app.clock.now();
+    let envelope = Envelope {
+        merchant,
+        stream,
+        content: profile.digest,
+        command: RegisterCustomer { registered_by: RegisteredBy::Api, profile }.into(),
+        key: attempt.command,
+        occurred_at,
+        origin: origin(context, Actor::Merchant),
+        lane: Lane::Interactive,
+    };
+    let answered = app.commander.send(envelope).await?;
+    if let Outcome::Rejected(rejection) = &answered.outcome {
+        return Ok(marked(rejected(rejection), answered.replayed));
+    }
+    if let Some(made) = answered.made {
+        // So that the account is open when the answer is there.
+        let RequestContext { correlation, trace } = context;
+        app.policies
+            .follow(Cause { merchant, stream, occurred_at, correlation, trace }, made, answered.at)
+            .await;
+    }
+    Ok(reply(StatusCode::CREATED, Created { customer_id: customer }, answered.replayed))
+}
+
+fn check(body: &Create) -> Result<(), Problem> {
+    let digits = |id: &String| (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
+    if !body.shopify_customer_id.as_ref().is_none_or(digits) {
+        return Err(Problem::invalid_field("/shopify_customer_id", "expected an id of 1 to 20 digits"));
+    }
+    let address = |email: &String| {
+        email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
+    };
+    if !body.email.as_ref().is_none_or(address) {
+        return Err(Problem::invalid_field("/email", "expected an e-mail address"));
+    }
+    for (pointer, text) in
+        [("/email", &body.email), ("/first_name", &body.first_name), ("/last_name", &body.last_name)]
+    {
+        if text.as_ref().is_some_and(|text| text.chars().count() > TEXT_LEN_MAX) {
+            return Err(Problem::invalid_field(pointer, "expected at most 255 characters"));
+        }
+    }
+    Ok(())
+}
+
+/// The customer's id, with all that leads to it in the directory and the key that seals it; durable when it returns.
+async fn find_or_mint(
+    app: &App,
+    merchant: MerchantId,
+    body: &Create,
+    attempt: &Attempt,
+) -> Result<CustomerId, Problem> {
+    let proposed = attempt.minted;
+    let subject = Some(CustomerId(proposed));
+    let shopify = body.shopify_customer_id.as_deref().map(|id| (Kind::ShopifyCustomer, id));
+    let email = body.email.as_deref().map(|email| (Kind::Email, email));
+    let references: Vec<_> = shopify
+        .into_iter()
+        .chain(email)
+        .map(|(kind, text)| Reference::new(kind, text.to_owned(), proposed, subject))
+        .collect();
+    let entries = app.keys.resolve_many(merchant, references).await.map_err(|error| key_fault(&error))?;
+    let customer = CustomerId(entries.first().map_or(proposed, |entry| entry.id));
+    app.keys.ensure_subject(merchant, customer).await.map_err(|error| key_fault(&error))?;
+    Ok(customer)
+}
+
+fn profile(app: &App, merchant: MerchantId, customer: CustomerId, body: Create) -> Result<Profile, Problem> {
+    let Create { shopify_customer_id, email, first_name, last_name } = body;
+    let text = |field: &Option<String>| field.clone().unwrap_or_default();
+    let fields = [&shopify_customer_id, &email, &first_name, &last_name].map(text).join("\u{0}");
+    Ok(Profile {
+        digest: app.subject_digest(merchant, customer, "profile", fields.as_bytes())?,
+        shopify_customer_id: shopify_customer_id.map(Personal::Clear),
+        email: email.map(Personal::Clear),
+        email_verified: false,
+        first_name: first_name.map(Personal::Clear),
+        last_name: last_name.map(Personal::Clear),
+        phone: None,
+    })
+}

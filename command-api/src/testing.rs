@@ -1,0 +1,232 @@
+//! The running parts over a log in memory, with a real key store and work.db in a temporary folder.
+use std::sync::Arc;
+
+use domain::{
+    Aggregate, Command, StreamRef,
+    customer::{Profile, RegisterCustomer},
+    merchant::InstallMerchant,
+    points_account::{EarnPoints, ReservePoints},
+};
+use event_log::{Class, Log, memory};
+use event_schemas::{
+    Code, CommandKey, CorrelationId, Currency, CustomerId, Digest, EntryId, MerchantId, Points, RedemptionId,
+    ShopDomain, TimeZone,
+    customer::RegisteredBy,
+    points_account::Balances,
+    record::{Actor, Trace},
+    sample,
+};
+use group_commit::Database;
+use http_edge::Auth;
+use privacy::{EVERY_MERCHANT, KeyStore, Kind, MerchantScope, Reference, RootKey};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use crate::{
+    app::App,
+    clock::Clock,
+    commands::{Answered, Commander, Envelope, Lane, Origin, Outcome},
+    issuer::LocalIssuer,
+    owner,
+    policies::{Parts, Policies},
+    shops::Shops,
+    webhooks::{self, Webhooks},
+    work,
+};
+
+/// A command with this key makes its decision panic.
+pub(crate) const POISON: CommandKey = CommandKey(Uuid::from_u128(0xdead));
+
+pub(crate) const OPERATOR: &str = "operator";
+
+pub(crate) struct Bench {
+    pub(crate) commander: Commander,
+    pub(crate) shops: Shops,
+    pub(crate) clock: Clock,
+    pub(crate) keys: KeyStore,
+    pub(crate) work: Database,
+    pub(crate) log: Log,
+    pub(crate) policies: Policies,
+    pub(crate) folder: TempDir,
+}
+
+impl Bench {
+    pub(crate) async fn start() -> Self {
+        Self::over(memory::init(2, Class::Conditional)).await
+    }
+
+    pub(crate) async fn over(log: Log) -> Self {
+        Self::resume(log, tempfile::tempdir().unwrap()).await
+    }
+
+    /// Everything again over what is there, as after a restart.
+    pub(crate) async fn resume(log: Log, folder: TempDir) -> Self {
+        let root = RootKey::from_bytes([7; 32]);
+        let keys = folder.path().join("keys.db");
+        let keys = KeyStore::create_or_open(&keys, &root, *log.id().as_bytes()).await.unwrap();
+        let work = work::open(&folder.path().join("work.db")).unwrap();
+        let clock = Clock::open(&work, true).await.unwrap();
+        let commander = owner::start(&log, &keys, &clock).await.unwrap();
+        let shops = Shops::start(&log).await.unwrap();
+        let parts = Parts {
+            log: log.clone(),
+            commander: commander.clone(),
+            shops: shops.clone(),
+            clock: clock.clone(),
+            keys: keys.clone(),
+            work: work.clone(),
+            issuer: Arc::new(LocalIssuer::new(keys.clone())),
+        };
+        let policies = Policies::start(parts).await.unwrap();
+        Self { commander, shops, clock, keys, work, log, policies, folder }
+    }
+
+    pub(crate) fn parts(&self) -> Parts {
+        Parts {
+            log: self.log.clone(),
+            commander: self.commander.clone(),
+            shops: self.shops.clone(),
+            clock: self.clock.clone(),
+            keys: self.keys.clone(),
+            work: self.work.clone(),
+            issuer: Arc::new(LocalIssuer::new(self.keys.clone())),
+        }
+    }
+
+    /// The routes, for requests with the tokens of [`Self::token`] and [`OPERATOR`].
+    pub(crate) fn router(&self) -> axum::Router {
+        let webhooks = Webhooks::start(webhooks::Parts {
+            commander: self.commander.clone(),
+            shops: self.shops.clone(),
+            clock: self.clock.clone(),
+            keys: self.keys.clone(),
+            work: self.work.clone(),
+            secrets: webhooks::Secrets::new("secret", None),
+        });
+        let auth = Arc::new(Tokens(self.keys.clone()));
+        let app = App::new(self.parts(), self.policies.clone(), webhooks, auth);
+        http_edge::finish(crate::router(app).split_for_parts().0)
+    }
+
+    pub(crate) fn token(&self, merchant: MerchantId) -> String {
+        self.keys.issue_token(merchant, 1)
+    }
+
+    /// A shop with default settings, in US dollars.
+    pub(crate) async fn install(&self, domain: &str) -> MerchantId {
+        let reference = Reference::new(Kind::ShopDomain, domain, Uuid::now_v7(), None);
+        let merchant = MerchantId(self.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
+        self.keys.ensure_merchant(merchant).await.unwrap();
+        let install = InstallMerchant {
+            shop_domain: ShopDomain::try_new(domain).unwrap(),
+            currency: Currency::try_new("USD").unwrap(),
+            timezone: TimeZone::try_new("UTC").unwrap(),
+        };
+        let answered = self.accept(merchant, StreamRef::merchant(merchant), install).await;
+        self.shops.wait_until(answered.at).await.unwrap();
+        merchant
+    }
+
+    /// A registered customer.
+    pub(crate) async fn customer(&self, merchant: MerchantId) -> CustomerId {
+        let customer = CustomerId(Uuid::now_v7());
+        self.keys.ensure_subject(merchant, customer).await.unwrap();
+        let profile = Profile {
+            shopify_customer_id: None,
+            email: None,
+            first_name: None,
+            last_name: None,
+            phone: None,
+            email_verified: false,
+            digest: sample::DIGEST,
+        };
+        let register = RegisterCustomer { registered_by: RegisteredBy::Api, profile };
+        self.accept(merchant, StreamRef::customer(customer), register).await;
+        customer
+    }
+
+    pub(crate) async fn earn(&self, merchant: MerchantId, customer: CustomerId, points: i64) -> Answered {
+        self.accept(merchant, StreamRef::account(customer), earn(points)).await
+    }
+
+    async fn accept(&self, merchant: MerchantId, stream: StreamRef, command: impl Into<Command>) -> Answered {
+        let answered = self.commander.send(self.envelope(merchant, stream, command)).await.unwrap();
+        assert_eq!(answered.outcome, Outcome::Accepted);
+        answered
+    }
+
+    pub(crate) fn envelope(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        command: impl Into<Command>,
+    ) -> Envelope {
+        Envelope {
+            merchant,
+            stream,
+            command: command.into(),
+            key: CommandKey(Uuid::now_v7()),
+            content: sample::DIGEST,
+            occurred_at: self.clock.now(),
+            origin: Origin {
+                actor: Actor::Merchant,
+                correlation: CorrelationId(Uuid::now_v7()),
+                trace: Trace::default(),
+                causation: None,
+            },
+            lane: Lane::Interactive,
+        }
+    }
+
+    pub(crate) async fn balances(&self, merchant: MerchantId, customer: CustomerId) -> Balances {
+        self.commander.read(merchant, StreamRef::account(customer), balances).await.unwrap()
+    }
+
+    /// Waits until the policies have nothing left to do.
+    pub(crate) async fn policies_idle(&self) {
+        while self.policies.lag().iter().any(|lag| lag.lag_events > 0) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+}
+
+pub(crate) fn balances(aggregate: &Aggregate) -> Balances {
+    match aggregate {
+        Aggregate::PointsAccount(account) => account.balances(),
+        _ => Balances::default(),
+    }
+}
+
+/// An award with a source and an entry of its own.
+pub(crate) fn earn(points: i64) -> EarnPoints {
+    let id = Uuid::now_v7();
+    EarnPoints {
+        entry: EntryId(id),
+        points: Points(points),
+        reason: Code::fixed("goodwill"),
+        source: Digest(id.into_bytes()),
+        rule: None,
+        reference: None,
+        content: sample::DIGEST,
+    }
+}
+
+pub(crate) fn reserve(points: i64) -> ReservePoints {
+    ReservePoints {
+        redemption: RedemptionId(Uuid::now_v7()),
+        points: Points(points),
+        discount: sample::usd(points),
+        rule_version: 1,
+    }
+}
+
+struct Tokens(KeyStore);
+
+impl Auth for Tokens {
+    fn merchant(&self, token: &str) -> Option<MerchantScope> {
+        self.0.verify_token(token)
+    }
+    fn operator(&self, token: &str) -> bool {
+        token == OPERATOR
+    }
+}
