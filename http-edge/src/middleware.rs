@@ -47,7 +47,11 @@ async fn around(mut request: Request, next: Next) -> Response {
         .unwrap_or_else(|_| Problem::unavailable("timed-out", "There was no answer in time").into_response());
     let request_id = context.correlation.to_string();
     if let Some(problem) = response.extensions_mut().remove::<Problem>() {
+        // What the handler put beside the problem, such as `Idempotent-Replayed`, stays.
+        let mut headers = std::mem::take(response.headers_mut());
         response = problem.render(&request_id);
+        headers.extend(std::mem::take(response.headers_mut()));
+        *response.headers_mut() = headers;
     }
     if let Ok(value) = HeaderValue::from_str(&request_id) {
         response.headers_mut().insert("x-request-id", value);
@@ -107,6 +111,21 @@ mod tests {
         assert_eq!(response.headers()["content-type"], "application/problem+json");
         let body = axum::body::to_bytes(response.into_body(), 10_000).await.unwrap();
         (status, serde_json::from_slice(&body).unwrap())
+    }
+
+    async fn marked() -> Response {
+        let mut response = Problem::conflict("source-conflict", "Other content").into_response();
+        response.headers_mut().insert("idempotent-replayed", HeaderValue::from_static("true"));
+        response
+    }
+
+    #[tokio::test]
+    async fn headers_written_on_a_problem_reach_the_caller() {
+        let router = finish(Router::new().route("/marked", get(marked)));
+        let request = Request::builder().uri("/marked").body(Body::empty()).unwrap();
+        let response = router.oneshot(request).await.unwrap();
+        assert_eq!(response.headers()["idempotent-replayed"], "true");
+        assert_eq!(response.headers().get_all("content-type").iter().count(), 1);
     }
 
     #[tokio::test]
