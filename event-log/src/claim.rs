@@ -2,11 +2,13 @@
 
 use std::time::Duration;
 
+use rand::Rng;
 use tokio::time::{Instant, sleep, timeout_at};
 
 use crate::{
     admit::{State, admit},
     backend::{Delivery, Entry, Producer, StoreHead},
+    chance::with_rng,
     checkpoint::Covering,
     error::{BoxError, Error, Fault},
     frame::{Frame, Kind, Record},
@@ -21,7 +23,7 @@ use crate::{
 const BACK_OFF_MS: u64 = 20;
 const BACK_OFF_MAX_MS: u64 = 1_000;
 
-/// Everything admitted so far has gone to the owner.
+/// A partition being read and claimed. What `covering` says has gone to the owner.
 struct Claiming<'a, F> {
     log: &'a Log,
     reader: Reader,
@@ -46,8 +48,7 @@ where
     claiming.catch_up().await?;
     let (producer, claimed) = claiming.until_won().await?;
     log.reader(partition, Some(checkpoint))?.next(1).await?;
-    let covering = Covering { checkpoint: claiming.reader.checkpoint(), ..claiming.covering };
-    Ok(Writer::start(log, producer, claimed, covering, claiming.reader))
+    Ok(Writer::start(log, producer, claimed, claiming.covering, claiming.reader))
 }
 
 impl<F> Claiming<'_, F>
@@ -87,6 +88,7 @@ where
         let won = match timeout_at(deadline, producer.send(entry)).await {
             Ok(Ok(Delivery::Stored(_))) if planted(Mutation::ClaimWithoutReadBack) => {
                 self.own = Some(Appended::new(self.reader.position(), &claim, &after));
+                self.covering.checkpoint.state = after;
                 true
             }
             Ok(Ok(Delivery::Stored(_))) => self.read_back(&claim, deadline).await?,
@@ -166,6 +168,7 @@ where
                 self.own = Some(Appended { position, height, head, hash });
             }
         }
+        self.covering.checkpoint = self.reader.checkpoint();
         Ok(())
     }
 }
@@ -173,5 +176,5 @@ where
 /// Random, so that two claimers do not meet again and again.
 fn back_off(attempts: u32) -> Duration {
     let longest_ms = BACK_OFF_MAX_MS.min(BACK_OFF_MS << attempts.min(10));
-    Duration::from_millis(rand::random_range(BACK_OFF_MS / 2..=longest_ms))
+    Duration::from_millis(with_rng(|rng| rng.random_range(BACK_OFF_MS / 2..=longest_ms)))
 }

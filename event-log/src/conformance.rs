@@ -145,8 +145,8 @@ fn numbers_of(records: &[AdmittedRecord]) -> Vec<u32> {
 }
 
 fn diverged<T>(result: Result<T, Error>) -> Option<Diverged> {
-    match result {
-        Err(Error::Diverged(diverged)) => Some(diverged),
+    match result.err()? {
+        Error::Diverged(diverged) => Some(diverged),
         _ => None,
     }
 }

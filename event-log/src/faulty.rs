@@ -127,6 +127,7 @@ impl Process {
     async fn step(&self) -> Result<(), Fault> {
         let mut paused = self.paused.subscribe();
         select! {
+            biased;
             _ = paused.wait_for(|paused| !paused) => {}
             crashed = self.until_crashed() => return Err(crashed),
         }
@@ -206,6 +207,7 @@ impl Tail for FaultyTail {
 
     async fn changed(&mut self, after: Position) -> Result<(), Fault> {
         select! {
+            biased;
             changed = self.inner.changed(after) => changed,
             crashed = self.process.until_crashed() => Err(crashed),
         }

@@ -2,6 +2,8 @@
 
 use std::fmt;
 
+use crate::chance::with_rng;
+
 /// Who a log is, for ever: 128 random bits drawn by `init`.
 #[derive(Clone, Copy, PartialEq, Eq, PartialOrd, Ord, Hash)]
 pub struct LogId([u8; 16]);
@@ -25,7 +27,9 @@ macro_rules! opaque_id {
 
             /// Draws 128 random bits.
             pub fn random() -> Self {
-                Self(rand::random())
+                let mut bytes = [0; 16];
+                with_rng(|rng| rng.fill_bytes(&mut bytes));
+                Self(bytes)
             }
         }
 

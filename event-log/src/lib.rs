@@ -35,6 +35,7 @@ mod admit;
 mod backend;
 mod backends;
 mod bytes_reader;
+mod chance;
 mod checkpoint;
 mod claim;
 #[cfg(test)]

@@ -83,6 +83,7 @@ impl Resolver {
                 return Err(stopped);
             }
             select! {
+                biased;
                 record = self.queue.recv() => return Ok(record),
                 read = read_back.read_when_changed() => read.map_err(|error| stopped_by(self.partition, error))?,
             }
