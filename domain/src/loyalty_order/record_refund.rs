@@ -121,6 +121,17 @@ mod tests {
     }
 
     #[test]
+    fn a_shipping_refund_takes_back_what_shipping_earned() {
+        let mut shipped = order(1, 5493);
+        shipped.rule.include_shipping = true;
+        shipped.shipping = Shipping { minor: 1000, tax_minor: 100 };
+        shipped.total.minor += 1100;
+        let back = RefundFacts { lines: Vec::new(), shipping_minor: 500, ..refund(1, 0) };
+        let state = state_after([Command::from(shipped), RecordRefund { refund: back }.into()]);
+        assert_eq!(standing(&state).2, 59);
+    }
+
+    #[test]
     fn the_same_refund_again_changes_nothing_and_with_other_content_is_a_conflict() {
         let history = || [Command::from(order(1, 5493)), record(1, 1000).into()];
         when(history(), record(1, 1000)).then_unchanged();
