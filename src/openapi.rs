@@ -36,3 +36,14 @@ fn complete(mut document: OpenApi) -> OpenApi {
     components.add_security_scheme("operator", bearer("The operator's token"));
     document
 }
+
+#[cfg(test)]
+mod tests {
+    #[test]
+    fn the_committed_document_is_what_the_code_serves() {
+        let file = concat!(env!("CARGO_MANIFEST_DIR"), "/docs/openapi.json");
+        let committed = std::fs::read_to_string(file).unwrap();
+        let current = format!("{}\n", super::document().unwrap());
+        assert!(committed == current, "docs/openapi.json has drifted: run `cargo xtask generate`");
+    }
+}

@@ -1,4 +1,4 @@
-//! Generated files. Schemas are rewritten; a golden sample is written once and from then on only read.
+//! Generated files. Schemas and the OpenAPI document are rewritten; a golden sample is written once and then only read.
 use std::{
     fs,
     path::{Path, PathBuf},
@@ -19,7 +19,8 @@ pub(crate) fn run() -> anyhow::Result<()> {
             write(&golden, &serde_json::to_string_pretty(&sample)?)?;
         }
     }
-    Ok(())
+    let document = crate::run::output_of(&["run", "--quiet", "--package", "loyalnest", "--", "openapi"])?;
+    write(&crate_folder.join("../docs/openapi.json"), document.trim_end())
 }
 
 fn write(path: &Path, text: &str) -> anyhow::Result<()> {

@@ -86,6 +86,13 @@ fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
+/// What a cargo command prints.
+pub(crate) fn output_of(arguments: &[&str]) -> anyhow::Result<String> {
+    let output = cargo().args(arguments).stderr(Stdio::inherit()).output().context("cargo did not start")?;
+    ensure!(output.status.success(), "cargo {} failed", arguments.join(" "));
+    Ok(String::from_utf8(output.stdout)?)
+}
+
 fn step(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     println!("── {name}");
     let status = cargo().args(arguments).status().context("cargo did not start")?;
