@@ -70,3 +70,20 @@ async fn nothing_lags_when_all_is_visible() {
     let report = shop.progress.report();
     assert!(report.iter().all(|line| line.lag_events == 0 && line.parked == 0), "{report:?}");
 }
+
+/// Everything about a shop wants the shop's token and names its errors.
+#[test]
+fn the_document_says_who_may_ask_and_what_can_go_wrong() {
+    let document = serde_json::to_value(query_api::document()).unwrap();
+    let paths = document["paths"].as_object().unwrap();
+    assert_eq!(paths.len(), 11);
+    for (path, methods) in paths.iter().filter(|(path, _)| path.starts_with("/v1/")) {
+        let get = &methods["get"];
+        assert_eq!(get["security"], serde_json::json!([{ "merchant": [] }]), "{path}");
+        for status in ["200", "400", "401", "404", "409", "503"] {
+            assert!(get["responses"].get(status).is_some(), "{path} {status}");
+        }
+        let names: Vec<_> = get["parameters"].as_array().unwrap().iter().map(|one| &one["name"]).collect();
+        assert!(names.contains(&&serde_json::Value::from("min_position")), "{path}: {names:?}");
+    }
+}
