@@ -150,6 +150,8 @@ pub(crate) struct Spoken {
     pub(crate) url: String,
     child: Child,
     stdout: PathBuf,
+    /// Stays as long as the process writes into it.
+    folder: Folder,
 }
 
 impl Spoken {
@@ -166,11 +168,11 @@ impl Spoken {
             .spawn()
             .unwrap();
         let stdout = folder.printed().join(format!("{start}.stdout"));
-        let mut spoken = Self { url: String::new(), child, stdout };
+        let mut spoken = Self { url: String::new(), child, stdout, folder: folder.clone() };
         let deadline = Instant::now() + PATIENCE;
         while !spoken.printed().contains("Ctrl-C") {
             let ended = spoken.child.try_wait().unwrap();
-            let said = || format!("{}\n{}", spoken.printed(), last_printed(folder, start));
+            let said = || format!("{}\n{}", spoken.printed(), last_printed(&spoken.folder, start));
             assert!(ended.is_none() && Instant::now() < deadline, "{ended:?}\n{}", said());
             thread::sleep(Duration::from_millis(10));
         }

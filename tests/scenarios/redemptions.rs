@@ -16,7 +16,7 @@ async fn redeeming_completes_with_a_code_within_the_request() {
     let customer = shop.enrol_with(1000).await;
     let first = shop.redeem(&customer, 300).await.expect(200);
     assert_eq!(first["status"], "completed", "{first}");
-    assert_eq!(first["balance"]["available"], 700);
+    assert_eq!(first["available"], 700);
     let second = shop.redeem(&customer, 300).await.expect(200);
     assert_ne!(text(&first, "code"), text(&second, "code"));
     assert_ne!(text(&first, "redemption_id"), text(&second, "redemption_id"));
@@ -32,7 +32,8 @@ async fn redeeming_more_than_there_is_moves_nothing() {
     let shop = Shop::open(shared()).await;
     let customer = shop.enrol_with(99).await;
     let refused = shop.redeem(&customer, 100).await.problem(409, "insufficient-points");
-    assert_eq!((&refused["needed"], &refused["available"]), (&json!(100), &json!(99)), "{refused}");
+    let detail = refused["detail"].as_str().unwrap();
+    assert!(detail.contains("100") && detail.contains("99"), "{detail}");
     assert_eq!(shop.balance(&customer).await.available, 99);
     assert_eq!(shop.statement(&customer).await.len(), 1);
 }

@@ -92,7 +92,7 @@ async fn an_embedded_refund_and_its_own_delivery_count_once() {
     observe(&shop, &paid).await;
     refunded(&shop, &back).await;
     observe(&shop, &newer).await;
-    refunded(&shop, &back).await;
+    refunded(&shop, &back.note("The same, in other words")).await;
     let balance = shop.balance_of(ada.id).await;
     assert_eq!((balance.available, balance.lifetime_clawed_back), (20, 20));
 }
