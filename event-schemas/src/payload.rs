@@ -20,6 +20,29 @@ pub trait Payload: Serialize + DeserializeOwned + JsonSchema {
 }
 
 /// Defines a payload: every field must be [`Classified`](crate::personal::Classified) or it does not compile.
+///
+/// ```
+/// event_schemas::payload! {
+///     /// Somebody was named.
+///     Named {
+///         /// The name.
+///         name: Option<event_schemas::Personal<String>>,
+///     }
+///     sample: Self { name: sealed() }
+/// }
+/// ```
+///
+/// A plain text may hold anything, so it is not classified:
+/// ```compile_fail,E0277
+/// event_schemas::payload! {
+///     /// Somebody was named.
+///     Named {
+///         /// The name.
+///         name: String,
+///     }
+///     sample: Self { name: String::new() }
+/// }
+/// ```
 #[macro_export]
 macro_rules! payload {
     (
