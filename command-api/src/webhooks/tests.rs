@@ -3,6 +3,7 @@ mod claims;
 mod deliveries;
 mod door;
 mod fairness;
+mod faults;
 mod foreign_shops;
 mod model;
 mod payloads;

@@ -1,0 +1,54 @@
+//! What is away for a while delays a delivery; what broke for good parks it; neither loses or repeats an effect.
+use std::time::Duration;
+
+use domain::StreamRef;
+use event_schemas::{MerchantId, OrderId};
+use http_edge::RequestContext;
+use privacy::{EVERY_MERCHANT, Kind, Reference};
+use uuid::Uuid;
+
+use super::{Post, Stack, payloads::order};
+use crate::{
+    commands::Envelope,
+    testing::{POISON, earn},
+    webhooks::{Counts, inbox::Arrival},
+};
+
+const SHOP: &str = "demo-1.myshopify.com";
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_waits_for_what_is_away_and_then_has_its_effect() {
+    let stack = Stack::start().await;
+    let reference = Reference::new(Kind::ShopDomain, SHOP, Uuid::now_v7(), None);
+    let merchant = MerchantId(stack.bench.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
+    stack.bench.keys.ensure_merchant(merchant).await.unwrap();
+    let arrival = Arrival {
+        merchant,
+        topic: "orders/create".to_owned(),
+        webhook_id: "w-1".to_owned(),
+        body: order(SHOP, 1).of_customer(7).0.to_string().into(),
+        context: RequestContext::from_headers(&axum::http::HeaderMap::new()),
+        received_at: stack.bench.clock.now(),
+    };
+    stack.webhooks.keep(arrival).await.unwrap();
+    tokio::time::sleep(Duration::from_millis(150)).await;
+    assert_eq!(stack.counts().await, Counts { pending: 1, dead_lettered: 0 });
+    assert_eq!(stack.bench.install(SHOP).await, merchant);
+    stack.balance_becomes(merchant, "7", 20).await;
+    assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 0 });
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_broken_aggregate_parks_its_deliveries_and_the_others_go_on() {
+    let stack = Stack::start().await;
+    let merchant = stack.bench.install(SHOP).await;
+    let reference = Reference::new(Kind::Order, "1", Uuid::now_v7(), None);
+    let broken = OrderId(stack.bench.keys.resolve(merchant, reference).await.unwrap().id);
+    let poison = stack.bench.envelope(merchant, StreamRef::order(broken), earn(1));
+    assert!(stack.bench.commander.send(Envelope { key: POISON, ..poison }).await.is_err());
+    stack.post(&Post::new(SHOP, "orders/create", "w-1", &order(SHOP, 1).of_customer(7).0)).await;
+    stack.post(&Post::new(SHOP, "orders/create", "w-2", &order(SHOP, 2).of_customer(7).0)).await;
+    stack.balance_becomes(merchant, "7", 20).await;
+    stack.worked_off().await;
+    assert_eq!(stack.standing(merchant, "w-1").await["reason"], "aggregate-parked");
+}
