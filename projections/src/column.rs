@@ -1,7 +1,7 @@
 //! How values stand in a column: ids as bytes, points and times as integers, words as text, the rest as JSON.
 use event_schemas::{
-    Code, Currency, CustomerId, MerchantId, OrderId, Points, RedemptionId, Sealed, ShopDomain, TimeZone,
-    Timestamp,
+    Code, Currency, CustomerId, MerchantId, OrderId, Points, RedemptionId, Sealed, ShopDomain, StreamType,
+    TimeZone, Timestamp,
 };
 use rusqlite::types::{FromSqlError, FromSqlResult, Value, ValueRef};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -103,6 +103,8 @@ macro_rules! integers {
 integers! {
     Points: |points| points.0, |number| Some(Self(number));
     Timestamp: |time| time.micros(), |number| Some(Self::from_micros(number));
+    StreamType: |kind| i64::from(kind.number()), |number| Self::from_number(u16::try_from(number).ok()?);
+    u16: |number| i64::from(*number), |number| Self::try_from(number).ok();
     u32: |number| i64::from(*number), |number| Self::try_from(number).ok();
     // A stream's version counts its events, so it never comes near the end of 63 bits.
     u64: |number| i64::try_from(*number).unwrap_or(i64::MAX), |number| Self::try_from(number).ok();
@@ -166,7 +168,7 @@ macro_rules! texts {
     )*};
 }
 
-texts! { Code Currency ShopDomain TimeZone }
+texts! { Code Currency ShopDomain String TimeZone }
 
 /// Makes an enum of words a column; each word stands as the text that serde gives it.
 macro_rules! word_column {

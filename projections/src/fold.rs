@@ -18,6 +18,14 @@ pub(crate) struct Batch {
     pub(crate) to: Checkpoint,
 }
 
+impl Batch {
+    /// Events in it.
+    pub(crate) fn events(&self) -> usize {
+        let items = self.records.iter().flat_map(|(_, items)| items);
+        items.filter(|item| !matches!(item.content, Content::Record(_))).count()
+    }
+}
+
 /// What a batch did to one projection.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Folded {
@@ -82,18 +90,16 @@ fn take(
     any_parked: bool,
 ) -> rusqlite::Result<bool> {
     let projection = live.definition.name;
-    if any_parked && parked::holds(connection, projection, &record.frame, item.stream_type)? {
+    // A record as a whole stands for itself; only events wait behind others of their stream.
+    let queues = any_parked && !matches!(item.content, Content::Record(_));
+    if queues && parked::holds(connection, projection, &record.frame, item.stream_type)? {
         parked::park(connection, projection, record, item, None)?;
         return Ok(false);
     }
-    let reason = match &item.content {
-        Content::Event(event) => match (live.definition.apply)(connection, &live.statements, event) {
-            Ok(()) => return Ok(true),
-            Err(ApplyError::Poison(reason)) => reason,
-            Err(ApplyError::Store(error)) => return Err(error),
-        },
-        Content::Unreadable { event_type, reason } if live.definition.handles(*event_type) => reason.clone(),
-        Content::Unreadable { .. } => return Ok(true),
+    let reason = match (live.definition.apply)(connection, &live.statements, &item.content) {
+        Ok(()) => return Ok(true),
+        Err(ApplyError::Poison(reason)) => reason,
+        Err(ApplyError::Store(error)) => return Err(error),
     };
     tracing::error!(
         projection.name = projection,

@@ -4,6 +4,8 @@
 //! Rows and checkpoint change in one transaction, so each event counts once. This crate never sees `domain`: events
 //! carry their results, and nothing here repeats a rule.
 mod account_event;
+mod answered;
+pub mod audit_log;
 mod column;
 pub mod customers;
 mod error;
@@ -25,10 +27,11 @@ mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 
+pub use answered::{Answered, EventSeen, Outcome};
 pub use column::{Json, Origin};
 pub use error::Error;
 pub use progress::{Progress, Reached, Report};
-pub use projection::{Definition, Projection, Unfoldable};
+pub use projection::{Definition, OfRecords, Projection, Unfoldable};
 pub use recorded::Recorded;
 pub use runner::Projections;
 pub use store::ReadStore;
@@ -45,6 +48,7 @@ pub fn all() -> &'static [Definition] {
         Definition::of::<points_balance::PointsBalance>(),
         Definition::of::<points_statement::PointsStatement>(),
         Definition::of::<redemptions::Redemptions>(),
+        Definition::of_records::<audit_log::AuditLog>(),
     ];
     ALL
 }

@@ -73,7 +73,7 @@ impl Projection for Orders {
 }
 
 /// The order that the event is about.
-fn order(event: &Recorded) -> Option<OrderId> {
+pub(crate) fn order(event: &Recorded) -> Option<OrderId> {
     match &event.event {
         Event::LoyaltyOrder(_) => Some(OrderId(event.stream)),
         Event::PointsAccount(PointsAccountEvent::PointsClawedBack(clawed_back)) => Some(clawed_back.order),

@@ -1,11 +1,11 @@
 //! Sequences that wait: a stream whose event a projection could not take, and all that came after it.
-use event_log::{AdmittedRecord, Frame};
+use event_log::{AdmittedRecord, Frame, Position};
 use event_schemas::StreamType;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
     projection::ApplyError,
-    recorded::{Content, Item, events_of},
+    recorded::{Item, Place, items_of},
     store::Live,
 };
 
@@ -60,11 +60,9 @@ pub(crate) fn park(
 
 /// One parked event as it stands in its table.
 struct Waiting {
-    merchant: [u8; 16],
+    place: Place,
     stream_type: u16,
-    stream: [u8; 16],
     version: u64,
-    route: [u8; 16],
     index: u16,
     body: Vec<u8>,
 }
@@ -75,7 +73,7 @@ pub(crate) fn retry(connection: &Connection, live: &Live) -> rusqlite::Result<u6
     let projection = live.definition.name;
     let mut stuck = None;
     for waiting in all(connection, projection)? {
-        let stream = (waiting.merchant, waiting.stream_type, waiting.stream);
+        let stream = (waiting.place.merchant, waiting.stream_type, waiting.place.stream);
         if stuck == Some(stream) {
             continue;
         }
@@ -93,31 +91,33 @@ pub(crate) fn retry(connection: &Connection, live: &Live) -> rusqlite::Result<u6
 
 fn all(connection: &Connection, projection: &str) -> rusqlite::Result<Vec<Waiting>> {
     let mut select = connection.prepare_cached(
-        "SELECT merchant, stream_type, stream, version, route, event_index, body FROM parked
+        "SELECT merchant, stream_type, stream, version, part, position, route, event_index, body FROM parked
          WHERE projection = ? ORDER BY merchant, stream_type, stream, version",
     )?;
     let rows = select.query_map([projection], |row| {
-        Ok(Waiting {
+        let place = Place {
             merchant: row.get(0)?,
-            stream_type: row.get(1)?,
             stream: row.get(2)?,
+            route: row.get(6)?,
+            partition: row.get(4)?,
+            position: Position::new(row.get(5)?),
+        };
+        Ok(Waiting {
+            place,
+            stream_type: row.get(1)?,
             version: row.get(3)?,
-            route: row.get(4)?,
-            index: row.get(5)?,
-            body: row.get(6)?,
+            index: row.get(7)?,
+            body: row.get(8)?,
         })
     })?;
     rows.collect()
 }
 
 fn apply(connection: &Connection, live: &Live, waiting: &Waiting) -> Result<(), ApplyError> {
-    let place =
-        crate::recorded::Place { merchant: waiting.merchant, stream: waiting.stream, route: waiting.route };
-    let items = events_of(place, &waiting.body).map_err(|error| ApplyError::Poison(error.to_string()))?;
-    let item = items.into_iter().find(|item| item.index == waiting.index);
-    match item.map(|item| item.content) {
-        Some(Content::Event(event)) => (live.definition.apply)(connection, &live.statements, &event),
-        Some(Content::Unreadable { reason, .. }) => Err(ApplyError::Poison(reason)),
+    let items =
+        items_of(waiting.place, &waiting.body).map_err(|error| ApplyError::Poison(error.to_string()))?;
+    match items.into_iter().find(|item| item.index == waiting.index) {
+        Some(item) => (live.definition.apply)(connection, &live.statements, &item.content),
         None => Err(ApplyError::Poison("the record has no such event".to_owned())),
     }
 }
@@ -131,7 +131,7 @@ fn settle(
 ) -> rusqlite::Result<()> {
     const EVENT: &str =
         "WHERE projection = ?1 AND merchant = ?2 AND stream_type = ?3 AND stream = ?4 AND version = ?5";
-    let Waiting { merchant, stream_type, stream, version, .. } = waiting;
+    let Waiting { place: Place { merchant, stream, .. }, stream_type, version, .. } = waiting;
     match reason {
         None => connection.prepare_cached(&format!("DELETE FROM parked {EVENT}"))?.execute(params![
             projection,

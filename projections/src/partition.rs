@@ -149,7 +149,7 @@ impl Lane {
         for (member, folded) in self.members.iter().zip(folded) {
             progress.set_parked(*member, folded.parked);
         }
-        let events: usize = batch.records.iter().map(|(_, items)| items.len()).sum();
+        let events = batch.events();
         metrics::counter!("projection_events_total").increment(u64::try_from(events).unwrap_or(u64::MAX));
         progress.set_reached(batch.to.partition, &self.members, &batch.to);
         Ok(true)

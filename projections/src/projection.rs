@@ -1,4 +1,4 @@
-//! What a projection is: a name, a version, a table and a pure fold.
+//! What a projection is: a name, a version, a table and a pure fold of events, or a row of each record.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
 use event_schemas::{EVENTS, Event, EventId, RecordId, Timestamp};
@@ -6,7 +6,8 @@ use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::{
-    Recorded,
+    Answered, Recorded,
+    recorded::Content,
     table::{Key, Row, Statements},
 };
 
@@ -24,6 +25,19 @@ pub trait Projection {
 
     /// A touched row after the event. Pure: no clock, no chance, nothing but what it is given.
     fn fold(before: Option<Self::Row>, event: &Recorded) -> Result<Self::Row, Unfoldable>;
+}
+
+/// A read model that keeps one row of every record, refusals too.
+pub trait OfRecords {
+    /// One row of its table.
+    type Row: Row;
+    /// Its name, and its table's before the generation.
+    const NAME: &'static str;
+    /// Counts up when the table or the row changes; a new version is built anew from the log.
+    const VERSION: u32;
+
+    /// The record's row. Pure.
+    fn row(record: &Answered) -> Self::Row;
 }
 
 /// An event that a fold cannot take: its stream is parked for this projection until the fold can.
@@ -53,7 +67,7 @@ pub struct Definition {
     /// Its version.
     pub version: u32,
     pub(crate) statements: fn(&str) -> Statements,
-    pub(crate) apply: fn(&Connection, &Statements, &Recorded) -> Result<(), ApplyError>,
+    pub(crate) apply: fn(&Connection, &Statements, &Content) -> Result<(), ApplyError>,
     touches: fn(&Recorded) -> bool,
 }
 
@@ -85,15 +99,29 @@ impl Definition {
         }
     }
 
+    /// The line of a projection that keeps one row of every record.
+    #[must_use]
+    pub const fn of_records<P: OfRecords>() -> Self {
+        Self {
+            name: P::NAME,
+            version: P::VERSION,
+            statements: |table| Statements::of::<P::Row>(table),
+            apply: keep::<P>,
+            touches: |_| true,
+        }
+    }
+
     /// Whether events of this type feed the projection, judged by the type's sample.
     #[must_use]
     pub fn handles(&self, event_type: u16) -> bool {
-        let kind = EVENTS.iter().find(|kind| kind.number == event_type);
-        let event = kind
-            .and_then(|kind| (kind.sample)().ok().map(|json| (kind, json)))
-            .and_then(|(kind, json)| Event::decode(kind.number, kind.version, &json).ok());
-        event.is_some_and(|event| (self.touches)(&sample(event)))
+        sample_of(event_type).is_some_and(|sample| (self.touches)(&sample))
     }
+}
+
+fn sample_of(event_type: u16) -> Option<Recorded> {
+    let kind = EVENTS.iter().find(|kind| kind.number == event_type)?;
+    let json = (kind.sample)().ok()?;
+    Event::decode(kind.number, kind.version, &json).ok().map(sample)
 }
 
 fn sample(event: Event) -> Recorded {
@@ -109,8 +137,35 @@ fn sample(event: Event) -> Recorded {
     }
 }
 
-/// Loads the touched rows, folds them all, and only then writes them.
+/// Keeps the record's row; single events are nothing to such a projection.
+fn keep<P: OfRecords>(
+    connection: &Connection,
+    statements: &Statements,
+    content: &Content,
+) -> Result<(), ApplyError> {
+    let Content::Record(record) = content else { return Ok(()) };
+    let row = guarded(|| Ok(P::row(record)))?;
+    Ok(statements.save(connection, &row)?)
+}
+
+/// Takes an event that can be read; one that cannot is poison for whoever folds its type.
 fn apply<P: Projection>(
+    connection: &Connection,
+    statements: &Statements,
+    content: &Content,
+) -> Result<(), ApplyError> {
+    match content {
+        Content::Event(event) => take::<P>(connection, statements, event),
+        Content::Unreadable { event_type, reason } => {
+            let touched = sample_of(*event_type).is_some_and(|sample| !P::touches(&sample).is_empty());
+            if touched { Err(ApplyError::Poison(reason.clone())) } else { Ok(()) }
+        }
+        Content::Record(_) => Ok(()),
+    }
+}
+
+/// Loads the touched rows, folds them all, and only then writes them.
+fn take<P: Projection>(
     connection: &Connection,
     statements: &Statements,
     event: &Recorded,

@@ -1,5 +1,5 @@
 //! One event as a fold sees it: decoded, with all that its record and its place say about it.
-use event_log::{AdmittedRecord, Frame, Kind};
+use event_log::{AdmittedRecord, Frame, Kind, Position};
 use event_schemas::{
     CustomerId, Event, EventId, FieldAddress, MerchantId, Personal, Sealed, StreamType, Timestamp,
     catalogue::DecodeError,
@@ -7,7 +7,7 @@ use event_schemas::{
 };
 use uuid::Uuid;
 
-use crate::column::Origin;
+use crate::{Answered, column::Origin};
 
 /// An event of an admitted record.
 #[derive(Clone, Debug)]
@@ -85,6 +85,8 @@ pub(crate) enum Content {
     Event(Box<Recorded>),
     /// Data of a known event that cannot be read: poison for whoever folds such events.
     Unreadable { event_type: u16, reason: String },
+    /// The record as a whole, behind its events.
+    Record(Box<Answered>),
 }
 
 /// One place of a record with the stream it belongs to.
@@ -96,30 +98,39 @@ pub(crate) struct Item {
     pub(crate) content: Content,
 }
 
-/// The parts of a frame that say whose events a record holds.
+/// Where a record stands and whose events it holds.
 #[derive(Clone, Copy, Debug)]
 pub(crate) struct Place {
     pub(crate) merchant: [u8; 16],
     pub(crate) stream: [u8; 16],
     pub(crate) route: [u8; 16],
+    pub(crate) partition: u16,
+    pub(crate) position: Position,
 }
 
-/// All events of a record; none for claims, barriers and outcomes.
+/// The place of a record as a whole: behind those of its events, of which there are fewer.
+const WHOLE: u16 = u16::MAX;
+
+/// All events of a record, then the record itself; nothing for claims and barriers.
 pub(crate) fn items(record: &AdmittedRecord) -> Result<Vec<Item>, BodyError> {
     let Frame { kind, merchant, stream, route, .. } = record.frame;
     match kind {
-        Kind::Commit => events_of(Place { merchant, stream, route }, &record.body),
-        Kind::Claim | Kind::Barrier | Kind::Outcome => Ok(Vec::new()),
+        Kind::Commit | Kind::Outcome => {
+            let (partition, position) = (record.partition, record.position);
+            items_of(Place { merchant, stream, route, partition, position }, &record.body)
+        }
+        Kind::Claim | Kind::Barrier => Ok(Vec::new()),
     }
 }
 
-/// All events of a commit's body.
+/// The same of a body.
 ///
 /// An unknown event or a newer version is an error: a newer program wrote it, and skipping it would be silent loss.
-pub(crate) fn events_of(place: Place, body: &[u8]) -> Result<Vec<Item>, BodyError> {
+pub(crate) fn items_of(place: Place, body: &[u8]) -> Result<Vec<Item>, BodyError> {
     let View { meta, answer } = View::open(body)?;
-    let RawAnswer::Events(events) = answer else {
-        return Ok(Vec::new());
+    let events: &[RawEvent<'_>] = match &answer {
+        RawAnswer::Events(events) => events,
+        RawAnswer::Rejected(_) | RawAnswer::Unchanged => &[],
     };
     let item = |(index, raw): (u16, &RawEvent<'_>)| {
         let version = meta.first_version.saturating_add(index.into());
@@ -134,7 +145,16 @@ pub(crate) fn events_of(place: Place, body: &[u8]) -> Result<Vec<Item>, BodyErro
         };
         Ok(Item { stream_type: meta.stream_type, version, index, content })
     };
-    (0..).zip(&events).map(item).collect()
+    let mut items = (0..).zip(events).map(item).collect::<Result<Vec<_>, _>>()?;
+    let whole = Answered::new(place, meta, &answer, items.iter().map(|item| &item.content));
+    items.push(Item {
+        stream_type: meta.stream_type,
+        // A refusal takes no version of its stream, so records are told apart by their places.
+        version: place.position.get(),
+        index: WHOLE,
+        content: Content::Record(Box::new(whole)),
+    });
+    Ok(items)
 }
 
 fn recorded(place: Place, meta: &Meta, (index, version): (u16, u64), event: Event) -> Recorded {

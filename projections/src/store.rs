@@ -11,7 +11,7 @@ use tokio::sync::Semaphore;
 
 use crate::{
     Definition, Error, Projection, all,
-    table::{Key, Statements, columns},
+    table::{Key, Row, Statements, columns},
 };
 
 /// Rows may be lost with the machine's power, since they come back from the log; so no commit waits for the disk.
@@ -91,10 +91,19 @@ impl ReadStore {
         &self,
         query: impl FnOnce(&Connection, &str, &str) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
+        self.query_rows::<P::Row, T>(P::NAME, query).await
+    }
+
+    /// The same of the projection with this name and these rows.
+    pub(crate) async fn query_rows<R: Row, T: Send + 'static>(
+        &self,
+        name: &'static str,
+        query: impl FnOnce(&Connection, &str, &str) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Error> {
         let shared = Arc::clone(&self.shared);
         self.read(move |connection| {
-            let table = shared.tables.get(P::NAME).map_or(P::NAME, String::as_str);
-            query(connection, table, &columns::<P::Row>())
+            let table = shared.tables.get(name).map_or(name, String::as_str);
+            query(connection, table, &columns::<R>())
         })
         .await
     }

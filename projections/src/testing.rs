@@ -113,13 +113,42 @@ impl History {
         occurred_at: Option<Timestamp>,
         events: Vec<Event>,
     ) -> PositionToken {
+        let meta = self.meta(merchant, stream, record, occurred_at);
+        self.versions.insert((merchant, stream), meta.first_version + events.len() as u64 - 1);
+        let body = Body { meta, answer: Answer::Events(events) };
+        let body = body.encode().unwrap_or_else(|error| panic!("{error}"));
+        self.append_bytes(merchant, stream, body).await
+    }
+
+    /// Appends a record without events: a refusal, or that nothing was to be done.
+    ///
+    /// # Panics
+    /// If the log refuses.
+    pub async fn append_outcome(
+        &mut self,
+        merchant: MerchantId,
+        stream: Stream,
+        actor: Actor,
+        answer: Answer,
+    ) -> PositionToken {
+        let meta = Meta { actor, ..self.meta(merchant, stream, RecordId(Uuid::now_v7()), None) };
+        let body = Body { meta, answer }.encode().unwrap_or_else(|error| panic!("{error}"));
+        self.append_kind(NewKind::Outcome, merchant, stream, body).await
+    }
+
+    /// A minute passes, and this is what the next record says of itself.
+    fn meta(
+        &mut self,
+        merchant: MerchantId,
+        stream: Stream,
+        record: RecordId,
+        occurred_at: Option<Timestamp>,
+    ) -> Meta {
         self.now = Timestamp::from_micros(self.now.micros() + MINUTE_US);
-        let first_version = self.next_version(merchant, stream);
-        self.versions.insert((merchant, stream), first_version + events.len() as u64 - 1);
-        let meta = Meta {
+        Meta {
             record,
             stream_type: stream.stream_type,
-            first_version,
+            first_version: self.next_version(merchant, stream),
             occurred_at: occurred_at.unwrap_or(self.now),
             recorded_at: self.now,
             correlation: CorrelationId(Uuid::nil()),
@@ -128,10 +157,7 @@ impl History {
             actor: Actor::System,
             command: CommandKey(Uuid::now_v7()),
             content: Digest([0; 16]),
-        };
-        let body = Body { meta, answer: Answer::Events(events) };
-        let body = body.encode().unwrap_or_else(|error| panic!("{error}"));
-        self.append_bytes(merchant, stream, body).await
+        }
     }
 
     /// Appends a commit with this body as it is.
@@ -144,10 +170,20 @@ impl History {
         stream: Stream,
         body: Vec<u8>,
     ) -> PositionToken {
+        self.append_kind(NewKind::Commit, merchant, stream, body).await
+    }
+
+    async fn append_kind(
+        &mut self,
+        kind: NewKind,
+        merchant: MerchantId,
+        stream: Stream,
+        body: Vec<u8>,
+    ) -> PositionToken {
         let route = stream.route.into_bytes();
         let partition = self.log.partition_of(merchant.bytes(), route);
         let record = NewRecord {
-            kind: NewKind::Commit,
+            kind,
             merchant: merchant.bytes(),
             route,
             stream: stream.id.into_bytes(),

@@ -1,5 +1,6 @@
 //! The projections against real logs and a real read store.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+mod audit;
 mod coverage;
 mod parked;
 mod rebuild;

@@ -22,12 +22,9 @@ impl Projection for PointsStatement {
 
     fn touches(event: &Recorded) -> Vec<Key<Entry>> {
         let at = |entry| Entry::at(event.merchant, event.subject(), entry);
-        let Some(movement) = account_event::of(event).and_then(|moved| movement(event, moved).transpose())
-        else {
-            return Vec::new();
-        };
-        let ended = account_event::of(event).and_then(ended_reservation).map(|redemption| at(redemption.0));
-        let own = movement.map(|movement| at(movement.entry));
+        let moved = account_event::of(event);
+        let own = moved.and_then(|moved| movement(event, moved)).map(|movement| at(movement.entry));
+        let ended = moved.and_then(ended_reservation).map(|redemption| at(redemption.0));
         own.into_iter().chain(ended).collect()
     }
 
@@ -40,8 +37,8 @@ impl Projection for PointsStatement {
             };
         }
         let moved = account_event::of(event).ok_or_else(|| Unfoldable::without("account"))?;
-        let movement = movement(event, moved)?.ok_or_else(|| Unfoldable::without("movement"))?;
-        Ok(entry(event, moved, movement))
+        let movement = movement(event, moved).ok_or_else(|| Unfoldable::without("movement"))?;
+        Ok(entry(event, moved, movement, account_event::change(moved)?))
     }
 }
 
@@ -58,7 +55,6 @@ const fn ended_reservation(event: &PointsAccountEvent) -> Option<RedemptionId> {
 struct Movement {
     entry: Uuid,
     entry_type: EntryType,
-    points: Points,
     reason: Option<Code>,
     order: Option<OrderId>,
     redemption: Option<RedemptionId>,
@@ -74,11 +70,10 @@ struct Movement {
 }
 
 impl Movement {
-    const fn new(entry: EntryId, entry_type: EntryType, points: Points) -> Self {
+    const fn new(entry: EntryId, entry_type: EntryType) -> Self {
         Self {
             entry: entry.0,
             entry_type,
-            points,
             reason: None,
             order: None,
             redemption: None,
@@ -96,17 +91,17 @@ impl Movement {
 }
 
 /// What the event moves; opening an account moves nothing.
-fn movement(recorded: &Recorded, event: &PointsAccountEvent) -> Result<Option<Movement>, Unfoldable> {
-    Ok(Some(match event {
-        PointsAccountEvent::PointsAccountOpened(_) => return Ok(None),
+fn movement(recorded: &Recorded, event: &PointsAccountEvent) -> Option<Movement> {
+    Some(match event {
+        PointsAccountEvent::PointsAccountOpened(_) => return None,
         PointsAccountEvent::PointsEarned(event) => earned(event),
-        PointsAccountEvent::PointsClawedBack(event) => clawed_back(event)?,
+        PointsAccountEvent::PointsClawedBack(event) => clawed_back(event),
         PointsAccountEvent::PointsReserved(event) => reserved(event),
-        PointsAccountEvent::PointsRedeemed(event) => redeemed(event)?,
+        PointsAccountEvent::PointsRedeemed(event) => redeemed(event),
         PointsAccountEvent::PointsReservationReleased(event) => released(recorded, event),
         PointsAccountEvent::PointsReinstated(event) => reinstated(event),
         PointsAccountEvent::PointsAdjusted(event) => adjusted(event),
-    }))
+    })
 }
 
 fn earned(event: &PointsEarned) -> Movement {
@@ -120,22 +115,19 @@ fn earned(event: &PointsEarned) -> Movement {
         rule: event.rule.clone(),
         repaid: event.repaid,
         reference: sealed(event.reference.as_ref()),
-        ..Movement::new(event.entry, EntryType::Earn, event.points)
+        ..Movement::new(event.entry, EntryType::Earn)
     }
 }
 
-/// Pending points never counted, and forgiven ones were never taken, so neither is part of `points`.
-fn clawed_back(event: &PointsClawedBack) -> Result<Movement, Unfoldable> {
-    let from_active = Points::sum(event.from_active.iter().map(|allocation| allocation.points))?;
-    let taken = from_active.plus(event.to_debt)?.negated()?;
-    Ok(Movement {
+fn clawed_back(event: &PointsClawedBack) -> Movement {
+    Movement {
         reason: Some(event.reason.clone()),
         order: Some(event.order),
         to_debt: event.to_debt,
         forgiven: event.forgiven,
         reference: sealed(event.reference.as_ref()),
-        ..Movement::new(event.entry, EntryType::ClawBack, taken)
-    })
+        ..Movement::new(event.entry, EntryType::ClawBack)
+    }
 }
 
 fn reserved(event: &PointsReserved) -> Movement {
@@ -143,15 +135,12 @@ fn reserved(event: &PointsReserved) -> Movement {
         redemption: Some(event.redemption),
         discount: Some(event.discount),
         held: event.points,
-        ..Movement::new(EntryId(event.redemption.0), EntryType::Reserve, Points::ZERO)
+        ..Movement::new(EntryId(event.redemption.0), EntryType::Reserve)
     }
 }
 
-fn redeemed(event: &PointsRedeemed) -> Result<Movement, Unfoldable> {
-    Ok(Movement {
-        redemption: Some(event.redemption),
-        ..Movement::new(event.entry, EntryType::Redeem, event.points.negated()?)
-    })
+fn redeemed(event: &PointsRedeemed) -> Movement {
+    Movement { redemption: Some(event.redemption), ..Movement::new(event.entry, EntryType::Redeem) }
 }
 
 /// The event grants no entry, so its own name is the entry's.
@@ -161,7 +150,7 @@ fn released(recorded: &Recorded, event: &PointsReservationReleased) -> Movement 
         redemption: Some(event.redemption),
         held: event.points,
         repaid: event.repaid,
-        ..Movement::new(recorded.id.entry("unreserve"), EntryType::Unreserve, Points::ZERO)
+        ..Movement::new(recorded.id.entry("unreserve"), EntryType::Unreserve)
     }
 }
 
@@ -169,7 +158,7 @@ fn reinstated(event: &PointsReinstated) -> Movement {
     Movement {
         redemption: Some(event.redemption),
         repaid: event.repaid,
-        ..Movement::new(event.entry, EntryType::Reinstate, event.points)
+        ..Movement::new(event.entry, EntryType::Reinstate)
     }
 }
 
@@ -180,11 +169,11 @@ fn adjusted(event: &PointsAdjusted) -> Movement {
         to_debt: event.to_debt,
         public_note: sealed(event.public_note.as_ref()),
         internal_note: sealed(event.internal_note.as_ref()),
-        ..Movement::new(event.entry, EntryType::Adjust, event.points)
+        ..Movement::new(event.entry, EntryType::Adjust)
     }
 }
 
-fn entry(event: &Recorded, moved: &PointsAccountEvent, movement: Movement) -> Entry {
+fn entry(event: &Recorded, moved: &PointsAccountEvent, movement: Movement, points: Points) -> Entry {
     Entry {
         merchant: event.merchant,
         customer: event.subject(),
@@ -192,7 +181,7 @@ fn entry(event: &Recorded, moved: &PointsAccountEvent, movement: Movement) -> En
         version: event.version,
         visible: true,
         entry_type: movement.entry_type,
-        points: movement.points,
+        points,
         after: Json(account_event::after(moved)),
         occurred_at: event.occurred_at,
         recorded_at: event.recorded_at,

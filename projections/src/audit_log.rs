@@ -1,0 +1,200 @@
+//! The audit log: one row of every record, refusals too. Who asked for what and when, why, and in whose course.
+use event_schemas::{CustomerId, MerchantId, OrderId, StreamType, Timestamp, record::Actor};
+use privacy::MerchantScope;
+use rusqlite::{params_from_iter, types::Value};
+use uuid::Uuid;
+
+use crate::{
+    Answered, Error, EventSeen, OfRecords, Outcome, ReadStore,
+    column::{Column as _, Json, word_column},
+    table::{Row as _, table},
+};
+
+word_column!(Outcome);
+
+table! {
+    /// What one command came to. Nothing in it is personal.
+    Attempt {
+        key {
+            /// The shop.
+            merchant: MerchantId,
+            /// The record's partition.
+            part: u16,
+            /// Its place there.
+            position: u64,
+        }
+        /// The record's id.
+        record: Uuid,
+        /// What kind of stream was addressed.
+        stream_type: StreamType,
+        /// The stream.
+        stream: Uuid,
+        /// Whom it is about.
+        customer: Option<CustomerId>,
+        /// The order it is about.
+        order_id: Option<OrderId>,
+        /// Who asked, such as `shopify` or `merchant`.
+        actor: String,
+        /// The member of staff or the customer who asked.
+        actor_id: Option<Uuid>,
+        /// What came of it.
+        outcome: Outcome,
+        /// Its events.
+        events: Json<Vec<EventSeen>>,
+        /// Why: the code of the refusal, or the reason that the events give.
+        reason: Option<String>,
+        /// When it happened in business.
+        occurred_at: Timestamp,
+        /// When it was recorded.
+        recorded_at: Timestamp,
+        /// What it has in common with all that the same request caused.
+        correlation: Uuid,
+        /// The record whose event caused it.
+        cause: Option<Uuid>,
+    }
+    indexes ["merchant, recorded_at", "merchant, customer, recorded_at", "merchant, order_id, recorded_at"]
+}
+
+/// The projection.
+pub struct AuditLog;
+
+impl OfRecords for AuditLog {
+    type Row = Attempt;
+    const NAME: &'static str = "audit_log";
+    const VERSION: u32 = 1;
+
+    fn row(record: &Answered) -> Attempt {
+        let meta = &record.meta;
+        Attempt {
+            merchant: record.merchant,
+            part: record.partition,
+            position: record.position.get(),
+            record: meta.record.0,
+            stream_type: meta.stream_type,
+            stream: record.stream,
+            customer: record.customer,
+            order_id: record.order,
+            actor: meta.actor.name().to_owned(),
+            actor_id: match meta.actor {
+                Actor::Staff(id) => Some(id.0),
+                Actor::Customer(id) => Some(id.0),
+                Actor::System | Actor::Shopify | Actor::Merchant | Actor::Operator => None,
+            },
+            outcome: record.outcome,
+            events: Json(record.events.clone()),
+            reason: record.reason.clone(),
+            occurred_at: meta.occurred_at,
+            recorded_at: meta.recorded_at,
+            correlation: meta.correlation.0,
+            cause: meta.causation.map(|event| event.record.0),
+        }
+    }
+}
+
+/// Which rows are wanted; all that are given must hold.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those about this customer.
+    pub customer: Option<CustomerId>,
+    /// Only those about this order.
+    pub order: Option<OrderId>,
+}
+
+/// Where a page starts: behind this row.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct After {
+    /// When it was recorded.
+    pub recorded_at: Timestamp,
+    /// Its partition.
+    pub part: u16,
+    /// Its place there.
+    pub position: u64,
+}
+
+/// The shop's rows, newest first, at most `limit`.
+pub async fn page(
+    store: &ReadStore,
+    scope: MerchantScope,
+    filter: Filter,
+    after: Option<After>,
+    limit: u32,
+) -> Result<Vec<Attempt>, Error> {
+    let mut values = vec![scope.merchant().store()];
+    let mut narrower = String::new();
+    let mut narrow = |condition: &str, with: Vec<Value>| {
+        narrower.push_str(condition);
+        values.extend(with);
+    };
+    if let Some(customer) = filter.customer {
+        narrow(" AND customer = ?", vec![customer.store()]);
+    }
+    if let Some(order) = filter.order {
+        narrow(" AND order_id = ?", vec![order.store()]);
+    }
+    if let Some(After { recorded_at, part, position }) = after {
+        let values = vec![recorded_at.store(), part.store(), position.store()];
+        narrow(" AND (recorded_at, part, position) < (?, ?, ?)", values);
+    }
+    values.push(limit.store());
+    store
+        .query_rows::<Attempt, _>(AuditLog::NAME, move |connection, table, columns| {
+            let sql = format!(
+                "SELECT {columns} FROM {table} WHERE merchant = ?{narrower}
+                 ORDER BY recorded_at DESC, part DESC, position DESC LIMIT ?"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            select.query_map(params_from_iter(values), Attempt::read)?.collect()
+        })
+        .await
+}
+
+/// A stretch of a partition: behind `after`, up to and with `until`.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Stretch {
+    /// The partition.
+    pub part: u16,
+    /// The last place that is not wanted any more.
+    pub after: u64,
+    /// The last place that is wanted.
+    pub until: u64,
+}
+
+/// What the shop's commands changed or were refused in these stretches, partition by partition in the log's order,
+/// at most `limit`: a full answer may have left something out.
+pub async fn happened(
+    store: &ReadStore,
+    scope: MerchantScope,
+    streams: &[StreamType],
+    stretches: Vec<Stretch>,
+    limit: usize,
+) -> Result<Vec<Attempt>, Error> {
+    let kinds: Vec<_> = streams.iter().map(|kind| kind.number().to_string()).collect();
+    let kinds = kinds.join(", ");
+    store
+        .query_rows::<Attempt, _>(AuditLog::NAME, move |connection, table, columns| {
+            let sql = format!(
+                "SELECT {columns} FROM {table} WHERE merchant = ? AND part = ? AND position > ? AND position <= ?
+                 AND outcome <> 'unchanged' AND stream_type IN ({kinds}) ORDER BY position LIMIT ?"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            let mut found: Vec<Attempt> = Vec::new();
+            for Stretch { part, after, until } in stretches {
+                let left = u32::try_from(limit - found.len()).unwrap_or(u32::MAX);
+                let values = [
+                    scope.merchant().store(),
+                    part.store(),
+                    after.store(),
+                    until.store(),
+                    left.store(),
+                ];
+                for row in select.query_map(params_from_iter(values), Attempt::read)? {
+                    found.push(row?);
+                }
+                if found.len() >= limit {
+                    break;
+                }
+            }
+            Ok(found)
+        })
+        .await
+}
