@@ -3,7 +3,6 @@ use std::sync::Arc;
 
 use axum::extract::FromRef;
 use event_schemas::{CustomerId, MerchantId, Timestamp, record::Actor};
-use group_commit::Database;
 use http_edge::{Auth, Problem, RequestContext, WithAuth};
 use privacy::KeyStore;
 use tokio::sync::Mutex;
@@ -106,11 +105,5 @@ impl WithAuth for App {
 impl FromRef<App> for Webhooks {
     fn from_ref(app: &App) -> Self {
         app.webhooks.clone()
-    }
-}
-
-impl FromRef<App> for Database {
-    fn from_ref(app: &App) -> Self {
-        app.idempotency.store()
     }
 }

@@ -167,7 +167,7 @@ impl Commander {
         view: impl Fn(&Aggregate) -> T + Send + 'static,
     ) -> Result<(Answered, T), Unavailable> {
         let (merchant, stream, lane) = (envelope.merchant, envelope.stream, envelope.lane);
-        let (asker, answer) = Ask::new(view);
+        let (asker, answer) = Ask::waiting(view);
         let work = Work::Command(Arc::new(envelope), asker);
         self.post(Message { merchant, stream, lane, resumed: false, work })?;
         answer.await.unwrap_or(Err(Unavailable::NotOwned))
@@ -196,7 +196,7 @@ impl Commander {
         stream: StreamRef,
         view: impl Fn(&Aggregate) -> T + Send + 'static,
     ) -> Result<(PositionToken, T), Unavailable> {
-        let (asker, answer) = Ask::new(view);
+        let (asker, answer) = Ask::waiting(view);
         let work = Work::Read(asker);
         self.post(Message { merchant, stream, lane: Lane::Interactive, resumed: false, work })?;
         answer.await.unwrap_or(Err(Unavailable::NotOwned))
@@ -213,7 +213,7 @@ impl Commander {
         stream: StreamRef,
         view: impl Fn(&Aggregate) -> T + Send + 'static,
     ) -> Result<T, Unavailable> {
-        let (asker, answer) = Ask::new(view);
+        let (asker, answer) = Ask::waiting(view);
         let work = Work::Glance(asker);
         self.post(Message { merchant, stream, lane: Lane::Interactive, resumed: false, work })?;
         answer.await.unwrap_or(Err(Unavailable::NotOwned)).map(|((), seen)| seen)
@@ -230,7 +230,7 @@ impl Commander {
         key: CommandKey,
         view: impl Fn(&Aggregate) -> T + Send + 'static,
     ) -> Result<Option<(Answered, T)>, Unavailable> {
-        let (asker, answer) = Ask::new(view);
+        let (asker, answer) = Ask::waiting(view);
         let work = Work::Recall(key, asker);
         self.post(Message { merchant, stream, lane: Lane::Interactive, resumed: false, work })?;
         let (known, seen) = answer.await.unwrap_or(Err(Unavailable::NotOwned))?;
@@ -247,6 +247,12 @@ impl Commander {
     #[must_use]
     pub fn parked(&self) -> usize {
         self.owners.iter().map(owner::Handle::parked).sum()
+    }
+
+    /// The partitions whose owner is stopped until somebody looks, for a probe.
+    #[must_use]
+    pub fn stopped_partitions(&self) -> Vec<u16> {
+        (0..).zip(self.owners.iter()).filter(|(_, owner)| owner.halted()).map(|(number, _)| number).collect()
     }
 
     fn post(&self, message: Message) -> Result<(), Unavailable> {
@@ -272,7 +278,7 @@ where
     T: Send + 'static,
     V: Fn(&Aggregate) -> T + Send + 'static,
 {
-    fn new(view: V) -> (Box<dyn Asker<A>>, Answer<A, T>) {
+    fn waiting(view: V) -> (Box<dyn Asker<A>>, Answer<A, T>) {
         let (answer, answered) = oneshot::channel();
         (Box::new(Self { view, seen: None, answer }), answered)
     }

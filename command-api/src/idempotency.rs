@@ -82,10 +82,6 @@ impl Idempotency {
         Self { work, keys }
     }
 
-    pub(crate) fn store(&self) -> Database {
-        self.work.clone()
-    }
-
     /// Looks the key up; nothing is kept yet. `route` is the path as called.
     ///
     /// # Errors
@@ -114,7 +110,7 @@ impl Idempotency {
         let row = self.work.run(move |db| find(db, kept_as)).await.map_err(|e| work_fault(&e))?;
         let attempt = Attempt { command, kept_as: Some(kept_as), ..fresh };
         match row {
-            Some(row) => adopt(attempt, kept_as, row),
+            Some(row) => adopt(&attempt, kept_as, &row),
             None => Ok(attempt),
         }
     }
@@ -128,7 +124,7 @@ impl Idempotency {
         let (Some(kept_as), false) = (attempt.kept_as, attempt.known) else { return Ok(attempt) };
         let minted = attempt.minted.into_bytes();
         let row = self.work.run(move |db| insert(db, kept_as, minted)).await.map_err(|e| work_fault(&e))?;
-        adopt(Attempt { known: false, ..attempt.clone() }, kept_as, row)
+        adopt(&attempt, kept_as, &row)
             .map(|adopted| Attempt { known: adopted.minted != attempt.minted, ..adopted })
     }
 
@@ -150,14 +146,14 @@ impl Idempotency {
     }
 }
 
-fn adopt(attempt: Attempt, kept_as: KeptAs, row: Row) -> Result<Attempt, Problem> {
+fn adopt(attempt: &Attempt, kept_as: KeptAs, row: &Row) -> Result<Attempt, Problem> {
     if row.fingerprint != kept_as.fingerprint {
         return Err(reused());
     }
     let minted = Uuid::from_bytes(row.minted);
     let answer = row.answer.as_deref().map(serde_json::from_str).transpose();
     let answer = answer.map_err(|error| Problem::internal(&error))?;
-    Ok(Attempt { minted, known: true, answer, ..attempt })
+    Ok(Attempt { minted, known: true, answer, ..attempt.clone() })
 }
 
 fn find(db: &Connection, kept_as: KeptAs) -> rusqlite::Result<Option<Row>> {

@@ -11,7 +11,7 @@ mod tests;
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicUsize, Ordering},
     },
     time::Duration,
 };
@@ -64,6 +64,7 @@ pub(crate) struct Handle {
 struct Gauge {
     waiting: AtomicUsize,
     parked: AtomicUsize,
+    halted: AtomicBool,
 }
 
 impl Handle {
@@ -77,6 +78,11 @@ impl Handle {
 
     pub(crate) fn parked(&self) -> usize {
         self.gauge.parked.load(Ordering::Relaxed)
+    }
+
+    /// Whether the owner is stopped for good.
+    pub(crate) fn halted(&self) -> bool {
+        self.gauge.halted.load(Ordering::Relaxed)
     }
 }
 
@@ -216,7 +222,11 @@ impl Owner {
             self.gauge.waiting.fetch_sub(1, Ordering::Relaxed);
             tenure.work(message).await?;
         }
-        self.gauge.parked.store(tenure.parked(), Ordering::Relaxed);
+        if self.gauge.parked.swap(tenure.parked(), Ordering::Relaxed) != tenure.parked() {
+            let partition = self.number.to_string();
+            metrics::gauge!("aggregates_parked", "partition" => partition)
+                .set(u32::try_from(tenure.parked()).unwrap_or(u32::MAX));
+        }
         tenure.prove_reads().await
     }
 
@@ -261,6 +271,7 @@ impl Owner {
 
     /// Answers everybody that the partition is stopped, until nobody asks any more.
     async fn halt(mut self, error: &StartError) {
+        self.gauge.halted.store(true, Ordering::Relaxed);
         metrics::gauge!("owner_halted", "partition" => self.number.to_string()).set(1.0);
         tracing::error!(
             partition = self.number,

@@ -5,11 +5,13 @@
 mod parked;
 mod perform;
 mod tail;
+#[cfg(test)]
+mod tests;
 
 use std::{
     collections::VecDeque,
     sync::{
-        Arc,
+        Arc, Mutex, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -70,6 +72,8 @@ pub struct Policies {
     parked: Parked,
     /// Position up to which everything is worked off, by partition.
     done: Arc<[AtomicU64]>,
+    /// Partitions that are not followed any more.
+    halted: Arc<Mutex<Vec<u16>>>,
 }
 
 /// A record whose events may set something off.
@@ -104,7 +108,7 @@ impl Policies {
     pub async fn start(parts: Parts) -> Result<Self, Error> {
         let parked = Parked::open(parts.work.clone()).await?;
         let done = (0..parts.log.partitions()).map(|_| AtomicU64::new(0)).collect();
-        let policies = Self { parts, parked, done };
+        let policies = Self { parts, parked, done, halted: Arc::default() };
         for partition in 0..policies.parts.log.partitions() {
             let tail = tail::Tail::open(policies.clone(), partition).await?;
             tokio::spawn(tail.run());
@@ -121,6 +125,16 @@ impl Policies {
         };
         let lag_events = (0..).zip(self.done.iter()).map(behind).sum();
         policies().iter().map(|policy| Lag { name: policy.name, lag_events }).collect()
+    }
+
+    /// The partitions that are not followed any more until somebody looks, for a probe.
+    #[must_use]
+    pub fn stopped_partitions(&self) -> Vec<u16> {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    fn halt(&self, partition: u16) {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
     }
 
     /// How many steps are stuck.

@@ -4,6 +4,8 @@ mod merchants;
 mod points;
 mod replies;
 mod settings;
+#[cfg(test)]
+mod tests;
 mod users;
 
 use utoipa::openapi::OpenApi;

@@ -220,6 +220,14 @@ pub(crate) fn reserve(points: i64) -> ReservePoints {
     }
 }
 
+/// Runs `work` as a process of its own, which is killed at the end: nothing it started goes on.
+pub(crate) fn process<T>(work: impl Future<Output = T>) -> T {
+    let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    let result = runtime.block_on(work);
+    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    result
+}
+
 struct Tokens(KeyStore);
 
 impl Auth for Tokens {

@@ -176,7 +176,7 @@ impl Stream {
         match folded {
             Ok(aggregate) => self.aggregate = Some(aggregate?),
             Err(_) => {
-                tracing::error!(stream = %key, "Folding stream {key} panicked; its aggregate is parked")
+                tracing::error!(stream = %key, "Folding stream {key} panicked; its aggregate is parked");
             }
         }
         Ok(())

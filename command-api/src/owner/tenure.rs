@@ -114,7 +114,9 @@ impl Tenure {
                 return Err(stopped);
             }
             Ok(Err(Failure::Refused(unavailable))) => {
-                self.recount().await;
+                if !matches!(unavailable, Unavailable::AggregateParked) {
+                    self.recount().await;
+                }
                 message.work.refuse(unavailable);
                 return Ok(());
             }

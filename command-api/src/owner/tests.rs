@@ -19,11 +19,11 @@ use uuid::Uuid;
 
 use crate::{
     commands::{Envelope, Outcome, Unavailable},
-    testing::{Bench, POISON, balances, earn, reserve},
+    testing::{Bench, POISON, balances, earn, process, reserve},
 };
 
 /// One process on a shared store.
-fn process(store: &Log, plan: Plan) -> (Faulty, Log) {
+fn over(store: &Log, plan: Plan) -> (Faulty, Log) {
     let faulty = Faulty::new(store, plan);
     let timing =
         Timing { append_timeout: Duration::from_millis(150), claim_timeout: Duration::from_secs(10) };
@@ -63,17 +63,22 @@ async fn a_known_key_gets_the_first_outcome_and_makes_no_record() {
     assert!(again.made.is_none());
 }
 
-#[tokio::test]
-async fn an_owner_that_starts_again_remembers_state_and_answers() {
-    let bench = Bench::start().await;
-    let Account { merchant, customer, stream } = account(&bench, 10).await;
-    let spend = Envelope { key: sample_key(2), ..bench.envelope(merchant, stream, reserve(11)) };
-    let refused = bench.commander.send(spend.clone()).await.unwrap();
-    let Bench { log, folder, .. } = bench;
-    let bench = Bench::resume(log, folder).await;
-    assert_eq!(bench.balances(merchant, customer).await.available, Points(10));
-    let again = bench.commander.send(spend).await.unwrap();
-    assert_eq!((again.outcome, again.at, again.replayed), (refused.outcome, refused.at, true));
+#[test]
+fn an_owner_that_starts_again_remembers_state_and_answers() {
+    let (log, folder, account, spend, refused) = process(async {
+        let bench = Bench::start().await;
+        let account = account(&bench, 10).await;
+        let spend = bench.envelope(account.merchant, account.stream, reserve(11));
+        let spend = Envelope { key: sample_key(2), ..spend };
+        let refused = bench.commander.send(spend.clone()).await.unwrap();
+        (bench.log, bench.folder, account, spend, refused)
+    });
+    process(async {
+        let bench = Bench::resume(log, folder).await;
+        assert_eq!(bench.balances(account.merchant, account.customer).await.available, Points(10));
+        let again = bench.commander.send(spend).await.unwrap();
+        assert_eq!((again.outcome, again.at, again.replayed), (refused.outcome, refused.at, true));
+    });
 }
 
 #[tokio::test]
@@ -88,23 +93,27 @@ async fn of_many_redeems_of_the_last_points_one_wins_and_nothing_goes_below_zero
     assert_eq!(after.available.0 + after.reserved.0 + after.lifetime_redeemed.0, 100);
 }
 
-#[tokio::test]
-async fn a_poison_command_parks_its_aggregate_and_no_other() {
-    let bench = Bench::start().await;
-    let Account { merchant, customer, stream } = account(&bench, 10).await;
-    let other = bench.customer(merchant).await;
-    let poison = Envelope { key: POISON, ..bench.envelope(merchant, stream, earn(1)) };
-    assert!(matches!(bench.commander.send(poison).await, Err(Unavailable::AggregateParked)));
+#[test]
+fn a_poison_command_parks_its_aggregate_and_no_other() {
+    let (log, folder, Account { merchant, customer, .. }) = process(async {
+        let bench = Bench::start().await;
+        let account = account(&bench, 10).await;
+        let Account { merchant, stream, .. } = account;
+        let other = bench.customer(merchant).await;
+        let poison = Envelope { key: POISON, ..bench.envelope(merchant, stream, earn(1)) };
+        assert!(matches!(bench.commander.send(poison).await, Err(Unavailable::AggregateParked)));
 
-    let next = bench.commander.send(bench.envelope(merchant, stream, earn(1))).await;
-    assert!(matches!(next, Err(Unavailable::AggregateParked)));
-    assert_eq!(bench.commander.parked(), 1);
-    bench.earn(merchant, other, 5).await;
-    assert_eq!(bench.balances(merchant, other).await.available, Points(5));
-
-    let Bench { log, folder, .. } = bench;
-    let bench = Bench::resume(log, folder).await;
-    assert_eq!(bench.balances(merchant, customer).await.available, Points(10));
+        let next = bench.commander.send(bench.envelope(merchant, stream, earn(1))).await;
+        assert!(matches!(next, Err(Unavailable::AggregateParked)));
+        assert_eq!(bench.commander.parked(), 1);
+        bench.earn(merchant, other, 5).await;
+        assert_eq!(bench.balances(merchant, other).await.available, Points(5));
+        (bench.log, bench.folder, account)
+    });
+    process(async {
+        let bench = Bench::resume(log, folder).await;
+        assert_eq!(bench.balances(merchant, customer).await.available, Points(10));
+    });
 }
 
 #[tokio::test]
@@ -144,7 +153,7 @@ async fn a_record_that_cannot_be_folded_parks_its_aggregate_and_the_partition_st
 #[tokio::test]
 async fn a_lost_acknowledgement_is_found_after_the_next_claim_and_counts_once() {
     let store = store();
-    let (faulty, log) = process(&store, Plan::default());
+    let (faulty, log) = over(&store, Plan::default());
     let bench = Bench::over(log).await;
     let Account { merchant, customer, stream } = account(&bench, 10).await;
     bench.policies_idle().await;
@@ -157,7 +166,7 @@ async fn a_lost_acknowledgement_is_found_after_the_next_claim_and_counts_once() 
 #[tokio::test]
 async fn a_lost_record_is_decided_again_like_a_new_command() {
     let store = store();
-    let (faulty, log) = process(&store, Plan::default());
+    let (faulty, log) = over(&store, Plan::default());
     let bench = Bench::over(log).await;
     let Account { merchant, customer, stream } = account(&bench, 10).await;
     bench.policies_idle().await;
@@ -173,7 +182,7 @@ async fn a_lost_record_is_decided_again_like_a_new_command() {
 #[tokio::test]
 async fn a_fenced_owner_answers_unavailable_and_the_newer_one_has_the_truth() {
     let store = store();
-    let (_old_process, old_log) = process(&store, Plan::default());
+    let (_old_process, old_log) = over(&store, Plan::default());
     let old = Bench::over(old_log).await;
     let Account { merchant, customer, stream } = account(&old, 10).await;
     old.policies_idle().await;
@@ -199,8 +208,8 @@ async fn a_fenced_owner_answers_unavailable_and_the_newer_one_has_the_truth() {
     assert_eq!(old.balances(merchant, customer).await.available, Points(0));
 }
 
-#[tokio::test]
-async fn under_random_faults_every_answer_is_kept_and_every_award_counts_once() {
+#[test]
+fn under_random_faults_every_answer_is_kept_and_every_award_counts_once() {
     for seed in 0..6 {
         let store = store();
         let plan = Plan {
@@ -213,31 +222,34 @@ async fn under_random_faults_every_answer_is_kept_and_every_award_counts_once() 
             delay_max: Duration::from_millis(20),
             ..Plan::default()
         };
-        let (_process, log) = process(&store, plan);
-        let bench = Bench::over(log).await;
-        let merchant = bench.install("demo-1.myshopify.com").await;
-        let customer = CustomerId(Uuid::now_v7());
-        bench.keys.ensure_subject(merchant, customer).await.unwrap();
-        let stream = StreamRef::account(customer);
-        let sends = (0..40).map(|n| {
-            let envelope = bench.envelope(merchant, stream, earn(1 + n));
-            let commander = bench.commander.clone();
-            async move {
-                loop {
-                    match commander.send(envelope.clone()).await {
-                        Ok(answered) => return (answered.outcome, n),
-                        Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
-                    }
-                    tokio::time::sleep(Duration::from_millis(10)).await;
-                }
-            }
+        let under = store.clone();
+        let (folder, merchant, customer) = process(async move {
+            let (_process, log) = over(&under, plan);
+            let bench = Bench::over(log).await;
+            let merchant = bench.install("demo-1.myshopify.com").await;
+            let customer = CustomerId(Uuid::now_v7());
+            let sends = (0..40).map(|n| insist(&bench, merchant, customer, 1 + n));
+            let outcomes = futures::future::join_all(sends).await;
+            assert!(outcomes.iter().all(|outcome| *outcome == Outcome::Accepted), "seed {seed}");
+            (bench.folder, merchant, customer)
         });
-        let answers = futures::future::join_all(sends).await;
-        assert!(answers.iter().all(|(outcome, _)| *outcome == Outcome::Accepted), "seed {seed}");
-        let Bench { folder, .. } = bench;
-        let fresh = Bench::resume(store, folder).await;
-        let after = fresh.commander.read(merchant, stream, balances).await.unwrap();
-        assert_eq!(after.available, Points((1..=40).sum()), "seed {seed}");
+        process(async move {
+            let bench = Bench::resume(store, folder).await;
+            let after = bench.balances(merchant, customer).await;
+            assert_eq!(after.available, Points((1..=40).sum()), "seed {seed}");
+        });
+    }
+}
+
+/// Sends the same command until there is an answer.
+async fn insist(bench: &Bench, merchant: MerchantId, customer: CustomerId, points: i64) -> Outcome {
+    let envelope = bench.envelope(merchant, StreamRef::account(customer), earn(points));
+    loop {
+        match bench.commander.send(envelope.clone()).await {
+            Ok(answered) => return answered.outcome,
+            Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
 }
 

@@ -75,6 +75,7 @@ impl Tail {
             match self.step().await {
                 Ok(()) => {}
                 Err(error) if is_final(&error) => {
+                    self.policies.halt(self.partition);
                     metrics::gauge!("policies_halted", "partition" => self.partition.to_string()).set(1.0);
                     tracing::error!(
                         partition = self.partition,

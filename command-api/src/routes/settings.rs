@@ -105,7 +105,7 @@ fn collect<'a>(
             (None, _) if pointer == "/version" => {}
             (None, _) => return Err(Problem::invalid_field(pointer, "is not a setting")),
             (Some(inner @ Value::Object(_)), Value::Object(patch)) => {
-                collect(inner, patch, &pointer, leaves)?
+                collect(inner, patch, &pointer, leaves)?;
             }
             (Some(Value::Object(_)), _) => return Err(Problem::invalid_field(pointer, "expected an object")),
             (Some(_), value) => leaves.push((pointer, value)),

@@ -134,10 +134,11 @@ async fn find_or_mint(
 
 fn profile(app: &App, merchant: MerchantId, customer: CustomerId, body: Create) -> Result<Profile, Problem> {
     let Create { shopify_customer_id, email, first_name, last_name } = body;
-    let text = |field: &Option<String>| field.clone().unwrap_or_default();
-    let fields = [&shopify_customer_id, &email, &first_name, &last_name].map(text).join("\u{0}");
+    // As the webhook workers write it, so that a message that says the same changes nothing.
+    let fields = [&shopify_customer_id, &email, &first_name, &last_name, &None];
+    let fields = serde_json::to_vec(&fields).map_err(|error| Problem::internal(&error))?;
     Ok(Profile {
-        digest: app.subject_digest(merchant, customer, "profile", fields.as_bytes())?,
+        digest: app.subject_digest(merchant, customer, "profile", &fields)?,
         shopify_customer_id: shopify_customer_id.map(Personal::Clear),
         email: email.map(Personal::Clear),
         email_verified: false,

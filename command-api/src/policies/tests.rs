@@ -1,0 +1,206 @@
+//! Policies over real owners: each event has its effect once, whatever crashes in between, and what gets stuck shows.
+use domain::{
+    Aggregate, StreamRef,
+    loyalty_order::{Line, ObserveOrder, Shipping},
+    points_account::Phase,
+    redemption::{self, Status},
+};
+use event_log::{Kind as RecordKind, Log};
+use event_schemas::{
+    CustomerId, MerchantId, OrderId, Points, RedemptionId, loyalty_order::OrderStage, sample,
+};
+use privacy::{Kind, Reference};
+use uuid::Uuid;
+
+use super::Cause;
+use crate::{
+    commands::{Envelope, Unavailable},
+    testing::{Bench, POISON, earn, process, reserve},
+};
+
+/// A paid order of this many cents, one point per dollar.
+async fn order(bench: &Bench, merchant: MerchantId, customer: CustomerId, cents: i64) -> OrderId {
+    let reference = Reference::new(Kind::Order, "820982911946154508", Uuid::now_v7(), Some(customer));
+    let order = OrderId(bench.keys.resolve(merchant, reference).await.unwrap().id);
+    let line =
+        Line { product_id: None, gift_card: false, tags: Vec::new(), subtotal_minor: cents, tax_minor: 0 };
+    let observe = ObserveOrder {
+        updated_at: sample::time(),
+        paid_at: None,
+        stage: OrderStage::Paid,
+        test: false,
+        customer: Some(customer),
+        taxes_included: false,
+        lines: vec![line],
+        shipping: Shipping::default(),
+        total: sample::usd(cents),
+        refunds: Vec::new(),
+        rule: bench.shops.by_id(merchant).unwrap().rule.clone(),
+    };
+    bench.commander.send(bench.envelope(merchant, StreamRef::order(order), observe)).await.unwrap();
+    order
+}
+
+async fn shop(bench: &Bench) -> (MerchantId, CustomerId) {
+    let merchant = bench.install("demo-1.myshopify.com").await;
+    let customer = bench.customer(merchant).await;
+    bench.policies_idle().await;
+    (merchant, customer)
+}
+
+async fn commits(log: &Log) -> usize {
+    let mut commits = 0;
+    for partition in 0..log.partitions() {
+        let mut reader = log.reader(partition, None).unwrap();
+        let records = reader.next(10_000).await.unwrap().records;
+        commits += records.iter().filter(|record| record.frame.kind == RecordKind::Commit).count();
+    }
+    commits
+}
+
+fn status(aggregate: &Aggregate) -> Option<Status> {
+    match aggregate {
+        Aggregate::Redemption(state) => redemption::State::status(state),
+        _ => None,
+    }
+}
+
+#[tokio::test]
+async fn a_qualified_order_awards_points_and_a_registration_opens_the_account() {
+    let bench = Bench::start().await;
+    let (merchant, customer) = shop(&bench).await;
+    let opened = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PointsAccount(a) if a.opened());
+    assert!(bench.commander.read(merchant, StreamRef::account(customer), opened).await.unwrap());
+    order(&bench, merchant, customer, 5_493).await;
+    bench.policies_idle().await;
+    assert_eq!(bench.balances(merchant, customer).await.available, Points(54));
+}
+
+#[test]
+fn a_crash_that_loses_all_progress_gives_no_second_effect() {
+    let (log, folder, merchant, customer, before) = process(async {
+        let bench = Bench::start().await;
+        let (merchant, customer) = shop(&bench).await;
+        order(&bench, merchant, customer, 5_493).await;
+        bench.policies_idle().await;
+        let reserve = bench.envelope(merchant, StreamRef::account(customer), reserve(10));
+        bench.commander.send(reserve).await.unwrap();
+        bench.policies_idle().await;
+        bench.work.run(|db| db.execute("DELETE FROM policy_progress", [])).await.unwrap();
+        let before = (commits(&bench.log).await, bench.balances(merchant, customer).await);
+        (bench.log, bench.folder, merchant, customer, before)
+    });
+    process(async {
+        let bench = Bench::resume(log, folder).await;
+        bench.policies_idle().await;
+        let balances = bench.balances(merchant, customer).await;
+        assert_eq!((balances.available, balances.lifetime_redeemed), (Points(44), Points(10)));
+        assert_eq!((commits(&bench.log).await, balances), before);
+        assert_eq!(bench.policies.parked(), 0);
+    });
+}
+
+#[test]
+fn a_crash_in_the_middle_of_a_redemption_is_seen_through_by_the_next_start() {
+    for steps in 0..6 {
+        let (log, folder, merchant, customer, redemption) = process(async move {
+            let bench = Bench::start().await;
+            let (merchant, customer) = shop(&bench).await;
+            bench.earn(merchant, customer, 100).await;
+            let reserve = reserve(60);
+            let redemption = reserve.redemption;
+            let send = bench.envelope(merchant, StreamRef::account(customer), reserve);
+            bench.commander.send(send).await.unwrap();
+            for _ in 0..steps {
+                tokio::task::yield_now().await;
+            }
+            (bench.log, bench.folder, merchant, customer, redemption)
+        });
+        process(async {
+            let bench = Bench::resume(log, folder).await;
+            bench.policies_idle().await;
+            let stream = StreamRef::redemption(redemption, customer);
+            assert_eq!(
+                bench.commander.read(merchant, stream, status).await.unwrap(),
+                Some(Status::Completed)
+            );
+            let balances = bench.balances(merchant, customer).await;
+            assert_eq!((balances.available, balances.reserved), (Points(40), Points(0)));
+        });
+    }
+}
+
+#[tokio::test]
+async fn a_rejection_that_nobody_expected_is_parked_and_the_rest_goes_on() {
+    let bench = Bench::start().await;
+    let (merchant, customer) = shop(&bench).await;
+    let full = i64::MAX - 5;
+    bench.earn(merchant, customer, full).await;
+    order(&bench, merchant, customer, 5_493).await;
+    let other = bench.customer(merchant).await;
+    bench.policies_idle().await;
+    assert_eq!(bench.policies.parked(), 1);
+    assert_eq!(bench.balances(merchant, customer).await.available, Points(full));
+    let opened = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PointsAccount(a) if a.opened());
+    assert!(bench.commander.read(merchant, StreamRef::account(other), opened).await.unwrap());
+}
+
+#[test]
+fn an_award_to_a_parked_account_is_kept_and_made_once_the_account_is_back() {
+    let (log, folder, merchant, customer) = process(async {
+        let bench = Bench::start().await;
+        let (merchant, customer) = shop(&bench).await;
+        let stream = StreamRef::account(customer);
+        let poison = Envelope { key: POISON, ..bench.envelope(merchant, stream, earn(1)) };
+        assert!(matches!(bench.commander.send(poison).await, Err(Unavailable::AggregateParked)));
+        order(&bench, merchant, customer, 5_493).await;
+        bench.policies_idle().await;
+        assert_eq!(bench.policies.parked(), 1);
+        (bench.log, bench.folder, merchant, customer)
+    });
+    process(async {
+        let bench = Bench::resume(log, folder).await;
+        while bench.policies.parked() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        assert_eq!(bench.balances(merchant, customer).await.available, Points(54));
+    });
+}
+
+#[tokio::test]
+async fn followed_inline_a_redemption_completes_and_the_tail_finds_it_done() {
+    let bench = Bench::start().await;
+    let (merchant, customer) = shop(&bench).await;
+    bench.earn(merchant, customer, 100).await;
+    let stream = StreamRef::account(customer);
+    let reserve = reserve(60);
+    let redemption = reserve.redemption;
+    let envelope = bench.envelope(merchant, stream, reserve);
+    let cause = Cause {
+        merchant,
+        stream,
+        occurred_at: envelope.occurred_at,
+        correlation: envelope.origin.correlation,
+        trace: envelope.origin.trace,
+    };
+    let answered = bench.commander.send(envelope).await.unwrap();
+    let followed = bench.policies.follow(cause, answered.made.unwrap(), answered.at).await;
+    assert!(followed.at.position() >= answered.at.position());
+    bench.policies_idle().await;
+    assert_eq!(phase(&bench, merchant, customer, redemption).await, Some(Phase::Redeemed));
+    let read = bench.commander.read(merchant, StreamRef::redemption(redemption, customer), status).await;
+    assert_eq!(read.unwrap(), Some(Status::Completed));
+}
+
+async fn phase(
+    bench: &Bench,
+    merchant: MerchantId,
+    customer: CustomerId,
+    redemption: RedemptionId,
+) -> Option<Phase> {
+    let look = move |aggregate: &Aggregate| match aggregate {
+        Aggregate::PointsAccount(account) => account.reservation(redemption).map(|r| r.phase),
+        _ => None,
+    };
+    bench.commander.read(merchant, StreamRef::account(customer), look).await.unwrap()
+}
