@@ -4,7 +4,7 @@ use std::sync::Arc;
 use anyhow::Context as _;
 use axum::Router;
 use command_api::{
-    App, Clock,
+    App, Clock, Commander,
     issuer::LocalIssuer,
     policies::{self, Policies},
     webhooks::{self, Secrets, Webhooks},
@@ -72,6 +72,7 @@ impl System {
         });
         let projections = Projections::start(log.clone(), reads.clone()).await?;
         let shops = parts.shops.clone();
+        let probes = probes(&parts.commander, &keys, &work);
         let queues = Queues {
             log: log.clone(),
             policies: policies.clone(),
@@ -87,7 +88,7 @@ impl System {
             keys: keys.clone(),
             auth,
             now: Arc::new(move || clock.now()),
-            probes: vec![Arc::new(WorkProbe(work))],
+            probes,
             metrics: metrics_page()?,
         };
         let router = openapi::served(
@@ -183,15 +184,26 @@ impl Auth for Tokens {
     }
 }
 
-struct WorkProbe(Database);
+/// What `/healthz` asks, one line each. It answers in words that may be shown to anybody.
+fn probes(commander: &Commander, keys: &KeyStore, work: &Database) -> Vec<Arc<dyn Probe>> {
+    let (commander, keys, work) = (commander.clone(), keys.clone(), work.clone());
+    vec![
+        Arc::new(Check("log", move || commander.stopped_partitions().is_empty(), "a partition has stopped")),
+        Arc::new(Check("keys", move || keys.is_open(), "the key store has ended")),
+        Arc::new(Check("work", move || work.is_open(), "the store of the inbox has ended")),
+    ]
+}
 
-impl Probe for WorkProbe {
+/// A name, a question, and what to say if the answer is no.
+struct Check<F>(&'static str, F, &'static str);
+
+impl<F: Fn() -> bool + Send + Sync> Probe for Check<F> {
     fn name(&self) -> &'static str {
-        "work"
+        self.0
     }
 
     fn check(&self) -> Result<(), String> {
-        if self.0.is_open() { Ok(()) } else { Err("the store's thread has ended".to_owned()) }
+        if (self.1)() { Ok(()) } else { Err(self.2.to_owned()) }
     }
 }
 

@@ -56,6 +56,12 @@ impl KeyStore {
         self.vault.insert_count()
     }
 
+    /// Whether the store still serves.
+    #[must_use]
+    pub fn is_open(&self) -> bool {
+        self.database.is_open()
+    }
+
     /// Refuses a store that has seen less than the log, such as one restored from a backup.
     ///
     /// # Errors

@@ -62,11 +62,7 @@ pub async fn receive(
     let sent = Sent::read(&headers)?;
     // Up to here nothing depends on what we know; from here on the sender has proven to be Shopify.
     if !webhooks.secrets.verify(&body, sent.signature) {
-        return Err(Problem::new(
-            StatusCode::UNAUTHORIZED,
-            "invalid-signature",
-            "The signature is not of this body",
-        ));
+        return Err(unsigned());
     }
     let topic = format!("{resource}/{event}");
     if sent.topic != topic {
@@ -119,6 +115,10 @@ struct Sent<'a> {
 
 impl<'a> Sent<'a> {
     fn read(headers: &'a HeaderMap) -> Result<Self, Problem> {
+        // Shopify's review sends unsigned bodies and expects 401, whatever else is missing.
+        if !headers.contains_key(SIGNATURE) {
+            return Err(unsigned().field(SIGNATURE, "is required"));
+        }
         let webhook_id = text(headers, WEBHOOK_ID)?;
         if webhook_id.is_empty() || webhook_id.len() > WEBHOOK_ID_LEN_MAX {
             return Err(invalid(WEBHOOK_ID, "expected 1 to 256 characters"));
@@ -147,6 +147,10 @@ fn once<'a>(headers: &'a HeaderMap, name: &'static str) -> Result<&'a [u8], Prob
         );
     }
     Ok(value.as_bytes())
+}
+
+fn unsigned() -> Problem {
+    Problem::new(StatusCode::UNAUTHORIZED, "invalid-signature", "The signature is not of this body")
 }
 
 fn invalid(name: &'static str, expected: &'static str) -> Problem {

@@ -1,4 +1,5 @@
 //! From Shopify's payloads to what they ask for. Pure: no look-ups, no clock.
+mod compliance;
 mod customers;
 mod fields;
 mod orders;
@@ -26,6 +27,9 @@ const TRANSLATORS: &[(&str, Translator)] = &[
     ("customers/update", customers::translate),
     ("shop/update", shop::updated),
     ("app/uninstalled", shop::uninstalled),
+    ("customers/redact", compliance::erasure),
+    ("customers/data_request", compliance::data_request),
+    ("shop/redact", compliance::erasure),
 ];
 
 /// Whether deliveries of this topic have an effect.

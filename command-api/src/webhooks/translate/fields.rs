@@ -50,6 +50,8 @@ pub(super) enum Flaw {
     OfAnotherKind,
     /// No such currency or time zone.
     Unknown,
+    /// Asks for what this program cannot do yet: it is kept, and driven again by one that can.
+    AwaitsNewerProgram,
 }
 
 impl Unusable {
@@ -84,6 +86,7 @@ impl Flaw {
             Self::OtherCurrency => "other-currency",
             Self::OfAnotherKind => "of-another-kind",
             Self::Unknown => "unknown",
+            Self::AwaitsNewerProgram => "awaits-newer-program",
         }
     }
 }

@@ -135,6 +135,18 @@ fn an_unknown_topic_has_no_translation() {
 }
 
 #[test]
+fn a_compliance_request_is_parked_and_never_told_as_done() {
+    for (topic, reason) in [
+        ("customers/redact", "erasure-awaits-newer-program"),
+        ("shop/redact", "erasure-awaits-newer-program"),
+        ("customers/data_request", "data-request-awaits-newer-program"),
+    ] {
+        let refused = translate(topic, "{}", &shop()).unwrap().unwrap_err();
+        assert_eq!(refused.reason(), reason);
+    }
+}
+
+#[test]
 fn nothing_personal_shows_in_a_plan() {
     for (topic, body) in
         [("orders/create", ORDER), ("refunds/create", REFUND), ("customers/create", CUSTOMER)]
