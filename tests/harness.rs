@@ -9,6 +9,6 @@ mod shop;
 pub(crate) use answer::Answer;
 pub(crate) use delivery::{Outcome, Webhook};
 pub(crate) use door::Door;
-pub(crate) use process::{Folder, Server, Spoken, interrupted_start, run, shared};
+pub(crate) use process::{EXECUTABLE, Folder, Server, Spoken, interrupted_start, run, shared};
 pub(crate) use seed::Seed;
 pub(crate) use shop::{Balance, Shop};

@@ -10,13 +10,16 @@ mod scenarios {
     mod bad_input;
     mod commands;
     mod crash;
+    mod customers;
     mod deliveries;
     mod eligible;
     mod guests;
     mod idempotency;
     mod main_job;
     mod observability;
+    mod overflow;
     mod personal_data;
+    mod readme;
     mod redemptions;
     mod refunds;
     mod settings;

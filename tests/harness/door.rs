@@ -20,11 +20,17 @@ pub(crate) struct Door {
 
 impl Door {
     pub(crate) fn of(server: &Server) -> Self {
+        let door = Self::at(&server.ready.url, &server.ready.operator_token);
+        Self { webhook_secret: server.ready.webhook_secret.clone(), ..door }
+    }
+
+    /// A door for the operator alone.
+    pub(crate) fn at(url: &str, operator_token: &str) -> Self {
         Self {
             http: Client::builder().timeout(Duration::from_secs(60)).build().unwrap(),
-            url: server.ready.url.clone(),
-            webhook_secret: server.ready.webhook_secret.clone(),
-            operator_token: server.ready.operator_token.clone(),
+            url: url.to_owned(),
+            webhook_secret: String::new(),
+            operator_token: operator_token.to_owned(),
         }
     }
 

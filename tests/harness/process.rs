@@ -156,9 +156,9 @@ pub(crate) struct Spoken {
 
 impl Spoken {
     /// Starts it and waits until it has said how to stop it, which is the last line.
-    pub(crate) fn start(folder: &Folder, arguments: &[&str]) -> Self {
+    pub(crate) fn start(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
         let start = folder.starts.fetch_add(1, Ordering::Relaxed);
-        let child = command(&[])
+        let child = command(environment)
             .args(["serve", "--data"])
             .arg(folder.data())
             .args(arguments)
@@ -203,11 +203,12 @@ impl Drop for Spoken {
 }
 
 /// Starts a server and kills it after a while, ready or not.
-pub(crate) fn interrupted_start(folder: &Folder, after: Duration) {
+pub(crate) fn interrupted_start(folder: &Folder, arguments: &[&str], after: Duration) {
     let start = folder.starts.fetch_add(1, Ordering::Relaxed);
     let mut child = command(&[])
-        .args(["serve", "--port", "0", "--json", "--no-demo", "--data"])
+        .args(["serve", "--port", "0", "--json", "--data"])
         .arg(folder.data())
+        .args(arguments)
         .stdin(Stdio::null())
         .stdout(folder.print_file(start, "stdout"))
         .stderr(folder.print_file(start, "stderr"))

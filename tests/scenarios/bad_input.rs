@@ -87,11 +87,16 @@ async fn missing_and_repeated_headers_are_named() {
         ["x-shopify-topic", "x-shopify-shop-domain", "x-shopify-webhook-id", "x-shopify-hmac-sha256"]
     {
         let good = || shop.webhook("orders/create", "{}");
-        for (answer, code) in [
-            (good().without(header).send(&shop.door).await, "header-missing"),
-            (good().twice(header).send(&shop.door).await, "header-repeated"),
+        let missing = if header == "x-shopify-hmac-sha256" {
+            (401, "invalid-signature")
+        } else {
+            (400, "header-missing")
+        };
+        for (answer, (status, code)) in [
+            (good().without(header).send(&shop.door).await, missing),
+            (good().twice(header).send(&shop.door).await, (400, "header-repeated")),
         ] {
-            answer.problem(400, code);
+            answer.problem(status, code);
             assert!(answer.text.to_lowercase().contains(header), "{}", answer.text);
         }
     }
@@ -294,6 +299,31 @@ async fn an_order_that_names_no_shop_counts_where_it_came() {
     let order = order().by(&ada).line(50_00, 1).paid().unnamed();
     assert_eq!(shop.delivered("orders/paid", order.body(&shop)).await.status, "processed");
     assert_eq!(shop.balance_of(ada.id).await.available, 50);
+}
+
+#[tokio::test]
+async fn a_second_shop_gets_nothing_from_an_order_that_names_none() {
+    let (own, other) = (Shop::open(shared()).await, Shop::open(shared()).await);
+    let ada = person();
+    let body = order().by(&ada).line(50_00, 1).paid().unnamed().body(&own);
+    assert_eq!(own.delivered("orders/paid", body.clone()).await.status, "processed");
+    let outcome = other.delivered("orders/paid", body).await;
+    assert_eq!(outcome.reason.as_deref(), Some("shop-ambiguous"), "{outcome:?}");
+    assert_eq!(own.balance_of(ada.id).await.available, 50);
+    let asked = other.ask("/v1/api/users/get", &[("shopify_customer_id", &ada.id.to_string())]).await;
+    asked.problem(404, "customer-not-found");
+}
+
+#[tokio::test]
+async fn a_shops_number_names_it_once_a_body_has_named_both_number_and_domain() {
+    let (own, other) = (Shop::open(shared()).await, Shop::open(shared()).await);
+    let ada = person();
+    own.delivered("orders/paid", order().by(&ada).line(1_00, 1).paid().body(&own)).await;
+    let body = order().by(&ada).line(50_00, 1).paid().on_own_domain().body(&own);
+    let outcome = other.delivered("orders/paid", body.clone()).await;
+    assert_eq!(outcome.reason.as_deref(), Some("names-another-shop"), "{outcome:?}");
+    assert_eq!(own.delivered("orders/paid", body).await.status, "processed");
+    assert_eq!(own.balance_of(ada.id).await.available, 51);
 }
 
 #[tokio::test]

@@ -184,6 +184,23 @@ async fn a_balance_can_be_asked_as_of_recorded_and_as_of_business_time() {
 }
 
 #[tokio::test]
+async fn a_command_may_have_happened_before_but_not_later_than_now() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol().await;
+    let earn = |occurred_at: &str, source: &str| {
+        json!({
+            "customer_id": customer, "points": 5, "reason": "goodwill", "source_id": source,
+            "occurred_at": occurred_at
+        })
+    };
+    shop.post("/v1/api/points/earn", &earn("2026-01-05T10:00:00Z", "past")).await.expect(200);
+    assert_eq!(shop.statement(&customer).await[0].occurred_at, "2026-01-05T10:00:00Z");
+    let refused = shop.post("/v1/api/points/earn", &earn("2099-01-05T10:00:00Z", "future")).await;
+    assert_eq!(refused.refused_field("time-ahead"), "/occurred_at");
+    assert_eq!(shop.balance(&customer).await.available, 5);
+}
+
+#[tokio::test]
 async fn a_query_waits_for_the_position_it_was_given() {
     let shop = Shop::open(shared()).await;
     let customer = shop.enrol().await;

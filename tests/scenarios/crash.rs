@@ -77,7 +77,7 @@ impl Campaign {
         }
     }
 
-    /// Clients send as fast as they can until the server is killed.
+    /// Clients send as fast as they can until the server is gone.
     async fn load_and_kill(&self, server: Server, seed: &mut Seed) -> (Folder, Journal) {
         let clients: Vec<_> = (0..CLIENTS)
             .map(|_| {
@@ -88,7 +88,14 @@ impl Campaign {
             .collect();
         // The instant is the point of the test, not a wait for something.
         tokio::time::sleep(Duration::from_millis(seed.rng.random_range(20..450))).await;
-        let folder = server.kill();
+        let folder = if seed.one_in(4) {
+            // An orderly end may lose as little as a sudden one.
+            let (status, folder) = server.end_by("TERM");
+            assert!(status.success(), "asked to end under load it ended with {status}");
+            folder
+        } else {
+            server.kill()
+        };
         let mut journal = Journal::default();
         for client in clients {
             let Journal { placed, sent } = client.await.unwrap();
@@ -248,7 +255,7 @@ async fn campaign(seed: &mut Seed, cycles: usize, while_loaded: &[(&str, &str)])
         }
         let (folder, journal) = campaign.load_and_kill(server, seed).await;
         if seed.one_in(5) {
-            interrupted_start(&folder, Duration::from_millis(seed.rng.random_range(1..300)));
+            interrupted_start(&folder, &["--no-demo"], Duration::from_millis(seed.rng.random_range(1..300)));
         }
         server = Server::start_on(&folder, &[]);
         campaign.note(&journal);

@@ -87,6 +87,18 @@ async fn tax_and_shipping_count_as_the_settings_say() {
 }
 
 #[tokio::test]
+async fn a_tip_earns_nothing() {
+    let shop = Shop::open(shared()).await;
+    let ada = person();
+    let order = order().by(&ada).line(20_00, 1).line(5_00, 1).paid();
+    let mut body = order.json(&shop);
+    body["line_items"][1]["tip"] = json!({"payment_gateway": "bogus", "payment_method": "credit_card"});
+    body["line_items"][1]["product_id"].take();
+    shop.delivered("orders/paid", body.to_string()).await;
+    assert_eq!(shop.balance_of(ada.id).await.available, 20);
+}
+
+#[tokio::test]
 async fn every_currency_counts_in_its_own_minor_unit() {
     for (currency, rate, price, eligible, points) in [
         ("JPY", "1", 1234, "1234", 1234),

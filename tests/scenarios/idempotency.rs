@@ -132,3 +132,44 @@ async fn a_key_belongs_to_one_merchant() {
         assert!(!answer.replayed());
     }
 }
+
+#[tokio::test]
+async fn a_redemption_that_was_cancelled_since_is_answered_as_it_was_first() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol_with(100).await;
+    let body = json!({"customer_id": customer, "points": 60});
+    let first = shop.post_keyed(REDEEM, "one", &body).await;
+    let id = first.expect(200)["redemption_id"].as_str().unwrap().to_owned();
+    shop.cancel(&id).await.expect(200);
+    let again = shop.post_keyed(REDEEM, "one", &body).await;
+    assert_eq!((again.status, again.text.as_str()), (200, first.text.as_str()));
+    assert_eq!(shop.balance(&customer).await.available, 100);
+}
+
+#[tokio::test]
+async fn settings_changed_since_do_not_change_a_first_answer() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol_with(1000).await;
+    let redeem = json!({"customer_id": customer, "points": 60});
+    let amount = json!({
+        "customer_id": customer, "amount": {"amount": "10.00", "currency": "USD"},
+        "reason": "till-sale", "source_id": "till-1"
+    });
+    let first = [shop.post_keyed(REDEEM, "a", &redeem).await, shop.post_keyed(EARN, "b", &amount).await];
+    shop.set(&json!({"earn": {"points_per_unit": "0"}, "redeem": {"min_points": 500}})).await;
+    let again = [shop.post_keyed(REDEEM, "a", &redeem).await, shop.post_keyed(EARN, "b", &amount).await];
+    for (first, again) in first.iter().zip(&again) {
+        assert_eq!((again.status, &again.text), (200, &first.text));
+    }
+}
+
+#[tokio::test]
+async fn a_key_that_is_none_is_refused() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol().await;
+    for key in ["", &"x".repeat(256)] {
+        let refused = shop.post_keyed(EARN, key, &earn(&customer, 5, "x")).await;
+        assert_eq!(refused.status, 400, "{}", refused.text);
+    }
+    assert_eq!(shop.balance(&customer).await.available, 0);
+}

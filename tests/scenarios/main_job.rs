@@ -271,3 +271,46 @@ async fn a_shop_that_changes_its_currency_counts_new_orders_in_it() {
     observe(&in_yen, &order().by(&ada).line(700, 1).paid()).await;
     assert_eq!(in_yen.balance_of(ada.id).await.available, 730);
 }
+
+#[tokio::test]
+async fn ids_may_be_texts_and_amounts_may_be_numbers() {
+    let shop = Shop::open(shared()).await;
+    let ada = person();
+    let order = order().by(&ada).line(54_93, 1).paid();
+    let mut body = order.json(&shop);
+    body["id"] = json!(order.id.to_string());
+    body["customer"]["id"] = json!(ada.id.to_string());
+    for name in ["price", "price_set"] {
+        body["line_items"][0][name].take();
+    }
+    body["line_items"][0]["price"] = json!(54.93);
+    let outcome = shop.delivered("orders/paid", body.to_string()).await;
+    assert_eq!((outcome.status.as_str(), outcome.reason), ("processed", None));
+    assert_eq!(shop.order(order.id).await.eligible_amount["amount"], "54.93");
+    assert_eq!(shop.balance_of(ada.id).await.available, 54);
+}
+
+#[tokio::test]
+async fn a_time_ahead_of_the_clock_is_taken_for_now() {
+    let shop = Shop::open(shared()).await;
+    let ada = person();
+    let mut body = order().by(&ada).line(54_00, 1).paid().json(&shop);
+    body["updated_at"] = json!("2099-01-01T00:00:00Z");
+    assert_eq!(shop.delivered("orders/paid", body.to_string()).await.status, "processed");
+    let id = shop.customer_id(ada.id).await;
+    let [entry] = <[_; 1]>::try_from(shop.statement(&id).await).unwrap();
+    assert!(entry.occurred_at <= entry.recorded_at, "{entry:?}");
+}
+
+#[tokio::test]
+async fn an_order_of_thousands_of_lines_counts_to_the_cent() {
+    let shop = Shop::open(shared()).await;
+    let ada = person();
+    let mut order = order().by(&ada).paid();
+    for cents in 1..=2_000 {
+        order = order.line(cents, 1);
+    }
+    assert_eq!(observe(&shop, &order).await, "qualified");
+    assert_eq!(shop.order(order.id).await.eligible_amount["amount"], "20010.00");
+    assert_eq!(shop.balance_of(ada.id).await.available, 20_010);
+}

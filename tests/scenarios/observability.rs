@@ -43,6 +43,34 @@ async fn the_trace_of_a_request_is_in_its_log_lines() {
     assert!(!printed.contains(&shop.token), "a token stands in the log");
 }
 
+/// How often these bytes stand in the log's files.
+fn in_the_log(server: &Server, bytes: &[u8]) -> usize {
+    let files = ["log.db", "log.db-wal"]
+        .map(|name| std::fs::read(server.folder.data().join(name)).unwrap_or_default());
+    files.iter().map(|file| file.windows(bytes.len()).filter(|window| *window == bytes).count()).sum()
+}
+
+#[tokio::test]
+async fn request_id_and_trace_reach_every_record_that_a_delivery_causes() {
+    let server = Server::start();
+    let shop = Shop::open(&server).await;
+    let (id, trace) = (uuid::Uuid::now_v7(), 0x4bf9_2f35_77b3_4da6_a3ce_929d_0e0e_4736_u128);
+    let webhook = shop
+        .webhook("orders/paid", order().by(&person()).line(5_00, 1).paid().body(&shop))
+        .with("x-request-id", &id.to_string())
+        .with("traceparent", &format!("00-{trace:032x}-00f067aa0ba902b7-01"));
+    shop.accept(&webhook).await;
+    shop.door.until_idle().await;
+    // Customer, order, account: registered, observed, opened and settled, each a record at least.
+    for bytes in [id.into_bytes(), trace.to_be_bytes()] {
+        assert!(
+            in_the_log(&server, &bytes) >= 3,
+            "{} records have {bytes:02x?}",
+            in_the_log(&server, &bytes)
+        );
+    }
+}
+
 #[tokio::test]
 async fn health_is_told_to_people_machines_and_balancers() {
     let door = Door::of(shared());

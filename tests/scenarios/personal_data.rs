@@ -195,6 +195,13 @@ async fn no_file_log_line_or_metric_leads_to_a_person() {
     scan(&folder, &markers, &control);
     assert!(server.end_by("TERM").0.success());
     scan(&folder, &markers, &control);
+    let secrets =
+        [&shop.token, &door.operator_token, &door.webhook_secret].map(|text| text_marker("a secret", text));
+    let logs =
+        files(&folder.printed()).into_iter().filter(|path| path.extension().is_some_and(|it| it == "stderr"));
+    for path in logs.chain(files(&folder.data())) {
+        assert_eq!(found(&secrets, &std::fs::read(&path).unwrap()), [""; 0], "{}", path.display());
+    }
 }
 
 fn scan(folder: &Folder, markers: &[Marker], control: &[Marker]) {

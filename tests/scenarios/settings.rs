@@ -92,3 +92,31 @@ async fn a_shop_is_made_once_and_only_if_everything_about_it_exists() {
     }
     make("new-1.myshopify.com", "USD", "Europe/Berlin").await.expect(201);
 }
+
+#[tokio::test]
+async fn changes_of_different_parts_at_once_are_all_kept() {
+    let shop = Shop::open(shared()).await;
+    let patches = [
+        ("/earn/points_per_unit", json!("2.5")),
+        ("/earn/include_tax", json!(true)),
+        ("/earn/excluded_product_ids", json!(["632910392"])),
+        ("/redeem/points_per_unit", json!(50)),
+        ("/redeem/min_points", json!(500)),
+        ("/processing/per_second", json!(50)),
+        ("/processing/burst", json!(500)),
+    ];
+    let put: Vec<_> = patches
+        .iter()
+        .map(|(pointer, value)| {
+            let (shop, patch) = (shop.clone(), patch(pointer, value));
+            tokio::spawn(async move { shop.set(&patch).await })
+        })
+        .collect();
+    for put in put {
+        put.await.unwrap();
+    }
+    let settings = shop.get(SETTINGS).await.expect(200);
+    for (pointer, value) in &patches {
+        assert_eq!(settings.pointer(pointer), Some(value), "{pointer} in {settings}");
+    }
+}

@@ -26,7 +26,7 @@ fn curls(text: &str) -> Vec<&str> {
 #[test]
 fn the_first_start_seeds_the_demo_and_prints_curls_that_work() {
     let folder = Folder::new();
-    let server = Spoken::start(&folder, &["--port", "0"]);
+    let server = Spoken::start(&folder, &["--port", "0"], &[]);
     let text = server.printed();
     assert!(text.lines().count() <= 15, "{text}");
     assert!(text.contains("development mode") && text.contains(&server.url), "{text}");
@@ -68,7 +68,7 @@ async fn the_second_start_seeds_nothing_and_keeps_every_token() {
     assert_eq!((&second.ready.webhook_secret, &second.ready.operator_token), (&secret, &operator));
     assert_eq!(log_end(&second).await, settings);
     let folder = second.kill();
-    let spoken = Spoken::start(&folder, &["--port", "0"]);
+    let spoken = Spoken::start(&folder, &["--port", "0"], &[]);
     let text = spoken.printed();
     assert!(text.contains("nothing seeded") && text.lines().count() <= 15, "{text}");
     assert_eq!(curls(&text).len(), 2, "{text}");
@@ -94,7 +94,7 @@ async fn without_the_demo_it_starts_empty_and_says_the_first_line_as_json() {
 fn a_busy_port_means_the_next_free_one_and_is_said() {
     let busy = TcpListener::bind("127.0.0.1:0").unwrap();
     let port = busy.local_addr().unwrap().port();
-    let server = Spoken::start(&Folder::new(), &["--no-demo", "--port", &port.to_string()]);
+    let server = Spoken::start(&Folder::new(), &["--no-demo", "--port", &port.to_string()], &[]);
     assert!(!server.url.ends_with(&format!(":{port}")), "{}", server.url);
     assert!(server.printed().contains(&format!("{port} is busy")), "{}", server.printed());
 }
@@ -186,8 +186,44 @@ async fn the_read_models_may_be_deleted_and_come_back_the_same() {
 fn a_first_start_that_is_killed_at_any_instant_can_be_started_again() {
     for after_ms in [5, 20, 40, 60, 90, 140, 220] {
         let folder = Folder::new();
-        interrupted_start(&folder, Duration::from_millis(after_ms));
+        interrupted_start(&folder, &["--no-demo"], Duration::from_millis(after_ms));
         Server::start_on(&folder, &[]);
+    }
+}
+
+#[tokio::test]
+async fn a_demo_that_was_killed_half_way_is_completed_by_the_next_start() {
+    let balances = async |server: &Server| {
+        let mut all = Vec::new();
+        for shop in &server.ready.shops {
+            let door = Door::of(server);
+            for number in 0..40_u64 {
+                // The demo's customers are numbered per shop; those that a shop does not have are 404 in both.
+                let id = 7_000_000_000_000_001 + number;
+                let path = format!("/v1/api/users/get?shopify_customer_id={id}");
+                let asked =
+                    door.request(reqwest::Method::GET, &path).bearer_auth(&shop.token).send().await.unwrap();
+                let customer =
+                    asked.json::<Value>().await.unwrap()["customer_id"].as_str().map(str::to_owned);
+                let Some(customer) = customer else { continue };
+                let path = format!("/v1/api/points/balance?customer_id={customer}");
+                let asked =
+                    door.request(reqwest::Method::GET, &path).bearer_auth(&shop.token).send().await.unwrap();
+                all.push((
+                    shop.shop_domain.clone(),
+                    id,
+                    asked.json::<Value>().await.unwrap()["available"].clone(),
+                ));
+            }
+        }
+        all
+    };
+    let expected = balances(&Server::serve(&Folder::new(), &[], &[])).await;
+    assert!(!expected.is_empty());
+    for after_ms in [250, 500] {
+        let folder = Folder::new();
+        interrupted_start(&folder, &[], Duration::from_millis(after_ms));
+        assert_eq!(balances(&Server::serve(&folder, &[], &[])).await, expected, "killed after {after_ms} ms");
     }
 }
 
@@ -257,7 +293,7 @@ async fn webhook_send_signs_a_file_and_posts_it() {
 #[test]
 fn it_is_ready_soon_after_a_first_start() {
     let started = Instant::now();
-    let server = Spoken::start(&Folder::new(), &["--port", "0"]);
+    let server = Spoken::start(&Folder::new(), &["--port", "0"], &[]);
     let took = started.elapsed();
     // The promise is 10 s for an idle machine; this one runs other tests beside.
     assert!(took < Duration::from_secs(30), "{took:?}\n{}", server.printed());

@@ -89,6 +89,13 @@ impl Line {
     }
 }
 
+/// The host of an order's status page.
+#[derive(Clone, Copy)]
+enum StatusHost {
+    Own,
+    Custom,
+}
+
 /// One version of an order.
 #[derive(Clone)]
 pub(crate) struct Order {
@@ -105,8 +112,8 @@ pub(crate) struct Order {
     test: bool,
     pub(crate) updated_min: i64,
     refunds: Vec<Refund>,
-    /// Whether its status page, and so its body, names the shop.
-    names_shop: bool,
+    /// Where its status page is, which names the shop: its own myshopify.com host, another one, or nowhere.
+    status_host: Option<StatusHost>,
     note: Option<String>,
     token: String,
 }
@@ -127,7 +134,7 @@ pub(crate) fn order() -> Order {
         test: false,
         updated_min: 0,
         refunds: Vec::new(),
-        names_shop: true,
+        status_host: Some(StatusHost::Own),
         note: None,
         token: format!("tok{id}"),
     }
@@ -208,7 +215,13 @@ impl Order {
 
     /// The body names no shop.
     pub(crate) fn unnamed(mut self) -> Self {
-        self.names_shop = false;
+        self.status_host = None;
+        self
+    }
+
+    /// The status page is on a domain that the merchant brought along; only the shop's number names the shop.
+    pub(crate) fn on_own_domain(mut self) -> Self {
+        self.status_host = Some(StatusHost::Custom);
         self
     }
 
@@ -297,9 +310,13 @@ impl Order {
         body["line_items"] = self.lines.iter().map(|line| line.json(mint)).collect();
         body["shipping_lines"] = self.shipping_json(mint);
         body["refunds"] = self.refunds.iter().map(|refund| refund.json(shop)).collect();
-        if self.names_shop {
+        if let Some(host) = self.status_host {
+            let host = match host {
+                StatusHost::Own => &shop.domain,
+                StatusHost::Custom => "shop.example.com",
+            };
             let page = format!("{}/orders/{}/authenticate?key=abcdefg", shop.number, self.token);
-            body["order_status_url"] = json!(format!("https://{}/{page}", shop.domain));
+            body["order_status_url"] = json!(format!("https://{host}/{page}"));
         }
         body
     }
