@@ -138,6 +138,7 @@ impl Bench {
             last_name: None,
             phone: None,
             email_verified: false,
+            email_digest: None,
             digest: sample::DIGEST,
         };
         let register = RegisterCustomer { registered_by: RegisteredBy::Api, profile };

@@ -36,6 +36,8 @@ pub struct Profile {
     pub last_name: Option<Personal<String>>,
     /// Phone number.
     pub phone: Option<Personal<String>>,
+    /// Keyed digest of the e-mail address as it is compared.
+    pub email_digest: Option<Digest>,
     /// Keyed digest of the personal fields.
     pub digest: Digest,
 }
@@ -50,6 +52,7 @@ pub struct State {
 struct Known {
     profile: Digest,
     email_verified: bool,
+    email: Option<Digest>,
     updated_at: Option<Timestamp>,
 }
 
@@ -66,6 +69,12 @@ impl State {
         self.known.is_some_and(|known| known.email_verified)
     }
 
+    /// Keyed digest of the e-mail address, if the newest message calls it verified.
+    #[must_use]
+    pub fn verified_email(&self) -> Option<Digest> {
+        self.known.filter(|known| known.email_verified).and_then(|known| known.email)
+    }
+
     /// Keyed digest of the personal fields.
     #[must_use]
     pub fn profile_digest(&self) -> Option<Digest> {
@@ -80,13 +89,22 @@ impl State {
 }
 
 fn registered(by: RegisteredBy, profile: &Profile, updated_at: Option<Timestamp>) -> Event {
-    let Profile { shopify_customer_id, email, email_verified, first_name, last_name, phone, digest } =
-        profile.clone();
+    let Profile {
+        shopify_customer_id,
+        email,
+        email_verified,
+        email_digest,
+        first_name,
+        last_name,
+        phone,
+        digest,
+    } = profile.clone();
     CustomerRegistered {
         registered_by: by,
         shopify_customer_id,
         email,
         email_verified,
+        email_digest,
         first_name,
         last_name,
         phone,
@@ -106,11 +124,20 @@ impl Decider for State {
     }
 
     fn evolve(&mut self, event: &Event) {
-        let (profile, email_verified, updated_at) = match event {
-            Event::CustomerRegistered(event) => (event.profile, event.email_verified, event.updated_at),
-            Event::CustomerUpdated(event) => (event.profile, event.email_verified, event.updated_at),
-        };
-        self.known = Some(Known { profile, email_verified, updated_at });
+        self.known = Some(match event {
+            Event::CustomerRegistered(event) => Known {
+                profile: event.profile,
+                email_verified: event.email_verified,
+                email: event.email_digest,
+                updated_at: event.updated_at,
+            },
+            Event::CustomerUpdated(event) => Known {
+                profile: event.profile,
+                email_verified: event.email_verified,
+                email: event.email_digest,
+                updated_at: event.updated_at,
+            },
+        });
     }
 }
 
@@ -124,6 +151,7 @@ mod specs {
             shopify_customer_id: Some(Personal::Clear("1".to_owned())),
             email: Some(Personal::Clear(format!("{number}@example.com"))),
             email_verified: false,
+            email_digest: Some(Digest([number; 16])),
             first_name: None,
             last_name: None,
             phone: None,

@@ -98,7 +98,8 @@ impl Kind {
     }
 
     /// The one spelling of a reference that is hashed.
-    pub(crate) fn normalised(self, reference: &str) -> Cow<'_, str> {
+    #[must_use]
+    pub fn normalised(self, reference: &str) -> Cow<'_, str> {
         if self.rules().folded { reference.trim().to_lowercase().into() } else { reference.into() }
     }
 }

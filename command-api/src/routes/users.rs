@@ -137,7 +137,11 @@ fn profile(app: &App, merchant: MerchantId, customer: CustomerId, body: Create) 
     // As the webhook workers write it, so that a message that says the same changes nothing.
     let fields = [&shopify_customer_id, &email, &first_name, &last_name, &None];
     let fields = serde_json::to_vec(&fields).map_err(|error| Problem::internal(&error))?;
+    let address = email.as_deref().map(|email| Kind::Email.normalised(email).into_owned());
+    let email_digest =
+        address.map(|address| app.subject_digest(merchant, customer, "email", address.as_bytes()));
     Ok(Profile {
+        email_digest: email_digest.transpose()?,
         digest: app.subject_digest(merchant, customer, "profile", &fields)?,
         shopify_customer_id: shopify_customer_id.map(Personal::Clear),
         email: email.map(Personal::Clear),

@@ -1,6 +1,6 @@
 //! Shopify's own word about a person: it registers, and it replaces what is older.
 //!
-//! A message that repeats the known details leaves no event, not even for its newer `updated_at`.
+//! A newer message that repeats the known details is an event too: what lies between them in time must not win later.
 use event_schemas::{
     Timestamp,
     customer::{CustomerUpdated, RegisteredBy},
@@ -23,21 +23,29 @@ pub(super) fn decide(state: &State, command: &UpdateCustomer) -> Result<Vec<Even
     let Some(known) = &state.known else {
         return Ok(vec![registered(RegisteredBy::Customer, profile, Some(*updated_at))]);
     };
-    let older = known.updated_at.is_some_and(|seen| *updated_at < seen);
     let same = (known.profile, known.email_verified) == (profile.digest, profile.email_verified);
-    if older || same {
+    if known.updated_at.is_some_and(|seen| *updated_at < seen || (*updated_at == seen && same)) {
         return Ok(Vec::new());
     }
     Ok(vec![updated(profile.clone(), *updated_at)])
 }
 
 fn updated(profile: Profile, updated_at: Timestamp) -> Event {
-    let Profile { shopify_customer_id, email, email_verified, first_name, last_name, phone, digest } =
-        profile;
+    let Profile {
+        shopify_customer_id,
+        email,
+        email_verified,
+        email_digest,
+        first_name,
+        last_name,
+        phone,
+        digest,
+    } = profile;
     CustomerUpdated {
         shopify_customer_id,
         email,
         email_verified,
+        email_digest,
         first_name,
         last_name,
         phone,
@@ -84,8 +92,16 @@ mod tests {
     }
 
     #[test]
-    fn an_update_with_the_same_details_changes_nothing() {
-        given::<State>(known(Some(5))).when(update(1, 9)).then_unchanged();
+    fn the_same_update_again_changes_nothing() {
+        given::<State>(known(Some(5))).when(update(1, 5)).then_unchanged();
+    }
+
+    #[test]
+    fn details_that_were_given_up_and_taken_up_again_stay_whatever_comes_late() {
+        let again = updated(profile(1), at(9));
+        given::<State>(known(Some(5))).when(update(1, 9)).then([again.clone()]);
+        let [first] = known(Some(5));
+        given::<State>([first, again]).when(update(2, 7)).then_unchanged();
     }
 
     #[test]

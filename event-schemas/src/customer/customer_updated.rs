@@ -10,6 +10,8 @@ payload! {
         email: Option<Personal<String>>,
         /// Whether Shopify has verified the address.
         email_verified: bool,
+        /// Keyed digest of the address as it is compared, to see whose a guest's order is.
+        email_digest: Option<Digest>,
         /// First name.
         first_name: Option<Personal<String>>,
         /// Last name.
@@ -25,6 +27,7 @@ payload! {
         shopify_customer_id: sealed(),
         email: sealed(),
         email_verified: true,
+        email_digest: Some(DIGEST),
         first_name: sealed(),
         last_name: sealed(),
         phone: sealed(),

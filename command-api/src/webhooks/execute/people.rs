@@ -6,8 +6,8 @@ use domain::{
     customer::{Profile, RegisterCustomer, UpdateCustomer},
     loyalty_order::AttachCustomer,
 };
-use event_schemas::{CustomerId, OrderId, Personal, Timestamp, customer::RegisteredBy};
-use privacy::{Kind, Reference};
+use event_schemas::{CustomerId, Digest, OrderId, Personal, Timestamp, customer::RegisteredBy};
+use privacy::{Kind, Reference, SubjectSealer};
 use uuid::Uuid;
 
 use super::{Run, Setback};
@@ -79,6 +79,7 @@ impl Run<'_> {
             shopify_customer_id: Some(Personal::Clear(person.reference.0.clone())),
             email: clear(&person.email),
             email_verified: person.email_verified,
+            email_digest: person.email.as_ref().map(|email| address_digest(&sealer, email)),
             first_name: clear(&person.first_name),
             last_name: clear(&person.last_name),
             phone: clear(&person.phone),
@@ -113,8 +114,8 @@ impl Run<'_> {
         }
     }
 
-    /// The one customer with this verified address. Two are as good as none, and one whom nothing but a doubtful body
-    /// vouches for does not count.
+    /// The one customer whose verified address this is now. Two are as good as none, and one whom nothing but a
+    /// doubtful body vouches for does not count.
     async fn claimant(&self, email: &Private) -> Result<Option<CustomerId>, Setback> {
         let merchant = self.delivery.merchant;
         let found = self.executor.keys.find_all(merchant, Kind::VerifiedEmail, &email.0).await?;
@@ -126,11 +127,29 @@ impl Run<'_> {
             if !vouched && self.executor.inbox.is_doubtful(merchant, customer).await? {
                 continue;
             }
+            if !self.has_address(customer, email).await? {
+                continue;
+            }
             if claimant.replace(customer).is_some() {
                 return Ok(None);
             }
         }
         Ok(claimant)
+    }
+
+    /// A directory row says that the customer once had the address; their stream says whether they still do.
+    async fn has_address(&self, customer: CustomerId, email: &Private) -> Result<bool, Setback> {
+        let (merchant, stream) = (self.delivery.merchant, StreamRef::customer(customer));
+        let digest = match self.executor.keys.sealer(merchant, customer) {
+            Ok(sealer) => address_digest(&sealer, email),
+            Err(privacy::Error::Redacted { .. }) => return Ok(false),
+            Err(error) => return Err(error.into()),
+        };
+        let verified = self.executor.commander.read(merchant, stream, |known| match known {
+            Aggregate::Customer(known) => known.verified_email(),
+            _ => None,
+        });
+        Ok(verified.await? == Some(digest))
     }
 
     /// The first customer of an order stays. Orders that have one are passed over without a record, because everybody
@@ -155,4 +174,8 @@ impl Run<'_> {
         }
         Ok(())
     }
+}
+
+fn address_digest(sealer: &SubjectSealer, email: &Private) -> Digest {
+    sealer.digest("email", Kind::Email.normalised(&email.0).as_bytes())
 }
