@@ -29,16 +29,17 @@ pub(crate) struct Stores {
 /// Stands while the first start creates the set. Nothing was acknowledged under it, so what it left half done goes.
 const CREATING: &str = "creating";
 
-struct Files {
-    log: PathBuf,
-    keys: PathBuf,
+/// Where the files of a data folder are.
+pub(crate) struct Files {
+    pub(crate) log: PathBuf,
+    pub(crate) keys: PathBuf,
     work: PathBuf,
-    reads: PathBuf,
+    pub(crate) reads: PathBuf,
     creating: PathBuf,
 }
 
 impl Files {
-    fn of(data: &Path) -> Self {
+    pub(crate) fn of(data: &Path) -> Self {
         let file = |name| data.join(name);
         Self {
             log: file("log.db"),

@@ -4,6 +4,7 @@ mod data_folder;
 mod demo;
 pub mod openapi;
 mod queues;
+pub mod replay_roles;
 pub mod serve;
 pub mod settings;
 pub mod webhook;

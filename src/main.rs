@@ -3,7 +3,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use loyalnest::{
-    serve,
+    replay_roles, serve,
     settings::{Given, Settings},
     webhook,
 };
@@ -30,6 +30,20 @@ enum Role {
     Settings(Common),
     /// Print the OpenAPI document.
     Openapi,
+    /// Verify every chain, stream, ledger and read model of a data folder, also beside a running server.
+    ///
+    /// Exits with 0 if all is sound, 1 if a fault was found, 2 if it could not look.
+    Verify(Job),
+}
+
+/// A job on a data folder.
+#[derive(Args)]
+struct Job {
+    #[command(flatten)]
+    common: Common,
+    /// Answer with one JSON object on standard output.
+    #[arg(long)]
+    json: bool,
 }
 
 #[derive(Args)]
@@ -82,7 +96,7 @@ impl Common {
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.role.unwrap_or(Role::Serve(arguments.serve))) {
-        Ok(()) => ExitCode::SUCCESS,
+        Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
             ExitCode::FAILURE
@@ -90,12 +104,12 @@ fn main() -> ExitCode {
     }
 }
 
-fn run(role: Role) -> anyhow::Result<()> {
+fn run(role: Role) -> anyhow::Result<ExitCode> {
     match role {
         Role::Serve(arguments) => {
             let Serve { common, no_demo, json } = arguments;
             let options = serve::Options { settings: common.resolve()?, demo: !no_demo, json };
-            runtime()?.block_on(serve::run(&options))
+            runtime()?.block_on(serve::run(&options))?;
         }
         Role::Webhook { action: Webhook::Send { file, topic, shop, url, common } } => {
             let settings = common.resolve()?;
@@ -103,17 +117,20 @@ fn run(role: Role) -> anyhow::Result<()> {
                 let secret = serve::webhook_secret(&settings).await?;
                 let sender = webhook::Sender { url, secret, client: reqwest::Client::new() };
                 sender.send_file(&file, topic, shop).await
-            })
+            })?;
         }
         Role::Settings(common) => {
             print!("{}", toml::to_string(&common.resolve()?)?);
-            Ok(())
         }
         Role::Openapi => {
             println!("{}", loyalnest::openapi::document()?);
-            Ok(())
+        }
+        Role::Verify(Job { common, json }) => {
+            let settings = common.resolve()?;
+            return Ok(runtime()?.block_on(replay_roles::verify(&settings.data, json)));
         }
     }
+    Ok(ExitCode::SUCCESS)
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -6,8 +6,10 @@
 mod account_event;
 mod answered;
 pub mod audit_log;
+mod catch_up;
 mod column;
 pub mod customers;
+mod digest;
 mod error;
 mod fold;
 pub mod merchants;
@@ -22,18 +24,22 @@ mod projection;
 mod recorded;
 pub mod redemptions;
 mod runner;
+mod served;
 mod store;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
 
 pub use answered::{Answered, EventSeen, Outcome};
+pub use catch_up::OnRecords;
 pub use column::{Json, Origin};
+pub use digest::{RowsHash, TableDigest};
 pub use error::Error;
 pub use progress::{Progress, Reached, Report};
 pub use projection::{Definition, OfRecords, Projection, Unfoldable};
 pub use recorded::Recorded;
 pub use runner::Projections;
+pub use served::{Served, ServedState, served};
 pub use store::ReadStore;
 pub use table::{Key, Row};
 

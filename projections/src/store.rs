@@ -58,6 +58,13 @@ pub(crate) struct Live {
     pub(crate) statements: Statements,
 }
 
+impl Live {
+    pub(crate) fn new(definition: &'static Definition, generation: u32) -> Self {
+        let statements = (definition.statements)(&format!("{}_{generation}", definition.name));
+        Self { definition, generation, statements }
+    }
+}
+
 impl ReadStore {
     /// Opens the file, or makes it anew: it may be deleted whenever nobody has it open, and is filled from the log.
     ///
@@ -147,7 +154,8 @@ impl Shared {
     }
 }
 
-fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+/// A connection that cannot write.
+pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
     connection.busy_timeout(std::time::Duration::from_secs(5))?;
     connection.set_prepared_statement_cache_capacity(64);

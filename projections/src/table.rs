@@ -89,6 +89,10 @@ pub(crate) use table;
 pub(crate) struct Statements {
     pub(crate) create: String,
     pub(crate) drop: String,
+    /// All rows in the order of their keys.
+    pub(crate) scan: String,
+    /// Names of the columns; the first of them are the key.
+    pub(crate) names: Vec<&'static str>,
     select: String,
     upsert: String,
 }
@@ -112,6 +116,8 @@ impl Statements {
         Self {
             create,
             drop: format!("DROP TABLE IF EXISTS {table};"),
+            scan: format!("SELECT {names} FROM {table} ORDER BY {}", key.join(", ")),
+            names: R::COLUMNS.iter().map(|(name, _)| *name).collect(),
             select: format!("SELECT {names} FROM {table} WHERE {}", matches.join(" AND ")),
             upsert: format!("INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})"),
         }

@@ -1,0 +1,115 @@
+//! Verifies a log from its first record on, offline or beside a running server, and says what it checked.
+//!
+//! What is found: any record that was deleted, swapped, edited, moved or cut off, as far as the log itself or a read
+//! model still remembers it; any answer that the rules of the ledger cannot have given; read models that are not what
+//! the log gives. A suffix that was cut off with care and that nothing remembers only a witness outside can show.
+mod history;
+mod key_count;
+mod ledger;
+mod read_models;
+mod report;
+
+use std::path::PathBuf;
+
+use event_log::{Checkpoint, Log, Position};
+use projections::{Served, ServedState};
+
+use self::history::{History, Stop, is_damage};
+pub use self::report::{Check, Checked, Counted, Fault, Outcome, Report, Verdict};
+use crate::progress::Progress;
+
+/// The files to verify. Only the log must be there.
+#[derive(Clone, Debug)]
+pub struct Files {
+    /// All history.
+    pub log: PathBuf,
+    /// The key store, whose count of inserts the records saw.
+    pub keys: PathBuf,
+    /// The read models, which remember the log and are compared with it.
+    pub reads: PathBuf,
+}
+
+/// The log could not be verified; that says nothing about it.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The log could not be opened or read.
+    #[error("the log could not be read")]
+    Log(#[from] event_log::Error),
+    /// The read models could not be folded afresh.
+    #[error("the read models could not be folded afresh")]
+    ReadModels(#[from] projections::Error),
+    /// There was no place to fold them.
+    #[error("there is no room for a temporary read store")]
+    Temporary(#[from] std::io::Error),
+}
+
+/// Verifies all there is. A fault is a finding in the report, not an error.
+///
+/// # Errors
+/// What kept it from looking.
+pub async fn verify(files: &Files, progress: &mut Progress) -> Result<Report, Error> {
+    let log = match event_log::sqlite::open_read_only(&files.log) {
+        Ok(log) => log,
+        Err(error) if is_damage(&error) => return Ok(unreadable(&error)),
+        Err(error) => return Err(error.into()),
+    };
+    let mut report = Report::new(Some(&log));
+    // Before the log is read: whatever the read models stand on is in it by then.
+    let served = read_models::look(files, &log, &mut report);
+    let mut history = History::new();
+    let read = read_history(&log, &served, &mut history, progress).await;
+    report.counted = history.counted();
+    match read {
+        Ok(()) => {
+            let remembered = served.iter().any(|served| matches!(served.state, ServedState::Table { .. }));
+            report.history_passed(remembered);
+        }
+        Err(Stop::Fault(fault)) => {
+            report.found(fault);
+            return Ok(report);
+        }
+        Err(Stop::Error(error)) => return Err(error),
+    }
+    // After the log was read: a running server has counted whatever its records saw.
+    key_count::check(&files.keys, &log, &history, &mut report);
+    if report.fault.is_none() {
+        read_models::compare(&log, &served, &history, &mut report, progress).await?;
+    }
+    Ok(report)
+}
+
+/// The file is there, but not even its first pages can be read.
+fn unreadable(error: &event_log::Error) -> Report {
+    let mut report = Report::new(None);
+    let reason = format!("the file is damaged: {}", chain(error));
+    report.found(Fault { check: Check::Chain, partition: None, position: None, reason });
+    report
+}
+
+async fn read_history(
+    log: &Log,
+    served: &[Served],
+    history: &mut History,
+    progress: &mut Progress,
+) -> Result<(), Stop> {
+    progress.begin("reading the log", newest(log).get());
+    for partition in 0..log.partitions() {
+        let remembered: Vec<Checkpoint> =
+            served.iter().filter_map(|served| served.checkpoint(partition).copied()).collect();
+        history.read(log, partition, &remembered, progress).await?;
+    }
+    history.close()?;
+    progress.end();
+    Ok(())
+}
+
+/// About how many records there are: positions of this store count over all partitions.
+fn newest(log: &Log) -> Position {
+    (0..log.partitions()).map(|partition| log.end(partition)).max().unwrap_or(Position::START)
+}
+
+/// The error with all its causes.
+fn chain(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}

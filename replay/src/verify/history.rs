@@ -1,0 +1,307 @@
+//! One walk over every partition: chains, bodies, versions, times, ledgers, and what others remember of them.
+use std::collections::{HashMap, HashSet};
+
+use event_log::{
+    AdmittedRecord, Checkpoint, Error as LogError, FETCH_RECORDS_MAX, Kind, Log, MerchantHeads, Position,
+};
+use event_schemas::{
+    Event, StreamType, Timestamp,
+    record::{Answer, Body, Meta},
+};
+
+use super::{Check, Counted, Error, Fault, chain, ledger::Account};
+use crate::progress::Progress;
+
+/// Why the walk ended early.
+pub(super) enum Stop {
+    Fault(Fault),
+    Error(Error),
+}
+
+impl From<LogError> for Stop {
+    fn from(error: LogError) -> Self {
+        Self::Error(error.into())
+    }
+}
+
+/// What is wrong with one record.
+#[derive(Debug)]
+struct Flaw(Check, String);
+
+/// The highest key count that a record saw, and where.
+#[derive(Clone, Copy, Default)]
+pub(super) struct Seen {
+    pub(super) key_count: u64,
+    pub(super) partition: Option<u16>,
+    pub(super) position: Option<Position>,
+}
+
+#[derive(Clone, Copy, PartialEq, Eq, Hash)]
+struct StreamKey {
+    merchant: [u8; 16],
+    stream_type: StreamType,
+    id: [u8; 16],
+}
+
+struct Stream {
+    version: u64,
+    route: [u8; 16],
+}
+
+/// An account with its newest record.
+#[derive(Default)]
+struct Held {
+    account: Account,
+    partition: u16,
+    position: Position,
+}
+
+/// All that the records read so far come to.
+pub(super) struct History {
+    counted: Counted,
+    merchants: HashSet<[u8; 16]>,
+    streams: HashMap<StreamKey, Stream>,
+    accounts: HashMap<StreamKey, Held>,
+    heights: Vec<u64>,
+    seen: Seen,
+}
+
+/// What is followed within one partition.
+struct Following<'a> {
+    heads: MerchantHeads,
+    recorded_at: Timestamp,
+    remembered: &'a [Checkpoint],
+}
+
+impl History {
+    pub(super) fn new() -> Self {
+        Self {
+            counted: Counted::default(),
+            merchants: HashSet::new(),
+            streams: HashMap::new(),
+            accounts: HashMap::new(),
+            heights: Vec::new(),
+            seen: Seen::default(),
+        }
+    }
+
+    pub(super) fn counted(&self) -> Counted {
+        Counted {
+            streams: self.streams.len() as u64,
+            accounts: self.accounts.len() as u64,
+            merchants: self.merchants.len() as u64,
+            ..self.counted
+        }
+    }
+
+    pub(super) fn highest_key_count(&self) -> Seen {
+        self.seen
+    }
+
+    /// How many records the partition had.
+    pub(super) fn height(&self, partition: u16) -> u64 {
+        self.heights.get(usize::from(partition)).copied().unwrap_or(0)
+    }
+
+    /// Reads the next partition to its end. A batch that diverges is read again record by record, so that what is wrong
+    /// with a record before the break is found first.
+    pub(super) async fn read(
+        &mut self,
+        log: &Log,
+        partition: u16,
+        remembered: &[Checkpoint],
+        progress: &mut Progress,
+    ) -> Result<(), Stop> {
+        let fault = |check, position, reason| {
+            Stop::Fault(Fault { check, partition: Some(partition), position: Some(position), reason })
+        };
+        let end = log.end(partition);
+        let mut ended = end == Position::START;
+        let mut following =
+            Following { heads: MerchantHeads::default(), recorded_at: Timestamp::EPOCH, remembered };
+        following.check_log(log).map_err(|(position, reason)| fault(Check::Checkpoint, position, reason))?;
+        let (mut reader, mut step) = (log.reader(partition, None)?, FETCH_RECORDS_MAX);
+        loop {
+            let records = match reader.next(step).await {
+                Ok(batch) => batch.records,
+                Err(LogError::Diverged(_)) if step > 1 => {
+                    (reader, step) = (log.reader(partition, Some(reader.checkpoint()))?, 1);
+                    continue;
+                }
+                Err(LogError::Diverged(found)) => {
+                    return Err(fault(Check::Chain, found.position, found.reason.to_string()));
+                }
+                Err(error) if is_damage(&error) => {
+                    let reason = format!("what is behind this position cannot be read: {}", chain(&error));
+                    return Err(fault(Check::Chain, reader.position(), reason));
+                }
+                Err(error) => return Err(error.into()),
+            };
+            if records.is_empty() {
+                break;
+            }
+            for record in &records {
+                let taken = self.take(&mut following, record);
+                taken.map_err(|Flaw(check, reason)| fault(check, record.position, reason))?;
+                ended |= record.position == end;
+            }
+            progress.advance(records.len() as u64);
+        }
+        let height = reader.checkpoint().state.height;
+        following
+            .check_end(height)
+            .map_err(|(position, reason)| fault(Check::Checkpoint, position, reason))?;
+        if !ended {
+            let reason = "the store says that the partition ends here, where it has no record".to_owned();
+            return Err(fault(Check::Chain, end, reason));
+        }
+        self.heights.push(height);
+        Ok(())
+    }
+
+    /// Checks what can only be said of an account at the end of its history.
+    pub(super) fn close(&self) -> Result<(), Stop> {
+        let breach = |held: &Held| {
+            let reason = held.account.close().err()?;
+            let (partition, position) = (Some(held.partition), Some(held.position));
+            Some(Fault { check: Check::Ledger, partition, position, reason })
+        };
+        let breaches = self.accounts.values().filter_map(breach);
+        let first = breaches.min_by_key(|fault| (fault.partition, fault.position));
+        first.map_or(Ok(()), |fault| Err(Stop::Fault(fault)))
+    }
+
+    fn take(&mut self, following: &mut Following<'_>, record: &AdmittedRecord) -> Result<(), Flaw> {
+        self.counted.records += 1;
+        following.compare(record)?;
+        let followed = following.heads.follow(&record.frame, record.hash);
+        followed.map_err(|reason| Flaw(Check::MerchantChain, reason.to_string()))?;
+        if record.frame.key_count > self.seen.key_count {
+            let (partition, position) = (Some(record.partition), Some(record.position));
+            self.seen = Seen { key_count: record.frame.key_count, partition, position };
+        }
+        if matches!(record.frame.kind, Kind::Claim | Kind::Barrier) {
+            return Ok(());
+        }
+        self.merchants.insert(record.frame.merchant);
+        let Body { meta, answer } =
+            Body::decode(&record.body).map_err(|error| Flaw(Check::Body, chain(&error)))?;
+        let events = events(record.frame.kind, &meta, answer)?;
+        following.time(&meta)?;
+        let key = StreamKey {
+            merchant: record.frame.merchant,
+            stream_type: meta.stream_type,
+            id: record.frame.stream,
+        };
+        self.extend(key, record.frame.route, meta.first_version, events.len() as u64)?;
+        self.counted.events += events.len() as u64;
+        self.counted.outcomes += u64::from(events.is_empty());
+        for event in &events {
+            let Event::PointsAccount(event) = event else { continue };
+            let held = self.accounts.entry(key).or_default();
+            (held.partition, held.position) = (record.partition, record.position);
+            held.account.take(event).map_err(|reason| Flaw(Check::Ledger, reason))?;
+        }
+        Ok(())
+    }
+
+    /// A stream that showed up in a second partition would have begun anew there, under another route.
+    fn extend(&mut self, key: StreamKey, route: [u8; 16], first: u64, events: u64) -> Result<(), Flaw> {
+        let flaw = |reason| Err(Flaw(Check::StreamVersion, reason));
+        let stream = self.streams.entry(key).or_insert(Stream { version: 0, route });
+        if stream.route != route {
+            return flaw("the stream's records before it have another route".to_owned());
+        }
+        if stream.version.checked_add(1) != Some(first) {
+            let have = stream.version;
+            return flaw(format!(
+                "the stream has {have} events, and the record says that it goes on with {first}"
+            ));
+        }
+        stream.version += events;
+        Ok(())
+    }
+}
+
+impl Following<'_> {
+    fn check_log(&self, log: &Log) -> Result<(), (Position, String)> {
+        let foreign = self.remembered.iter().find(|checkpoint| checkpoint.log_id != log.id());
+        foreign.map_or(Ok(()), |checkpoint| {
+            Err((checkpoint.position, "the read models stand in another log".to_owned()))
+        })
+    }
+
+    /// Whoever remembers this record must remember it as it is.
+    fn compare(&self, record: &AdmittedRecord) -> Result<(), Flaw> {
+        let mut here = self.remembered.iter().filter(|checkpoint| checkpoint.state.height == record.height);
+        let same = here.all(|checkpoint| {
+            (checkpoint.position, checkpoint.hash, checkpoint.state.head)
+                == (record.position, record.hash, record.head)
+        });
+        if same {
+            return Ok(());
+        }
+        Err(Flaw(Check::Checkpoint, "the read models remember another record here".to_owned()))
+    }
+
+    fn check_end(&self, height: u64) -> Result<(), (Position, String)> {
+        let beyond = self.remembered.iter().filter(|checkpoint| checkpoint.state.height > height);
+        beyond.min_by_key(|checkpoint| checkpoint.position).map_or(Ok(()), |checkpoint| {
+            let (remembered, position) = (checkpoint.state.height, checkpoint.position);
+            let reason = format!(
+                "the read models remember {remembered} records up to here, the log has {height} left"
+            );
+            Err((position, reason))
+        })
+    }
+
+    fn time(&mut self, meta: &Meta) -> Result<(), Flaw> {
+        let flaw = |reason: &str| Err(Flaw(Check::Time, reason.to_owned()));
+        if meta.recorded_at < self.recorded_at {
+            return flaw("it was recorded before the record ahead of it");
+        }
+        if meta.occurred_at > meta.recorded_at {
+            return flaw("it happened after it was recorded");
+        }
+        self.recorded_at = meta.recorded_at;
+        Ok(())
+    }
+}
+
+/// The events of an answer that fits the record's kind.
+fn events(kind: Kind, meta: &Meta, answer: Answer) -> Result<Vec<Event>, Flaw> {
+    let flaw = |reason: String| Err(Flaw(Check::Body, reason));
+    match (kind, answer) {
+        (Kind::Commit, Answer::Events(events)) => {
+            match events.iter().find(|event| event.stream_type() != meta.stream_type) {
+                None => Ok(events),
+                Some(event) => {
+                    let (event, stream) = (event.name(), meta.stream_type.name());
+                    flaw(format!("an event {event} stands in a stream of type {stream}"))
+                }
+            }
+        }
+        (Kind::Outcome, Answer::Unchanged) => Ok(Vec::new()),
+        (Kind::Outcome, Answer::Rejected(json)) => match serde_json::from_str::<domain::Rejection>(&json) {
+            Ok(_) => Ok(Vec::new()),
+            Err(error) => flaw(format!("the rejection cannot be read (column {})", error.column())),
+        },
+        (_, Answer::Events(_)) => flaw("a record without events holds events".to_owned()),
+        (_, Answer::Rejected(_) | Answer::Unchanged) => flaw("a commit holds no events".to_owned()),
+    }
+}
+
+/// The file itself is damaged, as opposed to a disk or a neighbour that is in the way for now.
+pub(super) fn is_damage(error: &LogError) -> bool {
+    let LogError::Storage(fault) = error else { return false };
+    let Some(error) = fault.source.downcast_ref::<rusqlite::Error>() else { return false };
+    match error {
+        rusqlite::Error::SqliteFailure(failure, _) => {
+            matches!(failure.code, rusqlite::ErrorCode::DatabaseCorrupt | rusqlite::ErrorCode::NotADatabase)
+        }
+        rusqlite::Error::InvalidColumnType(..)
+        | rusqlite::Error::FromSqlConversionFailure(..)
+        | rusqlite::Error::IntegralValueOutOfRange(..) => true,
+        _ => false,
+    }
+}

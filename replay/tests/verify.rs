@@ -1,0 +1,126 @@
+//! What `verify` says of whole data folders.
+use rand::{SeedableRng as _, rngs::StdRng};
+use replay::{
+    progress::Progress,
+    verify::{Check, Files, Outcome, Report, Verdict, verify},
+};
+use rusqlite::Connection;
+
+use crate::book::Book;
+
+pub(crate) async fn verified(files: &Files) -> Report {
+    verify(files, &mut Progress::silent()).await.unwrap()
+}
+
+fn outcome(report: &Report, check: Check) -> &Outcome {
+    &report.checks.iter().find(|checked| checked.check == check).unwrap().outcome
+}
+
+async fn busy_book(seed: u64) -> Book {
+    let mut book = Book::open(StdRng::seed_from_u64(seed)).await;
+    book.lives(60).await;
+    book.change_owner().await;
+    book.lives(20).await;
+    book
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_sound_folder_passes_every_check_while_its_owner_has_it_open() {
+    let book = busy_book(1).await;
+    book.catch_up().await;
+    let report = verified(&book.files()).await;
+    assert_eq!(report.verdict(), Verdict::Sound, "{report}");
+    assert!(report.checks.iter().all(|checked| checked.outcome == Outcome::Passed), "{report}");
+    assert!(report.notes.is_empty() && report.counted.events > 50, "{report}");
+    assert_eq!((report.counted.merchants, report.partitions), (2, 3));
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_alone_is_sound_and_what_is_not_there_is_named() {
+    let book = busy_book(2).await;
+    let nowhere = book.folder.path().join("nowhere");
+    let files = Files { keys: nowhere.join("keys.db"), reads: nowhere.join("read.db"), ..book.files() };
+    let report = verified(&files).await;
+    assert_eq!(report.verdict(), Verdict::Sound, "{report}");
+    for check in [Check::KeyCount, Check::Checkpoint, Check::ReadModel] {
+        assert!(matches!(outcome(&report, check), Outcome::Skipped { .. }), "{report}");
+    }
+    let missing = verify(&Files { log: nowhere.join("log.db"), ..files }, &mut Progress::silent()).await;
+    assert!(missing.is_err());
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn read_models_that_lag_are_compared_where_they_stand() {
+    let mut book = busy_book(3).await;
+    book.catch_up().await;
+    book.lives(30).await;
+    let report = verified(&book.files()).await;
+    assert_eq!(report.verdict(), Verdict::Sound, "{report}");
+    assert!(report.notes.iter().any(|note| note.contains("behind the log")), "{report}");
+}
+
+/// No alarm is false because an owner and its read models go on meanwhile.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_log_that_grows_meanwhile_is_sound() {
+    let mut book = busy_book(4).await;
+    book.catch_up().await;
+    let files = book.files();
+    let writing = tokio::spawn(async move {
+        for _ in 0..10 {
+            book.lives(10).await;
+            book.catch_up().await;
+        }
+        book
+    });
+    while !writing.is_finished() {
+        let report = verified(&files).await;
+        assert_eq!(report.verdict(), Verdict::Sound, "{report}");
+    }
+    writing.await.unwrap();
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_row_that_somebody_changed_is_found() {
+    let book = busy_book(5).await;
+    book.catch_up().await;
+    let reads = Connection::open(book.files().reads).unwrap();
+    let changed = reads.execute(
+        "UPDATE points_balance_1 SET available = available + 1
+         WHERE (merchant, customer) IN (SELECT merchant, customer FROM points_balance_1 LIMIT 1)",
+        [],
+    );
+    assert_eq!(changed.unwrap(), 1);
+    let fault = verified(&book.files()).await.fault.unwrap();
+    assert_eq!(fault.check, Check::ReadModel);
+    assert!(fault.reason.starts_with("points_balance serves 4 rows"), "{}", fault.reason);
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_store_that_lost_inserts_or_is_anothers_is_found() {
+    let book = busy_book(6).await;
+    let keys = book.folder.path().join("old-keys.db");
+    std::fs::copy(book.files().keys, &keys).unwrap();
+    let files = Files { keys: keys.clone(), ..book.files() };
+    assert_eq!(verified(&files).await.verdict(), Verdict::Sound);
+    let connection = Connection::open(&keys).unwrap();
+    connection.execute("UPDATE meta SET insert_count = insert_count - 1", []).unwrap();
+    let fault = verified(&files).await.fault.unwrap();
+    assert_eq!(fault.check, Check::KeyCount);
+    assert!(fault.partition.is_some() && fault.position.is_some());
+    connection.execute("UPDATE meta SET insert_count = insert_count + 9, log_id = zeroblob(16)", []).unwrap();
+    assert_eq!(verified(&files).await.fault.unwrap().reason, "the key store belongs to another log");
+}
+
+/// The whole file is cut in the middle of its pages.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_that_was_cut_is_a_fault_and_not_a_shorter_history() {
+    let book = busy_book(7).await;
+    let (files, cut) = (book.files(), book.folder.path().join("cut.db"));
+    let _closed = book.close();
+    let bytes = std::fs::read(&files.log).unwrap();
+    for part in [2, 4, 16] {
+        std::fs::write(&cut, &bytes[..bytes.len() - bytes.len() / part]).unwrap();
+        let fault = verified(&Files { log: cut.clone(), ..files.clone() }).await.fault.unwrap();
+        assert_eq!(fault.check, Check::Chain, "{fault}");
+    }
+}
