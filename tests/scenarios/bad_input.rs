@@ -28,7 +28,7 @@ fn refused_at_the_door(shop: &Shop) -> Vec<(&'static str, Webhook, u16)> {
             Webhook::new("other", &shop.domain, "orders/create", compact.clone()),
             401,
         ),
-        ("HMAC missing", good().without("x-shopify-hmac-sha256"), 400),
+        ("HMAC missing", good().without("x-shopify-hmac-sha256"), 401),
         ("HMAC twice", good().twice("x-shopify-hmac-sha256"), 400),
         ("topic missing", good().without("x-shopify-topic"), 400),
         ("topic twice", good().twice("x-shopify-topic"), 400),

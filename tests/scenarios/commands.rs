@@ -288,3 +288,20 @@ async fn the_clock_goes_forward_only_and_keeps_its_offset_over_a_restart() {
     let recorded = shop.statement(&customer).await[0].recorded_at.clone();
     assert!(recorded.starts_with("2030-05-01T00:"), "{recorded}");
 }
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn hundreds_at_once_on_one_account_are_all_answered_and_all_counted() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol().await;
+    let asked: Vec<_> = (0..400)
+        .map(|number| {
+            let (shop, customer) = (shop.clone(), customer.clone());
+            tokio::spawn(async move { shop.earn(&customer, 3, &format!("at-once-{}", number / 2)).await })
+        })
+        .collect();
+    for answer in asked {
+        answer.await.unwrap().expect(200);
+    }
+    assert_eq!(shop.balance(&customer).await.available, 600);
+    assert_eq!(shop.statement(&customer).await.len(), 200);
+}

@@ -31,10 +31,8 @@ async fn a_new_address_is_found_and_the_old_one_is_not() {
     shop.ask("/v1/api/users/get", &[("email", &ada.email)]).await.problem(404, "customer-not-found");
 }
 
-/// Wrong: the order should wait, because nobody has that address any more. The directory remembers every address that
-/// was ever verified, and the customer's stream holds nothing of today's address that it could be compared with.
 #[tokio::test]
-async fn an_address_that_was_given_up_still_claims_new_orders() {
+async fn an_address_that_was_given_up_claims_no_new_orders() {
     let shop = Shop::open(shared()).await;
     let ada = person();
     let moved = Person { email: format!("new-{}", ada.email), ..ada.clone().updated(5) };
@@ -42,7 +40,7 @@ async fn an_address_that_was_given_up_still_claims_new_orders() {
     shop.delivered("customers/update", moved.body()).await;
     let order = order().by_guest(&ada.email).line(25_00, 1).paid();
     shop.delivered("orders/paid", order.body(&shop)).await;
-    assert_eq!(shop.standing(order.id).await, "qualified");
+    assert_eq!(shop.standing(order.id).await, "waiting guest");
 }
 
 #[tokio::test]
@@ -88,5 +86,32 @@ async fn fields_of_a_new_customer_are_checked() {
     ] {
         let refused = shop.post("/v1/api/users/create", &body).await;
         assert_eq!(refused.refused_field("invalid-field"), field, "{body}");
+    }
+}
+
+/// Where a guest's order stands behind messages about a new person: minute, whether under the address that the guest
+/// has, whether it is verified.
+async fn standing_after(messages: &[(i64, bool, bool)]) -> String {
+    let (shop, ada) = (Shop::open(shared()).await, person());
+    for (minute, same, verified) in messages {
+        let email = if *same { ada.email.clone() } else { format!("new-{}", ada.email) };
+        let told = Person { email, verified: *verified, ..ada.clone().updated(*minute) };
+        assert_eq!(shop.delivered("customers/update", told.body()).await.status, "processed");
+    }
+    let order = order().by_guest(&ada.email).line(25_00, 1).paid();
+    shop.delivered("orders/paid", order.body(&shop)).await;
+    shop.standing(order.id).await
+}
+
+#[tokio::test]
+async fn only_the_newest_word_about_an_address_counts() {
+    for (messages, standing, case) in [
+        (&[(0, true, true)][..], "qualified", "known"),
+        (&[(5, false, true), (0, true, true)], "waiting guest", "a late message"),
+        (&[(0, true, true), (5, false, true), (9, true, true)], "qualified", "taken up again"),
+        (&[(0, true, true), (5, true, false)], "waiting guest", "no longer verified"),
+        (&[(0, true, false), (5, true, true)], "qualified", "verified since"),
+    ] {
+        assert_eq!(standing_after(messages).await, standing, "{case}");
     }
 }
