@@ -52,7 +52,7 @@ impl Banner<'_> {
             )?,
             None => writeln!(out, "  shops     {} there already, nothing seeded", self.shops)?,
         }
-        writeln!(out, "  look      {url}/healthz  {url}/metrics  {url}/openapi.json")?;
+        writeln!(out, "  look      {url}/  {url}/docs  {url}/healthz  {url}/metrics")?;
         if let Some((token, customer)) = self.example {
             writeln!(out, "Earn 50 points for a demo customer (again: the same award, not a second one):")?;
             writeln!(

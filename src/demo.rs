@@ -47,6 +47,11 @@ const NAMES: [(&str, &str); 8] = [
     ("Hana", "Novák"),
 ];
 
+/// Whether this is the domain of a demo shop.
+pub(crate) fn is_demo(domain: &str) -> bool {
+    SHOPS.iter().any(|shop| domain.strip_suffix(".myshopify.com") == Some(shop.name))
+}
+
 /// What was seeded.
 pub(crate) struct Seeded {
     /// Shops.

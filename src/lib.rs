@@ -3,6 +3,7 @@ mod banner;
 mod data_folder;
 mod demo;
 pub mod openapi;
+mod pages;
 mod queues;
 pub mod replay_roles;
 pub mod serve;

@@ -2,6 +2,7 @@
 use std::{
     io::Write as _,
     net::{IpAddr, SocketAddr},
+    time::Duration,
 };
 
 use anyhow::{Context as _, bail};
@@ -34,6 +35,8 @@ pub struct Options {
 
 /// Ports tried beyond the one asked for.
 const PORTS_TRIED: u16 = 100;
+/// How long a stop waits for clients to take the answers that are under way.
+const ANSWERS_WITHIN: Duration = Duration::from_secs(35);
 /// Stands while the demo is being seeded, so that a start after a crash goes on with it.
 const SEEDING: &str = "seeding-demo";
 
@@ -53,7 +56,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let (listener, url) = listen(settings).await?;
     let system = System::start(settings, stores).await?;
     let (stop, stopped) = watch::channel(false);
-    let server = tokio::spawn(serve(listener, system.router(), stopped));
+    let server = tokio::spawn(serve(listener, system.router(settings), stopped));
     let seeded = if seeding.exists() {
         let seeded = seed(&system, &url).await.context("could not seed the demo")?;
         std::fs::remove_file(&seeding)?;
@@ -68,7 +71,11 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
     tracing::info!("Stopping");
     stop.send_replace(true);
-    server.await??;
+    system.close_feeds();
+    match tokio::time::timeout(ANSWERS_WITHIN, server).await {
+        Ok(served) => served??,
+        Err(_) => tracing::warn!("Some clients did not take their answers in time"),
+    }
     system.stop().await;
     Ok(())
 }
@@ -180,9 +187,9 @@ fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
         .with_context(|| format!("the setting log is not a filter such as info: {:?}", settings.log))?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if settings.log_json {
-        subscriber.json().init()
+        subscriber.json().init();
     } else {
-        subscriber.init()
+        subscriber.init();
     }
     std::panic::set_hook(Box::new(|panic| {
         // The payload could quote a value, so only the place is told.

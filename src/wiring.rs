@@ -1,5 +1,5 @@
 //! The only place where every part meets.
-use std::sync::Arc;
+use std::{net::IpAddr, sync::Arc};
 
 use anyhow::Context as _;
 use axum::Router;
@@ -16,11 +16,12 @@ use http_edge::Auth;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use privacy::{KeyStore, MerchantScope};
 use projections::Projections;
-use query_api::{Probe, Reads};
+use query_api::{Live, Probe, Reads};
 
 use crate::{
     data_folder::Stores,
-    openapi,
+    demo, openapi,
+    pages::{self, DemoShops, ShownShop},
     queues::{self, Queues},
     settings::{Mode, Secret, Settings},
 };
@@ -34,6 +35,7 @@ pub(crate) struct System {
     shops: command_api::Shops,
     projections: Projections,
     router: Router,
+    live: Live,
     webhook_secret: String,
     operator_token: String,
 }
@@ -72,7 +74,7 @@ impl System {
         });
         let projections = Projections::start(log.clone(), reads.clone()).await?;
         let shops = parts.shops.clone();
-        let probes = probes(&parts.commander, &keys, &work);
+        let probes = probes(&parts.commander, &policies, &keys, &work);
         let queues = Queues {
             log: log.clone(),
             policies: policies.clone(),
@@ -80,11 +82,13 @@ impl System {
             progress: projections.progress(),
             auth: Arc::clone(&auth),
         };
+        let live = Live::default();
         let app = App::new(parts, policies, webhooks, Arc::clone(&auth));
         let reads = Reads {
             log,
             store: reads,
             progress: projections.progress(),
+            live: live.clone(),
             keys: keys.clone(),
             auth,
             now: Arc::new(move || clock.now()),
@@ -94,12 +98,26 @@ impl System {
         let router = openapi::served(
             command_api::router(app).merge(query_api::router(reads)).merge(queues::router(queues)),
         );
-        Ok(Self { keys, shops, projections, router, webhook_secret, operator_token })
+        Ok(Self { keys, shops, projections, router, live, webhook_secret, operator_token })
     }
 
     /// All routes, wrapped once.
-    pub(crate) fn router(&self) -> Router {
-        http_edge::finish(self.router.clone())
+    pub(crate) fn router(&self, settings: &Settings) -> Router {
+        let pages = pages::router(self.demo_shops(settings));
+        http_edge::finish(self.router.clone().merge(pages))
+    }
+
+    /// The demo shops for the page, only where nobody else can ask for them.
+    fn demo_shops(&self, settings: &Settings) -> Option<DemoShops> {
+        let own: Option<IpAddr> = settings.host.parse().ok().filter(IpAddr::is_loopback);
+        if settings.mode != Mode::Development || own.is_none() {
+            return None;
+        }
+        let (keys, shops) = (self.keys.clone(), self.shops.clone());
+        Some(Arc::new(move || {
+            let demo = with_tokens(&shops, &keys).into_iter().filter(|shop| demo::is_demo(&shop.domain));
+            demo.map(|shop| ShownShop { shop_domain: shop.domain, token: shop.token }).collect()
+        }))
     }
 
     /// What webhooks are signed with.
@@ -114,12 +132,7 @@ impl System {
 
     /// All shops with their tokens.
     pub(crate) fn shops(&self) -> Vec<ShopToken> {
-        let token = |shop: &command_api::shops::Shop| ShopToken {
-            domain: shop.domain.to_string(),
-            merchant: shop.merchant,
-            token: self.keys.issue_token(shop.merchant, TOKEN_GENERATION),
-        };
-        self.shops.all().iter().map(|shop| token(shop)).collect()
+        with_tokens(&self.shops, &self.keys)
     }
 
     /// The token of the shop with this domain.
@@ -127,11 +140,25 @@ impl System {
         self.shops().into_iter().find(|shop| shop.domain == domain).map(|shop| shop.token)
     }
 
+    /// Ends the live feeds, which would never end by themselves.
+    pub(crate) fn close_feeds(&self) {
+        self.live.close();
+    }
+
     /// Ends what can be ended in order; the rest is safe to drop at any time.
     pub(crate) async fn stop(self) {
         drop(self.projections);
         tokio::task::yield_now().await;
     }
+}
+
+fn with_tokens(shops: &command_api::Shops, keys: &KeyStore) -> Vec<ShopToken> {
+    let token = |shop: &command_api::shops::Shop| ShopToken {
+        domain: shop.domain.to_string(),
+        merchant: shop.merchant,
+        token: keys.issue_token(shop.merchant, TOKEN_GENERATION),
+    };
+    shops.all().iter().map(|shop| token(shop)).collect()
 }
 
 async fn parts(
@@ -185,10 +212,17 @@ impl Auth for Tokens {
 }
 
 /// What `/healthz` asks, one line each. It answers in words that may be shown to anybody.
-fn probes(commander: &Commander, keys: &KeyStore, work: &Database) -> Vec<Arc<dyn Probe>> {
-    let (commander, keys, work) = (commander.clone(), keys.clone(), work.clone());
+fn probes(
+    commander: &Commander,
+    policies: &Policies,
+    keys: &KeyStore,
+    work: &Database,
+) -> Vec<Arc<dyn Probe>> {
+    let (commander, policies) = (commander.clone(), policies.clone());
+    let (keys, work) = (keys.clone(), work.clone());
     vec![
         Arc::new(Check("log", move || commander.stopped_partitions().is_empty(), "a partition has stopped")),
+        Arc::new(Check("policies", move || policies.stopped_partitions().is_empty(), "a policy has stopped")),
         Arc::new(Check("keys", move || keys.is_open(), "the key store has ended")),
         Arc::new(Check("work", move || work.is_open(), "the store of the inbox has ended")),
     ]

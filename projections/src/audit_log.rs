@@ -98,6 +98,8 @@ pub struct Filter {
     pub customer: Option<CustomerId>,
     /// Only those about this order.
     pub order: Option<OrderId>,
+    /// Without commands that found everything so already.
+    pub without_repeats: bool,
 }
 
 /// Where a page starts: behind this row.
@@ -130,6 +132,9 @@ pub async fn page(
     }
     if let Some(order) = filter.order {
         narrow(" AND order_id = ?", vec![order.store()]);
+    }
+    if filter.without_repeats {
+        narrow(" AND outcome <> 'unchanged'", Vec::new());
     }
     if let Some(After { recorded_at, part, position }) = after {
         let values = vec![recorded_at.store(), part.store(), position.store()];

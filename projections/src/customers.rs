@@ -5,10 +5,11 @@ use event_schemas::{
     customer::{CustomerRegistered, CustomerUpdated, RegisteredBy},
 };
 use privacy::MerchantScope;
+use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
-    column::{Json, Origin, word_column},
+    column::{Column as _, Json, Origin, word_column},
     recorded::{address, sealed},
     table::table,
 };
@@ -125,4 +126,14 @@ pub async fn find(
     customer: CustomerId,
 ) -> Result<Option<Customer>, Error> {
     store.find::<Customers>(Customer::at(scope.merchant(), customer)).await
+}
+
+/// How many customers the shop has.
+pub async fn count(store: &ReadStore, scope: MerchantScope) -> Result<u64, Error> {
+    store
+        .query::<Customers, _>(move |connection, table, _| {
+            let sql = format!("SELECT count(*) FROM {table} WHERE merchant = ?");
+            connection.prepare_cached(&sql)?.query_row(params![scope.merchant().store()], |row| row.get(0))
+        })
+        .await
 }

@@ -2,18 +2,19 @@
 use event_schemas::{
     CustomerId, Event, MerchantId, Money, OrderId, Points, Timestamp,
     catalogue::{LoyaltyOrderEvent, PointsAccountEvent},
-    loyalty_order::{Assessment, OrderStage},
+    loyalty_order::{Assessment, OrderStage, OrderStatus},
     points_account::Source,
 };
 use privacy::MerchantScope;
+use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
-    column::{Json, word_column},
+    column::{Column as _, Json, word_column},
     table::table,
 };
 
-word_column!(OrderStage);
+word_column!(OrderStage, OrderStatus);
 
 table! {
     /// An order. Its own stream feeds all columns but the two sums, which the accounts feed; so the streams may come
@@ -29,6 +30,8 @@ table! {
         customer: Option<CustomerId>,
         /// The newest verdict.
         assessment: Option<Json<Assessment>>,
+        /// Its status once more, to be counted.
+        status: Option<OrderStatus>,
         /// How far the order has come at the shop.
         stage: Option<OrderStage>,
         /// Whether it is a test order.
@@ -46,7 +49,7 @@ table! {
         /// All points that were taken back; what was forgiven is not.
         clawed_back: Points,
     }
-    indexes ["merchant, customer"]
+    indexes ["merchant, customer", "merchant, status"]
 }
 
 /// The projection.
@@ -55,7 +58,7 @@ pub struct Orders;
 impl Projection for Orders {
     type Row = Order;
     const NAME: &'static str = "orders";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
     fn touches(event: &Recorded) -> Vec<Key<Order>> {
         order(event).map(|order| vec![Order::at(event.merchant, order)]).unwrap_or_default()
@@ -91,6 +94,7 @@ const fn unknown(merchant: MerchantId, order_id: OrderId) -> Order {
         order_id,
         customer: None,
         assessment: None,
+        status: None,
         stage: None,
         test: None,
         total: None,
@@ -121,9 +125,12 @@ fn observed(order: Order, event: &LoyaltyOrderEvent, recorded_at: Timestamp) -> 
         | LoyaltyOrderEvent::OrderWaiting(_)
         | LoyaltyOrderEvent::OrderCancelled(_)
         | LoyaltyOrderEvent::OrderRefunded(_) => match event.assessment() {
-            Some(verdict) => {
-                Order { customer: verdict.customer, assessment: Some(Json(verdict.clone())), ..order }
-            }
+            Some(verdict) => Order {
+                customer: verdict.customer,
+                status: Some(verdict.status),
+                assessment: Some(Json(verdict.clone())),
+                ..order
+            },
             None => order,
         },
     }
@@ -145,4 +152,20 @@ fn settled(order: Order, event: &PointsAccountEvent) -> Result<Order, Unfoldable
 /// The order.
 pub async fn find(store: &ReadStore, scope: MerchantScope, order: OrderId) -> Result<Option<Order>, Error> {
     store.find::<Orders>(Order::at(scope.merchant(), order)).await
+}
+
+/// How many of the shop's orders have each status; a status that none has is not there.
+pub async fn by_status(store: &ReadStore, scope: MerchantScope) -> Result<Vec<(OrderStatus, u64)>, Error> {
+    store
+        .query::<Orders, _>(move |connection, table, _| {
+            let sql = format!(
+                "SELECT status, count(*) FROM {table} WHERE merchant = ? AND status IS NOT NULL GROUP BY status"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            let rows = select.query_map(params![scope.merchant().store()], |row| {
+                Ok((OrderStatus::load(row.get_ref(0)?)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })
+        .await
 }

@@ -1,8 +1,11 @@
 //! What each customer has: all buckets of the account, as after its newest event.
 use event_schemas::{CustomerId, MerchantId, Points, Timestamp, points_account::Balances};
 use privacy::MerchantScope;
+use rusqlite::params;
 
-use crate::{Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event, table::table};
+use crate::{
+    Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event, column::Column as _, table::table,
+};
 
 table! {
     /// An account's buckets. Columns of their own, so that a shop's sums are one query.
@@ -107,4 +110,32 @@ pub async fn find(
     customer: CustomerId,
 ) -> Result<Option<Balance>, Error> {
     store.find::<PointsBalance>(Balance::at(scope.merchant(), customer)).await
+}
+
+/// What all customers of a shop have together.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Totals {
+    /// Can be spent.
+    pub available: Points,
+    /// Earned, not to be spent yet.
+    pub pending: Points,
+    /// Held while rewards are issued.
+    pub reserved: Points,
+    /// Owed.
+    pub debt: Points,
+}
+
+/// The sums over all accounts of the shop.
+pub async fn totals(store: &ReadStore, scope: MerchantScope) -> Result<Totals, Error> {
+    store
+        .query::<PointsBalance, _>(move |connection, table, _| {
+            let sums =
+                ["available", "pending", "reserved", "debt"].map(|name| format!("coalesce(sum({name}), 0)"));
+            let sql = format!("SELECT {} FROM {table} WHERE merchant = ?", sums.join(", "));
+            connection.prepare_cached(&sql)?.query_row(params![scope.merchant().store()], |row| {
+                let sum = |column| row.get(column).map(Points);
+                Ok(Totals { available: sum(0)?, pending: sum(1)?, reserved: sum(2)?, debt: sum(3)? })
+            })
+        })
+        .await
 }

@@ -25,6 +25,8 @@ struct Shared {
     /// Per projection.
     parked: Vec<AtomicU64>,
     stopped: watch::Sender<Option<String>>,
+    /// Told of every step of any partition, and of the stop.
+    steps: watch::Sender<()>,
     /// Per partition: whether it is known not to be far behind.
     keeping_up: Vec<AtomicBool>,
     /// By partition: failures that may pass.
@@ -66,7 +68,8 @@ impl Progress {
         let parked = names.iter().map(|_| AtomicU64::new(0)).collect();
         let keeping_up = (0..log.partitions()).map(|_| AtomicBool::new(false)).collect();
         let (stopped, failing) = (watch::Sender::new(None), Mutex::default());
-        let shared = Shared { log, names, reached, parked, stopped, keeping_up, failing };
+        let steps = watch::Sender::new(());
+        let shared = Shared { log, names, reached, parked, stopped, steps, keeping_up, failing };
         Self { shared: Arc::new(shared) }
     }
 
@@ -105,6 +108,12 @@ impl Progress {
         let mut reached = reached.subscribe();
         let arrived = reached.wait_for(|all| all.iter().all(|reached| reached.position >= position));
         tokio::time::timeout(within, arrived).await.is_ok_and(|arrived| arrived.is_ok())
+    }
+
+    /// Hears of every step from now on, whichever partition takes it, and of the stop.
+    #[must_use]
+    pub fn steps(&self) -> watch::Receiver<()> {
+        self.shared.steps.subscribe()
     }
 
     /// Why the projections stopped for good, if they did: the log's history changed, or a newer program wrote it.
@@ -151,6 +160,7 @@ impl Progress {
                     }
                 }
             });
+            self.shared.steps.send_replace(());
         }
     }
 
@@ -191,6 +201,7 @@ impl Progress {
             stopped.get_or_insert(reason);
             first
         });
+        self.shared.steps.send_replace(());
     }
 
     /// Returns when all projections are stopped.

@@ -38,7 +38,7 @@ async fn a_refused_attempt_stands_there_with_its_code_and_who_asked() {
     refused(&mut story, customer, Answer::Unchanged).await;
     let (store, _folder) = folded(&story).await;
     let scope = MerchantScope::for_tests(story.merchant);
-    let filter = Filter { customer: Some(customer), order: None };
+    let filter = Filter { customer: Some(customer), ..Filter::default() };
     let rows = page(&store, scope, filter, None, 10).await.unwrap();
     let outcomes: Vec<_> = rows.iter().map(|row| (row.outcome, row.reason.as_deref())).collect();
     let rejected = (Outcome::Rejected, Some("insufficient-points"));
@@ -54,6 +54,9 @@ async fn a_refused_attempt_stands_there_with_its_code_and_who_asked() {
     );
     assert_eq!((rows[1].actor.as_str(), rows[1].stream_type), ("merchant", StreamType::PointsAccount));
     assert!(rows[1].events.0.is_empty());
+    let first_times =
+        page(&store, scope, Filter { without_repeats: true, ..filter }, None, 10).await.unwrap();
+    assert_eq!(first_times, rows[1..]);
     assert_eq!((names(&rows[4]), rows[4].actor.as_str()), (vec!["customer-registered"], "system"));
 }
 
@@ -65,7 +68,7 @@ async fn an_orders_rows_are_its_verdict_and_what_it_moved() {
     story.buys(customer, 7).await;
     story.returns(customer, order, 20).await;
     let (store, _folder) = folded(&story).await;
-    let filter = Filter { customer: None, order: Some(order) };
+    let filter = Filter { order: Some(order), ..Filter::default() };
     let scope = MerchantScope::for_tests(story.merchant);
     let rows = page(&store, scope, filter, None, 10).await.unwrap();
     let seen: Vec<_> = rows.iter().map(names).collect();

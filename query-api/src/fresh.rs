@@ -61,6 +61,13 @@ impl Reads {
         Ok(self.progress.token(partition))
     }
 
+    /// As [`Self::fresh`] for an answer that may come from every partition.
+    pub(crate) async fn fresh_everywhere(&self, min_position: Option<&str>) -> Result<(), Problem> {
+        self.fresh(0, min_position).await?;
+        let settled = (1..self.log.partitions()).map(|partition| self.settle(partition));
+        futures::future::try_join_all(settled).await.map(drop)
+    }
+
     /// Rows that stand still are not shown as if they were current.
     fn running(&self) -> Result<(), Problem> {
         match self.progress.stopped() {

@@ -1,12 +1,16 @@
-//! Reads over HTTP: balances, statements, orders, customers, settings, redemptions, health. Never appends to the log.
+//! Reads over HTTP: balances, statements, orders, customers, settings, the audit log, the live feed, health. Never
+//! appends to the log.
 mod answers;
+mod attempt;
 mod failure;
 mod fresh;
+mod live;
 mod opened;
 mod probe;
 mod routes;
 mod state;
 
+pub use live::Live;
 pub use probe::Probe;
 pub use routes::{document, router};
 pub use state::Reads;

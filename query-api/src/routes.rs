@@ -1,8 +1,11 @@
 //! Every route of the read side, one line each.
+mod audit;
 mod balance;
 mod health;
+mod live;
 mod metrics;
 mod order;
+mod overview;
 mod page;
 mod redemptions;
 mod settings;
@@ -36,6 +39,9 @@ fn all() -> OpenApiRouter<Arc<Reads>> {
         .routes(routes!(order::order))
         .routes(routes!(user::user))
         .routes(routes!(settings::settings))
+        .routes(routes!(overview::overview))
+        .routes(routes!(live::live))
+        .routes(routes!(audit::logs))
         .routes(routes!(health::health))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))

@@ -7,7 +7,7 @@ use http_edge::{Auth, WithAuth};
 use privacy::KeyStore;
 use projections::{Progress, ReadStore};
 
-use crate::Probe;
+use crate::{Live, Probe};
 
 /// The state of all routes.
 pub struct Reads {
@@ -21,6 +21,8 @@ pub struct Reads {
     pub keys: KeyStore,
     /// Verifies tokens.
     pub auth: Arc<dyn Auth>,
+    /// The consumers of the live feed.
+    pub live: Live,
     /// The process's clock, for the time that an answer speaks of.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
     /// Everything else that health depends on.

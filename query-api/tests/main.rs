@@ -1,8 +1,10 @@
 //! The read API against a real log, key store and read store.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
+mod audit;
 mod balance;
 mod freshness;
 mod health;
+mod live;
 mod orders;
 mod redemptions;
 mod shop;

@@ -21,7 +21,7 @@ use projections::{
     Progress, Projections, ReadStore,
     testing::{History, Stream},
 };
-use query_api::{Probe, Reads, router};
+use query_api::{Live, Probe, Reads, router};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -33,8 +33,9 @@ pub(crate) struct Shop {
     pub(crate) progress: Progress,
     pub(crate) log: Log,
     pub(crate) folder: tempfile::TempDir,
-    token: String,
-    router: Router,
+    pub(crate) live: Live,
+    pub(crate) token: String,
+    pub(crate) router: Router,
     _running: Projections,
 }
 
@@ -86,7 +87,9 @@ impl Shop {
         let installed = MerchantEvent::from(MerchantInstalled::sample());
         history.append(merchant, Stream::merchant(merchant), vec![installed.into()]).await;
         let progress = running.progress();
+        let live = Live::default();
         let reads = Reads {
+            live: live.clone(),
             log: log.clone(),
             store,
             progress: progress.clone(),
@@ -98,7 +101,7 @@ impl Shop {
         };
         let router = http_edge::finish(router(reads).split_for_parts().0);
         let token = keys.issue_token(merchant, 1);
-        Self { history, keys, merchant, progress, log, folder, token, router, _running: running }
+        Self { history, keys, merchant, progress, log, folder, live, token, router, _running: running }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
@@ -106,7 +109,18 @@ impl Shop {
     }
 
     pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {
-        let request = Request::builder().uri(path).header("authorization", format!("Bearer {token}"));
+        self.send(token, path, &[]).await
+    }
+
+    pub(crate) async fn get_with(&self, path: &str, headers: &[(&str, &str)]) -> Answer {
+        self.send(&self.token, path, headers).await
+    }
+
+    async fn send(&self, token: &str, path: &str, headers: &[(&str, &str)]) -> Answer {
+        let mut request = Request::builder().uri(path).header("authorization", format!("Bearer {token}"));
+        for (name, value) in headers {
+            request = request.header(*name, *value);
+        }
         let response = self.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         let (parts, body) = response.into_parts();
         let body = to_bytes(body, 1 << 20).await.unwrap();
