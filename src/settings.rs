@@ -197,8 +197,14 @@ fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
         return Ok(Given::default());
     };
     let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
-    let given: Given =
-        toml::from_str(&text).map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.message()))?;
+    let given: Given = toml::Deserializer::parse(&text)
+        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.message()))
+        .and_then(|document| {
+            // The whole error would quote the line, and with it a secret.
+            serde_path_to_error::deserialize(document).map_err(|error| {
+                anyhow::anyhow!("{}: {}: {}", path.display(), error.path(), error.inner().message())
+            })
+        })?;
     for (name, number) in [("partitions", given.partitions), ("workers", given.workers)] {
         if number.is_some_and(|number| !(1..=256).contains(&number)) {
             bail!("{}: the setting {name} must be 1 to 256", path.display());
@@ -207,9 +213,32 @@ fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
     Ok(given)
 }
 
+/// Reads the file's text. An error names the setting and what was expected; the value may be a secret.
+fn parse(text: &str) -> Result<Given, String> {
+    let document = toml::Deserializer::parse(text).map_err(|error| error.message().to_owned())?;
+    serde_path_to_error::deserialize(document).map_err(|error| {
+        let message = error.inner().message();
+        match message.find("expected ") {
+            Some(start) if !message.starts_with("unknown field") => {
+                format!("the setting {}: {}", error.path(), &message[start..])
+            }
+            _ => message.to_owned(),
+        }
+    })
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;
+
+    #[test]
+    fn a_setting_of_the_wrong_type_is_named_and_its_value_is_not_shown() {
+        for text in ["webhook_secret = 4711", "port = \"4711\"", "mode = \"4711\""] {
+            let wrong = parse(text).unwrap_err();
+            let name = text.split(' ').next().unwrap();
+            assert!(wrong.contains(name) && wrong.contains("expected") && !wrong.contains("4711"), "{wrong}");
+        }
+    }
 
     fn file(text: &str) -> (tempfile::TempDir, PathBuf) {
         let folder = tempfile::tempdir().unwrap();
