@@ -2,6 +2,8 @@
 mod generate;
 mod run;
 
+use std::process::ExitCode;
+
 use clap::{Parser, Subcommand};
 
 #[derive(Parser)]
@@ -31,8 +33,18 @@ enum Task {
     Generate,
 }
 
-fn main() -> anyhow::Result<()> {
-    match Arguments::parse().task {
+fn main() -> ExitCode {
+    match run_task(Arguments::parse().task) {
+        Ok(()) => ExitCode::SUCCESS,
+        Err(error) => {
+            eprintln!("error: {error:#}");
+            ExitCode::FAILURE
+        }
+    }
+}
+
+fn run_task(task: Task) -> anyhow::Result<()> {
+    match task {
         Task::Test { filter } => run::test(filter.as_deref()),
         Task::Soak { cycles, seed } => run::soak(cycles, seed),
         Task::Generate => generate::run(),
