@@ -34,6 +34,13 @@ fn acknowledging_before_the_read_back_loses_acknowledgements() {
     assert_found(with(Bug::AcknowledgeOnReport), Violation::LostAcknowledgement);
 }
 
+/// Asked again of the next owner, the command lands behind one that was asked after it was acknowledged.
+#[test]
+fn acknowledging_what_was_only_sent_breaks_the_order_of_answers() {
+    let both_accepted = Config { opening: 2, appends: 3, ..with(Bug::AcknowledgeOnSend) };
+    assert_found(both_accepted, Violation::OutOfOrder);
+}
+
 #[test]
 fn answering_a_duplicate_from_speculation_loses_acknowledgements() {
     assert_found(with(Bug::AnswerDuplicateFromSpeculation), Violation::LostAcknowledgement);
@@ -108,6 +115,11 @@ fn admitting_on_height_only_overspends() {
     let height_only = Config { rule: Rule::HeightOnly, appends: 4, ..world("rule") };
     assert_found(height_only, Violation::OtherHistory);
     assert_found(height_only, Violation::WrongDecision);
+}
+
+#[test]
+fn ordering_claims_of_one_number_by_their_writers_halts_readers_for_nothing() {
+    assert_found(Config { rule: Rule::TiesByWriter, ..world("rule") }, Violation::FalseHalt);
 }
 
 /// A wrong rule that would pass every black-box test; `admit` has its own vectors for what it leaves out.

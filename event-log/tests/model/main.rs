@@ -11,7 +11,8 @@
 //! to depend on.
 //!
 //! Not modelled: time (a time-out can come whenever something is unanswered), undecodable bytes, reads by the owner,
-//! and records that are visible before they are durable.
+//! delivery reports that come later than their record (they come with it or never), and records that are visible
+//! before they are durable.
 
 mod arena;
 mod bugs;

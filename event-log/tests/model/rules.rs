@@ -15,14 +15,17 @@ pub(crate) enum Rule {
     TermWithoutHash,
     /// Height and the term's number, but neither its writer nor the head.
     NumberOnly,
+    /// The crate's, but of two claims of one number the higher writer wins.
+    TiesByWriter,
 }
 
 impl Rule {
     pub(crate) fn admit(self, state: &mut State, record: &Record) -> Admission {
-        if self == Self::Real || record.frame.kind == Kind::Claim {
-            return admit(state, record);
-        }
-        let verdict = self.judge(state, &record.frame);
+        let verdict = match (self, record.frame.kind) {
+            (Self::TiesByWriter, Kind::Claim) if wins_tie(state, &record.frame) => Admission::Admitted,
+            (Self::Real | Self::TiesByWriter, _) | (_, Kind::Claim) => return admit(state, record),
+            _ => self.judge(state, &record.frame),
+        };
         if verdict == Admission::Admitted {
             force(state, record);
         }
@@ -42,9 +45,13 @@ impl Rule {
             Self::NumberOnly if frame.height <= state.height => Admission::Stale,
             Self::NumberOnly if !follows => Admission::Orphan,
             Self::NumberOnly => Admission::Admitted,
-            Self::Real | Self::TermWithoutHash => without_hash(state, frame, follows),
+            Self::Real | Self::TiesByWriter | Self::TermWithoutHash => without_hash(state, frame, follows),
         }
     }
+}
+
+fn wins_tie(state: &State, claim: &Frame) -> bool {
+    claim.term.number == state.number && claim.term.writer.as_bytes() > state.writer.as_bytes()
 }
 
 fn without_hash(state: &State, frame: &Frame, follows: bool) -> Admission {
