@@ -197,14 +197,7 @@ fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
         return Ok(Given::default());
     };
     let text = fs::read_to_string(path).with_context(|| format!("could not read {}", path.display()))?;
-    let given: Given = toml::Deserializer::parse(&text)
-        .map_err(|error| anyhow::anyhow!("{}: {}", path.display(), error.message()))
-        .and_then(|document| {
-            // The whole error would quote the line, and with it a secret.
-            serde_path_to_error::deserialize(document).map_err(|error| {
-                anyhow::anyhow!("{}: {}: {}", path.display(), error.path(), error.inner().message())
-            })
-        })?;
+    let given = parse(&text).map_err(|error| anyhow::anyhow!("{}: {error}", path.display()))?;
     for (name, number) in [("partitions", given.partitions), ("workers", given.workers)] {
         if number.is_some_and(|number| !(1..=256).contains(&number)) {
             bail!("{}: the setting {name} must be 1 to 256", path.display());
