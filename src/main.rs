@@ -34,6 +34,23 @@ enum Role {
     ///
     /// Exits with 0 if all is sound, 1 if a fault was found, 2 if it could not look.
     Verify(Job),
+    /// Rebuild read models from the log beside those that are served, compare them, and serve the new ones.
+    ///
+    /// No server may run on the data folder. The tables served before are kept for --rollback. Exits with 0 if the rows
+    /// were equal, 1 if they differed (the log is right, so the new ones are served, unless --dry-run), 2 if it could
+    /// not.
+    Rebuild {
+        /// One projection; all if none is named.
+        projection: Option<String>,
+        /// Compare only; serve nothing new.
+        #[arg(long)]
+        dry_run: bool,
+        /// Serve the tables before the last rebuild again.
+        #[arg(long, conflicts_with = "dry_run")]
+        rollback: bool,
+        #[command(flatten)]
+        job: Job,
+    },
 }
 
 /// A job on a data folder.
@@ -128,6 +145,11 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
         Role::Verify(Job { common, json }) => {
             let settings = common.resolve()?;
             return Ok(runtime()?.block_on(replay_roles::verify(&settings.data, json)));
+        }
+        Role::Rebuild { projection, dry_run, rollback, job: Job { common, json } } => {
+            let settings = common.resolve()?;
+            let options = replay_roles::Rebuild { projection, dry_run, roll_back: rollback };
+            return Ok(runtime()?.block_on(replay_roles::rebuild(&settings.data, options, json)));
         }
     }
     Ok(ExitCode::SUCCESS)

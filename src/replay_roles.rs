@@ -4,6 +4,7 @@ use std::{path::Path, process::ExitCode};
 use anyhow::Context as _;
 use replay::{
     progress::Progress,
+    rebuild::{self, Job},
     verify::{self, Verdict},
 };
 use serde::Serialize;
@@ -35,6 +36,42 @@ pub async fn verify(data: &Path, json: bool) -> ExitCode {
     }
 }
 
+/// What to do with the read models.
+pub struct Rebuild {
+    /// One of them; all if there is none.
+    pub projection: Option<String>,
+    /// Compare only, serve nothing new.
+    pub dry_run: bool,
+    /// Serve the generation before instead.
+    pub roll_back: bool,
+}
+
+/// Rebuilds read models beside those that are served, compares, and swaps. 0: equal, or rolled back; 1: rows differed;
+/// 2: could not.
+pub async fn rebuild(data: &Path, options: Rebuild, json: bool) -> ExitCode {
+    let Files { log, reads, .. } = Files::of(data);
+    let Rebuild { projection, dry_run, roll_back } = options;
+    let job = Job { log, reads, projection };
+    if roll_back {
+        let rolled_back = rebuild::roll_back(&job).await.context("could not roll back");
+        let Some(report) = told(rolled_back, json) else { return UNKNOWN.into() };
+        if json {
+            print_json(&report, "rolled_back", report.is_complete().into());
+        } else {
+            print!("{report}");
+        }
+        return if report.is_complete() { ExitCode::SUCCESS } else { UNKNOWN.into() };
+    }
+    let report = rebuild::rebuild(&job, dry_run, &mut progress(json)).await.context("could not rebuild");
+    let Some(report) = told(report, json) else { return UNKNOWN.into() };
+    if json {
+        print_json(&report, "equal", report.equal().into());
+    } else {
+        print!("{report}");
+    }
+    if report.equal() { ExitCode::SUCCESS } else { FOUND.into() }
+}
+
 fn progress(json: bool) -> Progress {
     if json { Progress::silent() } else { Progress::on_stderr() }
 }
@@ -61,4 +98,38 @@ fn print_json(report: &impl Serialize, field: &str, value: Value) {
         object.extend(own);
     }
     println!("{}", Value::Object(object));
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{
+        data_folder,
+        settings::{Given, Settings},
+    };
+
+    fn every(projection: Option<&str>) -> Rebuild {
+        Rebuild { projection: projection.map(str::to_owned), dry_run: false, roll_back: false }
+    }
+
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn exit_codes_tell_sound_from_faulty_and_from_unknown() {
+        let folder = tempfile::tempdir().unwrap();
+        let data = folder.path().join("data");
+        let given = Given { data: Some(data.clone()), ..Given::default() };
+        let stores = data_folder::open(&Settings::resolve(given, None).unwrap()).await.unwrap();
+        assert_eq!(verify(&data, true).await, ExitCode::SUCCESS);
+        assert_eq!(rebuild(&data, every(None), true).await, UNKNOWN.into(), "it is in use");
+        drop(stores);
+        assert_eq!(rebuild(&data, every(None), true).await, ExitCode::SUCCESS);
+        assert_eq!(rebuild(&data, every(Some("nonsense")), true).await, UNKNOWN.into());
+        let roll_back = || Rebuild { roll_back: true, ..every(None) };
+        assert_eq!(rebuild(&data, roll_back(), true).await, ExitCode::SUCCESS);
+        assert_eq!(rebuild(&data, roll_back(), true).await, UNKNOWN.into(), "there is nothing before it");
+        assert_eq!(verify(&folder.path().join("nowhere"), true).await, UNKNOWN.into());
+
+        let log = std::fs::OpenOptions::new().write(true).open(data.join("log.db")).unwrap();
+        log.set_len(log.metadata().unwrap().len() / 2).unwrap();
+        assert_eq!(verify(&data, true).await, FOUND.into());
+    }
 }

@@ -7,7 +7,7 @@ use group_commit::Database;
 use crate::{
     Error, ReadStore, Served, TableDigest,
     digest::digest,
-    fold::{Batch, fold},
+    fold::{Batch, checkpoint, fold},
     recorded::items,
     store::Live,
 };
@@ -49,21 +49,50 @@ pub(crate) async fn fold_to(
     on_records: OnRecords<'_>,
 ) -> Result<(), Error> {
     for partition in 0..log.partitions() {
-        let mut groups: Vec<(Checkpoint, Vec<Arc<Live>>)> = Vec::new();
-        for table in tables {
-            let served = served.iter().find(|served| served.name == table.definition.name);
-            let Some(until) = served.and_then(|served| served.checkpoint(partition)) else { continue };
-            match groups.iter_mut().find(|(place, _)| place == until) {
-                Some((_, group)) => group.push(Arc::clone(table)),
-                None => groups.push((*until, vec![Arc::clone(table)])),
-            }
-        }
-        for (until, group) in groups {
+        let until = |table: &Arc<Live>| {
+            let served = served.iter().find(|served| served.name == table.definition.name)?;
+            Some((*served.checkpoint(partition)?, Arc::clone(table)))
+        };
+        for (until, group) in grouped(tables.iter().filter_map(until)) {
             let reader = log.reader(partition, None)?;
             advance(reader, database, &group, Some(&until), on_records).await?;
         }
     }
     Ok(())
+}
+
+/// Folds each of these tables from where it stands to the end of the log.
+pub(crate) async fn fold_to_end(
+    log: &Log,
+    database: &Database,
+    tables: &[Arc<Live>],
+    on_records: OnRecords<'_>,
+) -> Result<(), Error> {
+    for partition in 0..log.partitions() {
+        let asked = tables.to_vec();
+        let standing = database.call(move |connection| {
+            let standing = |table: &Arc<Live>| checkpoint(connection, table, partition);
+            asked.iter().map(standing).collect::<rusqlite::Result<Vec<_>>>()
+        });
+        let standing = standing.await??;
+        for (from, group) in grouped(standing.into_iter().zip(tables.iter().cloned())) {
+            let from = from.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
+            advance(log.reader(partition, from)?, database, &group, None, on_records).await?;
+        }
+    }
+    Ok(())
+}
+
+/// Tables at the same place share a reader.
+fn grouped<P: PartialEq>(tables: impl Iterator<Item = (P, Arc<Live>)>) -> Vec<(P, Vec<Arc<Live>>)> {
+    let mut groups: Vec<(P, Vec<Arc<Live>>)> = Vec::new();
+    for (place, table) in tables {
+        match groups.iter_mut().find(|(other, _)| *other == place) {
+            Some((_, group)) => group.push(table),
+            None => groups.push((place, vec![table])),
+        }
+    }
+    groups
 }
 
 /// Folds from the reader's place on; up to `until`, or to the end.

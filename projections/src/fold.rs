@@ -64,7 +64,7 @@ fn fold_into(connection: &Connection, live: &Live, batch: &Batch) -> Result<Fold
     let projection = live.definition.name;
     let partition = batch.to.partition;
     let stored = checkpoint(connection, live, partition)?;
-    let mut parked = parked::count(connection, projection)?;
+    let mut parked = parked::count(connection, &live.parked_as)?;
     if stored.as_deref() == Some(batch.to.to_bytes().as_slice()) {
         return Ok(Folded { parked });
     }
@@ -92,8 +92,8 @@ fn take(
     let projection = live.definition.name;
     // A record as a whole stands for itself; only events wait behind others of their stream.
     let queues = any_parked && !matches!(item.content, Content::Record(_));
-    if queues && parked::holds(connection, projection, &record.frame, item.stream_type)? {
-        parked::park(connection, projection, record, item, None)?;
+    if queues && parked::holds(connection, &live.parked_as, &record.frame, item.stream_type)? {
+        parked::park(connection, &live.parked_as, record, item, None)?;
         return Ok(false);
     }
     let reason = match (live.definition.apply)(connection, &live.statements, &item.content) {
@@ -110,7 +110,7 @@ fn take(
         record.position,
         record.partition,
     );
-    parked::park(connection, projection, record, item, Some(&reason))?;
+    parked::park(connection, &live.parked_as, record, item, Some(&reason))?;
     Ok(false)
 }
 

@@ -90,6 +90,6 @@ pub(crate) fn table(connection: &Connection, live: &Live, partitions: u16) -> Re
     Ok(ServedState::Table {
         checkpoints,
         digest: digest(connection, &live.statements)?,
-        parked: parked::count(connection, live.definition.name)?,
+        parked: parked::count(connection, &live.parked_as)?,
     })
 }

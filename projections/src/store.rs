@@ -6,11 +6,11 @@ use std::{
 };
 
 use group_commit::Database;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
 use tokio::sync::Semaphore;
 
 use crate::{
-    Definition, Error, Projection, all,
+    Definition, Error, Projection, all, generations,
     table::{Key, Row, Statements, columns},
 };
 
@@ -51,17 +51,26 @@ struct Shared {
     readers: Arc<Semaphore>,
 }
 
-/// One projection with the generation of its table that is served.
+/// One projection with a generation of its table; what is served, except where a shadow is built.
 pub(crate) struct Live {
     pub(crate) definition: &'static Definition,
     pub(crate) generation: u32,
+    /// Under which name its events wait: the projection's own, if it is served.
+    pub(crate) parked_as: String,
     pub(crate) statements: Statements,
 }
 
 impl Live {
+    /// The served table.
     pub(crate) fn new(definition: &'static Definition, generation: u32) -> Self {
         let statements = (definition.statements)(&format!("{}_{generation}", definition.name));
-        Self { definition, generation, statements }
+        Self { definition, generation, parked_as: definition.name.to_owned(), statements }
+    }
+
+    /// A table beside the served one.
+    pub(crate) fn beside(definition: &'static Definition, generation: u32) -> Self {
+        let parked_as = generations::parked_beside(definition.name, generation);
+        Self { parked_as, ..Self::new(definition, generation) }
     }
 }
 
@@ -178,24 +187,13 @@ fn prepare(connection: &Connection, definition: &'static Definition) -> rusqlite
     let generation = match stored {
         Some((generation, version)) if version == definition.version => generation,
         Some((generation, _)) => {
-            forget(connection, definition, generation)?;
+            generations::forget_all(connection, definition.name)?;
             generation.saturating_add(1)
         }
         None => 1,
     };
-    let statements = (definition.statements)(&format!("{}_{generation}", definition.name));
-    connection.execute_batch(&statements.create)?;
-    connection.execute(
-        "INSERT OR REPLACE INTO projection_live (name, generation, version) VALUES (?, ?, ?)",
-        params![definition.name, generation, definition.version],
-    )?;
-    Ok(Live { definition, generation, statements })
-}
-
-fn forget(connection: &Connection, definition: &Definition, generation: u32) -> rusqlite::Result<()> {
-    let statements = (definition.statements)(&format!("{}_{generation}", definition.name));
-    connection.execute_batch(&statements.drop)?;
-    connection.execute("DELETE FROM checkpoint WHERE projection = ?", [definition.name])?;
-    connection.execute("DELETE FROM parked WHERE projection = ?", [definition.name])?;
-    Ok(())
+    let live = Live::new(definition, generation);
+    connection.execute_batch(&live.statements.create)?;
+    generations::serve(connection, definition, generation)?;
+    Ok(live)
 }

@@ -88,11 +88,11 @@ pub(crate) use table;
 #[derive(Clone, Debug)]
 pub(crate) struct Statements {
     pub(crate) create: String,
-    pub(crate) drop: String,
     /// All rows in the order of their keys.
     pub(crate) scan: String,
     /// Names of the columns; the first of them are the key.
     pub(crate) names: Vec<&'static str>,
+    pub(crate) key_len: usize,
     select: String,
     upsert: String,
 }
@@ -115,9 +115,9 @@ impl Statements {
         }
         Self {
             create,
-            drop: format!("DROP TABLE IF EXISTS {table};"),
             scan: format!("SELECT {names} FROM {table} ORDER BY {}", key.join(", ")),
             names: R::COLUMNS.iter().map(|(name, _)| *name).collect(),
+            key_len: R::KEY_LEN,
             select: format!("SELECT {names} FROM {table} WHERE {}", matches.join(" AND ")),
             upsert: format!("INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})"),
         }

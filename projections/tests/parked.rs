@@ -136,3 +136,33 @@ fn damaged_body(merchant: MerchantId, event: Event) -> Vec<u8> {
     let at = body.windows(field.len()).position(|bytes| bytes == field).unwrap();
     [&body[..at], other, &body[at + field.len()..]].concat()
 }
+
+#[tokio::test]
+async fn what_waits_goes_with_its_table_through_a_swap_and_a_rollback() {
+    let mut story = Story::begin().await;
+    let customer = story.joins().await;
+    let poisoned = RedemptionId(Uuid::now_v7());
+    story.redemption(customer, poisoned, vec![RedemptionCompleted {}.into()]).await;
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("read.db");
+    let store = ReadStore::open(&path).await.unwrap();
+    fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    let names = || reasons(&path).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    assert_eq!(names(), ["redemption_list"]);
+
+    let shadow = store.shadow(|name| name == "redemption_list").await.unwrap();
+    shadow.fold_to_end(&story.log, &mut |_| {}).await.unwrap();
+    assert_eq!(shadow.parked().await.unwrap(), [("redemption_list", 1)]);
+    assert_eq!(names(), ["redemption_list", "redemption_list/2"]);
+    shadow.swap().await.unwrap();
+    assert_eq!(names(), ["redemption_list", "redemption_list/1"]);
+
+    let store = ReadStore::open(&path).await.unwrap();
+    let running = Projections::start(story.log.clone(), store.clone()).await.unwrap();
+    assert_eq!(running.retry_parked().await.unwrap(), 1);
+    drop(running);
+    store.roll_back(|_| true).await.unwrap();
+    assert_eq!(names(), ["redemption_list", "redemption_list/2"]);
+    ReadStore::open(&path).await.unwrap().shadow(|_| true).await.unwrap().discard().await.unwrap();
+    assert_eq!(names(), ["redemption_list"]);
+}

@@ -20,6 +20,7 @@ async fn a_rebuild_with_partitions_interleaved_at_random_gives_the_same_rows() {
         let other = ReadStore::open(&folder.path().join(format!("{seed}.db"))).await.unwrap();
         fold_interleaved(&story.log, &other, |below| random.random_range(0..below)).await.unwrap();
         assert_eq!(dump(&other).await.unwrap(), expected, "seed {seed}");
+        assert_eq!(other.digests().await.unwrap(), straight.digests().await.unwrap(), "seed {seed}");
     }
 }
 

@@ -11,12 +11,12 @@ mod report;
 
 use std::path::PathBuf;
 
-use event_log::{Checkpoint, Log, Position};
+use event_log::{Checkpoint, Log};
 use projections::{Served, ServedState};
 
 use self::history::{History, Stop, is_damage};
 pub use self::report::{Check, Checked, Counted, Fault, Outcome, Report, Verdict};
-use crate::progress::Progress;
+use crate::{about, progress::Progress};
 
 /// The files to verify. Only the log must be there.
 #[derive(Clone, Debug)]
@@ -92,7 +92,7 @@ async fn read_history(
     history: &mut History,
     progress: &mut Progress,
 ) -> Result<(), Stop> {
-    progress.begin("reading the log", newest(log).get());
+    progress.begin("reading the log", about(log));
     for partition in 0..log.partitions() {
         let remembered: Vec<Checkpoint> =
             served.iter().filter_map(|served| served.checkpoint(partition).copied()).collect();
@@ -101,11 +101,6 @@ async fn read_history(
     history.close()?;
     progress.end();
     Ok(())
-}
-
-/// About how many records there are: positions of this store count over all partitions.
-fn newest(log: &Log) -> Position {
-    (0..log.partitions()).map(|partition| log.end(partition)).max().unwrap_or(Position::START)
 }
 
 /// The error with all its causes.

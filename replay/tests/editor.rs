@@ -161,9 +161,12 @@ impl<'a> Editor<'a> {
         let (mut position, mut last) = (Position::START, Hash::ZERO);
         for row in self.rows.iter().filter(|row| row.part == part) {
             let Ok(record) = Record::decode(Bytes::from(row.bytes.clone())) else { break };
-            if admit(&mut state, &record) != Admission::Admitted {
+            let mut next = state;
+            // A term beyond 63 bits has no place in the table.
+            if admit(&mut next, &record) != Admission::Admitted || i64::try_from(next.number).is_err() {
                 break;
             }
+            state = next;
             (position, last) = (Position::new(row.seq), record.hash);
         }
         let update =

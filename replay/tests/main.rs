@@ -4,4 +4,5 @@ mod book;
 mod editor;
 mod laws;
 mod mutants;
+mod rebuild;
 mod verify;
