@@ -234,17 +234,18 @@ fn command(environment: &[(&str, &str)]) -> Command {
 
 /// Runs the executable to its end, which must come by itself.
 pub(crate) fn run(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    let start = folder.starts.fetch_add(1, Ordering::Relaxed);
     let mut child = command(environment)
         .args(arguments)
         .current_dir(folder.root())
         .stdin(Stdio::null())
-        .stdout(folder.print_file(0, "run-stdout"))
-        .stderr(folder.print_file(0, "run-stderr"))
+        .stdout(folder.print_file(start, "stdout"))
+        .stderr(folder.print_file(start, "stderr"))
         .spawn()
         .unwrap();
     let status = end_of(&mut child);
-    let read = |name| std::fs::read(folder.printed().join(name)).unwrap();
-    Output { status, stdout: read("0.run-stdout"), stderr: read("0.run-stderr") }
+    let read = |stream| std::fs::read(folder.printed().join(format!("{start}.{stream}"))).unwrap();
+    Output { status, stdout: read("stdout"), stderr: read("stderr") }
 }
 
 /// Sends a signal such as `TERM`.

@@ -122,11 +122,13 @@ fn a_wrong_setting_is_named_and_its_secret_value_is_not_shown() {
     let folder = Folder::new();
     std::fs::write(folder.root().join("typo.toml"), "prot = 9000\n").unwrap();
     std::fs::write(folder.root().join("type.toml"), "port = \"many\"\n").unwrap();
+    std::fs::write(folder.root().join("secret.toml"), "webhook_secret = 4711\n").unwrap();
     let serve = ["serve", "--no-demo", "--data", "data"];
     let with = |more: &[&'static str]| [&serve[..], more].concat();
     for (arguments, environment, named) in [
         (with(&["--config", "typo.toml"]), vec![], "prot"),
         (with(&["--config", "type.toml"]), vec![], "port"),
+        (with(&["--config", "secret.toml"]), vec![], "webhook_secret"),
         (with(&["--config", "missing.toml"]), vec![], "missing.toml"),
         (with(&["--port", "70000"]), vec![], "port"),
         (with(&[]), vec![("LOYALNEST_PORT", "x")], "port"),
@@ -145,7 +147,7 @@ fn a_wrong_setting_is_named_and_its_secret_value_is_not_shown() {
             said.to_lowercase().replace('-', "_").contains(named),
             "{arguments:?} {environment:?}: {said}"
         );
-        assert!(!said.contains("hunter2"), "{said}");
+        assert!(!said.contains("hunter2") && !said.contains("4711"), "{said}");
     }
 }
 
