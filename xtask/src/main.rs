@@ -20,11 +20,14 @@ enum Task {
         /// Run only tests whose name contains this; formatting and lints are left out.
         filter: Option<String>,
     },
-    /// Run the crash campaign at full size.
+    /// Run the campaigns at full size: crashes, and an editor of the log's file. Size 0 leaves one out.
     Soak {
         /// How many times the executable is killed under load.
         #[arg(long, default_value_t = 1_000)]
         cycles: u32,
+        /// How many edited logs must be found.
+        #[arg(long, default_value_t = 100_000)]
+        mutants: u32,
         /// Repeats the campaign that printed this seed.
         #[arg(long)]
         seed: Option<u64>,
@@ -46,7 +49,9 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, seed } => run::soak(cycles, seed),
+        Task::Soak { cycles, mutants, seed } => {
+            run::soak(&[run::Campaign::crashes(cycles), run::Campaign::mutants(mutants)], seed)
+        }
         Task::Generate => generate::run(),
     }
 }

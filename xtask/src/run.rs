@@ -31,24 +31,44 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     counts.close()
 }
 
-pub(crate) fn soak(cycles: u32, seed: Option<u64>) -> anyhow::Result<()> {
-    let mut settings = vec![("LOYALNEST_CRASH_CYCLES", cycles.to_string())];
-    settings.extend(seed.map(|seed| ("LOYALNEST_SEED", seed.to_string())));
-    let arguments = [
-        "test",
-        "--package",
-        "loyalnest",
-        "--features",
-        FEATURES,
-        "--test",
-        "suite",
-        "crash",
-        "--",
-        "--nocapture",
-    ];
-    let (counts, succeeded) = cargo_test(&arguments, &settings)?;
-    ensure!(succeeded, "the campaign failed; its seed is printed above");
-    counts.close()
+/// A test of a package's suite that the soak runs at another size; size 0 leaves it out.
+pub(crate) struct Campaign {
+    pub(crate) package: &'static str,
+    /// The features it needs, besides the package's own.
+    pub(crate) features: &'static [&'static str],
+    pub(crate) test: &'static str,
+    /// The variable that sets its size.
+    pub(crate) variable: &'static str,
+    pub(crate) size: u32,
+}
+
+impl Campaign {
+    pub(crate) fn crashes(cycles: u32) -> Self {
+        let (features, variable) = (&["--features", FEATURES], "LOYALNEST_CRASH_CYCLES");
+        Self { package: "loyalnest", features, test: "crash", variable, size: cycles }
+    }
+
+    pub(crate) fn mutants(mutants: u32) -> Self {
+        let variable = "LOYALNEST_MUTANTS";
+        Self { package: "replay", features: &[], test: "every_mutant_is_found", variable, size: mutants }
+    }
+}
+
+/// Runs the campaigns one after the other; a seed starts each of them.
+pub(crate) fn soak(campaigns: &[Campaign], seed: Option<u64>) -> anyhow::Result<()> {
+    let mut all = Counts::default();
+    for Campaign { package, features, test, variable, size } in campaigns.iter().filter(|one| one.size > 0) {
+        let mut settings = vec![(*variable, size.to_string())];
+        settings.extend(seed.map(|seed| ("LOYALNEST_SEED", seed.to_string())));
+        let arguments =
+            [&["test", "--package", package][..], features, &["--test", "suite", test, "--", "--nocapture"]];
+        let (counts, succeeded) = cargo_test(&arguments.concat(), &settings)?;
+        ensure!(succeeded, "the campaign {test} failed; its seed is printed above");
+        all.passed += counts.passed;
+        all.failed += counts.failed;
+        all.ignored += counts.ignored;
+    }
+    all.close()
 }
 
 #[derive(Default)]
