@@ -19,23 +19,39 @@ pub(crate) use place::{NotAPlace, Place};
 const CONSUMERS_MAX: usize = 1_000;
 /// What is held for one consumer, in messages.
 const PAGE_MAX: usize = 500;
-/// A pause after news, so that a busy log is asked for many records at once.
+/// A pause after news, so that a busy log is asked for many records at once; as long again for every so many consumers,
+/// so that all of them together leave the read store to others.
 const PAUSE: Duration = Duration::from_millis(50);
+const CONSUMERS_PER_PAUSE: usize = 20;
 
 /// The consumers of the live feed: how many there may be, and when they all end. Cheap to clone.
 #[derive(Clone)]
 pub struct Live {
     seats: Arc<Semaphore>,
+    consumers_max: usize,
     closed: watch::Sender<bool>,
 }
 
 impl Default for Live {
     fn default() -> Self {
-        Self { seats: Arc::new(Semaphore::new(CONSUMERS_MAX)), closed: watch::Sender::new(false) }
+        Self::for_at_most(CONSUMERS_MAX)
     }
 }
 
 impl Live {
+    /// Room for this many consumers at once.
+    #[must_use]
+    pub fn for_at_most(consumers_max: usize) -> Self {
+        let seats = Arc::new(Semaphore::new(consumers_max));
+        Self { seats, consumers_max, closed: watch::Sender::new(false) }
+    }
+
+    fn pause(&self) -> Duration {
+        let consumers = self.consumers_max.saturating_sub(self.seats.available_permits());
+        let pauses = u32::try_from(1 + consumers / CONSUMERS_PER_PAUSE).unwrap_or(u32::MAX);
+        PAUSE.saturating_mul(pauses)
+    }
+
     /// Ends all feeds, for ever: a server that stops waits for its open answers.
     pub fn close(&self) {
         self.closed.send_replace(true);
@@ -164,7 +180,7 @@ impl Feed {
             if self.steps.changed().await.is_err() {
                 std::future::pending::<()>().await;
             }
-            tokio::time::sleep(PAUSE).await;
+            tokio::time::sleep(self.reads.live.pause()).await;
         };
         tokio::select! {
             () = stepped => {}

@@ -2,6 +2,7 @@
 use std::time::Duration;
 
 use axum::{
+    Router,
     body::{Body, BodyDataStream},
     http::Request,
 };
@@ -11,6 +12,7 @@ use event_schemas::{
 };
 use futures::StreamExt as _;
 use projections::testing::Stream;
+use query_api::Live;
 use serde_json::Value;
 use tower::ServiceExt as _;
 
@@ -39,13 +41,17 @@ struct Consumer {
 
 impl Consumer {
     async fn open(shop: &Shop, query: &str, last_event_id: Option<&str>) -> Self {
+        Self::open_at(shop.router.clone(), &shop.token, query, last_event_id).await
+    }
+
+    async fn open_at(router: Router, token: &str, query: &str, last_event_id: Option<&str>) -> Self {
         let mut request = Request::builder()
             .uri(format!("/v1/api/live{query}"))
-            .header("authorization", format!("Bearer {}", shop.token));
+            .header("authorization", format!("Bearer {token}"));
         if let Some(id) = last_event_id {
             request = request.header("last-event-id", id);
         }
-        let answer = shop.router.clone().oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
+        let answer = router.oneshot(request.body(Body::empty()).unwrap()).await.unwrap();
         assert_eq!(answer.status(), 200);
         assert_eq!(answer.headers()["content-type"], "text/event-stream");
         let mut consumer = Self { body: answer.into_body().into_data_stream(), text: String::new() };
@@ -160,6 +166,41 @@ async fn whoever_comes_back_hears_each_event_once_wherever_it_left() {
     }
 }
 
+/// Customers of many partitions earn while the consumer leaves and comes back, again and again.
+#[tokio::test]
+async fn while_all_partitions_move_each_event_is_heard_once_over_many_connections() {
+    const EVENTS: i64 = 400;
+    let mut shop = Shop::open().await;
+    let mut customers = Vec::new();
+    for number in 0..9 {
+        customers.push(shop.registers(&format!("70{number}"), &format!("{number}@example.com")).await);
+    }
+    let mut id = shop.get("/v1/api/core/overview").await.body["live_from"].as_str().unwrap().to_owned();
+    let (router, token) = (shop.router.clone(), shop.token.clone());
+    let listening = async {
+        let (mut heard, mut connections) = (Vec::new(), 0);
+        while heard.len() < EVENTS as usize {
+            let mut consumer = Consumer::open_at(router.clone(), &token, "?topics=points", Some(&id)).await;
+            connections += 1;
+            let stays_for = (connections * 7 % 23 + 1).min(EVENTS as usize - heard.len());
+            for event in consumer.take(stays_for).await {
+                heard.extend(event.points());
+                id = event.id;
+            }
+        }
+        (heard, connections)
+    };
+    let writing = async {
+        for (points, customer) in (1..=EVENTS).zip(customers.iter().cycle()) {
+            shop.earns(*customer, points, points).await;
+        }
+    };
+    let ((mut heard, connections), ()) = tokio::join!(listening, writing);
+    assert!(connections > 20, "{connections} connections");
+    heard.sort_unstable();
+    assert_eq!(heard, (1..=EVENTS).collect::<Vec<_>>());
+}
+
 #[tokio::test]
 async fn a_consumer_that_comes_back_late_gets_all_it_missed_but_one_that_falls_behind_must_resync() {
     let mut shop = Shop::open().await;
@@ -208,4 +249,16 @@ async fn a_feed_that_cannot_be_what_was_asked_for_is_a_problem() {
         assert_eq!(refused(&shop, "", foreign).await.code(), (409, "other-history"), "{foreign}");
     }
     assert_eq!(shop.get_as("nobody", "/v1/api/live").await.code(), (401, "unauthenticated"));
+}
+
+#[tokio::test]
+async fn one_consumer_too_many_is_told_to_come_later_and_a_seat_is_free_again_when_one_leaves() {
+    let shop = Shop::build(Vec::new(), Live::for_at_most(2)).await;
+    let first = Consumer::open(&shop, "", None).await;
+    let _second = Consumer::open(&shop, "", None).await;
+    let answer = shop.get("/v1/api/live").await;
+    assert_eq!(answer.code(), (503, "too-many-consumers"));
+    assert_eq!(answer.headers["retry-after"], "1");
+    drop(first);
+    Consumer::open(&shop, "", None).await;
 }

@@ -74,6 +74,10 @@ impl Shop {
     }
 
     pub(crate) async fn with_probes(probes: Vec<Arc<dyn Probe>>) -> Self {
+        Self::build(probes, Live::default()).await
+    }
+
+    pub(crate) async fn build(probes: Vec<Arc<dyn Probe>>, live: Live) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = event_log::sqlite::init(&folder.path().join("log.db"), 4).unwrap();
         let root = RootKey::from_bytes([7; 32]);
@@ -87,7 +91,6 @@ impl Shop {
         let installed = MerchantEvent::from(MerchantInstalled::sample());
         history.append(merchant, Stream::merchant(merchant), vec![installed.into()]).await;
         let progress = running.progress();
-        let live = Live::default();
         let reads = Reads {
             live: live.clone(),
             log: log.clone(),
