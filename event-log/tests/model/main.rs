@@ -7,7 +7,7 @@
 //! Readers admit by the crate's own `admit` over its own records and checkpoints (`arena`), so the model checks that
 //! code and not a copy of it. What owners, clients and the store do is written here (`step`), from the contract; the
 //! crate's own writer is tried against random faults in `src/torture.rs`. Bugs are planted in either half, and each
-//! must be found. The search is our own (`search`): states of some 150 bytes, the shortest way to a bug, and nothing
+//! must be found. The search is our own (`search`): states of some 200 bytes, the shortest way to a bug, and nothing
 //! to depend on.
 //!
 //! Not modelled: time (a time-out can come whenever something is unanswered), undecodable bytes, reads by the owner,
