@@ -124,3 +124,25 @@ async fn a_file_that_was_cut_is_a_fault_and_not_a_shorter_history() {
         assert_eq!(fault.check, Check::Chain, "{fault}");
     }
 }
+
+/// The copy is what a kill leaves: pages of an open transaction, and the journal that undoes them.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_key_store_that_a_crash_left_half_written_is_said_to_be_so() {
+    let book = busy_book(10).await;
+    let [whole, torn] = ["whole.db", "torn.db"].map(|name| book.folder.path().join(name));
+    std::fs::copy(book.files().keys, &whole).unwrap();
+    let connection = Connection::open(&whole).unwrap();
+    connection.execute_batch("PRAGMA cache_size=1; BEGIN; CREATE TABLE filler(bytes BLOB)").unwrap();
+    for _ in 0..50 {
+        connection.execute("INSERT INTO filler VALUES (zeroblob(9000))", []).unwrap();
+    }
+    connection.execute("UPDATE meta SET insert_count = 0", []).unwrap();
+    for suffix in ["", "-journal"] {
+        let named = |path: &std::path::Path| format!("{}{suffix}", path.display());
+        std::fs::copy(named(&whole), named(&torn)).unwrap();
+    }
+    let report = verified(&Files { keys: torn, ..book.files() }).await;
+    assert_eq!(report.verdict(), Verdict::Unchecked, "{report}");
+    let Outcome::Unable { reason } = outcome(&report, Check::KeyCount) else { panic!("{report}") };
+    assert!(reason.starts_with("a crash left the key store"), "{reason}");
+}

@@ -18,7 +18,12 @@ pub(super) fn check(path: &Path, log: &Log, history: &History, report: &mut Repo
     let (count, log_id) = match read(path) {
         Ok(read) => read,
         Err(error) => {
-            let reason = format!("the key store could not be read: {error}");
+            let reason = if half_written(&error) {
+                "a crash left the key store in the middle of a write; the next start undoes that, then it can be read"
+                    .to_owned()
+            } else {
+                format!("the key store could not be read: {error}")
+            };
             return report.set(Check::KeyCount, Outcome::Unable { reason });
         }
     };
@@ -32,6 +37,12 @@ pub(super) fn check(path: &Path, log: &Log, history: &History, report: &mut Repo
     } else {
         report.set(Check::KeyCount, Outcome::Passed);
     }
+}
+
+/// Its journal must be rolled back first, and whoever only reads does not do that.
+fn half_written(error: &rusqlite::Error) -> bool {
+    let code = error.sqlite_error().map(|failure| failure.extended_code);
+    code == Some(rusqlite::ffi::SQLITE_READONLY_ROLLBACK)
 }
 
 fn read(path: &Path) -> rusqlite::Result<(u64, Vec<u8>)> {
