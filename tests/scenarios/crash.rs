@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 use uuid::Uuid;
 
 use crate::{
-    harness::{Answer, EXECUTABLE, Folder, Seed, Server, Shop, Webhook, interrupted_start},
+    harness::{Answer, Folder, Seed, Server, Shop, Webhook, interrupted_start},
     shopify::{Person, order, person},
 };
 
@@ -288,7 +288,7 @@ async fn killed_at_any_instant_nothing_answered_is_lost_or_doubled() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_server_that_answers_before_it_commits_is_caught() {
     let bug = "ack-before-commit";
-    let executable = std::fs::read(EXECUTABLE).unwrap();
+    let executable = std::fs::read(crate::harness::EXECUTABLE).unwrap();
     let planted = executable.windows(bug.len()).any(|window| window == bug.as_bytes());
     assert!(planted, "the executable was built anew without the feature planted-bugs");
     let mut seed = Seed::new();
