@@ -5,6 +5,7 @@ mod run;
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand};
+use run::Campaign;
 
 #[derive(Parser)]
 #[command(about = "Tasks of the project")]
@@ -20,14 +21,17 @@ enum Task {
         /// Run only tests whose name contains this; formatting and lints are left out.
         filter: Option<String>,
     },
-    /// Run the campaigns at full size: crashes, and an editor of the log's file. Size 0 leaves one out.
+    /// Run the campaigns at full size: crashes, an editor of the log's file, the exhaustive model of its contract.
     Soak {
-        /// How many times the executable is killed under load.
+        /// How many times the executable is killed under load; 0 leaves it out.
         #[arg(long, default_value_t = 1_000)]
         cycles: u32,
-        /// How many edited logs must be found.
+        /// How many edited logs must be found; 0 leaves it out.
         #[arg(long, default_value_t = 100_000)]
         mutants: u32,
+        /// Leaves the model out, which takes minutes and over a gibibyte.
+        #[arg(long)]
+        no_model: bool,
         /// Repeats the campaign that printed this seed.
         #[arg(long)]
         seed: Option<u64>,
@@ -49,8 +53,9 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, mutants, seed } => {
-            run::soak(&[run::Campaign::crashes(cycles), run::Campaign::mutants(mutants)], seed)
+        Task::Soak { cycles, mutants, no_model, seed } => {
+            let all = [Campaign::crashes(cycles), Campaign::mutants(mutants), Campaign::model(!no_model)];
+            run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
         }
         Task::Generate => generate::run(),
     }

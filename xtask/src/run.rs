@@ -31,39 +31,49 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     counts.close()
 }
 
-/// A test of a package's suite that the soak runs at another size; size 0 leaves it out.
+/// Tests that the soak runs at another size.
 pub(crate) struct Campaign {
-    pub(crate) package: &'static str,
+    package: &'static str,
     /// The features it needs, besides the package's own.
-    pub(crate) features: &'static [&'static str],
-    pub(crate) test: &'static str,
+    features: &'static [&'static str],
+    /// The test target, and what the names of its tests contain.
+    tests: [&'static str; 2],
     /// The variable that sets its size.
-    pub(crate) variable: &'static str,
-    pub(crate) size: u32,
+    setting: (&'static str, String),
 }
 
 impl Campaign {
-    pub(crate) fn crashes(cycles: u32) -> Self {
-        let (features, variable) = (&["--features", FEATURES], "LOYALNEST_CRASH_CYCLES");
-        Self { package: "loyalnest", features, test: "crash", variable, size: cycles }
+    /// The executable is killed this often under load; 0 leaves it out.
+    pub(crate) fn crashes(cycles: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_CRASH_CYCLES", cycles.to_string());
+        let features = &["--features", FEATURES];
+        (cycles > 0).then_some(Self { package: "loyalnest", features, tests: ["suite", "crash"], setting })
     }
 
-    pub(crate) fn mutants(mutants: u32) -> Self {
-        let variable = "LOYALNEST_MUTANTS";
-        Self { package: "replay", features: &[], test: "every_mutant_is_found", variable, size: mutants }
+    /// So many edited logs must be found; 0 leaves it out.
+    pub(crate) fn mutants(mutants: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_MUTANTS", mutants.to_string());
+        let tests = ["suite", "every_mutant_is_found"];
+        (mutants > 0).then_some(Self { package: "replay", features: &[], tests, setting })
+    }
+
+    /// The exhaustive model of the log's contract in its large form.
+    pub(crate) fn model(wanted: bool) -> Option<Self> {
+        let setting = ("LOYALNEST_MODEL", "full".to_owned());
+        wanted.then_some(Self { package: "event-log", features: &[], tests: ["model", ""], setting })
     }
 }
 
 /// Runs the campaigns one after the other; a seed starts each of them.
 pub(crate) fn soak(campaigns: &[Campaign], seed: Option<u64>) -> anyhow::Result<()> {
     let mut all = Counts::default();
-    for Campaign { package, features, test, variable, size } in campaigns.iter().filter(|one| one.size > 0) {
-        let mut settings = vec![(*variable, size.to_string())];
+    for Campaign { package, features, tests: [target, names], setting } in campaigns {
+        let mut settings = vec![setting.clone()];
         settings.extend(seed.map(|seed| ("LOYALNEST_SEED", seed.to_string())));
         let arguments =
-            [&["test", "--package", package][..], features, &["--test", "suite", test, "--", "--nocapture"]];
+            [&["test", "--package", package][..], features, &["--test", target, names, "--", "--nocapture"]];
         let (counts, succeeded) = cargo_test(&arguments.concat(), &settings)?;
-        ensure!(succeeded, "the campaign {test} failed; its seed is printed above");
+        ensure!(succeeded, "the campaign {target} {names} of {package} failed; its seed is printed above");
         all.passed += counts.passed;
         all.failed += counts.failed;
         all.ignored += counts.ignored;
