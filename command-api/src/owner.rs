@@ -189,11 +189,10 @@ impl Owner {
             }
             tokio::select! {
                 biased;
-                settled = tenure.settle(), if !tenure.is_idle() => {
-                    if let Err(stopped) = settled {
-                        return self.stop(tenure, stopped);
-                    }
-                }
+                admitted = tenure.admitted(), if !tenure.is_idle() => match admitted {
+                    Ok(appended) => tenure.settle(appended).await,
+                    Err(stopped) => return self.stop(tenure, stopped),
+                },
                 () = self.fill(), if !dry && tenure.len() < IN_FLIGHT_MAX => {
                     if let Err(stopped) = self.drain(&mut tenure).await {
                         return self.stop(tenure, stopped);

@@ -92,11 +92,12 @@ impl Tenure {
             message.work.refuse(unavailable);
             return Ok(());
         }
+        let is_placed = known.as_ref().is_some_and(|first| first.at.is_some());
         let decided =
             known.map(|first| Decided { outcome: first.outcome, replayed: !message.resumed, made: None });
         match &message.work {
             Work::Glance(_) => finish(&*self.partition.lock().await, Waiting { message, decided }, None),
-            Work::Command(..) => self.after_in_flight(Waiting { message, decided }).await,
+            Work::Command(..) => self.after_in_flight(Waiting { message, decided }, is_placed).await,
             Work::Recall(..) | Work::Read(_) => self.unproved.push(Waiting { message, decided }),
         }
         Ok(())
@@ -148,11 +149,13 @@ impl Tenure {
         Ok(())
     }
 
-    /// Answers behind all records on their way; at once if there are none.
-    async fn after_in_flight(&mut self, waiting: Waiting) {
+    /// Answers behind all records on their way; at once if there are none and the known outcome has its place. An
+    /// outcome without one has to be proved like a reading.
+    async fn after_in_flight(&mut self, waiting: Waiting, is_placed: bool) {
         match self.in_flight.back_mut() {
             Some(last) => last.waiting.push(waiting),
-            None => finish(&*self.partition.lock().await, waiting, None),
+            None if is_placed => finish(&*self.partition.lock().await, waiting, None),
+            None => self.unproved.push(waiting),
         }
     }
 
@@ -176,18 +179,24 @@ impl Tenure {
         }
     }
 
-    /// Waits for the oldest record to be admitted and answers those who wait for it. Loses nothing if dropped.
-    pub(super) async fn settle(&mut self) -> Result<(), Stopped> {
-        let Some(oldest) = self.in_flight.front_mut() else { return Ok(()) };
-        let appended = (&mut oldest.hand).await?;
-        let Some(InFlight { command, waiting, .. }) = self.in_flight.pop_front() else { return Ok(()) };
+    /// Waits for the oldest record to be admitted; for ever if there is none. It does nothing else, because it may be
+    /// dropped at any await: whoever gets its answer calls [`Self::settle`], where nothing can be dropped.
+    pub(super) async fn admitted(&mut self) -> Result<Appended, Stopped> {
+        match self.in_flight.front_mut() {
+            Some(oldest) => (&mut oldest.hand).await,
+            None => std::future::pending().await,
+        }
+    }
+
+    /// Answers those who wait for the oldest record, which is admitted.
+    pub(super) async fn settle(&mut self, appended: Appended) {
+        let Some(InFlight { command, waiting, .. }) = self.in_flight.pop_front() else { return };
         let mut partition = self.partition.lock().await;
         let at = token(&partition, appended);
         if let Some((stream, key)) = command {
             partition.folded.settle(stream, key, at);
         }
         waiting.into_iter().for_each(|waiting| finish(&partition, waiting, Some(at)));
-        Ok(())
     }
 
     /// Everybody who waits, in order; marked, so that an answer found after the next claim counts as their own.

@@ -63,6 +63,22 @@ async fn a_known_key_gets_the_first_outcome_and_makes_no_record() {
     assert!(again.made.is_none());
 }
 
+/// More messages than one drain takes keep the mailbox full while answers come in, so that a wait for an answer is
+/// dropped for the mailbox again and again; the runtime's cooperative budget makes that happen at every await.
+#[tokio::test]
+async fn under_a_crowd_every_command_is_answered_and_every_answer_keeps_its_place() {
+    let bench = Bench::start().await;
+    let Account { merchant, stream, .. } = account(&bench, 10).await;
+    let envelopes: Vec<_> = (0..3_000).map(|_| bench.envelope(merchant, stream, earn(1))).collect();
+    let crowd = envelopes.iter().map(|envelope| bench.commander.send(envelope.clone()));
+    let answers = futures::future::join_all(crowd).await;
+    let places: Vec<_> = answers.into_iter().map(|answer| answer.unwrap().at).collect();
+    for (envelope, at) in envelopes.into_iter().zip(places) {
+        let again = bench.commander.send(envelope).await.unwrap();
+        assert_eq!((again.outcome, again.replayed, again.at), (Outcome::Accepted, true, at));
+    }
+}
+
 #[test]
 fn an_owner_that_starts_again_remembers_state_and_answers() {
     let (log, folder, account, spend, refused) = process(async {

@@ -1,9 +1,7 @@
 //! Steps that got stuck: kept with their record, counted, and tried again now and then.
 use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicU64, Ordering},
-    },
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -22,8 +20,12 @@ const RETRY_EVERY: Duration = Duration::from_secs(30);
 #[derive(Clone)]
 pub(super) struct Parked {
     work: Database,
-    count: Arc<AtomicU64>,
+    streams: Arc<Mutex<HashMap<Sequence, u64>>>,
 }
+
+/// The steps of one policy for one stream: behind one that is stuck the later ones queue, because a level that was
+/// overtaken must not come last. Policy, merchant, stream.
+type Sequence = (String, [u8; 16], [u8; 16]);
 
 /// A stuck step as it was stored.
 struct Task {
@@ -39,13 +41,29 @@ struct Task {
 
 impl Parked {
     pub(super) async fn open(work: Database) -> Result<Self, Fault> {
-        let count =
-            work.run(|db| db.query_row("SELECT count(*) FROM parked_task", [], |row| row.get(0))).await?;
-        Ok(Self { work, count: Arc::new(AtomicU64::new(count)) })
+        let read = |db: &rusqlite::Connection| {
+            let sql = "SELECT policy, merchant, stream, count(*) FROM parked_task GROUP BY 1, 2, 3";
+            let mut rows = db.prepare(sql)?;
+            let rows =
+                rows.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?;
+            rows.collect()
+        };
+        let streams = Arc::new(Mutex::new(work.run(read).await?));
+        Ok(Self { work, streams })
     }
 
     pub(super) fn count(&self) -> u64 {
-        self.count.load(Ordering::Relaxed)
+        self.lock().values().sum()
+    }
+
+    /// Whether a step of this policy for this stream is stuck.
+    pub(super) fn holds(&self, policy: &str, caused: &Caused) -> bool {
+        let frame = &caused.record.frame;
+        self.lock().contains_key(&(policy.to_owned(), frame.merchant, frame.stream))
+    }
+
+    fn lock(&self) -> MutexGuard<'_, HashMap<Sequence, u64>> {
+        self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(super) async fn park(
@@ -80,7 +98,9 @@ impl Parked {
                 ])
             })
             .await?;
-        self.count.fetch_add(inserted as u64, Ordering::Relaxed);
+        if inserted > 0 {
+            *self.lock().entry((policy.to_owned(), frame.merchant, frame.stream)).or_default() += 1;
+        }
         metrics::counter!("policy_steps_parked_total", "policy" => policy).increment(1);
         Ok(())
     }
@@ -88,7 +108,8 @@ impl Parked {
     async fn all(&self) -> Result<Vec<Task>, Fault> {
         let read = |db: &rusqlite::Connection| {
             let sql =
-                "SELECT policy, record, event_index, step, merchant, stream, route, body FROM parked_task";
+                "SELECT policy, record, event_index, step, merchant, stream, route, body FROM parked_task
+                ORDER BY record, event_index, policy, step";
             let mut rows = db.prepare_cached(sql)?;
             let task = |row: &rusqlite::Row<'_>| {
                 Ok(Task {
@@ -108,15 +129,26 @@ impl Parked {
     }
 
     async fn done(&self, task: Task) -> Result<(), Fault> {
-        let deleted = self
+        let sequence = task.sequence();
+        let deleted: usize = self
             .work
             .run(move |db| {
                 let sql = "DELETE FROM parked_task WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
                 db.execute(sql, (&task.policy, task.record, task.index, &task.step))
             })
             .await?;
-        self.count.fetch_sub(deleted as u64, Ordering::Relaxed);
+        let mut streams = self.lock();
+        if let Some(left) = streams.get_mut(&sequence) {
+            *left = left.saturating_sub(deleted as u64);
+        }
+        streams.retain(|_, left| *left > 0);
         Ok(())
+    }
+}
+
+impl Task {
+    fn sequence(&self) -> Sequence {
+        (self.policy.clone(), self.merchant, self.stream)
     }
 }
 
@@ -137,9 +169,18 @@ impl Policies {
         if self.parked.count() == 0 {
             return Ok(());
         }
+        let mut stuck = HashSet::new();
         for task in self.parked.all().await? {
-            if self.retry(&task).await? {
-                self.parked.done(task).await?;
+            if stuck.contains(&task.sequence()) {
+                continue;
+            }
+            match self.retry(&task).await {
+                Ok(true) => self.parked.done(task).await?,
+                Ok(false) => drop(stuck.insert(task.sequence())),
+                Err(error) => {
+                    tracing::warn!(error = &*error as &dyn std::error::Error, "A stuck step cannot be read");
+                    stuck.insert(task.sequence());
+                }
             }
         }
         Ok(())

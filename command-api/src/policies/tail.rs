@@ -171,8 +171,13 @@ impl Policies {
     async fn see_through(&self, policy: &Policy, caused: &Caused, id: EventId, reaction: Reaction) {
         let mut pause = Duration::from_millis(10);
         loop {
-            let why = match self.perform(&caused.cause, id, reaction.clone()).await {
-                Ok(_) => return,
+            let performed = if self.parked.holds(policy.name, caused) {
+                Err(Trouble::Stuck("queued-behind-a-stuck-step".to_owned()))
+            } else {
+                self.perform(&caused.cause, id, reaction.clone()).await.map(drop)
+            };
+            let why = match performed {
+                Ok(()) => return,
                 Err(Trouble::Later(why)) => why,
                 Err(Trouble::Stuck(reason)) => {
                     let now = self.parts.clock.now();

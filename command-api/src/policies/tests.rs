@@ -20,6 +20,16 @@ use crate::{
 
 /// A paid order of this many cents, one point per dollar.
 async fn order(bench: &Bench, merchant: MerchantId, customer: CustomerId, cents: i64) -> OrderId {
+    observed(bench, merchant, customer, cents, OrderStage::Paid).await
+}
+
+async fn observed(
+    bench: &Bench,
+    merchant: MerchantId,
+    customer: CustomerId,
+    cents: i64,
+    stage: OrderStage,
+) -> OrderId {
     let reference = Reference::new(Kind::Order, "820982911946154508", Uuid::now_v7(), Some(customer));
     let order = OrderId(bench.keys.resolve(merchant, reference).await.unwrap().id);
     let line =
@@ -27,7 +37,7 @@ async fn order(bench: &Bench, merchant: MerchantId, customer: CustomerId, cents:
     let observe = ObserveOrder {
         updated_at: sample::time(),
         paid_at: None,
-        stage: OrderStage::Paid,
+        stage,
         test: false,
         customer: Some(customer),
         taxes_included: false,
@@ -164,6 +174,33 @@ fn an_award_to_a_parked_account_is_kept_and_made_once_the_account_is_back() {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
         assert_eq!(bench.balances(merchant, customer).await.available, Points(54));
+    });
+}
+
+#[test]
+fn a_step_behind_a_stuck_one_of_its_stream_waits_so_that_the_newest_level_comes_last() {
+    let (log, folder, merchant, customer) = process(async {
+        let bench = Bench::start().await;
+        let (merchant, customer) = shop(&bench).await;
+        let stream = StreamRef::account(customer);
+        let poison = Envelope { key: POISON, ..bench.envelope(merchant, stream, earn(1)) };
+        assert!(matches!(bench.commander.send(poison).await, Err(Unavailable::AggregateParked)));
+        for stage in [OrderStage::Paid, OrderStage::Cancelled] {
+            observed(&bench, merchant, customer, 5_493, stage).await;
+            bench.policies_idle().await;
+        }
+        let sql = "SELECT group_concat(reason) FROM (SELECT reason FROM parked_task ORDER BY record)";
+        let reasons: String = bench.work.run(|db| db.query_row(sql, [], |row| row.get(0))).await.unwrap();
+        assert_eq!(reasons, "aggregate-parked,queued-behind-a-stuck-step");
+        (bench.log, bench.folder, merchant, customer)
+    });
+    process(async {
+        let bench = Bench::resume(log, folder).await;
+        while bench.policies.parked() > 0 {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+        let balances = bench.balances(merchant, customer).await;
+        assert_eq!((balances.available, balances.lifetime_earned), (Points(0), Points(54)));
     });
 }
 
