@@ -10,8 +10,12 @@ use anyhow::{Context as _, bail, ensure};
 /// Every feature the tests need; release builds refuse `planted-bugs`.
 const FEATURES: &str = "planted-bugs";
 
+/// Programs that the tests drive, and the Debian package of each.
+const PROGRAMS: &[(&str, &str)] = &[("curl", "curl")];
+
 pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     let started = Instant::now();
+    PROGRAMS.iter().try_for_each(|(program, package)| install(program, package))?;
     if filter.is_none() {
         step("formatting", &["fmt", "--all", "--check"])?;
         step(
@@ -114,6 +118,23 @@ impl Counts {
 /// The cargo that runs this task.
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+/// Installs a program with the system's package manager, if it is missing.
+fn install(program: &str, package: &str) -> anyhow::Result<()> {
+    let runs =
+        |command: &mut Command| command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
+    if runs(Command::new(program).arg("--version")) {
+        return Ok(());
+    }
+    println!("── installing {package}");
+    let installed = runs(Command::new("apt-get").args(["update", "-qq"]))
+        && runs(Command::new("apt-get").args(["install", "-y", "-qq", package]));
+    ensure!(
+        installed,
+        "the tests need `{program}`, and apt-get could not install {package}; install it and try again"
+    );
+    Ok(())
 }
 
 /// What a cargo command prints.
