@@ -1,7 +1,6 @@
 //! All aggregates, one line each, behind one type: what a partition's owner holds, asks and feeds.
-use event_schemas::{CustomerId, Event, MerchantId, OrderId, RedemptionId, StreamType};
+use event_schemas::{Event, StreamType};
 use serde::{Deserialize, Serialize};
-use uuid::Uuid;
 
 use crate::{Decider, Rejection, customer, loyalty_order, merchant, points_account, redemption};
 
@@ -112,64 +111,8 @@ impl Command {
     }
 }
 
-/// A stream of one merchant, with the id that decides its partition.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
-pub struct StreamRef {
-    /// Type of the stream.
-    pub stream_type: StreamType,
-    /// The stream's id.
-    pub id: Uuid,
-    /// What routes it; all zeros for reference data in partition 0.
-    pub route: Uuid,
-}
-
-impl StreamRef {
-    /// The stream of a shop.
-    #[must_use]
-    pub const fn merchant(merchant: MerchantId) -> Self {
-        Self { stream_type: StreamType::Merchant, id: merchant.0, route: Uuid::nil() }
-    }
-
-    /// The stream of a person.
-    #[must_use]
-    pub const fn customer(customer: CustomerId) -> Self {
-        Self { stream_type: StreamType::Customer, id: customer.0, route: customer.0 }
-    }
-
-    /// The stream of a person's points account.
-    #[must_use]
-    pub const fn account(customer: CustomerId) -> Self {
-        Self { stream_type: StreamType::PointsAccount, id: customer.0, route: customer.0 }
-    }
-
-    /// The stream of an order.
-    #[must_use]
-    pub const fn order(order: OrderId) -> Self {
-        Self { stream_type: StreamType::LoyaltyOrder, id: order.0, route: order.0 }
-    }
-
-    /// The stream of a redemption, beside its customer's account.
-    #[must_use]
-    pub const fn redemption(redemption: RedemptionId, customer: CustomerId) -> Self {
-        Self { stream_type: StreamType::Redemption, id: redemption.0, route: customer.0 }
-    }
-
-    /// The person under whose key the stream's personal fields are sealed, if it may have any.
-    #[must_use]
-    pub const fn subject(self) -> Option<CustomerId> {
-        match self.stream_type {
-            StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
-                Some(CustomerId(self.route))
-            }
-            StreamType::Merchant | StreamType::LoyaltyOrder => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
-    use event_schemas::sample;
-
     use super::*;
 
     #[test]
@@ -192,13 +135,5 @@ mod tests {
         for stream in (0..=u16::MAX).filter_map(StreamType::from_number) {
             assert_eq!(Aggregate::new(stream).stream_type(), stream);
         }
-    }
-
-    #[test]
-    fn only_streams_of_a_person_have_a_subject() {
-        assert_eq!(StreamRef::account(sample::CUSTOMER).subject(), Some(sample::CUSTOMER));
-        let redemption = StreamRef::redemption(sample::REDEMPTION, sample::CUSTOMER);
-        assert_eq!(redemption.subject(), Some(sample::CUSTOMER));
-        assert_eq!(StreamRef::order(sample::ORDER).subject(), None);
     }
 }

@@ -16,7 +16,8 @@ mod enrolment;
 mod order_settlement;
 mod redemption_process;
 
-pub use aggregates::{Aggregate, Command, Misplaced, StreamRef};
+pub use aggregates::{Aggregate, Command, Misplaced};
 pub use decider::Decider;
+pub use event_schemas::StreamRef;
 pub use policies::{Effect, Policy, Reaction, policies};
 pub use rejection::{REJECTIONS, Rejection, RejectionKind};

@@ -12,6 +12,7 @@ pub mod points_account;
 pub mod record;
 pub mod redemption;
 pub mod sample;
+pub mod stream;
 pub mod text;
 pub mod time;
 
@@ -23,5 +24,6 @@ pub use ids::{
 pub use money::{Currency, Money, Rate};
 pub use personal::{FieldAddress, Personal, Plain, Sealed};
 pub use points::{Overflow, Points};
+pub use stream::StreamRef;
 pub use text::{Code, Digest, ProductId, ProductTag, ShopDomain, TimeZone};
 pub use time::Timestamp;

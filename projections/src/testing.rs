@@ -3,8 +3,7 @@ use std::collections::HashMap;
 
 use event_log::{Log, NewKind, NewRecord, PositionToken, Writer};
 use event_schemas::{
-    CommandKey, CorrelationId, CustomerId, Digest, Event, MerchantId, OrderId, RecordId, RedemptionId,
-    StreamType, Timestamp,
+    CommandKey, CorrelationId, Digest, Event, MerchantId, RecordId, Timestamp,
     record::{Actor, Answer, Body, Meta, Trace},
 };
 use rusqlite::types::ValueRef;
@@ -12,48 +11,7 @@ use uuid::Uuid;
 
 use crate::{Error, Progress, ReadStore, partition::Partition};
 
-/// A stream and what it is routed by.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
-pub struct Stream {
-    /// Its type.
-    pub stream_type: StreamType,
-    /// Its id.
-    pub id: Uuid,
-    /// Its route.
-    pub route: Uuid,
-}
-
-impl Stream {
-    /// The shop's own stream.
-    #[must_use]
-    pub const fn merchant(merchant: MerchantId) -> Self {
-        Self { stream_type: StreamType::Merchant, id: merchant.0, route: Uuid::nil() }
-    }
-
-    /// A customer's stream.
-    #[must_use]
-    pub const fn customer(customer: CustomerId) -> Self {
-        Self { stream_type: StreamType::Customer, id: customer.0, route: customer.0 }
-    }
-
-    /// A customer's account.
-    #[must_use]
-    pub const fn account(customer: CustomerId) -> Self {
-        Self { stream_type: StreamType::PointsAccount, id: customer.0, route: customer.0 }
-    }
-
-    /// An order's stream.
-    #[must_use]
-    pub const fn order(order: OrderId) -> Self {
-        Self { stream_type: StreamType::LoyaltyOrder, id: order.0, route: order.0 }
-    }
-
-    /// A redemption's stream.
-    #[must_use]
-    pub const fn redemption(redemption: RedemptionId, customer: CustomerId) -> Self {
-        Self { stream_type: StreamType::Redemption, id: redemption.0, route: customer.0 }
-    }
-}
+pub use event_schemas::StreamRef as Stream;
 
 /// Owns every partition of a log and writes what a test says, a minute after what it said before.
 pub struct History {

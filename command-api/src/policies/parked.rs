@@ -59,7 +59,8 @@ impl Parked {
     /// Whether a step of this policy for this stream is stuck.
     pub(super) fn holds(&self, policy: &str, caused: &Caused) -> bool {
         let frame = &caused.record.frame;
-        self.lock().contains_key(&(policy.to_owned(), frame.merchant, frame.stream))
+        let streams = self.lock();
+        !streams.is_empty() && streams.contains_key(&(policy.to_owned(), frame.merchant, frame.stream))
     }
 
     fn lock(&self) -> MutexGuard<'_, HashMap<Sequence, u64>> {

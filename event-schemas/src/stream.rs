@@ -1,0 +1,72 @@
+//! Where each stream lives: its id, what routes it, and whose key seals its personal fields.
+use uuid::Uuid;
+
+use crate::{CustomerId, MerchantId, OrderId, RedemptionId, StreamType};
+
+/// A stream of one merchant, with the id that decides its partition.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
+pub struct StreamRef {
+    /// Type of the stream.
+    pub stream_type: StreamType,
+    /// The stream's id.
+    pub id: Uuid,
+    /// What routes it; all zeros for reference data in partition 0.
+    pub route: Uuid,
+}
+
+impl StreamRef {
+    /// The stream of a shop.
+    #[must_use]
+    pub const fn merchant(merchant: MerchantId) -> Self {
+        Self { stream_type: StreamType::Merchant, id: merchant.0, route: Uuid::nil() }
+    }
+
+    /// The stream of a person.
+    #[must_use]
+    pub const fn customer(customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::Customer, id: customer.0, route: customer.0 }
+    }
+
+    /// The stream of a person's points account.
+    #[must_use]
+    pub const fn account(customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::PointsAccount, id: customer.0, route: customer.0 }
+    }
+
+    /// The stream of an order.
+    #[must_use]
+    pub const fn order(order: OrderId) -> Self {
+        Self { stream_type: StreamType::LoyaltyOrder, id: order.0, route: order.0 }
+    }
+
+    /// The stream of a redemption, beside its customer's account.
+    #[must_use]
+    pub const fn redemption(redemption: RedemptionId, customer: CustomerId) -> Self {
+        Self { stream_type: StreamType::Redemption, id: redemption.0, route: customer.0 }
+    }
+
+    /// The person under whose key the stream's personal fields are sealed, if it may have any.
+    #[must_use]
+    pub const fn subject(self) -> Option<CustomerId> {
+        match self.stream_type {
+            StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
+                Some(CustomerId(self.route))
+            }
+            StreamType::Merchant | StreamType::LoyaltyOrder => None,
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::sample;
+
+    #[test]
+    fn only_streams_of_a_person_have_a_subject() {
+        assert_eq!(StreamRef::account(sample::CUSTOMER).subject(), Some(sample::CUSTOMER));
+        let redemption = StreamRef::redemption(sample::REDEMPTION, sample::CUSTOMER);
+        assert_eq!(redemption.subject(), Some(sample::CUSTOMER));
+        assert_eq!(StreamRef::order(sample::ORDER).subject(), None);
+    }
+}
