@@ -9,7 +9,7 @@ use event_schemas::{
 };
 use tokio::sync::oneshot;
 
-use crate::owner::{self, Asker, Message, Work};
+use crate::owner::{self, Asker, DueQuery, DueStream, Listing, Message, Work};
 
 /// A command with all that its record says about it.
 #[derive(Clone, Debug)]
@@ -237,6 +237,28 @@ impl Commander {
         Ok(known.map(|answered| (answered, seen)))
     }
 
+    /// The streams of a partition that have something of this kind to do by now, earliest first: exactly those of some
+    /// moment after this call, also the ones that nobody asked for a long time. A stream stays listed until a command to
+    /// it changed what it is due for, so page on with [`DueQuery::after`] instead of asking again from the beginning.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub async fn due(&self, partition: u16, query: DueQuery) -> Result<Vec<DueStream>, Unavailable> {
+        let merchant = query.merchant.unwrap_or(MerchantId::from_bytes([0; 16]));
+        let (answer, answered) = oneshot::channel();
+        let work = Work::Due(Listing { query, found: Vec::new(), answer });
+        let stream = StreamRef::merchant(merchant);
+        let message = Message { merchant, stream, lane: Lane::Bulk, resumed: false, work };
+        self.owner(partition)?.post(message)?;
+        answered.await.unwrap_or(Err(Unavailable::NotOwned))
+    }
+
+    /// How many partitions there are; the first is 0.
+    #[must_use]
+    pub fn partitions(&self) -> u16 {
+        self.log.partitions()
+    }
+
     /// The log behind it.
     #[must_use]
     pub fn log_id(&self) -> LogId {
@@ -258,8 +280,11 @@ impl Commander {
     fn post(&self, message: Message) -> Result<(), Unavailable> {
         let route = message.stream.route.into_bytes();
         let partition = self.log.partition_of(message.merchant.bytes(), route);
-        let owner = self.owners.get(usize::from(partition)).ok_or(Unavailable::NotOwned)?;
-        owner.post(message)
+        self.owner(partition)?.post(message)
+    }
+
+    fn owner(&self, partition: u16) -> Result<&owner::Handle, Unavailable> {
+        self.owners.get(usize::from(partition)).ok_or(Unavailable::NotOwned)
     }
 }
 

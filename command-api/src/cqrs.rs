@@ -404,8 +404,8 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
             Answer::Events(events) => events.into(),
             Answer::Rejected(_) | Answer::Unchanged => Arc::default(),
         };
-        let stream = partition.folded.stream(key);
-        stream.put_back(aggregate.0.into_aggregate(), events.len(), meta.command, outcome.clone());
+        let (route, aggregate) = (self.envelope.stream.route, aggregate.0.into_aggregate());
+        partition.folded.put_back(key, route, aggregate, events.len(), meta.command, outcome.clone());
         let made = (!events.is_empty()).then(|| Made { record: meta.record, events: events.clone() });
         *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handed { hand, outcome, made });
         let envelope = |(index, event): (usize, &Event)| EventEnvelope {

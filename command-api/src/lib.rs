@@ -19,5 +19,6 @@ pub mod work;
 pub use app::App;
 pub use clock::Clock;
 pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};
+pub use owner::{DueQuery, DueStream};
 pub use routes::{document, router};
 pub use shops::Shops;

@@ -2,6 +2,7 @@
 //! answers each command when its own record is admitted.
 //!
 //! It claims, serves until it is fenced or in doubt, and claims again; a history that diverged stops it for good.
+mod due;
 mod mailbox;
 mod partition;
 mod tenure;
@@ -20,7 +21,8 @@ use event_log::{Log, Stopped};
 use privacy::KeyStore;
 use tokio::sync::{mpsc, oneshot};
 
-pub(crate) use mailbox::{Asker, Message, Work};
+pub use due::{DueQuery, DueStream};
+pub(crate) use mailbox::{Asker, Listing, Message, Work};
 pub(crate) use partition::{Folded, Partition, StreamKey, meta};
 
 use crate::{

@@ -2,7 +2,7 @@
 use event_schemas::{Event, StreamType};
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, Rejection, customer, loyalty_order, merchant, points_account, redemption};
+use crate::{Decider, Due, Rejection, customer, loyalty_order, merchant, points_account, redemption};
 
 /// An event came to an aggregate of another type: the history is damaged or was read wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -68,6 +68,12 @@ macro_rules! aggregates {
                     } )*
                     (other, _) => Err(Misplaced { event: event.name(), stream: other.stream_type() }),
                 }
+            }
+
+            /// What it has to be asked for when its time comes; of each kind only the earliest counts.
+            #[must_use]
+            pub fn due(&self) -> Vec<Due> {
+                match self { $( Self::$name(state) => state.due(), )* }
             }
         }
 

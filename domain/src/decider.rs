@@ -3,9 +3,9 @@ use std::fmt::Debug;
 
 use event_schemas::StreamType;
 
-use crate::Rejection;
+use crate::{Due, Rejection};
 
-/// An aggregate's rules. Both functions are pure, so the same history always gives the same state and answers.
+/// An aggregate's rules. All functions are pure, so the same history always gives the same state and answers.
 pub trait Decider: Default {
     /// The type of stream that holds its events.
     const STREAM: StreamType;
@@ -22,6 +22,12 @@ pub trait Decider: Default {
 
     /// Takes in what happened. Exhaustive in every aggregate: a state has an opinion on each of its events.
     fn evolve(&mut self, event: &Self::Event);
+
+    /// What it has to be asked for when its time comes; of each kind only the earliest counts. It follows from the state
+    /// alone, and it is asked after every command, so it must not walk a long state.
+    fn due(&self) -> Vec<Due> {
+        Vec::new()
+    }
 }
 
 /// Lists an aggregate's commands, one line each: type, name, and the file that decides it.

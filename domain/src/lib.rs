@@ -4,6 +4,7 @@
 pub mod aggregates;
 pub mod customer;
 pub mod decider;
+pub mod due;
 pub mod loyalty_order;
 pub mod merchant;
 pub mod points_account;
@@ -18,6 +19,7 @@ mod redemption_process;
 
 pub use aggregates::{Aggregate, Command, Misplaced};
 pub use decider::Decider;
+pub use due::{Due, DueKind};
 pub use event_schemas::StreamRef;
 pub use policies::{Effect, Policy, Reaction, policies};
 pub use rejection::{REJECTIONS, Rejection, RejectionKind};

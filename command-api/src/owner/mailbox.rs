@@ -7,7 +7,9 @@ use std::{
 use domain::{Aggregate, StreamRef};
 use event_log::PositionToken;
 use event_schemas::{CommandKey, MerchantId};
+use tokio::sync::oneshot;
 
+use super::due::{DueQuery, DueStream};
 use crate::commands::{Answered, Envelope, Lane, Unavailable};
 
 /// While both lanes wait, one of this many messages taken is bulk.
@@ -31,6 +33,23 @@ pub(crate) enum Work {
     Read(Box<dyn Asker<PositionToken>>),
     /// To look, without proof.
     Glance(Box<dyn Asker<()>>),
+    /// To list the streams that have something to do, with proof; of no aggregate in particular.
+    Due(Listing),
+}
+
+/// Streams that are asked for, and those found.
+pub(crate) struct Listing {
+    pub(crate) query: DueQuery,
+    pub(crate) found: Vec<DueStream>,
+    pub(crate) answer: oneshot::Sender<Result<Vec<DueStream>, Unavailable>>,
+}
+
+impl Listing {
+    /// Gives what was found, or why there is no answer.
+    pub(crate) fn finish(self, proved: Result<(), Unavailable>) {
+        // A caller that went away no longer wants to know.
+        drop(self.answer.send(proved.map(|()| self.found)));
+    }
 }
 
 impl Work {
@@ -40,6 +59,7 @@ impl Work {
             Self::Recall(_, asker) => asker.answer(Err(why)),
             Self::Read(asker) => asker.answer(Err(why)),
             Self::Glance(asker) => asker.answer(Err(why)),
+            Self::Due(listing) => listing.finish(Err(why)),
         }
     }
 
@@ -49,6 +69,7 @@ impl Work {
             Self::Recall(_, asker) => asker.see(aggregate),
             Self::Read(asker) => asker.see(aggregate),
             Self::Glance(asker) => asker.see(aggregate),
+            Self::Due(_) => {}
         }
     }
 }

@@ -6,7 +6,7 @@ use std::{
     str::FromStr,
 };
 
-use domain::{Aggregate, StreamRef};
+use domain::{Aggregate, Due, StreamRef};
 use event_log::{AdmittedRecord, BoxError, Kind, Log, NewKind, NewRecord, PositionToken};
 use event_schemas::{
     CommandKey, Event, MerchantId, StreamType, Timestamp,
@@ -15,6 +15,7 @@ use event_schemas::{
 use privacy::KeyStore;
 use uuid::Uuid;
 
+use super::due::{DueIndex, DueQuery, DueStream};
 use crate::{
     clock::Clock,
     commands::Outcome,
@@ -74,6 +75,8 @@ pub(crate) struct Stream {
     /// How many events it has.
     pub(crate) version: u64,
     answers: HashMap<CommandKey, First>,
+    /// What the index says it is due for.
+    due: Vec<Due>,
 }
 
 /// A record that contradicts the state it is folded into.
@@ -91,11 +94,18 @@ pub(crate) struct Folded {
     partition: u16,
     streams: HashMap<StreamKey, Stream>,
     recorded_at: Timestamp,
+    due: DueIndex,
 }
 
 impl Folded {
     pub(crate) fn new(log: Log, partition: u16) -> Self {
-        Self { log, partition, streams: HashMap::new(), recorded_at: Timestamp::EPOCH }
+        Self {
+            log,
+            partition,
+            streams: HashMap::new(),
+            recorded_at: Timestamp::EPOCH,
+            due: DueIndex::default(),
+        }
     }
 
     /// Takes in one admitted record.
@@ -126,7 +136,40 @@ impl Folded {
             }
         };
         stream.answers.insert(meta.command, First { outcome, at: Some(at) });
+        self.note_due(key, Uuid::from_bytes(record.frame.route));
         Ok(())
+    }
+
+    /// Notes what a stream is due for after a change. A parked one is not listed: nobody could work it off.
+    fn note_due(&mut self, key: StreamKey, route: Uuid) {
+        let Some(stream) = self.streams.get_mut(&key) else { return };
+        let now = stream.aggregate.as_ref().map(Aggregate::due).unwrap_or_default();
+        if now != stream.due {
+            self.due.replace(key, route, &stream.due, &now);
+            stream.due = now;
+        }
+    }
+
+    /// The streams that are due.
+    pub(crate) fn due(&self, query: &DueQuery) -> Vec<DueStream> {
+        self.due.find(query)
+    }
+
+    /// Takes an aggregate back with what the command came to.
+    pub(crate) fn put_back(
+        &mut self,
+        key: StreamKey,
+        route: Uuid,
+        aggregate: Aggregate,
+        events: usize,
+        command: CommandKey,
+        outcome: Outcome,
+    ) {
+        let stream = self.stream(key);
+        stream.aggregate = Some(aggregate);
+        stream.version += events as u64;
+        stream.answers.insert(command, First { outcome, at: None });
+        self.note_due(key, route);
     }
 
     /// The stream, from nothing if it is unknown.
@@ -135,6 +178,7 @@ impl Folded {
             aggregate: Some(Aggregate::new(key.stream_type)),
             version: 0,
             answers: HashMap::new(),
+            due: Vec::new(),
         })
     }
 
@@ -180,19 +224,6 @@ impl Stream {
             }
         }
         Ok(())
-    }
-
-    /// Takes the aggregate back with what the command came to.
-    pub(crate) fn put_back(
-        &mut self,
-        aggregate: Aggregate,
-        events: usize,
-        command: CommandKey,
-        outcome: Outcome,
-    ) {
-        self.aggregate = Some(aggregate);
-        self.version += events as u64;
-        self.answers.insert(command, First { outcome, at: None });
     }
 }
 

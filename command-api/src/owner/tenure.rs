@@ -75,10 +75,15 @@ impl Tenure {
     /// Works off one message as far as it goes without waiting for the log.
     pub(super) async fn work(&mut self, mut message: Message) -> Result<(), Stopped> {
         let stream = StreamKey::new(message.merchant, message.stream);
-        let key = match &message.work {
+        let key = match &mut message.work {
             Work::Command(envelope, _) => Some(envelope.key),
             Work::Recall(key, _) => Some(*key),
             Work::Read(_) | Work::Glance(_) => None,
+            Work::Due(listing) => {
+                listing.found = self.partition.lock().await.folded.due(&listing.query);
+                self.unproved.push(Waiting { message, decided: None });
+                return Ok(());
+            }
         };
         let known = match key {
             Some(key) => self.partition.lock().await.folded.first(stream, key).cloned(),
@@ -98,7 +103,9 @@ impl Tenure {
         match &message.work {
             Work::Glance(_) => finish(&*self.partition.lock().await, Waiting { message, decided }, None),
             Work::Command(..) => self.after_in_flight(Waiting { message, decided }, is_placed).await,
-            Work::Recall(..) | Work::Read(_) => self.unproved.push(Waiting { message, decided }),
+            Work::Recall(..) | Work::Read(_) | Work::Due(_) => {
+                self.unproved.push(Waiting { message, decided });
+            }
         }
         Ok(())
     }
@@ -242,6 +249,7 @@ fn finish(partition: &Partition, Waiting { message, decided }: Waiting, proof: O
     match message.work {
         Work::Glance(asker) => asker.answer(Ok(())),
         Work::Read(asker) => asker.answer(proof.ok_or(Unavailable::NotOwned)),
+        Work::Due(listing) => listing.finish(proof.map(drop).ok_or(Unavailable::NotOwned)),
         Work::Recall(key, asker) => asker.answer(decided.map(|decided| answered(key, decided)).transpose()),
         Work::Command(envelope, asker) => {
             let decided = decided.ok_or(Unavailable::NotOwned);
