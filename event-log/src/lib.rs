@@ -31,6 +31,9 @@
 //!
 //! A new store implements [`Backend`] and passes the conformance suite; nothing else changes.
 
+#[cfg(all(feature = "planted-bugs", not(debug_assertions)))]
+compile_error!("planted-bugs must never be part of a release build");
+
 mod admit;
 mod backend;
 mod backends;

@@ -1,6 +1,9 @@
 //! A SQLite file behind one connection on one thread, whose callers share commits and are answered only when durable.
 //!
 //! The log has a writer of its own, because its transaction also fences; this one serves the stores beside it.
+#[cfg(feature = "planted-bugs")]
+mod planted;
+
 use std::{
     any::Any,
     panic::{AssertUnwindSafe, catch_unwind},
@@ -48,6 +51,8 @@ impl Database {
         let connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.execute_batch(pragmas)?;
+        #[cfg(feature = "planted-bugs")]
+        planted::forget_to_sync(path, &connection)?;
         connection.execute_batch(schema)?;
         connection.set_prepared_statement_cache_capacity(256);
         let (jobs, queue) = mpsc::unbounded_channel();

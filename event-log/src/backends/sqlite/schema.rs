@@ -87,10 +87,22 @@ pub(super) fn open_writer(path: &Path) -> Result<Connection, BoxError> {
     if mode != "wal" {
         return Err("the file system does not allow a write-ahead log".into());
     }
-    connection.pragma_update(None, "synchronous", "FULL")?;
+    connection.pragma_update(None, "synchronous", if forgets_to_sync() { "OFF" } else { "FULL" })?;
     // `journal_size_limit` stays as it is: cutting the WAL at each checkpoint costs a third of the speed.
     connection.pragma_update(None, "wal_autocheckpoint", 4_000)?;
     Ok(connection)
+}
+
+/// The planted bug `LOYALNEST_PLANTED_BUG=synchronous-off:log`.
+#[cfg(feature = "planted-bugs")]
+fn forgets_to_sync() -> bool {
+    std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|bug| bug == "synchronous-off:log")
+}
+
+/// Never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+const fn forgets_to_sync() -> bool {
+    false
 }
 
 /// A connection that can neither write nor checkpoint.
