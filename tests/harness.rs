@@ -1,14 +1,18 @@
 //! What the scenarios stand on: the executable as a child process, a typed client, waiting, seeded randomness.
 mod answer;
 mod delivery;
+mod disk;
 mod door;
 mod process;
 mod seed;
 mod shop;
+mod trace;
 
 pub(crate) use answer::Answer;
 pub(crate) use delivery::{Outcome, Webhook};
+pub(crate) use disk::{Disk, Loss};
 pub(crate) use door::Door;
 pub(crate) use process::{EXECUTABLE, Folder, Server, Spoken, interrupted_start, run, shared};
 pub(crate) use seed::Seed;
 pub(crate) use shop::{Balance, Shop};
+pub(crate) use trace::{Event, events};

@@ -19,6 +19,7 @@ mod scenarios {
     mod observability;
     mod overflow;
     mod personal_data;
+    mod power_cut;
     mod readme;
     mod redemptions;
     mod refunds;

@@ -92,8 +92,26 @@ impl Server {
 
     /// `serve --data DIR --port 0 --json` with more arguments, until its ready line.
     pub(crate) fn serve(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        Self::started(folder, command(environment), arguments).unwrap_or_else(|refused| panic!("{refused}"))
+    }
+
+    /// The same without the demo, unless it does not come to its ready line; then what it said.
+    pub(crate) fn try_start_on(folder: &Folder) -> Result<Self, String> {
+        Self::started(folder, command(&[]), &["--no-demo"])
+    }
+
+    /// A server whose calls that change files are written into `trace`, which is whole once the process has ended.
+    pub(crate) fn traced(folder: &Folder, environment: &[(&str, &str)], trace: &Path) -> Self {
+        // The tracer detaches itself, so that the child is the server.
+        let mut traced = Command::new("strace");
+        traced.args(super::trace::OPTIONS).arg("-o").arg(trace).arg(EXECUTABLE);
+        let traced = cleared(traced, environment);
+        Self::started(folder, traced, &["--no-demo"]).unwrap_or_else(|refused| panic!("{refused}"))
+    }
+
+    fn started(folder: &Folder, mut command: Command, arguments: &[&str]) -> Result<Self, String> {
         let start = folder.starts.fetch_add(1, Ordering::Relaxed);
-        let mut child = command(environment)
+        let mut child = command
             .args(["serve", "--port", "0", "--json", "--data"])
             .arg(folder.data())
             .args(arguments)
@@ -108,9 +126,10 @@ impl Server {
             // A child that is not waited for would stay as a zombie.
             drop(child.kill());
             drop(child.wait());
-            panic!("the first line is not the ready line: {first:?}\n{}", last_printed(folder, start));
+            let said = last_printed(folder, start);
+            return Err(format!("the first line is not the ready line: {first:?}\n{said}"));
         };
-        Self { ready, folder: folder.clone(), child }
+        Ok(Self { ready, folder: folder.clone(), child })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -221,7 +240,10 @@ pub(crate) fn interrupted_start(folder: &Folder, arguments: &[&str], after: Dura
 
 /// The executable with nothing of the caller's own settings.
 fn command(environment: &[(&str, &str)]) -> Command {
-    let mut command = Command::new(EXECUTABLE);
+    cleared(Command::new(EXECUTABLE), environment)
+}
+
+fn cleared(mut command: Command, environment: &[(&str, &str)]) -> Command {
     for (name, _) in std::env::vars_os() {
         let text = name.to_string_lossy();
         if text.starts_with("LOYALNEST_") || text == "RUST_LOG" {

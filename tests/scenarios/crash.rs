@@ -2,10 +2,11 @@
 //!
 //! Each cycle loads a server, kills it, starts another one on the same folder, sends again what was not answered, and
 //! compares everything with a journal of the answers that this test kept.
-use std::time::Duration;
+use std::time::{Duration, SystemTime};
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::{Value, json};
+use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use crate::{
@@ -21,42 +22,50 @@ const REDEEM: &str = "/v1/api/points/redeem";
 const CREATE: &str = "/v1/api/users/create";
 
 /// A paid order that was sent.
-struct Placed {
+#[derive(Clone)]
+pub(super) struct Placed {
+    pub(super) sent_at: SystemTime,
+    /// When the answer was there.
+    pub(super) answered: Option<SystemTime>,
     webhook: Webhook,
     order: u64,
     buyer: usize,
     points: i64,
-    answered: bool,
 }
 
 /// A command that was sent, and its first answer.
-struct Sent {
+#[derive(Clone)]
+pub(super) struct Sent {
+    pub(super) sent_at: SystemTime,
+    /// When the answer was there.
+    pub(super) answered: Option<SystemTime>,
     path: &'static str,
     key: String,
     body: Value,
     /// Whose points it moves, and how many if it is accepted.
     moves: Option<(usize, i64)>,
-    answer: Option<(u16, String)>,
+    pub(super) answer: Option<(u16, String)>,
 }
 
 /// What one client did until the server was gone.
-#[derive(Default)]
-struct Journal {
-    placed: Vec<Placed>,
-    sent: Vec<Sent>,
+#[derive(Clone, Default)]
+pub(super) struct Journal {
+    pub(super) placed: Vec<Placed>,
+    pub(super) sent: Vec<Sent>,
 }
 
 /// A shop through all crashes, and what its people must own.
-struct Campaign {
+#[derive(Clone)]
+pub(super) struct Campaign {
     shop: Shop,
     people: Vec<(Person, String)>,
     owned: Vec<i64>,
-    journal: Journal,
-    violations: Vec<String>,
+    pub(super) journal: Journal,
+    pub(super) violations: Vec<String>,
 }
 
 impl Campaign {
-    async fn begin(server: &Server) -> Self {
+    pub(super) async fn begin(server: &Server) -> Self {
         let shop = Shop::open(server).await.unthrottled().await;
         let mut people = Vec::new();
         for _ in 0..5 {
@@ -77,15 +86,18 @@ impl Campaign {
         }
     }
 
-    /// Clients send as fast as they can until the server is gone.
+    /// Clients that send as fast as they can until the server is gone.
+    pub(super) fn load(&self, server: &Server, seed: &mut Seed) -> Vec<JoinHandle<Journal>> {
+        let client = |_| {
+            let (shop, people) = (self.shop.at(server), self.people.clone());
+            let rng = StdRng::seed_from_u64(seed.rng.random());
+            tokio::spawn(async move { client(shop, people, rng).await })
+        };
+        (0..CLIENTS).map(client).collect()
+    }
+
     async fn load_and_kill(&self, server: Server, seed: &mut Seed) -> (Folder, Journal) {
-        let clients: Vec<_> = (0..CLIENTS)
-            .map(|_| {
-                let (shop, people) = (self.shop.at(&server), self.people.clone());
-                let rng = StdRng::seed_from_u64(seed.rng.random());
-                tokio::spawn(async move { client(shop, people, rng).await })
-            })
-            .collect();
+        let clients = self.load(&server, seed);
         // The instant is the point of the test, not a wait for something.
         tokio::time::sleep(Duration::from_millis(seed.rng.random_range(20..450))).await;
         let folder = if seed.one_in(4) {
@@ -96,17 +108,11 @@ impl Campaign {
         } else {
             server.kill()
         };
-        let mut journal = Journal::default();
-        for client in clients {
-            let Journal { placed, sent } = client.await.unwrap();
-            journal.placed.extend(placed);
-            journal.sent.extend(sent);
-        }
-        (folder, journal)
+        (folder, Journal::of(clients).await)
     }
 
     /// Compares the restarted server with what was answered, after sending again what was not.
-    async fn verify(&mut self, server: &Server, journal: Journal, seed: &mut Seed) {
+    pub(super) async fn verify(&mut self, server: &Server, journal: Journal, seed: &mut Seed) {
         self.shop = self.shop.at(server);
         let first_placed = self.journal.placed.len();
         self.journal.placed.extend(journal.placed);
@@ -133,7 +139,7 @@ impl Campaign {
     async fn deliver_again(&mut self, index: usize) {
         let placed = &self.journal.placed[index];
         self.owned[placed.buyer] += placed.points;
-        if placed.answered {
+        if placed.answered.is_some() {
             return;
         }
         let again = placed.webhook.send(&self.shop.door).await;
@@ -175,8 +181,13 @@ impl Campaign {
         self.expect(counted, || format!("order {order} is {}", seen.text));
     }
 
+    /// Orders that need not be looked at again, and their points.
+    pub(super) fn note_placed(&mut self, journal: &Journal) {
+        journal.placed.iter().for_each(|placed| self.owned[placed.buyer] += placed.points);
+    }
+
     /// A server that answers, and whose answers this campaign counts.
-    fn note(&mut self, journal: &Journal) {
+    pub(super) fn note(&mut self, journal: &Journal) {
         for sent in &journal.sent {
             if let (Some((200, _)), Some((owner, points))) = (&sent.answer, sent.moves) {
                 self.owned[owner] += points;
@@ -196,9 +207,12 @@ async fn client(shop: Shop, people: Vec<(Person, String)>, mut rng: StdRng) -> J
             0..4 => {
                 let order = order().by(ada).line(points * 1_00, 1).paid();
                 let webhook = shop.webhook("orders/paid", order.body(&shop));
-                let answered = webhook.try_send(&shop.door).await.is_some_and(|answer| answer.status == 200);
-                journal.placed.push(Placed { webhook, order: order.id, buyer, points, answered });
-                !answered
+                let sent_at = SystemTime::now();
+                let answer = webhook.try_send(&shop.door).await.filter(|answer| answer.status == 200);
+                let answered = answer.map(|_| SystemTime::now());
+                let order = order.id;
+                journal.placed.push(Placed { sent_at, answered, webhook, order, buyer, points });
+                answered.is_none()
             }
             4..7 => {
                 let body = json!({
@@ -223,6 +237,17 @@ async fn client(shop: Shop, people: Vec<(Person, String)>, mut rng: StdRng) -> J
 }
 
 impl Journal {
+    /// What all clients did.
+    pub(super) async fn of(clients: Vec<JoinHandle<Self>>) -> Self {
+        let mut journal = Self::default();
+        for client in clients {
+            let Self { placed, sent } = client.await.unwrap();
+            journal.placed.extend(placed);
+            journal.sent.extend(sent);
+        }
+        journal
+    }
+
     /// Whether the server is gone.
     async fn send(
         &mut self,
@@ -231,7 +256,7 @@ impl Journal {
         body: Value,
         moves: Option<(usize, i64)>,
     ) -> bool {
-        let key = Uuid::now_v7().to_string();
+        let (key, sent_at) = (Uuid::now_v7().to_string(), SystemTime::now());
         let request = shop.request(reqwest::Method::POST, path).header("Idempotency-Key", &key).json(&body);
         let answer = match request.send().await {
             Ok(response) => Answer::read(response).await.ok(),
@@ -239,14 +264,15 @@ impl Journal {
         };
         // A 503 says nothing about the outcome; the key finds it.
         let answer = answer.filter(|answer| answer.status < 500).map(|answer| (answer.status, answer.text));
+        let answered = answer.as_ref().map(|_| SystemTime::now());
         let gone = answer.is_none();
-        self.sent.push(Sent { path, key, body, moves, answer });
+        self.sent.push(Sent { sent_at, answered, path, key, body, moves, answer });
         gone
     }
 }
 
 /// Cycles of load, kill, restart and comparison, until something is wrong or all are done; gives what is wrong.
-async fn campaign(seed: &mut Seed, cycles: usize, while_loaded: &[(&str, &str)]) -> Vec<String> {
+pub(super) async fn campaign(seed: &mut Seed, cycles: usize, while_loaded: &[(&str, &str)]) -> Vec<String> {
     let mut server = Server::start();
     let mut campaign = Campaign::begin(&server).await;
     for _ in 0..cycles {

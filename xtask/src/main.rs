@@ -21,11 +21,15 @@ enum Task {
         /// Run only tests whose name contains this; formatting and lints are left out.
         filter: Option<String>,
     },
-    /// Run the campaigns at full size: crashes, an editor of the log's file, the exhaustive model of its contract.
+    /// Run the campaigns at full size: crashes, power cuts, an editor of the log's file, the exhaustive model of its
+    /// contract.
     Soak {
         /// How many times the executable is killed under load; 0 leaves it out.
         #[arg(long, default_value_t = 1_000)]
         cycles: u32,
+        /// How many power cuts must lose nothing that was answered; 0 leaves it out.
+        #[arg(long, default_value_t = 1_000)]
+        power_cuts: u32,
         /// How many edited logs must be found; 0 leaves it out.
         #[arg(long, default_value_t = 100_000)]
         mutants: u32,
@@ -53,8 +57,13 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, mutants, no_model, seed } => {
-            let all = [Campaign::crashes(cycles), Campaign::mutants(mutants), Campaign::model(!no_model)];
+        Task::Soak { cycles, power_cuts, mutants, no_model, seed } => {
+            let all = [
+                Campaign::crashes(cycles),
+                Campaign::power_cuts(power_cuts),
+                Campaign::mutants(mutants),
+                Campaign::model(!no_model),
+            ];
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
         }
         Task::Generate => generate::run(),

@@ -11,11 +11,11 @@ use anyhow::{Context as _, bail, ensure};
 const FEATURES: &str = "planted-bugs";
 
 /// Programs that the tests drive, and the Debian package of each.
-const PROGRAMS: &[(&str, &str)] = &[("curl", "curl")];
+const PROGRAMS: &[(&str, &str)] = &[("curl", "curl"), ("strace", "strace")];
 
 pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     let started = Instant::now();
-    PROGRAMS.iter().try_for_each(|(program, package)| install(program, package))?;
+    install_programs()?;
     if filter.is_none() {
         step("formatting", &["fmt", "--all", "--check"])?;
         step(
@@ -54,6 +54,13 @@ impl Campaign {
         (cycles > 0).then_some(Self { package: "loyalnest", features, tests: ["suite", "crash"], setting })
     }
 
+    /// So many power cuts must lose nothing that was answered; 0 leaves it out.
+    pub(crate) fn power_cuts(cuts: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_POWER_CUTS", cuts.to_string());
+        let (features, tests) = (&["--features", FEATURES], ["suite", "outlasts_a_power_cut"]);
+        (cuts > 0).then_some(Self { package: "loyalnest", features, tests, setting })
+    }
+
     /// So many edited logs must be found; 0 leaves it out.
     pub(crate) fn mutants(mutants: u32) -> Option<Self> {
         let setting = ("LOYALNEST_MUTANTS", mutants.to_string());
@@ -70,6 +77,7 @@ impl Campaign {
 
 /// Runs the campaigns one after the other; a seed starts each of them.
 pub(crate) fn soak(campaigns: &[Campaign], seed: Option<u64>) -> anyhow::Result<()> {
+    install_programs()?;
     let mut all = Counts::default();
     for Campaign { package, features, tests: [target, names], setting } in campaigns {
         let mut settings = vec![setting.clone()];
@@ -118,6 +126,10 @@ impl Counts {
 /// The cargo that runs this task.
 fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
+}
+
+fn install_programs() -> anyhow::Result<()> {
+    PROGRAMS.iter().try_for_each(|(program, package)| install(program, package))
 }
 
 /// Installs a program with the system's package manager, if it is missing.
