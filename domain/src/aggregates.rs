@@ -2,7 +2,10 @@
 use event_schemas::{Event, StreamType};
 use serde::{Deserialize, Serialize};
 
-use crate::{Decider, Due, Rejection, customer, loyalty_order, merchant, points_account, redemption};
+use crate::{
+    Decider, Due, Rejection, customer, loyalty_order, merchant, points_account, pos_device, product,
+    redemption, reward,
+};
 
 /// An event came to an aggregate of another type: the history is damaged or was read wrongly.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -104,6 +107,12 @@ aggregates! {
     PointsAccount => points_account;
     /// One exchange of points for a reward.
     Redemption => redemption;
+    /// What points can be exchanged for.
+    Reward => reward;
+    /// What a shop sells.
+    Product => product;
+    /// A till.
+    PosDevice => pos_device;
 }
 
 impl Command {

@@ -9,8 +9,11 @@ pub mod loyalty_order;
 pub mod merchant;
 pub mod points_account;
 pub mod policies;
+pub mod pos_device;
+pub mod product;
 pub mod redemption;
 pub mod rejection;
+pub mod reward;
 pub mod testing;
 
 mod enrolment;
@@ -21,5 +24,5 @@ pub use aggregates::{Aggregate, Command, Misplaced};
 pub use decider::Decider;
 pub use due::{Due, DueKind};
 pub use event_schemas::StreamRef;
-pub use policies::{Effect, Policy, Reaction, policies};
+pub use policies::{Effect, IfRefused, Instead, Policy, Reaction, policies};
 pub use rejection::{REJECTIONS, Rejection, RejectionKind};

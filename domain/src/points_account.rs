@@ -217,6 +217,11 @@ impl Decider for State {
             Event::PointsRedeemed(redeemed) => self.redeemed(redeemed),
             Event::PointsReservationReleased(released) => self.released(released),
             Event::PointsReinstated(reinstated) => self.reinstated(reinstated),
+            other => {
+                if let Some(after) = other.after() {
+                    self.balances = *after;
+                }
+            }
         }
     }
 }
@@ -232,9 +237,10 @@ impl State {
                 settled.granted.0 += event.points.0;
                 settled.lots.push(event.entry);
             }
-            Source::Api { id } => {
+            Source::Api { id } | Source::Action { id, .. } => {
                 self.sources.insert(*id, event.entry);
             }
+            Source::Pos(_) => {}
         }
         self.record(event.entry, event.points, event.after, Some(event.content));
     }

@@ -1,5 +1,5 @@
 //! Every way in which the rules refuse a command, one entry each. Codes never change; clients match on them.
-use event_schemas::{Currency, Points, points::Overflow};
+use event_schemas::{Currency, CustomerId, Points, merchant::LimitPeriod, points::Overflow};
 use serde::{Deserialize, Serialize};
 
 /// One line of the list of rejections, for documentation and for tools.
@@ -106,6 +106,42 @@ rejections! {
     RedemptionEnded = "redemption-ended", "The redemption has ended";
     /// The redemption cannot complete before its code is issued.
     CodeNotIssued = "code-not-issued", "The code is not issued yet";
+    /// The account is frozen: what a person or a program asks of it is refused.
+    AccountFrozen = "account-frozen", "The account is frozen";
+    /// The account ended when its customer was merged; another one goes on in its place.
+    AccountMerged {
+        /// Whose account goes on.
+        into: CustomerId,
+    } = "account-merged", "The account was merged into another one";
+    /// An account cannot be merged into itself.
+    MergeToSelf = "merge-to-self", "An account cannot be merged into itself";
+    /// The account has no lot with this id that could be spent.
+    LotUnknown = "lot-unknown", "The lot is unknown";
+    /// No points left this account under this transfer.
+    TransferUnknown = "transfer-unknown", "The transfer is unknown";
+    /// The transfer ended the other way: it arrived or came back.
+    TransferEnded = "transfer-ended", "The transfer has ended";
+    /// Points cannot be transferred to the account that they are on.
+    TransferToSelf = "transfer-to-self", "Points cannot be transferred to the same account";
+    /// The action earned as often as it may in this period.
+    ActionLimitReached {
+        /// So often.
+        limit: u32,
+        /// In each of these.
+        per: LimitPeriod,
+    } = "action-limit-reached", "The action's limit is reached";
+    /// The programme awards nothing for this action.
+    ActionNotConfigured = "action-not-configured", "The action earns nothing";
+    /// The date lies in the past, or no date can be computed from the rule.
+    InvalidExpiry = "invalid-expiry", "The expiry date is not valid";
+    /// The shop's catalogue has no such reward.
+    UnknownReward = "unknown-reward", "The reward is unknown";
+    /// The reward was taken out of the catalogue.
+    RewardRetired = "reward-retired", "The reward can no longer be had";
+    /// A reward takes off more than nothing, and at most everything.
+    InvalidBenefit = "invalid-benefit", "The reward's benefit is not valid";
+    /// A till's entries are numbered from 1.
+    InvalidSequence = "invalid-sequence", "The sequence number is not valid";
     /// The command belongs to another type of stream: a fault of the sender.
     WrongStream = "wrong-stream", "The command belongs to another type of stream";
 }

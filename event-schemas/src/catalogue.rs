@@ -184,44 +184,82 @@ macro_rules! events {
 events! {
     /// A shop and its programme.
     Merchant = 1, "merchant", crate::merchant, MerchantEvent {
-        MerchantInstalled = 101, "merchant-installed", v 1;
+        MerchantInstalled = 101, "merchant-installed", v 2;
         MerchantUninstalled = 102, "merchant-uninstalled", v 1;
-        ProgramSettingsUpdated = 103, "program-settings-updated", v 1;
-        CurrencySettingsUpdated = 104, "currency-settings-updated", v 1;
+        ProgramSettingsUpdated = 103, "program-settings-updated", v 2;
+        CurrencySettingsUpdated = 104, "currency-settings-updated", v 2;
+        SubscriptionUpdated = 106, "subscription-updated", v 1;
+        MerchantReinstalled = 107, "merchant-reinstalled", v 1;
     }
     /// A person at one shop.
     Customer = 2, "customer", crate::customer, CustomerEvent {
         CustomerRegistered = 201, "customer-registered", v 1;
         CustomerUpdated = 202, "customer-updated", v 1;
+        CustomersMerged = 205, "customers-merged", v 1;
+        CustomerDisabled = 206, "customer-disabled", v 1;
+        CustomerEnabled = 207, "customer-enabled", v 1;
+        CustomerDeleted = 208, "customer-deleted", v 1;
     }
     /// An order, and what it comes to.
     LoyaltyOrder = 3, "loyalty-order", crate::loyalty_order, LoyaltyOrderEvent {
-        OrderObserved = 301, "order-observed", v 1;
-        OrderRefunded = 302, "order-refunded", v 1;
+        OrderObserved = 301, "order-observed", v 2;
+        OrderRefunded = 302, "order-refunded", v 2;
         OrderAttachedToCustomer = 303, "order-attached-to-customer", v 1;
-        OrderQualified = 304, "order-qualified", v 1;
-        OrderDisqualified = 305, "order-disqualified", v 1;
-        OrderWaiting = 306, "order-waiting", v 1;
-        OrderCancelled = 307, "order-cancelled", v 1;
+        OrderQualified = 304, "order-qualified", v 2;
+        OrderDisqualified = 305, "order-disqualified", v 2;
+        OrderWaiting = 306, "order-waiting", v 2;
+        OrderCancelled = 307, "order-cancelled", v 2;
+        OrderTransactionSeen = 308, "order-transaction-seen", v 1;
     }
     /// One customer's ledger.
     PointsAccount = 4, "points-account", crate::points_account, PointsAccountEvent {
         PointsAccountOpened = 401, "points-account-opened", v 1;
-        PointsEarned = 402, "points-earned", v 1;
-        PointsClawedBack = 403, "points-clawed-back", v 1;
-        PointsReserved = 404, "points-reserved", v 1;
+        PointsEarned = 402, "points-earned", v 2;
+        PointsClawedBack = 403, "points-clawed-back", v 2;
+        PointsReserved = 404, "points-reserved", v 2;
         PointsRedeemed = 405, "points-redeemed", v 1;
-        PointsReservationReleased = 406, "points-reservation-released", v 1;
-        PointsReinstated = 407, "points-reinstated", v 1;
-        PointsAdjusted = 408, "points-adjusted", v 1;
+        PointsReservationReleased = 406, "points-reservation-released", v 2;
+        PointsReinstated = 407, "points-reinstated", v 2;
+        PointsAdjusted = 408, "points-adjusted", v 2;
+        PointsReleaseScheduled = 409, "points-release-scheduled", v 1;
+        PointsReleased = 410, "points-released", v 1;
+        PointsVoided = 411, "points-voided", v 1;
+        PointsExpired = 412, "points-expired", v 1;
+        PointsExpiryExtended = 413, "points-expiry-extended", v 1;
+        PointsExpiryWarned = 414, "points-expiry-warned", v 1;
+        PointsTransferredOut = 415, "points-transferred-out", v 1;
+        PointsTransferredIn = 416, "points-transferred-in", v 1;
+        PointsTransferCompleted = 417, "points-transfer-completed", v 1;
+        PointsTransferReturned = 418, "points-transfer-returned", v 1;
+        PointsAccountMerged = 419, "points-account-merged", v 1;
+        PointsAccountAbsorbed = 420, "points-account-absorbed", v 1;
+        PointsAccountFrozen = 421, "points-account-frozen", v 1;
+        PointsAccountUnfrozen = 422, "points-account-unfrozen", v 1;
+        OrderSettled = 423, "order-settled", v 1;
     }
     /// One exchange of points for a reward.
     Redemption = 5, "redemption", crate::redemption, RedemptionEvent {
-        RedemptionRequested = 501, "redemption-requested", v 1;
+        RedemptionRequested = 501, "redemption-requested", v 2;
         DiscountCodeIssued = 502, "discount-code-issued", v 1;
         RedemptionCompleted = 503, "redemption-completed", v 1;
         RedemptionFailed = 504, "redemption-failed", v 1;
         RedemptionCancelled = 505, "redemption-cancelled", v 1;
+    }
+    /// What points can be exchanged for.
+    Reward = 6, "reward", crate::reward, RewardEvent {
+        RewardDefined = 601, "reward-defined", v 1;
+        RewardRetired = 602, "reward-retired", v 1;
+    }
+    /// What a shop sells, as far as the programme needs to know.
+    Product = 7, "product", crate::product, ProductEvent {
+        ProductSynced = 701, "product-synced", v 1;
+        ProductRemoved = 702, "product-removed", v 1;
+    }
+    /// A till that sends what happened while it was offline.
+    PosDevice = 8, "pos-device", crate::pos_device, PosDeviceEvent {
+        PosBatchReceived = 801, "pos-batch-received", v 1;
+        PosEntryAccepted = 802, "pos-entry-accepted", v 1;
+        PosEntryRejected = 803, "pos-entry-rejected", v 1;
     }
 }
 

@@ -62,6 +62,12 @@ ids! {
     CommandKey,
     /// A member of staff.
     StaffId,
+    /// One transfer of points between two customers, under the same id on both accounts.
+    TransferId,
+    /// One reward of a shop's catalogue.
+    RewardId,
+    /// One till.
+    DeviceId,
 }
 
 /// An event's own name: its record and its place in it.

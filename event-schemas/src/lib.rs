@@ -9,8 +9,11 @@ pub mod payload;
 pub mod personal;
 pub mod points;
 pub mod points_account;
+pub mod pos_device;
+pub mod product;
 pub mod record;
 pub mod redemption;
+pub mod reward;
 pub mod sample;
 pub mod stream;
 pub mod text;
@@ -18,12 +21,12 @@ pub mod time;
 
 pub use catalogue::{EVENTS, Event, EventKind, StreamType};
 pub use ids::{
-    CommandKey, CorrelationId, CustomerId, EntryId, EventId, MerchantId, OrderId, RecordId, RedemptionId,
-    RefundId, StaffId,
+    CommandKey, CorrelationId, CustomerId, DeviceId, EntryId, EventId, MerchantId, OrderId, RecordId,
+    RedemptionId, RefundId, RewardId, StaffId, TransferId,
 };
 pub use money::{Currency, Money, Rate};
 pub use personal::{FieldAddress, Personal, Plain, Sealed};
 pub use points::{Overflow, Points};
 pub use stream::StreamRef;
-pub use text::{Code, Digest, ProductId, ProductTag, ShopDomain, TimeZone};
+pub use text::{Code, Digest, ProductId, ProductTag, ShopDomain, TimeZone, Title};
 pub use time::Timestamp;

@@ -3,12 +3,14 @@ mod assessment;
 mod order_attached_to_customer;
 mod order_observed;
 mod order_refunded;
+mod order_transaction_seen;
 mod verdicts;
 
-pub use assessment::{Assessment, OrderStatus};
+pub use assessment::{Assessment, BonusTarget, OrderStatus};
 pub use order_attached_to_customer::OrderAttachedToCustomer;
-pub use order_observed::{EarnRule, OrderObserved, OrderStage};
+pub use order_observed::{BonusEligible, EarnRule, OrderObserved, OrderStage};
 pub use order_refunded::{OrderRefunded, RefundLine};
+pub use order_transaction_seen::{OrderTransactionSeen, TransactionKind};
 pub use verdicts::{OrderCancelled, OrderDisqualified, OrderQualified, OrderWaiting};
 
 use crate::catalogue::LoyaltyOrderEvent;
@@ -22,7 +24,10 @@ impl LoyaltyOrderEvent {
             | Self::OrderDisqualified(OrderDisqualified { assessment })
             | Self::OrderWaiting(OrderWaiting { assessment })
             | Self::OrderCancelled(OrderCancelled { assessment }) => Some(assessment),
-            Self::OrderObserved(_) | Self::OrderRefunded(_) | Self::OrderAttachedToCustomer(_) => None,
+            Self::OrderObserved(_)
+            | Self::OrderRefunded(_)
+            | Self::OrderTransactionSeen(_)
+            | Self::OrderAttachedToCustomer(_) => None,
         }
     }
 }

@@ -122,6 +122,14 @@ impl Rate {
         let points = product / (i128::from(amount.currency.minor_per_major()) * 1_000_000);
         i64::try_from(points).map(Points).map_err(|_| Overflow)
     }
+
+    /// What a bonus adds: `floor(amount × rate × (multiplier − 1))`; nothing for an amount below zero.
+    pub fn bonus_for(self, multiplier: Self, amount: Money) -> Result<Points, Overflow> {
+        let factor = i128::from(self.millionths) * i128::from((multiplier.millionths - 1_000_000).max(0));
+        let product = i128::from(amount.minor.max(0)).checked_mul(factor).ok_or(Overflow)?;
+        let points = product / (i128::from(amount.currency.minor_per_major()) * 1_000_000_000_000);
+        i64::try_from(points).map(Points).map_err(|_| Overflow)
+    }
 }
 
 impl fmt::Display for Rate {
@@ -237,6 +245,14 @@ mod tests {
         assert_eq!(rate.points_for(Money::parse("54.93", currency("USD")).unwrap()), Ok(Points(82)));
         assert_eq!(rate.points_for(Money::parse("1001", currency("JPY")).unwrap()), Ok(Points(1501)));
         assert_eq!(rate.points_for(Money { minor: -1, currency: currency("USD") }), Ok(Points(0)));
+        assert_eq!(
+            rate.bonus_for(Rate::parse("2.5").unwrap(), Money { minor: 5493, currency: currency("USD") }),
+            Ok(Points(123))
+        );
+        assert_eq!(
+            rate.bonus_for(Rate::ONE, Money { minor: 5493, currency: currency("USD") }),
+            Ok(Points(0))
+        );
         assert_eq!(rate.to_string(), "1.5");
         assert_eq!(Rate::ONE.to_string(), "1");
     }

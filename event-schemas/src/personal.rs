@@ -120,6 +120,7 @@ impl<T: Serialize> Classified for Option<Personal<T>> {
 
 impl<T: Plain> Plain for Option<T> {}
 impl<T: Plain> Plain for Vec<T> {}
+impl<K: Plain, T: Plain> Plain for std::collections::BTreeMap<K, T> {}
 impl Plain for bool {}
 impl Plain for u32 {}
 impl Plain for u64 {}

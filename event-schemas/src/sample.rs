@@ -2,8 +2,8 @@
 use uuid::Uuid;
 
 use crate::{
-    Currency, CustomerId, Digest, EntryId, Money, OrderId, Personal, Points, RedemptionId, RefundId,
-    Timestamp, personal::Sealed,
+    Currency, CustomerId, DeviceId, Digest, EntryId, Money, OrderId, Personal, Points, RedemptionId,
+    RefundId, RewardId, Timestamp, Title, TransferId, personal::Sealed,
 };
 
 const fn id(last: u128) -> Uuid {
@@ -22,6 +22,14 @@ pub const ENTRY: EntryId = EntryId(id(0xe1));
 pub const OTHER_ENTRY: EntryId = EntryId(id(0xe2));
 /// A redemption.
 pub const REDEMPTION: RedemptionId = RedemptionId(id(0xd1));
+/// Another customer.
+pub const OTHER_CUSTOMER: CustomerId = CustomerId(id(0xc2));
+/// A transfer.
+pub const TRANSFER: TransferId = TransferId(id(0x71));
+/// A reward.
+pub const REWARD: RewardId = RewardId(id(0x61));
+/// A till.
+pub const DEVICE: DeviceId = DeviceId(id(0x51));
 /// A keyed digest.
 pub const DIGEST: Digest = Digest([0xab; 16]);
 
@@ -29,6 +37,18 @@ pub const DIGEST: Digest = Digest([0xab; 16]);
 #[must_use]
 pub fn time() -> Timestamp {
     Timestamp::from_micros(1_772_366_400_000_000)
+}
+
+/// 2027-03-02T00:00:00Z.
+#[must_use]
+pub fn expiry() -> Timestamp {
+    Timestamp::from_micros(1_803_945_600_000_000)
+}
+
+/// A name of a shop's.
+#[must_use]
+pub fn title(text: &str) -> Title {
+    Title::try_new(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// US dollars.

@@ -1,7 +1,7 @@
 //! Where each stream lives: its id, what routes it, and whose key seals its personal fields.
 use uuid::Uuid;
 
-use crate::{CustomerId, MerchantId, OrderId, RedemptionId, StreamType};
+use crate::{CustomerId, DeviceId, MerchantId, OrderId, ProductId, RedemptionId, RewardId, StreamType};
 
 /// A stream of one merchant, with the id that decides its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -45,6 +45,25 @@ impl StreamRef {
         Self { stream_type: StreamType::Redemption, id: redemption.0, route: customer.0 }
     }
 
+    /// The stream of a reward, beside its shop.
+    #[must_use]
+    pub const fn reward(reward: RewardId) -> Self {
+        Self { stream_type: StreamType::Reward, id: reward.0, route: Uuid::nil() }
+    }
+
+    /// The stream of a product, beside its shop. Its id follows from Shopify's.
+    #[must_use]
+    pub fn product(merchant: MerchantId, product: &ProductId) -> Self {
+        let id = Uuid::new_v5(&merchant.0, product.as_str().as_bytes());
+        Self { stream_type: StreamType::Product, id, route: Uuid::nil() }
+    }
+
+    /// The stream of a till.
+    #[must_use]
+    pub const fn pos_device(device: DeviceId) -> Self {
+        Self { stream_type: StreamType::PosDevice, id: device.0, route: device.0 }
+    }
+
     /// The person under whose key the stream's personal fields are sealed, if it may have any.
     #[must_use]
     pub const fn subject(self) -> Option<CustomerId> {
@@ -52,7 +71,11 @@ impl StreamRef {
             StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
                 Some(CustomerId(self.route))
             }
-            StreamType::Merchant | StreamType::LoyaltyOrder => None,
+            StreamType::Merchant
+            | StreamType::LoyaltyOrder
+            | StreamType::Reward
+            | StreamType::Product
+            | StreamType::PosDevice => None,
         }
     }
 }

@@ -86,6 +86,8 @@ checked_text! {
     };
     /// A product tag as merchants write it.
     ProductTag: "a tag of 1 to 255 characters", |text| (1..=255).contains(&text.chars().count());
+    /// A name that a shop gave to something it sells or gives away.
+    Title: "a text of 1 to 255 characters", |text| (1..=255).contains(&text.chars().count());
     /// A name of the IANA time zone database; whether the zone exists is checked at the edge.
     TimeZone: "an IANA time zone such as Europe/Berlin", |text| {
         (1..=64).contains(&text.len())
@@ -122,12 +124,19 @@ impl fmt::Debug for Digest {
 
 impl Serialize for Digest {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.0.serialize(serializer)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Digest {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        if !deserializer.is_human_readable() {
+            return <[u8; 16]>::deserialize(deserializer).map(Self);
+        }
         let text = Cow::<'de, str>::deserialize(deserializer)?;
         u128::from_str_radix(&text, 16)
             .ok()

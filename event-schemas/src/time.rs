@@ -50,13 +50,21 @@ impl std::fmt::Display for Timestamp {
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
-        serializer.collect_str(self)
+        if serializer.is_human_readable() {
+            serializer.collect_str(self)
+        } else {
+            self.micros().serialize(serializer)
+        }
     }
 }
 
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-        DateTime::deserialize(deserializer).map(Self::from)
+        if deserializer.is_human_readable() {
+            DateTime::deserialize(deserializer).map(Self::from)
+        } else {
+            i64::deserialize(deserializer).map(Self::from_micros)
+        }
     }
 }
 

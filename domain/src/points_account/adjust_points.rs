@@ -58,6 +58,7 @@ pub(super) fn decide(state: &State, command: &AdjustPoints) -> Result<Vec<Event>
         allocations: split.allocations,
         to_debt: split.to_debt,
         repaid: split.repaid,
+        expires_at: None,
         content: command.content,
         after,
     }))

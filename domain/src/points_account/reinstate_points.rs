@@ -29,6 +29,7 @@ pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Eve
         points: reservation.points,
         allocations: less_repaid(&reservation.allocations, repaid),
         repaid,
+        expiries: Vec::new(),
         after,
     }))
 }

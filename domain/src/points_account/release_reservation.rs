@@ -29,6 +29,7 @@ pub(super) fn decide(state: &State, command: &ReleaseReservation) -> Result<Vec<
         allocations: less_repaid(&reservation.allocations, repaid),
         repaid,
         reason: command.reason.clone(),
+        expiries: Vec::new(),
         after,
     }))
 }

@@ -37,6 +37,9 @@ pub(super) fn decide(state: &State, command: &ReservePoints) -> Result<Vec<Event
         allocations: state.lots.take(command.points, &[]),
         discount: command.discount,
         rule_version: command.rule_version,
+        reward: None,
+        pos: None,
+        at: None,
         after,
     }))
 }

@@ -1,5 +1,5 @@
 //! What an order comes to, as a whole: the level that the account is settled to.
-use crate::{Code, CustomerId, Money, Points, Rate, plain, words};
+use crate::{Code, CustomerId, Money, Points, Rate, plain, points_account::Release, words};
 
 words! {
     /// Where an order stands.
@@ -38,6 +38,25 @@ plain! {
         rate: Rate,
         /// Version of the settings that the rate and the eligible amount come from.
         rule_version: u32,
+        /// What the points wait for; they can be spent at once if missing.
+        release: Option<Release>,
+        /// What it is worth by bonuses, each a level of its own.
+        #[serde(default)]
+        bonuses: Vec<BonusTarget>,
+    }
+}
+
+plain! {
+    /// What an order is worth by one bonus.
+    BonusTarget {
+        /// The bonus.
+        rule: Code,
+        /// What the rate is multiplied with.
+        multiplier: Rate,
+        /// What of the order earns it, less refunds.
+        eligible: Money,
+        /// Points that it is worth now.
+        target: Points,
     }
 }
 
@@ -55,6 +74,8 @@ impl Assessment {
             target: Points(target),
             rate: Rate::ONE,
             rule_version: 1,
+            release: None,
+            bonuses: Vec::new(),
         }
     }
 }

@@ -1,5 +1,9 @@
-//! A newer state of an order was seen.
-use crate::{CustomerId, Money, ProductId, ProductTag, Rate, Timestamp, payload, plain, words};
+//! A state of an order was seen.
+use crate::{
+    Code, CustomerId, Money, ProductId, ProductTag, Rate, Timestamp,
+    merchant::{Bonus, Pending, StoreCredit},
+    payload, plain, words,
+};
 
 words! {
     /// How far an order has come; of two states with the same `updated_at` the later stage wins.
@@ -30,16 +34,43 @@ plain! {
         excluded_product_ids: Vec<ProductId>,
         /// Product tags that earn nothing.
         excluded_tags: Vec<ProductTag>,
+        /// Whether tips earn too.
+        #[serde(default)]
+        include_tips: bool,
+        /// Whether gift cards that are bought earn too.
+        #[serde(default)]
+        include_gift_cards: bool,
+        /// What a refund paid out as store credit does.
+        #[serde(default)]
+        store_credit: StoreCredit,
+        /// How long the points wait.
+        #[serde(default)]
+        pending: Pending,
+        /// The bonuses in force.
+        #[serde(default)]
+        bonuses: Vec<Bonus>,
+    }
+}
+
+plain! {
+    /// What of an order earns one bonus.
+    BonusEligible {
+        /// The bonus.
+        rule: Code,
+        /// What of the order earns it, before refunds.
+        eligible: Money,
     }
 }
 
 payload! {
-    /// A newer state of an order was seen.
+    /// A state of an order was seen: a newer one, or an older one that teaches something, such as a higher total.
     OrderObserved {
         /// Shopify's `updated_at` of that state.
         updated_at: Timestamp,
         /// When it was paid, if known.
         paid_at: Option<Timestamp>,
+        /// When it was fulfilled wholly, if it was.
+        fulfilled_at: Option<Timestamp>,
         /// How far it has come.
         stage: OrderStage,
         /// Whether it is a test order.
@@ -50,6 +81,9 @@ payload! {
         taxes_included: bool,
         /// What of it earns under `rule`, before refunds.
         eligible: Money,
+        /// What of it earns each bonus of `rule`, before refunds.
+        #[serde(default)]
+        bonuses: Vec<BonusEligible>,
         /// What it cost in all: no sum of refunds goes above it.
         total: Money,
         /// The rule that `eligible` follows.
@@ -58,11 +92,13 @@ payload! {
     sample: Self {
         updated_at: time(),
         paid_at: Some(time()),
+        fulfilled_at: None,
         stage: OrderStage::Paid,
         test: false,
         customer: Some(CUSTOMER),
         taxes_included: false,
         eligible: usd(5493),
+        bonuses: Vec::new(),
         total: usd(6493),
         rule: EarnRule {
             version: 1,
@@ -71,6 +107,12 @@ payload! {
             include_shipping: false,
             excluded_product_ids: vec![ProductId::try_new("632910392").unwrap_or_else(|e| panic!("{e}"))],
             excluded_tags: Vec::new(),
+            include_tips: false,
+            include_gift_cards: false,
+            store_credit: StoreCredit::ClawBack,
+            pending: Pending::default(),
+            bonuses: Vec::new(),
         },
-    }
+    },
+    upcast: payload::with_defaults
 }

@@ -8,6 +8,9 @@ plain! {
         product_id: Option<ProductId>,
         /// Whether the line is a gift card.
         gift_card: bool,
+        /// Whether the line is a tip.
+        #[serde(default)]
+        tip: bool,
         /// Net of discounts; contains tax if the order's prices do.
         subtotal_minor: i64,
         /// Tax of the line.
@@ -28,6 +31,9 @@ payload! {
         shipping: Money,
         /// Tax of the shipping refunded.
         shipping_tax: Money,
+        /// Whether it was paid out as store credit.
+        #[serde(default)]
+        store_credit: bool,
     }
     sample: Self {
         refund: REFUND,
@@ -35,10 +41,13 @@ payload! {
         lines: vec![RefundLine {
             product_id: Some(ProductId::try_new("632910392").unwrap_or_else(|e| panic!("{e}"))),
             gift_card: false,
+            tip: false,
             subtotal_minor: 1999,
             tax_minor: 160,
         }],
         shipping: usd(0),
         shipping_tax: usd(0),
-    }
+        store_credit: false,
+    },
+    upcast: payload::with_defaults
 }

@@ -10,7 +10,8 @@ payload! {
         /// The standing.
         assessment: Assessment,
     }
-    sample: Self { assessment: Assessment::sample(OrderStatus::Qualified, None, 54) }
+    sample: Self { assessment: Assessment::sample(OrderStatus::Qualified, None, 54) },
+    upcast: payload::with_defaults
 }
 
 payload! {
@@ -19,7 +20,8 @@ payload! {
         /// The standing.
         assessment: Assessment,
     }
-    sample: Self { assessment: Assessment::sample(OrderStatus::Disqualified, Some("test"), 0) }
+    sample: Self { assessment: Assessment::sample(OrderStatus::Disqualified, Some("test"), 0) },
+    upcast: payload::with_defaults
 }
 
 payload! {
@@ -28,7 +30,8 @@ payload! {
         /// The standing.
         assessment: Assessment,
     }
-    sample: Self { assessment: Assessment::sample(OrderStatus::Waiting, Some("unpaid"), 0) }
+    sample: Self { assessment: Assessment::sample(OrderStatus::Waiting, Some("unpaid"), 0) },
+    upcast: payload::with_defaults
 }
 
 payload! {
@@ -37,5 +40,6 @@ payload! {
         /// The standing.
         assessment: Assessment,
     }
-    sample: Self { assessment: Assessment::sample(OrderStatus::Cancelled, None, 0) }
+    sample: Self { assessment: Assessment::sample(OrderStatus::Cancelled, None, 0) },
+    upcast: payload::with_defaults
 }

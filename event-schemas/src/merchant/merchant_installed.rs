@@ -21,5 +21,6 @@ payload! {
         timezone: TimeZone::try_new("Europe/Berlin").unwrap_or_else(|e| panic!("{e}")),
         settings_version: 1,
         settings: ProgramSettings::default(),
-    }
+    },
+    upcast: payload::with_defaults
 }

@@ -9,5 +9,6 @@ payload! {
         /// All settings.
         settings: ProgramSettings,
     }
-    sample: Self { version: 2, settings: ProgramSettings::default() }
+    sample: Self { version: 2, settings: ProgramSettings::default() },
+    upcast: payload::with_defaults
 }

@@ -1,9 +1,10 @@
 //! The settings document: one shape in the event, in the commands and over HTTP.
-use crate::{ProductId, ProductTag, Rate, plain, words};
+use std::collections::BTreeMap;
+
+use crate::{Code, Points, ProductId, ProductTag, Rate, Timestamp, plain, words};
 
 plain! {
     /// All settings of a programme.
-    #[derive(Default)]
     ProgramSettings {
         /// How orders earn.
         earn: Earn,
@@ -15,6 +16,9 @@ plain! {
         redeem: Redeem,
         /// How fast deliveries are worked off.
         processing: Processing,
+        /// What people earn for other things than orders, by the action's name.
+        #[serde(default = "actions")]
+        actions: BTreeMap<Code, Action>,
     }
 }
 
@@ -35,6 +39,72 @@ plain! {
         excluded_tags: Vec<ProductTag>,
         /// How long earned points wait.
         pending: Pending,
+        /// Whether tips earn too.
+        #[serde(default)]
+        include_tips: bool,
+        /// Whether gift cards that are bought earn too.
+        #[serde(default)]
+        include_gift_cards: bool,
+        /// What earns more than the rest, or at times.
+        #[serde(default)]
+        bonuses: Vec<Bonus>,
+    }
+}
+
+plain! {
+    /// More points for some products, for some time, or both. It is an entry of its own beside the purchase's.
+    Bonus {
+        /// Its name: the rule of its entries.
+        id: Code,
+        /// Above one: what the purchase's rate is multiplied with; the entry holds what that adds.
+        multiplier: Rate,
+        /// From when on it holds; always if missing.
+        #[serde(default)]
+        starts_at: Option<Timestamp>,
+        /// When it ends; never if missing.
+        #[serde(default)]
+        ends_at: Option<Timestamp>,
+        /// Products that earn it; with no tags either, the whole order does.
+        #[serde(default)]
+        product_ids: Vec<ProductId>,
+        /// Product tags that earn it.
+        #[serde(default)]
+        tags: Vec<ProductTag>,
+    }
+}
+
+plain! {
+    /// What an action earns.
+    Action {
+        /// Points; none = the action is off.
+        points: Points,
+        /// How often it earns.
+        limit: ActionLimit,
+    }
+}
+
+plain! {
+    /// How often an action earns for one person.
+    #[derive(Copy)]
+    ActionLimit {
+        /// So many times.
+        count: u32,
+        /// In each of these, counted in the shop's time zone.
+        per: LimitPeriod,
+    }
+}
+
+words! {
+    /// What the times of an action are counted in.
+    LimitPeriod {
+        /// A calendar day.
+        Day = "day",
+        /// A calendar month.
+        Month = "month",
+        /// A calendar year.
+        Year = "year",
+        /// For ever.
+        Lifetime = "lifetime",
     }
 }
 
@@ -53,6 +123,9 @@ plain! {
     Refund {
         /// How far a clawback reaches when points are short.
         when_short: WhenShort,
+        /// What a refund paid out as store credit does.
+        #[serde(default)]
+        store_credit: StoreCredit,
     }
 }
 
@@ -123,6 +196,18 @@ words! {
 }
 
 words! {
+    /// What a refund paid out as store credit does.
+    #[derive(Default)]
+    StoreCredit {
+        /// It takes points back as any refund.
+        #[default]
+        ClawBack = "claw_back",
+        /// It leaves the points.
+        Keep = "keep",
+    }
+}
+
+words! {
     /// What makes points end.
     ExpiryMode {
         /// Nothing.
@@ -134,6 +219,30 @@ words! {
     }
 }
 
+impl Default for ProgramSettings {
+    fn default() -> Self {
+        Self {
+            earn: Earn::default(),
+            refund: Refund::default(),
+            expiry: Expiry::default(),
+            redeem: Redeem::default(),
+            processing: Processing::default(),
+            actions: actions(),
+        }
+    }
+}
+
+/// The actions that every programme knows, all off.
+fn actions() -> BTreeMap<Code, Action> {
+    let known = [
+        ("sign-up", 1, LimitPeriod::Lifetime),
+        ("birthday", 1, LimitPeriod::Year),
+        ("product-review", 5, LimitPeriod::Day),
+    ];
+    let action = |count, per| Action { points: Points::ZERO, limit: ActionLimit { count, per } };
+    known.into_iter().map(|(name, count, per)| (Code::fixed(name), action(count, per))).collect()
+}
+
 impl Default for Earn {
     fn default() -> Self {
         Self {
@@ -143,14 +252,23 @@ impl Default for Earn {
             qualify_on: QualifyOn::Paid,
             excluded_product_ids: Vec::new(),
             excluded_tags: Vec::new(),
-            pending: Pending { policy: PendingPolicy::Immediate, days: 0 },
+            pending: Pending::default(),
+            include_tips: false,
+            include_gift_cards: false,
+            bonuses: Vec::new(),
         }
+    }
+}
+
+impl Default for Pending {
+    fn default() -> Self {
+        Self { policy: PendingPolicy::Immediate, days: 0 }
     }
 }
 
 impl Default for Refund {
     fn default() -> Self {
-        Self { when_short: WhenShort::Unlimited }
+        Self { when_short: WhenShort::Unlimited, store_credit: StoreCredit::ClawBack }
     }
 }
 

@@ -3,7 +3,8 @@ use crate::{Points, plain};
 
 plain! {
     /// The buckets of an account. What was earned, less what was redeemed, expired, clawed back and voided, plus what
-    /// was adjusted and transferred, is `available + pending + reserved − debt`.
+    /// was adjusted and transferred, is `available + pending + reserved − debt`; points in transit are transferred
+    /// already.
     #[derive(Copy, Default)]
     #[serde(default)]
     Balances {
@@ -15,6 +16,9 @@ plain! {
         /// Held while a reward is issued.
         #[serde(skip_serializing_if = "Points::is_zero")]
         reserved: Points,
+        /// Sent to another customer and neither arrived nor returned yet.
+        #[serde(skip_serializing_if = "Points::is_zero")]
+        in_transit: Points,
         /// Owed; earnings repay it first.
         #[serde(skip_serializing_if = "Points::is_zero")]
         debt: Points,

@@ -1,5 +1,5 @@
 //! What the movements of an account have in common.
-use crate::{Code, Digest, EntryId, Money, OrderId, Plain, Points, Rate, plain};
+use crate::{Code, DeviceId, Digest, EntryId, Money, OrderId, Plain, Points, Rate, Timestamp, plain};
 use schemars::JsonSchema;
 use serde::{Deserialize, Serialize};
 
@@ -44,6 +44,64 @@ pub enum Source {
         /// Keyed digest of the caller's `source_id`.
         id: Digest,
     },
+    /// Something a person did that earns by itself.
+    Action {
+        /// The action's name in the settings.
+        action: Code,
+        /// Keyed digest of what was done: the order, the review, the person.
+        id: Digest,
+        /// What its limit counts it in, in the shop's time zone, such as `2026-03-01`, `2026` or `lifetime`.
+        period: Code,
+    },
+    /// An entry of a till.
+    Pos(PosEntry),
 }
 
 impl Plain for Source {}
+
+plain! {
+    /// An entry of a till.
+    #[derive(Copy, Hash, PartialOrd, Ord)]
+    PosEntry {
+        /// The till.
+        device: DeviceId,
+        /// The till's number for it.
+        sequence: u64,
+    }
+}
+
+/// What pending points wait for.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize, JsonSchema)]
+#[serde(rename_all = "kebab-case")]
+pub enum Release {
+    /// The order's fulfilment.
+    AwaitingFulfilment,
+    /// A point in time.
+    At(Timestamp),
+}
+
+impl Plain for Release {}
+
+plain! {
+    /// From when on a lot cannot be spent.
+    #[derive(Copy)]
+    LotExpiry {
+        /// The lot.
+        lot: EntryId,
+        /// Its date.
+        expires_at: Timestamp,
+    }
+}
+
+plain! {
+    /// Points of a lot on their way to another account, or back.
+    #[derive(Copy)]
+    MovedLot {
+        /// The lot on the account of this event.
+        lot: EntryId,
+        /// How many of its points.
+        points: Points,
+        /// From when on they cannot be spent, if ever.
+        expires_at: Option<Timestamp>,
+    }
+}

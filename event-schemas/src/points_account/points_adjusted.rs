@@ -1,6 +1,6 @@
 //! Points were adjusted by hand.
 use crate::{
-    Code, Digest, EntryId, Personal, Points, payload,
+    Code, Digest, EntryId, Personal, Points, Timestamp, payload,
     points_account::{Allocation, Balances},
 };
 
@@ -23,6 +23,8 @@ payload! {
         to_debt: Points,
         /// How many added points repaid debt at once.
         repaid: Points,
+        /// From when on an added lot cannot be spent, if ever.
+        expires_at: Option<Timestamp>,
         /// Keyed digest of the command's content.
         content: Digest,
         /// The account after it.
@@ -37,6 +39,7 @@ payload! {
         allocations: vec![Allocation { lot: OTHER_ENTRY, points: points(15) }],
         to_debt: points(5),
         repaid: points(0),
+        expires_at: None,
         content: DIGEST,
         after: Balances {
             debt: points(5),
@@ -44,5 +47,6 @@ payload! {
             lifetime_adjusted: points(-20),
             ..Balances::default()
         },
-    }
+    },
+    upcast: payload::with_defaults
 }

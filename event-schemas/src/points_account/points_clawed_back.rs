@@ -1,4 +1,6 @@
 //! Points of an order were taken back.
+use serde_json::Value;
+
 use crate::{
     Code, EntryId, OrderId, Personal, Points, payload,
     points_account::{Allocation, Balances},
@@ -13,11 +15,13 @@ payload! {
         order: OrderId,
         /// Version of the assessment.
         version: u32,
+        /// What of the order: `purchase`, or a bonus.
+        rule: Code,
         /// Why, such as `refunded`.
         reason: Code,
-        /// All points of the clawback: pending, active, debt and forgiven.
+        /// All points of the clawback: active, debt and forgiven, and pending ones in older versions.
         points: Points,
-        /// From lots that were still pending.
+        /// From lots that were still pending; empty since `PointsVoided` tells those.
         from_pending: Vec<Allocation>,
         /// From active lots: the order's own first, then others.
         from_active: Vec<Allocation>,
@@ -34,6 +38,7 @@ payload! {
         entry: OTHER_ENTRY,
         order: ORDER,
         version: 2,
+        rule: Code::fixed("purchase"),
         reason: Code::fixed("refunded"),
         points: points(20),
         from_pending: Vec::new(),
@@ -48,5 +53,13 @@ payload! {
             lifetime_clawed_back: points(20),
             ..Balances::default()
         },
-    }
+    },
+    upcast: upcast
+}
+
+/// Version 1 knew no bonuses.
+fn upcast(_from: u16, mut data: Value) -> Result<Value, String> {
+    let fields = data.as_object_mut().ok_or("the data is not an object")?;
+    fields.insert("rule".to_owned(), Value::from("purchase"));
+    Ok(data)
 }

@@ -1,11 +1,11 @@
 //! Points were awarded.
 use crate::{
-    Code, Digest, EntryId, Personal, Points, payload,
-    points_account::{Balances, RuleUsed, Source},
+    Code, Digest, EntryId, Personal, Points, Timestamp, payload,
+    points_account::{Balances, Release, RuleUsed, Source},
 };
 
 payload! {
-    /// Points were awarded as one new lot. What repays debt never enters the lot.
+    /// Points were awarded as one new lot. What repays debt never enters the lot; pending points repay none yet.
     PointsEarned {
         /// The entry, and the lot it grants.
         entry: EntryId,
@@ -19,6 +19,12 @@ payload! {
         repaid: Points,
         /// The rule behind it, if one was used.
         rule: Option<RuleUsed>,
+        /// What the points wait for; they can be spent at once if missing.
+        release: Option<Release>,
+        /// From when on the lot cannot be spent; never, or not known before its release, if missing.
+        expires_at: Option<Timestamp>,
+        /// When the customer did what earned them, by the sender's clock: the account's last activity.
+        at: Option<Timestamp>,
         /// The outside's own name of the source (order id, `source_id`).
         reference: Option<Personal<String>>,
         /// Keyed digest of the command's content.
@@ -38,8 +44,12 @@ payload! {
             rate: crate::Rate::ONE,
             eligible: usd(5493),
         }),
+        release: None,
+        expires_at: Some(expiry()),
+        at: Some(time()),
         reference: sealed(),
         content: DIGEST,
         after: Balances { available: points(50), lifetime_earned: points(54), ..Balances::default() },
-    }
+    },
+    upcast: payload::with_defaults
 }

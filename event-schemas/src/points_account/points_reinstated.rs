@@ -1,7 +1,7 @@
 //! Points of a cancelled redemption came back.
 use crate::{
     EntryId, Points, RedemptionId, payload,
-    points_account::{Allocation, Balances},
+    points_account::{Allocation, Balances, LotExpiry},
 };
 
 payload! {
@@ -17,6 +17,9 @@ payload! {
         allocations: Vec<Allocation>,
         /// How many of them repaid debt at once.
         repaid: Points,
+        /// Lots that got a new date because theirs was over.
+        #[serde(default)]
+        expiries: Vec<LotExpiry>,
         /// The account after it.
         after: Balances,
     }
@@ -26,6 +29,8 @@ payload! {
         points: points(40),
         allocations: vec![Allocation { lot: ENTRY, points: points(40) }],
         repaid: points(0),
+        expiries: vec![LotExpiry { lot: ENTRY, expires_at: expiry() }],
         after: Balances { available: points(54), lifetime_earned: points(54), ..Balances::default() },
-    }
+    },
+    upcast: payload::with_defaults
 }

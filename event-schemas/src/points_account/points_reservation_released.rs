@@ -1,7 +1,7 @@
 //! Reserved points went back.
 use crate::{
     Code, Points, RedemptionId, payload,
-    points_account::{Allocation, Balances},
+    points_account::{Allocation, Balances, LotExpiry},
 };
 
 payload! {
@@ -17,6 +17,9 @@ payload! {
         repaid: Points,
         /// Why it failed.
         reason: Code,
+        /// Lots that got a new date because theirs was over.
+        #[serde(default)]
+        expiries: Vec<LotExpiry>,
         /// The account after it.
         after: Balances,
     }
@@ -26,6 +29,8 @@ payload! {
         allocations: vec![Allocation { lot: ENTRY, points: points(40) }],
         repaid: points(0),
         reason: Code::fixed("code-not-issued"),
+        expiries: vec![LotExpiry { lot: ENTRY, expires_at: expiry() }],
         after: Balances { available: points(54), lifetime_earned: points(54), ..Balances::default() },
-    }
+    },
+    upcast: payload::with_defaults
 }

@@ -1,0 +1,49 @@
+//! What became of a till's entries.
+use crate::{Code, CustomerId, Digest, Points, Timestamp, payload, words};
+
+words! {
+    /// What an entry of a till does.
+    PosEntryKind {
+        /// It awards points.
+        Earn = "earn",
+        /// It spends points: the till gave the discount already.
+        Redeem = "redeem",
+    }
+}
+
+payload! {
+    /// An entry is well-formed and new. Whether the account takes it follows.
+    PosEntryAccepted {
+        /// The till's number for it.
+        sequence: u64,
+        /// Whose points.
+        customer: CustomerId,
+        /// What it does.
+        kind: PosEntryKind,
+        /// How many points, above zero.
+        points: Points,
+        /// When it happened, by the till's clock.
+        occurred_at: Timestamp,
+        /// Keyed digest of its content.
+        content: Digest,
+    }
+    sample: Self {
+        sequence: 4,
+        customer: CUSTOMER,
+        kind: PosEntryKind::Earn,
+        points: points(12),
+        occurred_at: time(),
+        content: DIGEST,
+    }
+}
+
+payload! {
+    /// An entry has no effect: it was malformed, or the account refused it.
+    PosEntryRejected {
+        /// The till's number for it.
+        sequence: u64,
+        /// Why.
+        code: Code,
+    }
+    sample: Self { sequence: 5, code: Code::fixed("insufficient-points") }
+}
