@@ -13,6 +13,19 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("command-api", &["domain", "event-schemas", "event-log", "privacy", "group-commit", "http-edge"]),
     ("query-api", &["event-schemas", "event-log", "privacy", "projections", "http-edge"]),
     ("replay", &["domain", "event-schemas", "event-log", "group-commit", "privacy", "projections"]),
+    (
+        "benches",
+        &[
+            "command-api",
+            "domain",
+            "event-log",
+            "event-schemas",
+            "group-commit",
+            "http-edge",
+            "privacy",
+            "projections",
+        ],
+    ),
     ("xtask", &["event-schemas"]),
 ];
 
@@ -114,7 +127,10 @@ fn the_rules_stand_on_nothing_that_waits_stores_or_draws() {
 #[test]
 fn one_file_names_the_aggregate_framework() {
     assert_eq!(
-        naming("cqrs_es", &["command-api/src/cqrs.rs", "command-api/src/cqrs"]),
+        naming(
+            "cqrs_es",
+            &["command-api/src/cqrs.rs", "command-api/src/cqrs", "benches/src/peers/postgres_es.rs"]
+        ),
         Vec::<PathBuf>::new()
     );
 }

@@ -1,10 +1,12 @@
-//! What a developer runs: `cargo xtask test | soak | generate`.
+//! What a developer runs: `cargo xtask test | soak | bench | services | generate`.
+mod bench;
 mod generate;
 mod run;
+mod services;
 
 use std::process::ExitCode;
 
-use clap::{Parser, Subcommand};
+use clap::{Parser, Subcommand, ValueEnum};
 use run::Campaign;
 
 #[derive(Parser)]
@@ -40,8 +42,27 @@ enum Task {
         #[arg(long)]
         seed: Option<u64>,
     },
+    /// Measure speed and memory beside peers, in one run, and print one table.
+    Bench {
+        /// Handed on, such as a part of a measurement's name, --quick or --json; --help shows them.
+        #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
+        arguments: Vec<String>,
+    },
+    /// Start or end the servers that measurements need: a local Postgres.
+    Services {
+        #[arg(value_enum)]
+        action: Action,
+    },
     /// Write generated files: JSON Schemas, missing golden samples, the OpenAPI document.
     Generate,
+}
+
+#[derive(Clone, Copy, ValueEnum)]
+enum Action {
+    /// Start what does not run yet, and say where it listens.
+    Up,
+    /// End what runs, and remove what it stored.
+    Down,
 }
 
 fn main() -> ExitCode {
@@ -66,6 +87,9 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             ];
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
         }
+        Task::Bench { arguments } => bench::run(&arguments),
+        Task::Services { action: Action::Up } => services::up(),
+        Task::Services { action: Action::Down } => services::down(),
         Task::Generate => generate::run(),
     }
 }

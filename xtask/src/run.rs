@@ -124,7 +124,7 @@ impl Counts {
 }
 
 /// The cargo that runs this task.
-fn cargo() -> Command {
+pub(crate) fn cargo() -> Command {
     Command::new(std::env::var_os("CARGO").unwrap_or_else(|| "cargo".into()))
 }
 
@@ -134,19 +134,20 @@ fn install_programs() -> anyhow::Result<()> {
 
 /// Installs a program with the system's package manager, if it is missing.
 fn install(program: &str, package: &str) -> anyhow::Result<()> {
-    let runs =
-        |command: &mut Command| command.stdout(Stdio::null()).status().is_ok_and(|status| status.success());
-    if runs(Command::new(program).arg("--version")) {
-        return Ok(());
-    }
+    if runs(Command::new(program).arg("--version")) { Ok(()) } else { install_package(package) }
+}
+
+/// Installs a Debian package.
+pub(crate) fn install_package(package: &str) -> anyhow::Result<()> {
     println!("── installing {package}");
     let installed = runs(Command::new("apt-get").args(["update", "-qq"]))
         && runs(Command::new("apt-get").args(["install", "-y", "-qq", package]));
-    ensure!(
-        installed,
-        "the tests need `{program}`, and apt-get could not install {package}; install it and try again"
-    );
+    ensure!(installed, "{package} is needed, and apt-get could not install it; install it and try again");
     Ok(())
+}
+
+fn runs(command: &mut Command) -> bool {
+    command.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 
 /// What a cargo command prints.

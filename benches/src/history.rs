@@ -1,0 +1,95 @@
+//! The long log that several measurements read: made once, by commands.
+use std::path::{Path, PathBuf};
+
+use event_log::{AdmittedRecord, FETCH_RECORDS_MAX, Log};
+use tempfile::TempDir;
+
+use crate::{
+    measure::Bench,
+    owners::{Owners, account, earn},
+};
+
+/// Commands under way while it is made.
+const AT_ONCE: usize = 512;
+/// Records of one account, as many as of a customer with ten orders.
+const RECORDS_PER_ACCOUNT: usize = 10;
+
+/// A closed installation with a long log.
+pub(crate) struct History {
+    folder: TempDir,
+    /// How many commands made it.
+    pub(crate) records: usize,
+}
+
+impl History {
+    /// Makes it, as large as the bench wants it.
+    pub(crate) async fn make(bench: &Bench) -> anyhow::Result<Self> {
+        let history = Self { folder: bench.folder("history-")?, records: bench.size.records };
+        let owners = Owners::create(history.folder(), history.accounts()).await?;
+        let mut running = tokio::task::JoinSet::new();
+        for caller in 0..AT_ONCE {
+            let (owners, accounts) = (owners.clone(), history.accounts());
+            let turns = (caller..history.records).step_by(AT_ONCE);
+            running.spawn(async move {
+                for turn in turns {
+                    let (merchant, customer) = account(turn % accounts);
+                    owners.accept(merchant, customer, earn()).await?;
+                }
+                anyhow::Ok(())
+            });
+        }
+        while let Some(done) = running.join_next().await {
+            done??;
+        }
+        drop(owners);
+        history.closed().await?;
+        Ok(history)
+    }
+
+    /// Its data folder.
+    pub(crate) fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
+    /// How many accounts it has.
+    pub(crate) fn accounts(&self) -> usize {
+        self.records.div_ceil(RECORDS_PER_ACCOUNT)
+    }
+
+    /// The log, for reading.
+    pub(crate) fn log(&self) -> anyhow::Result<Log> {
+        Ok(event_log::sqlite::open_read_only(&self.file())?)
+    }
+
+    fn file(&self) -> PathBuf {
+        self.folder().join("log.db")
+    }
+
+    /// Waits until the owners have let go of the log, which they do a moment after the last handle.
+    pub(crate) async fn closed(&self) -> anyhow::Result<()> {
+        loop {
+            match event_log::sqlite::open(&self.file()) {
+                Err(event_log::Error::Locked { .. }) => tokio::task::yield_now().await,
+                opened => return Ok(opened.map(drop)?),
+            }
+        }
+    }
+}
+
+/// Reads a log from end to end, partition by partition, chains checked.
+pub(crate) async fn read(
+    log: &Log,
+    mut record: impl FnMut(AdmittedRecord) -> anyhow::Result<()>,
+) -> anyhow::Result<()> {
+    for partition in 0..log.partitions() {
+        let mut reader = log.reader(partition, None)?;
+        loop {
+            let records = reader.next(FETCH_RECORDS_MAX).await?.records;
+            if records.is_empty() {
+                break;
+            }
+            records.into_iter().try_for_each(&mut record)?;
+        }
+    }
+    Ok(())
+}

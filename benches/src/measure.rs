@@ -1,0 +1,182 @@
+//! What a measurement is, what it works with, and what it found.
+use std::{path::PathBuf, time::Duration};
+
+use anyhow::Context as _;
+use futures::future::LocalBoxFuture;
+use tempfile::TempDir;
+use tokio::sync::OnceCell;
+
+use crate::history::History;
+
+/// One line of the registry.
+pub(crate) struct Measurement {
+    /// In kebab-case, for the filter.
+    pub(crate) name: &'static str,
+    /// What is measured.
+    pub(crate) what: &'static str,
+    /// What stands beside it in the same run; empty if nothing does.
+    pub(crate) peer: &'static str,
+    /// What the judged rows must reach.
+    pub(crate) mark: Mark,
+    /// Whether it needs a Postgres.
+    pub(crate) needs_postgres: bool,
+    /// Measures.
+    pub(crate) run: fn(&Bench) -> LocalBoxFuture<'_, anyhow::Result<Vec<Row>>>,
+}
+
+/// What a judged row must reach.
+#[derive(Clone, Copy)]
+pub(crate) enum Mark {
+    /// At least so many per cent of the peer.
+    PercentOfPeer(u64),
+    /// At most this, in the row's unit.
+    AtMost(u64),
+    /// Nothing: the figure is only reported.
+    Reported,
+}
+
+/// What a figure counts.
+#[derive(Clone, Copy)]
+pub(crate) enum Unit {
+    /// Things in a second.
+    PerSecond,
+    /// Microseconds.
+    Micros,
+    /// Bytes.
+    Bytes,
+}
+
+/// One row of the table.
+pub(crate) struct Row {
+    /// Which case of its measurement.
+    pub(crate) case: String,
+    /// Of both figures.
+    pub(crate) unit: Unit,
+    /// Our figure.
+    pub(crate) ours: u64,
+    /// The peer's, from the same run.
+    pub(crate) peer: Option<u64>,
+    /// Whether the measurement's mark is for this case.
+    pub(crate) judged: bool,
+}
+
+impl Row {
+    /// A rate beside the peer's, as two medians.
+    pub(crate) fn beside(case: impl Into<String>, (ours, peer): (u64, u64)) -> Self {
+        Self { case: case.into(), unit: Unit::PerSecond, ours, peer: Some(peer), judged: true }
+    }
+
+    /// A figure of ours alone.
+    pub(crate) fn alone(case: impl Into<String>, unit: Unit, ours: u64) -> Self {
+        Self { case: case.into(), unit, ours, peer: None, judged: false }
+    }
+
+    /// The same row, judged or not.
+    pub(crate) fn judged(self, judged: bool) -> Self {
+        Self { judged, ..self }
+    }
+
+    /// Our figure in thousandths of the peer's.
+    pub(crate) fn permille(&self) -> Option<u64> {
+        self.peer.and_then(|peer| self.ours.saturating_mul(1000).checked_div(peer))
+    }
+
+    /// Whether the mark is reached; nothing if this row is not judged.
+    pub(crate) fn reaches(&self, mark: Mark) -> Option<bool> {
+        match mark {
+            Mark::PercentOfPeer(percent) if self.judged => {
+                self.permille().map(|permille| permille >= percent * 10)
+            }
+            Mark::AtMost(most) if self.judged => Some(self.ours <= most),
+            _ => None,
+        }
+    }
+}
+
+/// How much is measured.
+#[derive(Clone, Copy)]
+pub(crate) struct Size {
+    /// Records of the long log.
+    pub(crate) records: usize,
+    /// How long one side of one round runs.
+    pub(crate) window: Duration,
+    /// Rounds; each has both sides.
+    pub(crate) rounds: usize,
+    /// Numbers of callers at once.
+    pub(crate) callers: &'static [usize],
+    /// Webhooks of one round.
+    pub(crate) deliveries: usize,
+    /// Webhooks sent at an even pace of 100 a second.
+    pub(crate) paced: usize,
+    /// Accounts whose memory is weighed.
+    pub(crate) accounts: usize,
+}
+
+impl Size {
+    /// What the README's table is measured with.
+    pub(crate) const FULL: Self = Self {
+        records: 1_000_000,
+        window: Duration::from_millis(700),
+        rounds: 5,
+        callers: &[1, 16, 64, 256],
+        deliveries: 5_000,
+        paced: 1_000,
+        accounts: 20_000,
+    };
+    /// A tenth of it, for a first look.
+    pub(crate) const QUICK: Self = Self {
+        records: 100_000,
+        window: Duration::from_millis(300),
+        rounds: 3,
+        callers: &[1, 64],
+        deliveries: 1_500,
+        paced: 200,
+        accounts: 4_000,
+    };
+    /// Runs every line of the measurements and says nothing about speed.
+    pub(crate) const SMOKE: Self = Self {
+        records: 400,
+        window: Duration::from_millis(10),
+        rounds: 1,
+        callers: &[1, 4],
+        deliveries: 40,
+        paced: 10,
+        accounts: 20,
+    };
+}
+
+/// What all measurements share.
+pub(crate) struct Bench {
+    /// How much to measure.
+    pub(crate) size: Size,
+    /// The executable that ships.
+    pub(crate) executable: PathBuf,
+    /// Where a Postgres listens, if there is one.
+    pub(crate) postgres: Option<String>,
+    folder: TempDir,
+    history: OnceCell<History>,
+}
+
+impl Bench {
+    /// Works in a temporary folder below `within`, which is gone at the end.
+    pub(crate) fn new(
+        size: Size,
+        executable: PathBuf,
+        postgres: Option<String>,
+        within: &std::path::Path,
+    ) -> anyhow::Result<Self> {
+        let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(within);
+        let folder = folder.with_context(|| format!("no folder could be made in {}", within.display()))?;
+        Ok(Self { size, executable, postgres, folder, history: OnceCell::new() })
+    }
+
+    /// A new folder of one's own.
+    pub(crate) fn folder(&self, name: &str) -> anyhow::Result<TempDir> {
+        Ok(tempfile::Builder::new().prefix(name).tempdir_in(self.folder.path())?)
+    }
+
+    /// The long log, made by whoever asks first.
+    pub(crate) async fn history(&self) -> anyhow::Result<&History> {
+        self.history.get_or_try_init(|| History::make(self)).await
+    }
+}

@@ -1,0 +1,114 @@
+//! The write side in this process: a log of eight partitions and their owners, with accounts that earn points.
+use std::{
+    path::Path,
+    sync::{
+        Arc,
+        atomic::{AtomicUsize, Ordering},
+    },
+};
+
+use anyhow::{Context as _, bail};
+use command_api::{Clock, Commander, Envelope, Lane, Origin, Outcome};
+use domain::{Command, StreamRef, points_account::EarnPoints};
+use event_log::Log;
+use event_schemas::{
+    Code, CommandKey, CorrelationId, CustomerId, Digest, EntryId, MerchantId, Points,
+    record::{Actor, Trace},
+};
+use group_commit::Database;
+use privacy::{KeyStore, RootKey};
+use uuid::Uuid;
+
+/// As the executable has it by default.
+const PARTITIONS: u16 = 8;
+/// Shops that the accounts belong to.
+const SHOPS: usize = 16;
+
+/// Running owners; cheap to clone. They end with the last clone.
+#[derive(Clone)]
+pub(crate) struct Owners {
+    pub(crate) log: Log,
+    commander: Commander,
+    clock: Clock,
+    /// The clock's; dropped last.
+    _work: Database,
+    accounts: usize,
+    turn: Arc<AtomicUsize>,
+}
+
+impl Owners {
+    /// A new installation in an empty folder, complete enough for the executable to go on with it.
+    pub(crate) async fn create(folder: &Path, accounts: usize) -> anyhow::Result<Self> {
+        RootKey::create_file(&folder.join("dev-root.key"))?;
+        Self::over(folder, event_log::sqlite::init(&folder.join("log.db"), PARTITIONS)?, accounts).await
+    }
+
+    /// What [`Self::create`] made, again.
+    pub(crate) async fn open(folder: &Path, accounts: usize) -> anyhow::Result<Self> {
+        Self::over(folder, event_log::sqlite::open(&folder.join("log.db"))?, accounts).await
+    }
+
+    async fn over(folder: &Path, log: Log, accounts: usize) -> anyhow::Result<Self> {
+        let root = RootKey::load_file(&folder.join("dev-root.key"))?;
+        let keys = KeyStore::create_or_open(&folder.join("keys.db"), &root, *log.id().as_bytes()).await?;
+        let work = command_api::work::open(&folder.join("work.db"))?;
+        let clock = Clock::open(&work, true).await?;
+        let commander = command_api::owner::start(&log, &keys, &clock).await?;
+        Ok(Self { log, commander, clock, _work: work, accounts, turn: Arc::default() })
+    }
+
+    /// The next account in turn earns points; durable when it returns.
+    pub(crate) async fn earn(self) -> anyhow::Result<()> {
+        let turn = self.turn.fetch_add(1, Ordering::Relaxed);
+        let (merchant, customer) = account(turn % self.accounts);
+        self.accept(merchant, customer, earn()).await
+    }
+
+    /// Sends a command to a customer's account; durable when it returns.
+    pub(crate) async fn accept(
+        &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+        command: impl Into<Command>,
+    ) -> anyhow::Result<()> {
+        let envelope = Envelope {
+            merchant,
+            stream: StreamRef::account(customer),
+            command: command.into(),
+            key: CommandKey(Uuid::now_v7()),
+            content: Digest([0; 16]),
+            occurred_at: self.clock.now(),
+            origin: Origin {
+                actor: Actor::Merchant,
+                correlation: CorrelationId(Uuid::now_v7()),
+                trace: Trace::default(),
+                causation: None,
+            },
+            lane: Lane::Interactive,
+        };
+        match self.commander.send(envelope).await.context("no answer to a command")?.outcome {
+            Outcome::Accepted => Ok(()),
+            other => bail!("a command was not accepted: {other:?}"),
+        }
+    }
+}
+
+/// An award with a source of its own.
+pub(crate) fn earn() -> EarnPoints {
+    let id = Uuid::now_v7();
+    EarnPoints {
+        entry: EntryId(id),
+        points: Points(7),
+        reason: Code::fixed("goodwill"),
+        source: Digest(id.into_bytes()),
+        rule: None,
+        reference: None,
+        content: Digest([0; 16]),
+    }
+}
+
+/// The account with this number: always the same, and accounts lie in all partitions.
+pub(crate) fn account(number: usize) -> (MerchantId, CustomerId) {
+    let id = |kind, number: usize| Uuid::from_u64_pair(kind, number as u64);
+    (MerchantId(id(1, number % SHOPS)), CustomerId(id(2, number)))
+}

@@ -1,0 +1,90 @@
+//! Every measurement, one entry each: name, what, beside what, and the mark.
+use crate::{
+    commands,
+    measure::{Mark, Measurement},
+    memory, rebuild, replay, start_up, webhooks,
+};
+
+/// In the order of the table.
+pub(crate) const MEASUREMENTS: &[Measurement] = &[
+    Measurement {
+        name: "commands-file",
+        what: "commands, durable before the answer",
+        peer: "the same bytes appended to a file and synced in groups, for as many callers",
+        mark: Mark::PercentOfPeer(30),
+        needs_postgres: false,
+        run: |bench| Box::pin(commands::beside_file(bench)),
+    },
+    Measurement {
+        name: "commands-postgres",
+        what: "commands, durable before the answer",
+        peer: "the same command and rules in cqrs-es on postgres-es, conflicts tried again",
+        mark: Mark::PercentOfPeer(1_500),
+        needs_postgres: true,
+        run: |bench| Box::pin(commands::beside_postgres(bench)),
+    },
+    Measurement {
+        name: "commands-long-log",
+        what: "commands on a long log",
+        peer: "commands on a new log",
+        mark: Mark::PercentOfPeer(90),
+        needs_postgres: false,
+        run: |bench| Box::pin(commands::on_long_log(bench)),
+    },
+    Measurement {
+        name: "webhooks-accepted",
+        what: "webhooks kept durably, 5 KiB, over HTTP",
+        peer: "the same HTTP server doing only the HMAC",
+        mark: Mark::PercentOfPeer(35),
+        needs_postgres: false,
+        run: |bench| Box::pin(webhooks::accepted(bench)),
+    },
+    Measurement {
+        name: "webhooks-end-to-end",
+        what: "webhooks to the visible balance, sustained",
+        peer: "",
+        mark: Mark::Reported,
+        needs_postgres: false,
+        run: |bench| Box::pin(webhooks::end_to_end(bench)),
+    },
+    Measurement {
+        name: "webhook-visible",
+        what: "from a webhook to the visible balance, at 100 a second",
+        peer: "",
+        mark: Mark::AtMost(50_000),
+        needs_postgres: false,
+        run: |bench| Box::pin(webhooks::until_visible(bench)),
+    },
+    Measurement {
+        name: "replay",
+        what: "records replayed, chain verified, one thread",
+        peer: "SHA-256 and JSON decode of the same bytes in a bare loop",
+        mark: Mark::PercentOfPeer(70),
+        needs_postgres: false,
+        run: |bench| Box::pin(replay::with_chain(bench)),
+    },
+    Measurement {
+        name: "rebuild",
+        what: "events rebuilt into points_balance",
+        peer: "raw SQLite inserts of the same rows, one per event",
+        mark: Mark::PercentOfPeer(25),
+        needs_postgres: false,
+        run: |bench| Box::pin(rebuild::points_balance(bench)),
+    },
+    Measurement {
+        name: "memory",
+        what: "resident memory per hot account",
+        peer: "",
+        mark: Mark::Reported,
+        needs_postgres: false,
+        run: |bench| Box::pin(memory::per_account(bench)),
+    },
+    Measurement {
+        name: "start-up",
+        what: "from the start of the executable on a long log",
+        peer: "",
+        mark: Mark::Reported,
+        needs_postgres: false,
+        run: |bench| Box::pin(start_up::until_ready(bench)),
+    },
+];

@@ -1,0 +1,80 @@
+//! How speed is measured: so many callers at once for a while, both sides in turn, medians.
+use std::time::{Duration, Instant};
+
+use tokio::task::JoinSet;
+
+/// Calls a second that so many callers come to, each with one call under way.
+pub(crate) async fn per_second<F, Call>(callers: usize, window: Duration, call: F) -> anyhow::Result<u64>
+where
+    F: Fn() -> Call + Clone + Send + 'static,
+    Call: Future<Output = anyhow::Result<()>> + Send,
+{
+    let started = Instant::now();
+    let until = started + window;
+    let mut running = JoinSet::new();
+    for _ in 0..callers {
+        let call = call.clone();
+        running.spawn(async move {
+            let mut done = 0_usize;
+            while Instant::now() < until {
+                call().await?;
+                done += 1;
+            }
+            anyhow::Ok(done)
+        });
+    }
+    let mut done = 0;
+    while let Some(caller) = running.join_next().await {
+        done += caller??;
+    }
+    Ok(rate(done, started.elapsed()))
+}
+
+/// Both sides in turn, so that a noisy neighbour meets both. Their medians.
+pub(crate) async fn interleaved(
+    rounds: usize,
+    mut ours: impl AsyncFnMut() -> anyhow::Result<u64>,
+    mut peer: impl AsyncFnMut() -> anyhow::Result<u64>,
+) -> anyhow::Result<(u64, u64)> {
+    let mut found = (Vec::new(), Vec::new());
+    for _ in 0..rounds {
+        found.0.push(ours().await?);
+        found.1.push(peer().await?);
+    }
+    Ok((median(found.0), median(found.1)))
+}
+
+/// So many in so long, as a number a second.
+pub(crate) fn rate(count: usize, took: Duration) -> u64 {
+    let per_second = count as u128 * 1_000_000_000 / took.as_nanos().max(1);
+    u64::try_from(per_second).unwrap_or(u64::MAX)
+}
+
+/// The middle one; of an even number the lower.
+pub(crate) fn median(figures: Vec<u64>) -> u64 {
+    quantile(figures, 50)
+}
+
+/// The smallest figure that so many per cent do not exceed.
+pub(crate) fn quantile(mut figures: Vec<u64>, percent: usize) -> u64 {
+    figures.sort_unstable();
+    let rank = (figures.len() * percent).div_ceil(100).max(1);
+    figures.get(rank - 1).copied().unwrap_or_default()
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_quantile_is_the_figure_that_so_many_per_cent_do_not_exceed() {
+        let figures: Vec<u64> = (1..=200).rev().collect();
+        assert_eq!([50, 99, 100].map(|percent| quantile(figures.clone(), percent)), [100, 198, 200]);
+        assert_eq!((median(vec![7]), median(vec![]), median(vec![9, 1, 5])), (7, 0, 5));
+    }
+
+    #[test]
+    fn a_rate_counts_in_seconds() {
+        assert_eq!(rate(300, Duration::from_millis(1500)), 200);
+    }
+}
