@@ -1,12 +1,18 @@
 //! A person at one shop: whether they are registered, and digests that tell whether a message is news.
+mod delete_customer;
+mod merge_customers;
 mod register_customer;
+mod switch_account;
 mod update_customer;
 
+pub use delete_customer::DeleteCustomer;
+pub use merge_customers::MergeCustomers;
 pub use register_customer::RegisterCustomer;
+pub use switch_account::SwitchAccount;
 pub use update_customer::UpdateCustomer;
 
 use event_schemas::{
-    Digest, Personal, StreamType, Timestamp,
+    CustomerId, Digest, Personal, StreamType, Timestamp,
     catalogue::CustomerEvent as Event,
     customer::{CustomerRegistered, RegisteredBy},
 };
@@ -18,6 +24,9 @@ commands! {
     Customer {
         RegisterCustomer = "register-customer" in register_customer;
         UpdateCustomer = "update-customer" in update_customer;
+        MergeCustomers = "merge-customers" in merge_customers;
+        SwitchAccount = "switch-account" in switch_account;
+        DeleteCustomer = "delete-customer" in delete_customer;
     }
 }
 
@@ -46,6 +55,10 @@ pub struct Profile {
 #[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct State {
     known: Option<Known>,
+    merged_into: Option<CustomerId>,
+    disabled: bool,
+    switched_at: Option<Timestamp>,
+    deleted: bool,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -79,6 +92,28 @@ impl State {
     #[must_use]
     pub fn profile_digest(&self) -> Option<Digest> {
         self.known.map(|known| known.profile)
+    }
+
+    /// Who the person turned out to be.
+    #[must_use]
+    pub const fn merged_into(&self) -> Option<CustomerId> {
+        self.merged_into
+    }
+
+    /// Whether Shopify has switched the person's account off.
+    #[must_use]
+    pub const fn disabled(&self) -> bool {
+        self.disabled
+    }
+
+    /// Whether Shopify has deleted the person's profile.
+    #[must_use]
+    pub const fn deleted(&self) -> bool {
+        self.deleted
+    }
+
+    const fn switched_at(&self) -> Option<Timestamp> {
+        self.switched_at
     }
 
     /// Shopify's `updated_at` of the newest message that changed something.
@@ -124,20 +159,28 @@ impl Decider for State {
     }
 
     fn evolve(&mut self, event: &Event) {
-        self.known = Some(match event {
-            Event::CustomerRegistered(event) => Known {
-                profile: event.profile,
-                email_verified: event.email_verified,
-                email: event.email_digest,
-                updated_at: event.updated_at,
-            },
-            Event::CustomerUpdated(event) => Known {
-                profile: event.profile,
-                email_verified: event.email_verified,
-                email: event.email_digest,
-                updated_at: event.updated_at,
-            },
-        });
+        match event {
+            Event::CustomerRegistered(event) => {
+                self.known = Some(Known {
+                    profile: event.profile,
+                    email_verified: event.email_verified,
+                    email: event.email_digest,
+                    updated_at: event.updated_at,
+                });
+            }
+            Event::CustomerUpdated(event) => {
+                self.known = Some(Known {
+                    profile: event.profile,
+                    email_verified: event.email_verified,
+                    email: event.email_digest,
+                    updated_at: event.updated_at,
+                });
+            }
+            Event::CustomersMerged(event) => self.merged_into = Some(event.into),
+            Event::CustomerDisabled(event) => (self.disabled, self.switched_at) = (true, event.updated_at),
+            Event::CustomerEnabled(event) => (self.disabled, self.switched_at) = (false, event.updated_at),
+            Event::CustomerDeleted(_) => self.deleted = true,
+        }
     }
 }
 

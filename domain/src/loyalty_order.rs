@@ -1,22 +1,27 @@
 //! An order, and what it comes to. Its verdict is a level: each one replaces those before it.
 mod assess;
 mod attach_customer;
+mod delete_order;
 mod eligible;
+mod known;
 mod observe_order;
 mod record_refund;
+mod record_transaction;
 
 pub use attach_customer::AttachCustomer;
+pub use delete_order::DeleteOrder;
 pub use observe_order::{Line, ObserveOrder, Shipping};
 pub use record_refund::{RecordRefund, RefundFacts};
+pub use record_transaction::RecordTransaction;
 
 use std::collections::BTreeMap;
 
 use event_schemas::{
-    CustomerId, RefundId, StreamType,
+    Currency, CustomerId, Digest, RefundId, StreamType,
     catalogue::LoyaltyOrderEvent as Event,
     loyalty_order::{
         Assessment, OrderCancelled, OrderDisqualified, OrderObserved, OrderQualified, OrderRefunded,
-        OrderStatus, OrderWaiting,
+        OrderStatus, OrderTransactionSeen, OrderWaiting,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -27,6 +32,8 @@ commands! {
     LoyaltyOrder {
         ObserveOrder = "observe-order" in observe_order;
         RecordRefund = "record-refund" in record_refund;
+        RecordTransaction = "record-transaction" in record_transaction;
+        DeleteOrder = "delete-order" in delete_order;
         AttachCustomer = "attach-customer" in attach_customer;
     }
 }
@@ -37,6 +44,10 @@ pub struct State {
     observed: Option<OrderObserved>,
     customer: Option<CustomerId>,
     refunds: BTreeMap<RefundId, OrderRefunded>,
+    transactions: BTreeMap<Digest, OrderTransactionSeen>,
+    course: known::Course,
+    /// It was deleted; the currency in which it is worth nothing.
+    deleted: Option<Currency>,
     assessment: Option<Assessment>,
     /// The order qualified once, so the rule in `observed` is its rule for ever.
     rule_frozen: bool,
@@ -84,19 +95,30 @@ impl Decider for State {
             Event::OrderObserved(observed) => {
                 self.customer = self.customer.or(observed.customer);
                 self.ceiling_minor = self.ceiling_minor.max(observed.total.minor);
-                self.observed = Some(observed.clone());
+                self.course.take_in(observed);
+                if self.observed.as_ref().is_none_or(|seen| seen.updated_at <= observed.updated_at) {
+                    self.observed = Some(observed.clone());
+                }
             }
             Event::OrderRefunded(refunded) => {
                 self.refunds.insert(refunded.refund, refunded.clone());
+            }
+            Event::OrderTransactionSeen(seen) => {
+                self.transactions.insert(seen.transaction, seen.clone());
             }
             Event::OrderAttachedToCustomer(attached) => self.customer = Some(attached.customer),
             Event::OrderQualified(OrderQualified { assessment }) => {
                 self.rule_frozen = true;
                 self.assessment = Some(assessment.clone());
             }
+            Event::OrderCancelled(OrderCancelled { assessment }) => {
+                if assessment.reason.as_ref().is_some_and(|reason| reason.as_str() == assess::DELETED) {
+                    self.deleted = Some(assessment.eligible.currency);
+                }
+                self.assessment = Some(assessment.clone());
+            }
             Event::OrderDisqualified(OrderDisqualified { assessment })
-            | Event::OrderWaiting(OrderWaiting { assessment })
-            | Event::OrderCancelled(OrderCancelled { assessment }) => {
+            | Event::OrderWaiting(OrderWaiting { assessment }) => {
                 self.assessment = Some(assessment.clone());
             }
         }

@@ -3,15 +3,19 @@ mod install_merchant;
 mod uninstall_merchant;
 mod update_currency_settings;
 mod update_program_settings;
+mod update_subscription;
 
 pub use install_merchant::InstallMerchant;
 pub use uninstall_merchant::UninstallMerchant;
 pub use update_currency_settings::UpdateCurrencySettings;
 pub use update_program_settings::{UpdateProgramSettings, check};
+pub use update_subscription::UpdateSubscription;
 
 use event_schemas::{
-    Currency, ShopDomain, StreamType, TimeZone, catalogue::MerchantEvent as Event, loyalty_order::EarnRule,
-    merchant::ProgramSettings,
+    Currency, ShopDomain, StreamType, TimeZone, Timestamp,
+    catalogue::MerchantEvent as Event,
+    loyalty_order::EarnRule,
+    merchant::{ProgramSettings, SubscriptionUpdated},
 };
 use serde::{Deserialize, Serialize};
 
@@ -23,6 +27,7 @@ commands! {
         UninstallMerchant = "uninstall-merchant" in uninstall_merchant;
         UpdateProgramSettings = "update-program-settings" in update_program_settings;
         UpdateCurrencySettings = "update-currency-settings" in update_currency_settings;
+        UpdateSubscription = "update-subscription" in update_subscription;
     }
 }
 
@@ -32,6 +37,7 @@ pub struct State {
     shop: Option<Shop>,
     settings_version: u32,
     settings: ProgramSettings,
+    subscription: Option<SubscriptionUpdated>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,6 +46,8 @@ struct Shop {
     currency: Currency,
     timezone: TimeZone,
     installed: bool,
+    /// Shopify's `updated_at` of the newest message about currency and time zone.
+    told_at: Option<Timestamp>,
 }
 
 impl State {
@@ -96,6 +104,11 @@ impl State {
             include_shipping: earn.include_shipping,
             excluded_product_ids: earn.excluded_product_ids.clone(),
             excluded_tags: earn.excluded_tags.clone(),
+            include_tips: earn.include_tips,
+            include_gift_cards: earn.include_gift_cards,
+            store_credit: self.settings.refund.store_credit,
+            pending: earn.pending.clone(),
+            bonuses: earn.bonuses.clone(),
         }
     }
 
@@ -121,10 +134,17 @@ impl Decider for State {
                     currency: installed.currency,
                     timezone: installed.timezone.clone(),
                     installed: true,
+                    told_at: None,
                 });
                 self.settings_version = installed.settings_version;
                 self.settings = installed.settings.clone();
             }
+            Event::MerchantReinstalled(_) => {
+                if let Some(shop) = &mut self.shop {
+                    shop.installed = true;
+                }
+            }
+            Event::SubscriptionUpdated(updated) => self.subscription = Some(updated.clone()),
             Event::MerchantUninstalled(_) => {
                 if let Some(shop) = &mut self.shop {
                     shop.installed = false;
@@ -138,6 +158,7 @@ impl Decider for State {
                 if let Some(shop) = &mut self.shop {
                     shop.currency = updated.currency;
                     shop.timezone = updated.timezone.clone();
+                    shop.told_at = updated.updated_at.or(shop.told_at);
                 }
             }
         }

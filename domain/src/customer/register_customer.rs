@@ -14,7 +14,7 @@ pub struct RegisterCustomer {
 }
 
 pub(super) fn decide(state: &State, command: &RegisterCustomer) -> Result<Vec<Event>, Rejection> {
-    if state.registered() {
+    if state.registered() || state.merged_into().is_some() {
         return Ok(Vec::new());
     }
     Ok(vec![registered(command.registered_by, &command.profile, None)])

@@ -20,6 +20,9 @@ pub struct UpdateCustomer {
 
 pub(super) fn decide(state: &State, command: &UpdateCustomer) -> Result<Vec<Event>, Rejection> {
     let UpdateCustomer { profile, updated_at } = command;
+    if state.merged_into().is_some() {
+        return Ok(Vec::new());
+    }
     let Some(known) = &state.known else {
         return Ok(vec![registered(RegisteredBy::Customer, profile, Some(*updated_at))]);
     };

@@ -1,22 +1,29 @@
 //! The verdict on an order: a function of all that is known, so the order of arrival cannot matter.
 use event_schemas::{
-    Code, Money, Points, Rate,
-    loyalty_order::{Assessment, OrderObserved, OrderStage, OrderStatus},
+    Code, Money, Points, Rate, Timestamp,
+    loyalty_order::{Assessment, BonusTarget, OrderObserved, OrderRefunded, OrderStage, OrderStatus},
+    merchant::{Bonus, Pending, PendingPolicy, StoreCredit},
+    points_account::Release,
 };
 
-use super::{Shipping, State, eligible};
+use super::{
+    Shipping, State,
+    eligible::{self, Part, Parts},
+};
 use crate::Rejection;
+
+/// Why a deleted order earns nothing.
+pub(super) const DELETED: &str = "deleted";
+const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The standing, or none if nothing is known. Its version is left to the caller.
 pub(super) fn assess(state: &State) -> Result<Option<Assessment>, Rejection> {
-    let Some(seen) = &state.observed else { return Ok(refunded_before_it_was_seen(state)) };
-    let refunded = refunded_minor(state, seen)?.min(seen.eligible.minor);
+    let Some(seen) = &state.observed else { return Ok(before_it_was_seen(state)) };
+    let refunded = refunded_minor(state, seen, Parts::amount)?.min(seen.eligible.minor);
     let net = Money { minor: seen.eligible.minor - refunded, ..seen.eligible };
     let (status, reason) = standing(state, seen, net);
-    let target = match status {
-        OrderStatus::Qualified => seen.rule.points_per_unit.points_for(net)?,
-        _ => Points::ZERO,
-    };
+    let qualified = status == OrderStatus::Qualified;
+    let target = if qualified { seen.rule.points_per_unit.points_for(net)? } else { Points::ZERO };
     Ok(Some(Assessment {
         version: 0,
         status,
@@ -27,11 +34,14 @@ pub(super) fn assess(state: &State) -> Result<Option<Assessment>, Rejection> {
         target,
         rate: seen.rule.points_per_unit,
         rule_version: seen.rule.version,
+        release: if qualified { release(state, seen) } else { None },
+        bonuses: bonuses(state, seen, qualified)?,
     }))
 }
 
 fn standing(state: &State, seen: &OrderObserved, net: Money) -> (OrderStatus, Option<&'static str>) {
-    match seen.stage {
+    match state.stage(seen) {
+        _ if state.deleted.is_some() => (OrderStatus::Cancelled, Some(DELETED)),
         OrderStage::Cancelled => (OrderStatus::Cancelled, None),
         _ if seen.test => (OrderStatus::Disqualified, Some("test")),
         OrderStage::Voided => (OrderStatus::Disqualified, Some("voided")),
@@ -43,28 +53,88 @@ fn standing(state: &State, seen: &OrderObserved, net: Money) -> (OrderStatus, Op
     }
 }
 
-/// Refunds in another currency than the order's came before the order and count for nothing.
-fn refunded_minor(state: &State, seen: &OrderObserved) -> Result<i64, Rejection> {
+/// What of all refunds counts. Those in another currency than the order's came before the order and count for nothing.
+fn refunded_minor<'a>(
+    state: &'a State,
+    seen: &'a OrderObserved,
+    amount: impl Fn(Parts<'a, std::vec::IntoIter<Part<'a>>>) -> Result<i64, Rejection>,
+) -> Result<i64, Rejection> {
+    let counts = |refund: &&OrderRefunded| {
+        let kept = refund.store_credit && seen.rule.store_credit == StoreCredit::Keep;
+        refund.shipping.currency == seen.eligible.currency && !kept
+    };
     let mut sum = 0;
-    for refund in state.refunds.values().filter(|one| one.shipping.currency == seen.eligible.currency) {
-        let shipping = Shipping { minor: refund.shipping.minor, tax_minor: refund.shipping_tax.minor };
-        let parts = refund.lines.iter().map(eligible::Part::from);
-        sum += i128::from(eligible::amount(parts, shipping, seen.taxes_included, &seen.rule)?);
+    for refund in state.refunds.values().filter(counts) {
+        let lines: Vec<_> = refund.lines.iter().map(Part::from).collect();
+        sum += i128::from(amount(Parts {
+            lines: lines.into_iter(),
+            shipping: Shipping { minor: refund.shipping.minor, tax_minor: refund.shipping_tax.minor },
+            taxes_included: seen.taxes_included,
+            rule: &seen.rule,
+        })?);
     }
     eligible::minor(sum)
 }
 
-fn refunded_before_it_was_seen(state: &State) -> Option<Assessment> {
-    let zero = Money::zero(state.refunds.values().next()?.shipping.currency);
+/// Each bonus is a level of its own, so that it is taken back by itself and never rounds with the purchase.
+fn bonuses(state: &State, seen: &OrderObserved, qualified: bool) -> Result<Vec<BonusTarget>, Rejection> {
+    let earned = seen.bonuses.iter().filter_map(|earned| {
+        let bonus = seen.rule.bonuses.iter().find(|bonus| bonus.id == earned.rule)?;
+        Some((bonus, earned.eligible))
+    });
+    earned.map(|(bonus, sold)| bonus_target(state, seen, bonus, sold, qualified)).collect()
+}
+
+fn bonus_target(
+    state: &State,
+    seen: &OrderObserved,
+    bonus: &Bonus,
+    sold: Money,
+    qualified: bool,
+) -> Result<BonusTarget, Rejection> {
+    let refunded = refunded_minor(state, seen, |parts| parts.amount_of_bonus(bonus))?.min(sold.minor);
+    let eligible = Money { minor: sold.minor - refunded, ..sold };
+    let rate = seen.rule.points_per_unit;
+    let target = if qualified { rate.bonus_for(bonus.multiplier, eligible)? } else { Points::ZERO };
+    Ok(BonusTarget { rule: bonus.id.clone(), multiplier: bonus.multiplier, eligible, target })
+}
+
+/// What the points wait for, by the rule that the order froze. A time that is over already means that they never wait.
+fn release(state: &State, seen: &OrderObserved) -> Option<Release> {
+    let Pending { policy, days } = seen.rule.pending;
+    let after = |start: Timestamp, days: u32| {
+        Release::At(Timestamp::from_micros(start.micros().saturating_add(i64::from(days) * DAY_MICROS)))
+    };
+    match policy {
+        PendingPolicy::Immediate => None,
+        PendingPolicy::DaysAfterPaid => Some(after(state.paid_at(seen), days)),
+        PendingPolicy::OnFulfilled | PendingPolicy::DaysAfterFulfilled => {
+            let days = if policy == PendingPolicy::OnFulfilled { 0 } else { days };
+            let fulfilled = state.fulfilled_at(seen).map(|at| after(at, days));
+            Some(fulfilled.unwrap_or(Release::AwaitingFulfilment))
+        }
+    }
+}
+
+fn before_it_was_seen(state: &State) -> Option<Assessment> {
+    let refunded = state.refunds.values().map(|refund| refund.shipping.currency);
+    let moved = state.transactions.values().map(|transaction| transaction.amount.currency);
+    let currency = state.deleted.into_iter().chain(refunded).chain(moved).next()?;
+    let (status, reason) = match state.deleted {
+        Some(_) => (OrderStatus::Cancelled, DELETED),
+        None => (OrderStatus::Waiting, "order-unknown"),
+    };
     Some(Assessment {
         version: 0,
-        status: OrderStatus::Waiting,
-        reason: Some(Code::fixed("order-unknown")),
+        status,
+        reason: Some(Code::fixed(reason)),
         customer: state.customer,
-        eligible: zero,
-        refunded: zero,
+        eligible: Money::zero(currency),
+        refunded: Money::zero(currency),
         target: Points::ZERO,
         rate: Rate::ZERO,
         rule_version: 0,
+        release: None,
+        bonuses: Vec::new(),
     })
 }

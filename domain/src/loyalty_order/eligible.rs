@@ -2,15 +2,18 @@
 use event_schemas::{
     ProductId, ProductTag,
     loyalty_order::{EarnRule, RefundLine},
+    merchant::Bonus,
 };
 
 use super::{Line, Shipping};
 use crate::Rejection;
 
 /// A line, sold or refunded, or shipping.
+#[derive(Clone, Copy)]
 pub(super) struct Part<'a> {
     product_id: Option<&'a ProductId>,
     gift_card: bool,
+    tip: bool,
     tags: &'a [ProductTag],
     minor: i64,
     tax_minor: i64,
@@ -21,6 +24,7 @@ impl<'a> From<&'a Line> for Part<'a> {
         Self {
             product_id: line.product_id.as_ref(),
             gift_card: line.gift_card,
+            tip: line.tip,
             tags: &line.tags,
             minor: line.subtotal_minor,
             tax_minor: line.tax_minor,
@@ -28,12 +32,13 @@ impl<'a> From<&'a Line> for Part<'a> {
     }
 }
 
-/// A refund does not tell tags: products excluded by one are in the order's rule by id.
+/// A refund does not tell tags: products that one of them names are in the order's rule by id.
 impl<'a> From<&'a RefundLine> for Part<'a> {
     fn from(line: &'a RefundLine) -> Self {
         Self {
             product_id: line.product_id.as_ref(),
             gift_card: line.gift_card,
+            tip: line.tip,
             tags: &[],
             minor: line.subtotal_minor,
             tax_minor: line.tax_minor,
@@ -44,20 +49,37 @@ impl<'a> From<&'a RefundLine> for Part<'a> {
 impl From<Shipping> for Part<'_> {
     fn from(shipping: Shipping) -> Self {
         let Shipping { minor, tax_minor } = shipping;
-        Self { product_id: None, gift_card: false, tags: &[], minor, tax_minor }
+        Self { product_id: None, gift_card: false, tip: false, tags: &[], minor, tax_minor }
     }
 }
 
-/// The part of lines and shipping that earns under the rule, in minor units; never below zero.
-pub(super) fn amount<'a>(
-    parts: impl IntoIterator<Item = Part<'a>>,
-    shipping: Shipping,
-    taxes_included: bool,
-    rule: &EarnRule,
-) -> Result<i64, Rejection> {
-    let shipping = rule.include_shipping.then(|| Part::from(shipping));
-    let earning = parts.into_iter().chain(shipping).filter(|part| !excluded(part, rule));
-    sum(earning, taxes_included, rule.include_tax).map(|minor| minor.max(0))
+/// Lines and shipping of an order, or of a refund of it.
+#[derive(Clone)]
+pub(super) struct Parts<'a, I> {
+    pub(super) lines: I,
+    pub(super) shipping: Shipping,
+    pub(super) taxes_included: bool,
+    pub(super) rule: &'a EarnRule,
+}
+
+impl<'a, I: Iterator<Item = Part<'a>>> Parts<'a, I> {
+    /// What of them earns under the rule, in minor units; never below zero.
+    pub(super) fn amount(self) -> Result<i64, Rejection> {
+        self.amount_of(|_| true)
+    }
+
+    /// What of that earns the bonus too. Shipping earns one that is for the whole order only.
+    pub(super) fn amount_of_bonus(self, bonus: &Bonus) -> Result<i64, Rejection> {
+        let whole = bonus.product_ids.is_empty() && bonus.tags.is_empty();
+        self.amount_of(|part| whole || named(part, &bonus.product_ids, &bonus.tags))
+    }
+
+    fn amount_of(self, counts: impl Fn(&Part<'_>) -> bool) -> Result<i64, Rejection> {
+        let Self { lines, shipping, taxes_included, rule } = self;
+        let shipping = rule.include_shipping.then(|| Part::from(shipping));
+        let earning = lines.chain(shipping).filter(|part| !excluded(part, rule) && counts(part));
+        sum(earning, taxes_included, rule.include_tax).map(|minor| minor.max(0))
+    }
 }
 
 /// All that lines and shipping come to with their tax, in minor units.
@@ -69,22 +91,40 @@ pub(super) fn gross<'a>(
     sum(parts.into_iter().chain([shipping.into()]), taxes_included, true)
 }
 
-/// The rule with every product added by id that one of its tags excludes, so that a refund, which tells no tags, is
-/// judged like the sale.
+/// The rule with every product added by id that one of its tags names, so that a refund, which tells no tags, is judged
+/// like the sale.
 pub(super) fn with_products_of_tags(mut rule: EarnRule, lines: &[Line]) -> EarnRule {
-    let by_tag = lines.iter().filter(|line| line.tags.iter().any(|tag| rule.excluded_tags.contains(tag)));
-    for product in by_tag.filter_map(|line| line.product_id.as_ref()) {
-        if !rule.excluded_product_ids.contains(product) {
-            rule.excluded_product_ids.push(product.clone());
-        }
+    add_products_of_tags(&mut rule.excluded_product_ids, &rule.excluded_tags, lines);
+    for bonus in &mut rule.bonuses {
+        add_products_of_tags(&mut bonus.product_ids, &bonus.tags, lines);
     }
     rule
 }
 
+fn add_products_of_tags(products: &mut Vec<ProductId>, tags: &[ProductTag], lines: &[Line]) {
+    let by_tag = lines.iter().filter(|line| line.tags.iter().any(|tag| is_among(tag, tags)));
+    for product in by_tag.filter_map(|line| line.product_id.as_ref()) {
+        if !products.contains(product) {
+            products.push(product.clone());
+        }
+    }
+}
+
 fn excluded(part: &Part<'_>, rule: &EarnRule) -> bool {
-    part.gift_card
-        || part.product_id.is_some_and(|product| rule.excluded_product_ids.contains(product))
-        || part.tags.iter().any(|tag| rule.excluded_tags.contains(tag))
+    (part.gift_card && !rule.include_gift_cards)
+        || (part.tip && !rule.include_tips)
+        || named(part, &rule.excluded_product_ids, &rule.excluded_tags)
+}
+
+fn named(part: &Part<'_>, products: &[ProductId], tags: &[ProductTag]) -> bool {
+    part.product_id.is_some_and(|product| products.contains(product))
+        || part.tags.iter().any(|tag| is_among(tag, tags))
+}
+
+/// Upper and lower case do not matter to Shopify in a tag.
+fn is_among(tag: &ProductTag, tags: &[ProductTag]) -> bool {
+    let folded = |tag: &ProductTag| tag.as_str().to_lowercase();
+    tags.iter().any(|other| other == tag || folded(other) == folded(tag))
 }
 
 fn sum<'a>(
@@ -107,28 +147,32 @@ pub(super) fn minor(sum: i128) -> Result<i64, Rejection> {
 
 #[cfg(test)]
 mod tests {
-    use event_schemas::Rate;
-
     use super::*;
+    use crate::loyalty_order::specs;
 
     fn rule() -> EarnRule {
         EarnRule {
-            version: 1,
-            points_per_unit: Rate::ONE,
-            include_tax: false,
-            include_shipping: false,
             excluded_product_ids: vec![ProductId::try_new("7").unwrap()],
             excluded_tags: vec![ProductTag::try_new("sale").unwrap()],
+            ..specs::rule()
         }
     }
 
     fn line(subtotal_minor: i64, tax_minor: i64) -> Line {
-        Line { product_id: None, gift_card: false, tags: Vec::new(), subtotal_minor, tax_minor }
+        Line { tax_minor, ..specs::line(subtotal_minor) }
     }
 
-    fn eligible(lines: &[Line], taxes_included: bool, rule: &EarnRule) -> i64 {
+    fn parts<'a>(lines: &'a [Line], rule: &'a EarnRule) -> Parts<'a, impl Iterator<Item = Part<'a>> + Clone> {
         let shipping = Shipping { minor: 500, tax_minor: 50 };
-        amount(lines.iter().map(Part::from), shipping, taxes_included, rule).unwrap()
+        Parts { lines: lines.iter().map(Part::from), shipping, taxes_included: false, rule }
+    }
+
+    fn tag(text: &str) -> ProductTag {
+        ProductTag::try_new(text).unwrap()
+    }
+
+    fn product(id: &str) -> Option<ProductId> {
+        Some(ProductId::try_new(id).unwrap())
     }
 
     #[test]
@@ -145,36 +189,77 @@ mod tests {
             (true, true, true, 1500),
         ] {
             let rule = EarnRule { include_tax, include_shipping, ..rule() };
-            assert_eq!(eligible(&lines, taxes_included, &rule), expected, "{rule:?} {taxes_included}");
+            let amount = Parts { taxes_included, ..parts(&lines, &rule) }.amount();
+            assert_eq!(amount, Ok(expected), "{rule:?} {taxes_included}");
         }
     }
 
     #[test]
-    fn gift_cards_and_excluded_products_and_tags_earn_nothing() {
-        let lines = [
-            line(100, 0),
-            Line { gift_card: true, ..line(1, 0) },
-            Line { product_id: Some(ProductId::try_new("7").unwrap()), ..line(10, 0) },
-            Line { product_id: Some(ProductId::try_new("8").unwrap()), ..line(1000, 0) },
-            Line { tags: vec![ProductTag::try_new("sale").unwrap()], ..line(10_000, 0) },
-        ];
-        assert_eq!(eligible(&lines, false, &rule()), 1100);
+    fn tips_and_gift_cards_count_only_if_the_rule_says_so() {
+        let lines = [line(100, 0), Line { gift_card: true, ..line(1, 0) }, Line { tip: true, ..line(10, 0) }];
+        for (include_gift_cards, include_tips, expected) in
+            [(false, false, 100), (true, false, 101), (false, true, 110), (true, true, 111)]
+        {
+            let rule = EarnRule { include_gift_cards, include_tips, ..rule() };
+            assert_eq!(parts(&lines, &rule).amount(), Ok(expected));
+        }
     }
 
     #[test]
-    fn a_product_excluded_by_a_tag_is_excluded_from_refunds_too() {
-        let product_id = Some(ProductId::try_new("9").unwrap());
-        let tags = vec![ProductTag::try_new("sale").unwrap()];
-        let sold = Line { product_id: product_id.clone(), tags, ..line(100, 0) };
-        let rule = with_products_of_tags(rule(), &[sold]);
-        let refunded = RefundLine { product_id, gift_card: false, subtotal_minor: 100, tax_minor: 0 };
-        assert_eq!(amount([Part::from(&refunded)], Shipping::default(), false, &rule), Ok(0));
+    fn excluded_products_and_tags_earn_nothing() {
+        let lines = [
+            line(100, 0),
+            Line { product_id: product("7"), ..line(10, 0) },
+            Line { product_id: product("8"), ..line(1000, 0) },
+            Line { tags: vec![tag("Sale")], ..line(10_000, 0) },
+        ];
+        assert_eq!(parts(&lines, &rule()).amount(), Ok(1100));
+    }
+
+    #[test]
+    fn a_bonus_is_earned_by_its_products_its_tags_or_the_whole_order() {
+        let lines = [
+            line(1, 0),
+            Line { product_id: product("8"), ..line(10, 0) },
+            Line { product_id: product("9"), tags: vec![tag("new")], ..line(100, 0) },
+            Line { product_id: product("7"), tags: vec![tag("new")], ..line(1000, 0) },
+        ];
+        let rule = EarnRule { include_shipping: true, ..rule() };
+        for (product_ids, tags, expected) in [
+            (vec![], vec![], 611),
+            (vec![], vec![tag("NEW")], 100),
+            (vec![product("8").unwrap()], vec![], 10),
+            (vec![product("8").unwrap()], vec![tag("new")], 110),
+            (vec![], vec![tag("other")], 0),
+        ] {
+            let bonus = Bonus { product_ids, tags, ..specs::bonus("double", "2") };
+            assert_eq!(parts(&lines, &rule).amount_of_bonus(&bonus), Ok(expected), "{bonus:?}");
+        }
+    }
+
+    #[test]
+    fn a_product_named_by_a_tag_is_named_in_refunds_too() {
+        let sold = Line { product_id: product("9"), tags: vec![tag("sale"), tag("new")], ..line(100, 0) };
+        let bonus = Bonus { tags: vec![tag("new")], ..specs::bonus("double", "2") };
+        let rule = with_products_of_tags(EarnRule { bonuses: vec![bonus], ..rule() }, &[sold]);
+        let refunded = RefundLine {
+            product_id: product("9"),
+            gift_card: false,
+            tip: false,
+            subtotal_minor: 100,
+            tax_minor: 0,
+        };
+        let lines = || [Part::from(&refunded)].into_iter();
+        let shipping = Shipping::default();
+        assert_eq!(Parts { lines: lines(), shipping, taxes_included: false, rule: &rule }.amount(), Ok(0));
+        let kept = EarnRule { excluded_product_ids: Vec::new(), ..rule };
+        let parts = Parts { lines: lines(), shipping, taxes_included: false, rule: &kept };
+        assert_eq!(parts.amount_of_bonus(&kept.bonuses[0]), Ok(100));
     }
 
     #[test]
     fn amounts_beyond_64_bits_are_refused() {
         let lines = [line(i64::MAX, 0), line(1, 0)];
-        let sum = amount(lines.iter().map(Part::from), Shipping::default(), false, &rule());
-        assert_eq!(sum, Err(Rejection::AmountOverflow));
+        assert_eq!(parts(&lines, &rule()).amount(), Err(Rejection::AmountOverflow));
     }
 }

@@ -1,19 +1,28 @@
-//! A state of the order is seen: at first, again, late or out of order. The newest `updated_at` wins.
+//! A state of the order is seen: at first, again, late or out of order. The newest `updated_at` says what it is worth.
 use event_schemas::{
     CustomerId, Money, ProductId, ProductTag, Timestamp,
-    loyalty_order::{EarnRule, OrderObserved, OrderStage},
+    loyalty_order::{BonusEligible, EarnRule, OrderObserved, OrderStage},
+    merchant::Bonus,
 };
 
-use super::{Draft, Event, RefundFacts, State, eligible, record_refund};
-use crate::Rejection;
+use super::{
+    Draft, Event, RefundFacts, State,
+    eligible::{self, Part, Parts},
+    record_refund,
+};
+use crate::{Decider as _, Rejection};
 
 /// Tells what an order looks like. All amounts are in the currency of `total`.
 #[derive(Clone, Debug, PartialEq)]
 pub struct ObserveOrder {
     /// Shopify's `updated_at` of that state.
     pub updated_at: Timestamp,
-    /// When it was paid, if known.
+    /// When it was placed: bonuses that hold then are its bonuses.
+    pub ordered_at: Timestamp,
+    /// When it was paid, if it is; a state does not say it better than when the order was placed.
     pub paid_at: Option<Timestamp>,
+    /// When the last of it was fulfilled, if all of it is.
+    pub fulfilled_at: Option<Timestamp>,
     /// How far it has come.
     pub stage: OrderStage,
     /// Whether it is a test order.
@@ -22,7 +31,7 @@ pub struct ObserveOrder {
     pub customer: Option<CustomerId>,
     /// Whether prices contain tax.
     pub taxes_included: bool,
-    /// What was sold. A tip is no line.
+    /// What was sold, and tips.
     pub lines: Vec<Line>,
     /// What shipping cost.
     pub shipping: Shipping,
@@ -41,6 +50,8 @@ pub struct Line {
     pub product_id: Option<ProductId>,
     /// Whether it is a gift card.
     pub gift_card: bool,
+    /// Whether it is a tip.
+    pub tip: bool,
     /// The product's tags, as far as they are known.
     pub tags: Vec<ProductTag>,
     /// Price × quantity, less its share of discounts; contains tax if the order's prices do.
@@ -81,49 +92,80 @@ fn same_currency(seen: &OrderObserved, command: &ObserveOrder) -> Result<(), Rej
     if expected == found { Ok(()) } else { Err(Rejection::CurrencyMismatch { expected, found }) }
 }
 
-/// The order's new state, unless it is older than what was seen or the same.
+/// What this state adds to what is known, if anything. An older state is seen too if it teaches something that holds for
+/// the order as a whole, such as that it once cost more.
 fn observation(state: &State, command: &ObserveOrder) -> Result<Option<OrderObserved>, Rejection> {
     let seen = state.observed.as_ref();
-    if seen.is_some_and(|seen| command.updated_at < seen.updated_at) {
-        return Ok(None);
-    }
-    let rule = match seen {
-        Some(seen) if state.rule_frozen => &seen.rule,
-        _ => &command.rule,
-    };
-    let rule = eligible::with_products_of_tags(rule.clone(), &command.lines);
-    let parts = command.lines.iter().map(eligible::Part::from);
-    let minor = eligible::amount(parts, command.shipping, command.taxes_included, &rule)?;
-    let mut observed = OrderObserved {
-        updated_at: command.updated_at,
-        paid_at: command.paid_at,
-        stage: command.stage,
-        test: command.test,
-        customer: command.customer,
-        taxes_included: command.taxes_included,
-        eligible: Money { minor, ..command.total },
-        total: command.total,
-        rule,
-    };
+    let mut observed = observed(state, command)?;
     if let Some(seen) = seen.filter(|seen| seen.updated_at == observed.updated_at) {
         // Of two states of the same time the later stage wins, and what only one of them knows is known.
         observed.stage = observed.stage.max(seen.stage);
         observed.paid_at = observed.paid_at.or(seen.paid_at);
+        observed.fulfilled_at = observed.fulfilled_at.or(seen.fulfilled_at);
         observed.customer = observed.customer.or(seen.customer);
     }
-    Ok((Some(&observed) != seen).then_some(observed))
+    let mut after = state.clone();
+    after.evolve(&observed.clone().into());
+    Ok((after != *state).then_some(observed))
+}
+
+fn observed(state: &State, command: &ObserveOrder) -> Result<OrderObserved, Rejection> {
+    let rule = match &state.observed {
+        Some(seen) if state.rule_frozen => seen.rule.clone(),
+        _ => in_force(&command.rule, command.ordered_at),
+    };
+    let rule = eligible::with_products_of_tags(rule, &command.lines);
+    let parts = Parts {
+        lines: command.lines.iter().map(Part::from),
+        shipping: command.shipping,
+        taxes_included: command.taxes_included,
+        rule: &rule,
+    };
+    let money = |minor| Money { minor, ..command.total };
+    let bonuses = rule.bonuses.iter().map(|bonus| {
+        let eligible = money(parts.clone().amount_of_bonus(bonus)?);
+        Ok(BonusEligible { rule: bonus.id.clone(), eligible })
+    });
+    let bonuses = bonuses.collect::<Result<_, Rejection>>()?;
+    Ok(OrderObserved {
+        updated_at: command.updated_at,
+        paid_at: command.paid_at,
+        fulfilled_at: command.fulfilled_at,
+        stage: command.stage,
+        test: command.test,
+        customer: command.customer,
+        taxes_included: command.taxes_included,
+        eligible: money(parts.amount()?),
+        bonuses,
+        total: command.total,
+        rule,
+    })
+}
+
+/// The rule with those bonuses only that hold at that time.
+fn in_force(rule: &EarnRule, at: Timestamp) -> EarnRule {
+    let mut rule = rule.clone();
+    let holds = |bonus: &Bonus| {
+        bonus.starts_at.is_none_or(|start| start <= at) && bonus.ends_at.is_none_or(|end| at < end)
+    };
+    rule.bonuses.retain(holds);
+    rule
 }
 
 #[cfg(test)]
 mod tests {
     use event_schemas::{
+        Points,
         loyalty_order::{Assessment, OrderStatus},
         sample::{CUSTOMER, usd},
     };
 
     use super::*;
     use crate::{
-        loyalty_order::specs::{OTHER_CUSTOMER, order, refund, refunds, standing, state_after, when},
+        loyalty_order::{
+            Command, RecordRefund,
+            specs::{OTHER_CUSTOMER, at, bonus, order, refund, refunds, rule, standing, state_after, when},
+        },
         testing::given,
     };
 
@@ -170,6 +212,55 @@ mod tests {
         when([order(5, 5493)], order(4, 100)).then_unchanged();
         let late = ObserveOrder { refunds: vec![refund(1, 1000)], ..order(4, 100) };
         assert_eq!(standing(&state_after([order(5, 5493), late])), (OrderStatus::Qualified, None, 44));
+    }
+
+    #[test]
+    fn an_older_state_that_cost_more_raises_the_ceiling_of_refunds_and_nothing_else() {
+        let history = || [Command::from(order(5, 3000)), order(4, 5493).into()];
+        assert_eq!(standing(&state_after(history())).2, 30);
+        let whole = RecordRefund { refund: refund(1, 5493) };
+        assert_eq!(standing(&state_after(history().into_iter().chain([whole.clone().into()]))).2, 0);
+        when([order(5, 3000)], whole).then_rejected(Rejection::RefundExceedsOrder);
+        when(history(), order(4, 5493)).then_unchanged();
+    }
+
+    #[test]
+    fn a_customer_whom_only_an_older_state_tells_is_the_orders_customer() {
+        let guest = |time| ObserveOrder { customer: None, ..order(time, 5493) };
+        for history in [[order(4, 5493), guest(5)], [guest(5), order(4, 5493)]] {
+            let state = state_after(history);
+            assert_eq!((state.customer(), standing(&state).2), (Some(CUSTOMER), 54));
+        }
+    }
+
+    #[test]
+    fn a_bonus_that_holds_when_the_order_is_placed_is_a_level_of_its_own() {
+        let bonus = |id, start: i64, end: i64| Bonus {
+            starts_at: Some(at(start)),
+            ends_at: Some(at(end)),
+            ..bonus(id, "1.5")
+        };
+        let bonuses = vec![bonus("over", 1, 10), bonus("now", 10, 20), bonus("to-come", 11, 20)];
+        let placed =
+            ObserveOrder { ordered_at: at(10), rule: EarnRule { bonuses, ..rule() }, ..order(30, 5493) };
+        let state = state_after([Command::from(placed), RecordRefund { refund: refund(1, 100) }.into()]);
+        let [target] = &state.assessment().unwrap().bonuses[..] else { panic!("{:?}", state.assessment()) };
+        // 53.93 × 1 × 0.5 = 26.965; the purchase itself earns 53.
+        assert_eq!((target.rule.as_str(), target.eligible, target.target), ("now", usd(5393), Points(26)));
+        assert_eq!(standing(&state).2, 53);
+    }
+
+    #[test]
+    fn bonuses_are_frozen_with_the_rule_and_worth_nothing_when_the_order_is() {
+        let doubled = |time| ObserveOrder {
+            rule: EarnRule { bonuses: vec![bonus("late", "2")], ..rule() },
+            ..order(time, 100)
+        };
+        let state = state_after([order(1, 100), doubled(2)]);
+        assert_eq!(state.assessment().unwrap().bonuses, []);
+        let cancelled = ObserveOrder { stage: OrderStage::Cancelled, ..doubled(2) };
+        let state = state_after([doubled(1), cancelled]);
+        assert_eq!(state.assessment().unwrap().bonuses[0].target, Points(0));
     }
 
     #[test]

@@ -29,6 +29,8 @@ pub struct RefundFacts {
     pub shipping_minor: i64,
     /// Tax of the shipping refunded.
     pub shipping_tax_minor: i64,
+    /// Whether all of it was paid out as store credit.
+    pub store_credit: bool,
 }
 
 pub(super) fn decide(state: &State, command: &RecordRefund) -> Result<Vec<Event>, Rejection> {
@@ -73,12 +75,13 @@ fn recorded(facts: &RefundFacts) -> OrderRefunded {
         lines: facts.lines.clone(),
         shipping: money(facts.shipping_minor),
         shipping_tax: money(facts.shipping_tax_minor),
+        store_credit: facts.store_credit,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use event_schemas::{loyalty_order::OrderStatus, sample::usd};
+    use event_schemas::{loyalty_order::OrderStatus, merchant::StoreCredit, sample::usd};
 
     use super::*;
     use crate::loyalty_order::{
@@ -129,6 +132,16 @@ mod tests {
         let back = RefundFacts { lines: Vec::new(), shipping_minor: 500, ..refund(1, 0) };
         let state = state_after([Command::from(shipped), RecordRefund { refund: back }.into()]);
         assert_eq!(standing(&state).2, 59);
+    }
+
+    #[test]
+    fn a_refund_as_store_credit_takes_back_points_or_keeps_them_by_the_rule() {
+        let credit = RecordRefund { refund: RefundFacts { store_credit: true, ..refund(1, 1000) } };
+        for (store_credit, points) in [(StoreCredit::ClawBack, 44), (StoreCredit::Keep, 54)] {
+            let mut sold = order(1, 5493);
+            sold.rule.store_credit = store_credit;
+            assert_eq!(standing(&state_after([Command::from(sold), credit.clone().into()])).2, points);
+        }
     }
 
     #[test]

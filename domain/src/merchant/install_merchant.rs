@@ -1,13 +1,13 @@
-//! A shop joins, once. A shop that left is still known, so that nobody takes over its history by installing it again.
+//! A shop joins, once. One that left comes back to its own history and settings.
 use event_schemas::{
     Currency, ShopDomain, TimeZone,
-    merchant::{MerchantInstalled, ProgramSettings},
+    merchant::{CurrencySettingsUpdated, MerchantInstalled, MerchantReinstalled, ProgramSettings},
 };
 
 use super::{Event, State};
 use crate::Rejection;
 
-/// Lets a shop join with the default settings. Whether the time zone exists was checked at the edge.
+/// Lets a shop join with the default settings, or come back with those it had. Whether the time zone exists was checked at the edge.
 #[derive(Clone, Debug, PartialEq)]
 pub struct InstallMerchant {
     /// The shop's myshopify.com domain.
@@ -19,8 +19,15 @@ pub struct InstallMerchant {
 }
 
 pub(super) fn decide(state: &State, command: &InstallMerchant) -> Result<Vec<Event>, Rejection> {
-    if state.known() {
+    if state.installed() {
         return Err(Rejection::ShopExists);
+    }
+    if let Ok(shop) = state.shop() {
+        let InstallMerchant { currency, timezone, .. } = command.clone();
+        let changed = (shop.currency, &shop.timezone) != (currency, &timezone);
+        let settings =
+            changed.then(|| CurrencySettingsUpdated { currency, timezone, updated_at: None }.into());
+        return Ok([MerchantReinstalled {}.into()].into_iter().chain(settings).collect());
     }
     let installed = MerchantInstalled {
         shop_domain: command.shop_domain.clone(),
@@ -57,12 +64,21 @@ mod tests {
     }
 
     #[test]
-    fn a_shop_joins_only_once_even_if_it_left() {
+    fn a_shop_joins_only_once() {
         given::<State>([MerchantInstalled::sample().into()])
             .when(install())
             .then_rejected(Rejection::ShopExists);
-        given::<State>([MerchantInstalled::sample().into(), MerchantUninstalled {}.into()])
-            .when(install())
-            .then_rejected(Rejection::ShopExists);
+    }
+
+    #[test]
+    fn a_shop_that_left_comes_back_with_what_it_says_now() {
+        let left = || [MerchantInstalled::sample().into(), MerchantUninstalled {}.into()];
+        given::<State>(left()).when(install()).then([MerchantReinstalled {}.into()]);
+        let moved = InstallMerchant { currency: Currency::try_new("JPY").unwrap(), ..install() };
+        let InstallMerchant { currency, timezone, .. } = moved.clone();
+        let settings = CurrencySettingsUpdated { currency, timezone, updated_at: None };
+        given::<State>(left()).when(moved).then([MerchantReinstalled {}.into(), settings.into()]);
+        let back: State = fold(left().into_iter().chain([MerchantReinstalled {}.into()]));
+        assert!(back.installed());
     }
 }

@@ -12,6 +12,7 @@ use event_schemas::{
     EntryId, Event, EventId, Points, RecordId, RedemptionId, RefundId, StreamType, Timestamp,
     catalogue::LoyaltyOrderEvent,
     loyalty_order::{EarnRule, OrderStage, RefundLine},
+    merchant::{Pending, StoreCredit},
     sample::{CUSTOMER, ORDER, usd},
 };
 use proptest::prelude::*;
@@ -127,13 +128,16 @@ impl World {
         let lines = seen.sold.iter().map(|(subtotal_minor, tax_minor, gift_card)| Line {
             product_id: None,
             gift_card: *gift_card,
+            tip: false,
             tags: Vec::new(),
             subtotal_minor: *subtotal_minor,
             tax_minor: *tax_minor,
         });
         ObserveOrder {
             updated_at: Timestamp::from_micros(place as i64),
+            ordered_at: Timestamp::EPOCH,
             paid_at: None,
+            fulfilled_at: None,
             stage,
             test: self.test,
             customer: (place >= self.customer_from).then_some(CUSTOMER),
@@ -149,6 +153,11 @@ impl World {
                 include_shipping: self.include_shipping,
                 excluded_product_ids: Vec::new(),
                 excluded_tags: Vec::new(),
+                include_tips: false,
+                include_gift_cards: false,
+                store_credit: StoreCredit::ClawBack,
+                pending: Pending::default(),
+                bonuses: Vec::new(),
             },
         }
     }
@@ -159,9 +168,10 @@ impl World {
             refund: RefundId(Uuid::from_u128(number as u128)),
             refunded_at: Timestamp::EPOCH,
             currency: usd(0).currency,
-            lines: vec![RefundLine { product_id: None, gift_card, subtotal_minor, tax_minor }],
+            lines: vec![RefundLine { product_id: None, gift_card, tip: false, subtotal_minor, tax_minor }],
             shipping_minor: 0,
             shipping_tax_minor: 0,
+            store_credit: false,
         }
     }
 
