@@ -1,17 +1,23 @@
-//! Reference data: every shop with its settings, kept current by tailing partition 0.
+//! Reference data: every shop with its settings, products and rewards, kept current by tailing partition 0.
+mod catalogue;
+
+pub use catalogue::Product;
+
 use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
-use domain::merchant;
+use domain::{merchant, reward};
 use event_log::{AdmittedRecord, Log, Position, PositionToken, Reader};
 use event_schemas::{
-    Currency, Event, MerchantId, ShopDomain, StreamType, TimeZone,
+    Currency, Event, MerchantId, ProductId, RewardId, ShopDomain, StreamType, TimeZone,
     loyalty_order::EarnRule,
     merchant::ProgramSettings,
     record::{RawAnswer, View},
 };
 use tokio::sync::watch;
+use uuid::Uuid;
 
+use self::catalogue::Catalogue;
 use crate::commands::Unavailable;
 
 /// The partition that holds all reference data.
@@ -51,6 +57,7 @@ struct Index {
 #[derive(Clone)]
 pub struct Shops {
     index: Arc<ArcSwap<Index>>,
+    catalogue: Catalogue,
     seen: watch::Receiver<Position>,
 }
 
@@ -80,10 +87,12 @@ impl Shops {
         let index = Arc::new(ArcSwap::from_pointee(Index::default()));
         let (tell, seen) = watch::channel(Position::START);
         let reader = log.reader(PARTITION, None)?;
-        let mut tail = Tail { reader, states: HashMap::new(), index: index.clone(), tell };
+        let catalogue = Catalogue::default();
+        let mut tail =
+            Tail { reader, states: HashMap::new(), index: index.clone(), catalogue: catalogue.clone(), tell };
         while tail.advance().await? {}
         tokio::spawn(tail.follow());
-        Ok(Self { index, seen })
+        Ok(Self { index, catalogue, seen })
     }
 
     /// The shop with this domain.
@@ -107,6 +116,18 @@ impl Shops {
         all
     }
 
+    /// The product, if Shopify ever told of it; also when it is deleted by now.
+    #[must_use]
+    pub fn product(&self, merchant: MerchantId, product: &ProductId) -> Option<Arc<Product>> {
+        self.catalogue.product(merchant, product)
+    }
+
+    /// The reward, if it was ever defined; also when it is retired by now.
+    #[must_use]
+    pub fn reward(&self, merchant: MerchantId, reward: RewardId) -> Option<Arc<reward::State>> {
+        self.catalogue.reward(merchant, reward)
+    }
+
     /// Waits until what the record at `at` says is in force.
     ///
     /// # Errors
@@ -126,6 +147,7 @@ struct Tail {
     reader: Reader,
     states: HashMap<MerchantId, merchant::State>,
     index: Arc<ArcSwap<Index>>,
+    catalogue: Catalogue,
     tell: watch::Sender<Position>,
 }
 
@@ -146,24 +168,28 @@ impl Tail {
         Ok(!batch.records.is_empty())
     }
 
-    /// Folds the record if it is a shop's; says whose.
+    /// Folds the record if it is reference data; says which shop it changes.
     fn admit(&mut self, record: &AdmittedRecord) -> Result<Option<MerchantId>, event_log::BoxError> {
         if record.frame.kind != event_log::Kind::Commit {
             return Ok(None);
         }
         let view = View::open(&record.body)?;
         let RawAnswer::Events(events) = view.answer else { return Ok(None) };
-        if view.meta.stream_type != StreamType::Merchant {
-            return Ok(None);
-        }
-        let merchant = MerchantId::from_bytes(record.frame.merchant);
-        let state = self.states.entry(merchant).or_default();
-        for raw in &events {
-            if let Event::Merchant(event) = raw.decode()? {
-                domain::Decider::evolve(state, &event);
+        let (merchant, stream) =
+            (MerchantId::from_bytes(record.frame.merchant), Uuid::from_bytes(record.frame.stream));
+        let mut changed = None;
+        for raw in events.iter().filter(|_| is_reference_data(view.meta.stream_type)) {
+            match raw.decode()? {
+                Event::Merchant(event) => {
+                    domain::Decider::evolve(self.states.entry(merchant).or_default(), &event);
+                    changed = Some(merchant);
+                }
+                Event::Product(event) => self.catalogue.take_in_product(stream, &event),
+                Event::Reward(event) => self.catalogue.take_in_reward(merchant, RewardId(stream), &event),
+                _ => {}
             }
         }
-        Ok(Some(merchant))
+        Ok(changed)
     }
 
     fn publish(&self, changed: &[MerchantId]) {
@@ -202,6 +228,11 @@ impl Tail {
             }
         }
     }
+}
+
+/// Partition 0 has streams of people too, whose events are not worth decoding here.
+const fn is_reference_data(stream: StreamType) -> bool {
+    matches!(stream, StreamType::Merchant | StreamType::Product | StreamType::Reward)
 }
 
 fn shop(merchant: MerchantId, state: &merchant::State) -> Option<Shop> {

@@ -106,7 +106,7 @@ async fn missing_and_repeated_headers_are_named() {
 async fn what_is_just_within_the_limits_is_taken() {
     let shop = Shop::open(shared()).await;
     for body in [nested(32), padded(8 * MIB)] {
-        let outcome = shop.delivered("products/update", body).await;
+        let outcome = shop.delivered("checkouts/update", body).await;
         assert_eq!(
             (outcome.status.as_str(), outcome.reason.as_deref()),
             ("processed", Some("topic-ignored"))

@@ -62,7 +62,7 @@ async fn one_webhook_id_never_suppresses_another_body() {
 #[tokio::test]
 async fn an_unknown_topic_is_taken_and_ignored() {
     let shop = Shop::open(shared()).await;
-    for topic in ["products/update", "orders/invented"] {
+    for topic in ["checkouts/update", "orders/invented"] {
         let outcome = shop.delivered(topic, "{\"id\":1}").await;
         assert_eq!(
             (outcome.status.as_str(), outcome.reason.as_deref()),

@@ -48,21 +48,14 @@ impl Executor {
             return Ok(End::Processed { reason: Some("topic-ignored"), position: None, subject: None });
         };
         let Translated { named, plan } = translated.map_err(|unusable| Setback::Never(unusable.reason()))?;
-        let mut run = Run { executor: self, delivery, shop, last: None, subject: None };
+        let mut run = Run { executor: self, delivery, shop, last: None, subject: None, reason: None };
         let is_named = run.is_named(&named).await?;
-        match plan {
-            // An order of this shop makes its refunds effective, so they need no name.
-            Plan::Refund { order, refund } => run.refund(order, refund).await?,
-            _ if delivery.shared && !is_named && !delivery.edited => {
-                return Err(Setback::Never("shop-ambiguous".to_owned()));
-            }
-            Plan::Order(order) => run.order(order).await?,
-            Plan::Customer { person, updated_at } => run.customer(person, updated_at).await?,
-            Plan::Shop { currency, timezone } => run.shop_updated(currency, timezone).await?,
-            Plan::Uninstall => run.uninstalled().await?,
+        if delivery.shared && !is_named && !delivery.edited && !run.is_safe_under_two_shops(&plan).await? {
+            return Err(Setback::Never("shop-ambiguous".to_owned()));
         }
+        run.carry_out(plan).await?;
         let position = run.last.map(|at| at.to_string());
-        Ok(End::Processed { reason: None, position, subject: run.subject })
+        Ok(End::Processed { reason: run.reason, position, subject: run.subject })
     }
 }
 
@@ -75,9 +68,62 @@ struct Run<'a> {
     last: Option<PositionToken>,
     /// The customer that it is about.
     subject: Option<CustomerId>,
+    /// Why it has no effect, if it has none.
+    reason: Option<&'static str>,
 }
 
 impl Run<'_> {
+    async fn carry_out(&mut self, plan: Plan) -> Result<(), Setback> {
+        match plan {
+            Plan::Order(order) => self.order(order).await,
+            Plan::Refund { order, refund } => self.refund(order, refund).await,
+            Plan::Transaction { order, transaction } => self.transaction(order, transaction).await,
+            Plan::OrderDeleted { order } => self.order_deleted(order).await,
+            Plan::Customer { person, updated_at } => self.customer(person, updated_at).await,
+            Plan::CustomerState { person, updated_at, enabled } => {
+                self.customer_state(person, updated_at, enabled).await
+            }
+            Plan::CustomerDeleted { customer } => self.customer_deleted(customer).await,
+            Plan::CustomersMerged { kept, gone } => self.customers_merged(kept, gone).await,
+            Plan::Shop(facts) => self.shop_updated(facts).await,
+            Plan::Subscription { name, status, updated_at } => {
+                self.subscribed(name, status, updated_at).await
+            }
+            Plan::Uninstall => self.uninstalled().await,
+            Plan::Product(sync) => self.product(sync).await,
+            Plan::ProductDeleted { product } => self.product_deleted(&product).await,
+            Plan::Nothing { reason } => {
+                self.reason = Some(reason);
+                Ok(())
+            }
+        }
+    }
+
+    /// Whether a body that names no shop and came under two of them can have its effect under each.
+    ///
+    /// What acts on an order waits for an order of the shop, and a product that a shop does not sell changes nothing
+    /// there. A person whom the shop knows already is of that shop.
+    async fn is_safe_under_two_shops(&self, plan: &Plan) -> Result<bool, Setback> {
+        match plan {
+            Plan::Refund { .. }
+            | Plan::Transaction { .. }
+            | Plan::OrderDeleted { .. }
+            | Plan::Product(_)
+            | Plan::ProductDeleted { .. }
+            | Plan::Nothing { .. } => Ok(true),
+            Plan::CustomerDeleted { customer } => self.is_customer_here(customer).await,
+            Plan::CustomersMerged { kept, gone } => {
+                Ok(self.is_customer_here(kept).await? || self.is_customer_here(gone).await?)
+            }
+            Plan::Order(_)
+            | Plan::Customer { .. }
+            | Plan::CustomerState { .. }
+            | Plan::Shop(_)
+            | Plan::Subscription { .. }
+            | Plan::Uninstall => Ok(false),
+        }
+    }
+
     /// Sends a command. `step` names it within this delivery; `subject` is whose key its content is digested with.
     async fn send(
         &mut self,

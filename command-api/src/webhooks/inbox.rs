@@ -9,6 +9,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use super::translate::{self, Private, Referred};
+use crate::chance;
 
 /// A verified delivery as it came in.
 pub(super) struct Arrival {
@@ -107,7 +108,7 @@ impl Inbox {
 
     /// Keeps a delivery, once per shop, topic and body. Durable when it returns.
     pub(super) async fn accept(&self, arrival: Arrival) -> Result<Kept, Error> {
-        let row = Uuid::now_v7();
+        let row = chance::id();
         let body_hash = self.keys.global_hash("webhook-body", &arrival.body);
         let has_effect = translate::is_known(&arrival.topic);
         // What has no effect is only remembered, not kept.

@@ -3,10 +3,11 @@
 use std::{
     cmp::Reverse,
     collections::{BinaryHeap, HashMap, VecDeque},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use event_schemas::{MerchantId, merchant::Processing};
+use tokio::time::Instant;
 use uuid::Uuid;
 
 /// A lane out of tokens is looked at again after this at the latest, so that a changed rate is in effect at once.

@@ -4,12 +4,16 @@ mod customers;
 mod fields;
 mod orders;
 mod plan;
+mod products;
 mod references;
 mod refunds;
 mod shop;
+mod transactions;
 
 pub use fields::Unusable;
-pub use plan::{Buyer, NamedShop, Order, Person, Plan, Private, Refund, ShopFacts, Translated};
+pub use plan::{
+    Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction, Translated,
+};
 pub use references::{Referred, references};
 
 use fields::Object;
@@ -22,11 +26,23 @@ const TRANSLATORS: &[(&str, Translator)] = &[
     ("orders/paid", orders::translate),
     ("orders/updated", orders::translate),
     ("orders/cancelled", orders::translate),
+    ("orders/fulfilled", orders::translate),
+    ("orders/edited", orders::edited),
+    ("orders/delete", orders::deleted),
+    ("order_transactions/create", transactions::translate),
     ("refunds/create", refunds::translate),
     ("customers/create", customers::translate),
     ("customers/update", customers::translate),
+    ("customers/enable", customers::enabled),
+    ("customers/disable", customers::disabled),
+    ("customers/delete", customers::deleted),
+    ("customers/merge", customers::merged),
+    ("products/create", products::translate),
+    ("products/update", products::translate),
+    ("products/delete", products::deleted),
     ("shop/update", shop::updated),
     ("app/uninstalled", shop::uninstalled),
+    ("app_subscriptions/update", shop::subscription),
     ("customers/redact", compliance::erasure),
     ("customers/data_request", compliance::data_request),
     ("shop/redact", compliance::erasure),

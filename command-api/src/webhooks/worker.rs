@@ -2,13 +2,15 @@
 use std::{
     panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use event_schemas::{MerchantId, Timestamp, merchant::Processing};
 use futures::FutureExt as _;
-use rand::Rng as _;
-use tokio::sync::{Notify, Semaphore};
+use tokio::{
+    sync::{Notify, Semaphore},
+    time::Instant,
+};
 use uuid::Uuid;
 
 use super::{
@@ -16,7 +18,7 @@ use super::{
     inbox::{End, Inbox},
     schedule::{Job, Next, Schedule},
 };
-use crate::{clock::Clock, shops::Shops};
+use crate::{chance, clock::Clock, shops::Shops};
 
 /// Deliveries worked off at once; most of that time is spent waiting for shared commits.
 const AT_ONCE: usize = 64;
@@ -58,7 +60,7 @@ impl Queue {
                 Next::Job(job) => return job,
                 Next::At(at) => {
                     // Either way, look again.
-                    drop(tokio::time::timeout_at(at.into(), self.changed.notified()).await);
+                    drop(tokio::time::timeout_at(at, self.changed.notified()).await);
                 }
                 Next::Idle => self.changed.notified().await,
             }
@@ -170,7 +172,7 @@ fn back_off(tries: u32) -> Duration {
     let doubled =
         BACK_OFF_FIRST.saturating_mul(2_u32.saturating_pow(tries.saturating_sub(1))).min(BACK_OFF_MAX);
     let half_ms = u64::try_from(doubled.as_millis() / 2).unwrap_or(u64::MAX);
-    Duration::from_millis(half_ms + rand::rng().random_range(0..=half_ms))
+    Duration::from_millis(half_ms) + chance::pause(half_ms)
 }
 
 fn after(now: Timestamp, wait: Duration) -> Timestamp {

@@ -2,7 +2,7 @@
 use event_schemas::{
     CustomerId, Money, ProductId, ProductTag, Timestamp,
     loyalty_order::{BonusEligible, EarnRule, OrderObserved, OrderStage},
-    merchant::Bonus,
+    merchant::{Bonus, PendingPolicy},
 };
 
 use super::{
@@ -104,9 +104,20 @@ fn observation(state: &State, command: &ObserveOrder) -> Result<Option<OrderObse
         observed.fulfilled_at = observed.fulfilled_at.or(seen.fulfilled_at);
         observed.customer = observed.customer.or(seen.customer);
     }
+    Ok(teaches(state, &observed).then_some(observed))
+}
+
+fn teaches(state: &State, observed: &OrderObserved) -> bool {
+    let Some(seen) = &state.observed else { return true };
+    if seen.updated_at <= observed.updated_at {
+        return seen != observed;
+    }
     let mut after = state.clone();
     after.evolve(&observed.clone().into());
-    Ok((after != *state).then_some(observed))
+    // When the order was paid or fulfilled only matters to points that wait.
+    let waits = seen.rule.pending.policy != PendingPolicy::Immediate;
+    (after.ceiling_minor, after.customer) != (state.ceiling_minor, state.customer)
+        || (waits && after.course != state.course)
 }
 
 fn observed(state: &State, command: &ObserveOrder) -> Result<OrderObserved, Rejection> {

@@ -1,33 +1,36 @@
-//! Orders and refunds.
+//! Orders, and what is told of them: refunds, transactions, their end.
 use domain::{
     StreamRef,
-    loyalty_order::{ObserveOrder, RecordRefund, RefundFacts},
+    loyalty_order::{DeleteOrder, Line, ObserveOrder, RecordRefund, RecordTransaction, RefundFacts},
 };
 use event_schemas::{CustomerId, OrderId, RefundId};
 use privacy::{Entry, Kind, Reference};
-use uuid::Uuid;
 
 use super::{Run, Setback, people};
-use crate::webhooks::translate::{Buyer, Order, Private, Refund};
+use crate::{
+    chance,
+    webhooks::translate::{Buyer, Order, Private, Refund, Transaction},
+};
 
 impl Run<'_> {
     /// A state of an order: its customer first, then the order, then whose it is if it is a guest's.
     pub(super) async fn order(&mut self, order: Order) -> Result<(), Setback> {
-        let found = self.look_up(&order).await?;
+        let mut found = self.look_up(&order).await?;
         let (occurred_at, stream) = (order.updated_at, StreamRef::order(found.order));
-        if let (Buyer::Customer(person), Some(customer)) = (&order.buyer, found.customer) {
-            self.register(person, customer, occurred_at).await?;
+        if let (Buyer::Customer(person), Some(customer)) = (&order.buyer, &mut found.customer) {
+            *customer = self.register(person, *customer, occurred_at).await?;
         }
         let refunds = order.refunds.into_iter().zip(&found.refunds);
         let observe = ObserveOrder {
             updated_at: order.updated_at,
-            // No payload says when it was paid.
-            paid_at: None,
+            ordered_at: order.ordered_at,
+            paid_at: order.paid_at,
+            fulfilled_at: order.fulfilled_at,
             stage: order.stage,
             test: order.test,
             customer: found.customer,
             taxes_included: order.taxes_included,
-            lines: order.lines,
+            lines: order.lines.into_iter().map(|line| self.with_tags(line)).collect(),
             shipping: order.shipping,
             total: order.total,
             refunds: refunds.map(|(refund, id)| self.facts(refund, *id)).collect(),
@@ -55,8 +58,40 @@ impl Run<'_> {
         self.send("refund", stream, record, order.subject, occurred_at).await
     }
 
+    /// Money that moved at an order. Without its order it waits in the order's stream.
+    pub(super) async fn transaction(
+        &mut self,
+        order: Private,
+        transaction: Transaction,
+    ) -> Result<(), Setback> {
+        let (merchant, keys) = (self.delivery.merchant, &self.executor.keys);
+        let digest = keys.digest(merchant, "transaction", transaction.reference.0.as_bytes())?;
+        let order = keys.resolve(merchant, row(Kind::Order, &order, None)).await?;
+        let Transaction { kind, amount, at, .. } = transaction;
+        let record = RecordTransaction { transaction: digest, kind, amount, at };
+        let stream = StreamRef::order(OrderId(order.id));
+        self.send("transaction", stream, record, order.subject, at).await
+    }
+
+    /// An order that is no more. What is still to come of it finds it deleted.
+    pub(super) async fn order_deleted(&mut self, order: Private) -> Result<(), Setback> {
+        let merchant = self.delivery.merchant;
+        let order = self.executor.keys.resolve(merchant, row(Kind::Order, &order, None)).await?;
+        let delete = DeleteOrder { currency: self.shop.currency };
+        let (stream, at) = (StreamRef::order(OrderId(order.id)), self.delivery.received_at);
+        self.send("delete", stream, delete, order.subject, at).await
+    }
+
+    /// Tags are the product's: no order names them.
+    fn with_tags(&self, mut line: Line) -> Line {
+        let product = line.product_id.as_ref();
+        let product = product.and_then(|id| self.executor.shops.product(self.delivery.merchant, id));
+        line.tags = product.map(|product| product.tags.to_vec()).unwrap_or_default();
+        line
+    }
+
     async fn look_up(&self, order: &Order) -> Result<LookedUp, Setback> {
-        let proposed = Uuid::now_v7();
+        let proposed = chance::id();
         let mut rows = match &order.buyer {
             Buyer::Customer(person) => people::rows(person, proposed),
             Buyer::Guest { .. } => Vec::new(),
@@ -90,6 +125,7 @@ impl Run<'_> {
             lines: refund.lines,
             shipping_minor: refund.shipping.minor,
             shipping_tax_minor: refund.shipping.tax_minor,
+            store_credit: refund.store_credit,
         }
     }
 }
@@ -101,5 +137,5 @@ struct LookedUp {
 }
 
 fn row(kind: Kind, reference: &Private, subject: Option<CustomerId>) -> Reference {
-    Reference::new(kind, reference.0.clone(), Uuid::now_v7(), subject)
+    Reference::new(kind, reference.0.clone(), chance::id(), subject)
 }

@@ -3,7 +3,7 @@ use std::collections::BTreeSet;
 
 use domain::{
     Aggregate, StreamRef,
-    customer::{Profile, RegisterCustomer, UpdateCustomer},
+    customer::{DeleteCustomer, MergeCustomers, Profile, RegisterCustomer, SwitchAccount, UpdateCustomer},
     loyalty_order::AttachCustomer,
 };
 use event_schemas::{CustomerId, Digest, OrderId, Personal, Timestamp, customer::RegisteredBy};
@@ -11,7 +11,10 @@ use privacy::{Kind, Reference, SubjectSealer};
 use uuid::Uuid;
 
 use super::{Run, Setback};
-use crate::webhooks::translate::{Person, Private};
+use crate::{
+    chance,
+    webhooks::translate::{Person, Private},
+};
 
 /// The directory rows of a person, as yet perhaps unknown under `proposed`. The customer's own row comes first.
 pub(super) fn rows(person: &Person, proposed: Uuid) -> Vec<Reference> {
@@ -27,19 +30,62 @@ pub(super) fn rows(person: &Person, proposed: Uuid) -> Vec<Reference> {
     rows
 }
 
+/// Merges in a row; a person who was merged so often, or in a circle, is a mistake.
+const MERGES_MAX: usize = 100;
+
+/// Who a customer is now.
+struct Standing {
+    /// Who lives on; themselves, if they were never merged.
+    survivor: CustomerId,
+    /// Whether that person joined.
+    registered: bool,
+}
+
 impl Run<'_> {
-    /// A customer as Shopify sees them now.
+    /// A customer as Shopify sees them now. What is told late of one who was merged is not the other one's.
     pub(super) async fn customer(&mut self, person: Person, updated_at: Timestamp) -> Result<(), Setback> {
-        let rows = rows(&person, Uuid::now_v7());
-        let entries = self.executor.keys.resolve_many(self.delivery.merchant, rows).await?;
-        let customer = CustomerId(entries[0].id);
+        let customer = self.look_up_person(&person).await?;
         let update = UpdateCustomer { profile: self.profile(&person, customer)?, updated_at };
         self.send("customer", StreamRef::customer(customer), update, Some(customer), updated_at).await?;
-        self.subject = Some(customer);
+        self.about(customer).await?;
         self.claim_guest_orders(&person).await
     }
 
-    /// The customer that an order brings along: known from here on, if they were not.
+    /// Their account at the shop was switched on or off; the body has the rest of them too.
+    pub(super) async fn customer_state(
+        &mut self,
+        person: Person,
+        updated_at: Timestamp,
+        enabled: bool,
+    ) -> Result<(), Setback> {
+        let customer = self.look_up_person(&person).await?;
+        self.customer(person, updated_at).await?;
+        let switch = SwitchAccount { enabled, updated_at };
+        self.send("account", StreamRef::customer(customer), switch, Some(customer), updated_at).await
+    }
+
+    /// Shopify deleted the profile. What is still to come of it finds it deleted.
+    pub(super) async fn customer_deleted(&mut self, reference: Private) -> Result<(), Setback> {
+        let (customer, at) = (self.look_up_reference(&reference).await?, self.delivery.received_at);
+        let delete = DeleteCustomer { at };
+        self.send("delete", StreamRef::customer(customer), delete, Some(customer), at).await?;
+        self.about(customer).await
+    }
+
+    /// Two customers became one; either may be unknown yet. The points follow by a policy.
+    pub(super) async fn customers_merged(&mut self, kept: Private, gone: Private) -> Result<(), Setback> {
+        let kept = self.look_up_reference(&kept).await?;
+        let gone = self.look_up_reference(&gone).await?;
+        let (into, at) = (self.standing(kept).await?.survivor, self.delivery.received_at);
+        self.subject = Some(into);
+        if into == gone {
+            return Err(Setback::Never("merge-into-itself".to_owned()));
+        }
+        self.send("merge", StreamRef::customer(gone), MergeCustomers { into }, Some(gone), at).await
+    }
+
+    /// The customer that an order brings along: known from here on, if they were not. Answers whose the order is: one
+    /// who was merged has left their orders to the one who lives on.
     ///
     /// Most are known already, so the owner is asked first: with others at work that costs no record.
     pub(super) async fn register(
@@ -47,18 +93,64 @@ impl Run<'_> {
         person: &Person,
         customer: CustomerId,
         at: Timestamp,
-    ) -> Result<(), Setback> {
-        let (merchant, stream) = (self.delivery.merchant, StreamRef::customer(customer));
-        let registered = self.executor.commander.read(merchant, stream, |known| match known {
-            Aggregate::Customer(known) => known.registered(),
-            _ => false,
-        });
-        if registered.await? {
-            return Ok(());
+    ) -> Result<CustomerId, Setback> {
+        let Standing { survivor, registered } = self.standing(customer).await?;
+        if registered || survivor != customer {
+            return Ok(survivor);
         }
         let profile = self.profile(person, customer)?;
         let register = RegisterCustomer { registered_by: RegisteredBy::Order, profile };
-        self.send("register", stream, register, Some(customer), at).await
+        self.send("register", StreamRef::customer(customer), register, Some(customer), at).await?;
+        Ok(customer)
+    }
+
+    /// Whether this shop knows the person with this id already.
+    pub(super) async fn is_customer_here(&self, reference: &Private) -> Result<bool, Setback> {
+        let merchant = self.delivery.merchant;
+        match self.executor.keys.find(merchant, Kind::ShopifyCustomer, &reference.0).await? {
+            Some(entry) => Ok(self.standing(CustomerId(entry.id)).await?.registered),
+            None => Ok(false),
+        }
+    }
+
+    async fn look_up_person(&self, person: &Person) -> Result<CustomerId, Setback> {
+        let rows = rows(person, chance::id());
+        let entries = self.executor.keys.resolve_many(self.delivery.merchant, rows).await?;
+        Ok(CustomerId(entries[0].id))
+    }
+
+    async fn look_up_reference(&self, reference: &Private) -> Result<CustomerId, Setback> {
+        let proposed = chance::id();
+        let row =
+            Reference::new(Kind::ShopifyCustomer, reference.0.clone(), proposed, Some(CustomerId(proposed)));
+        Ok(CustomerId(self.executor.keys.resolve(self.delivery.merchant, row).await?.id))
+    }
+
+    /// The delivery is about this person, or about the one whom they were merged into.
+    async fn about(&mut self, customer: CustomerId) -> Result<(), Setback> {
+        let survivor = self.standing(customer).await?.survivor;
+        if survivor != customer {
+            self.reason = Some("customer-merged");
+        }
+        self.subject = Some(survivor);
+        Ok(())
+    }
+
+    /// Follows merges to the one who lives on.
+    async fn standing(&self, customer: CustomerId) -> Result<Standing, Setback> {
+        let (merchant, mut survivor) = (self.delivery.merchant, customer);
+        for _ in 0..MERGES_MAX {
+            let known =
+                self.executor.commander.read(merchant, StreamRef::customer(survivor), |known| match known {
+                    Aggregate::Customer(known) => (known.registered(), known.merged_into()),
+                    _ => (false, None),
+                });
+            match known.await? {
+                (_, Some(into)) => survivor = into,
+                (registered, None) => return Ok(Standing { survivor, registered }),
+            }
+        }
+        Err(Setback::Never("merges-without-end".to_owned()))
     }
 
     fn profile(&self, person: &Person, customer: CustomerId) -> Result<Profile, Setback> {
@@ -122,15 +214,16 @@ impl Run<'_> {
         let customers: BTreeSet<_> = found.into_iter().map(|entry| CustomerId(entry.id)).collect();
         let mut claimant = None;
         for customer in customers {
+            let survivor = self.standing(customer).await?.survivor;
             // A doubtful body does not come this far, so this delivery vouches for its own customer.
-            let vouched = self.subject == Some(customer);
+            let vouched = self.subject == Some(survivor);
             if !vouched && self.executor.inbox.is_doubtful(merchant, customer).await? {
                 continue;
             }
             if !self.has_address(customer, email).await? {
                 continue;
             }
-            if claimant.replace(customer).is_some() {
+            if claimant.replace(survivor).is_some_and(|other| other != survivor) {
                 return Ok(None);
             }
         }

@@ -1,10 +1,13 @@
 //! Which shop a body is of, and what a shop's own bodies change.
-use domain::{StreamRef, merchant};
-use event_schemas::{Currency, MerchantId, TimeZone};
+use domain::{
+    Command, StreamRef, merchant,
+    product::{RemoveProduct, SyncProduct},
+};
+use event_schemas::{Code, MerchantId, ProductId, Timestamp, Title};
 use privacy::{EVERY_MERCHANT, Kind, Reference};
 
 use super::{Run, Setback};
-use crate::webhooks::translate::NamedShop;
+use crate::webhooks::translate::{NamedShop, OwnFacts};
 
 impl Run<'_> {
     /// Whether the body names the shop it came for; a body that names another one has no effect here.
@@ -43,28 +46,45 @@ impl Run<'_> {
         Ok(())
     }
 
-    pub(super) async fn shop_updated(
-        &mut self,
-        currency: Option<Currency>,
-        timezone: Option<TimeZone>,
-    ) -> Result<(), Setback> {
+    pub(super) async fn shop_updated(&mut self, facts: OwnFacts) -> Result<(), Setback> {
         let update = merchant::UpdateCurrencySettings {
-            currency: currency.unwrap_or(self.shop.currency),
-            timezone: timezone.unwrap_or_else(|| self.shop.timezone.clone()),
+            currency: facts.currency.unwrap_or(self.shop.currency),
+            timezone: facts.timezone.unwrap_or_else(|| self.shop.timezone.clone()),
+            updated_at: facts.updated_at,
         };
-        if update.currency == self.shop.currency && update.timezone == self.shop.timezone {
-            return Ok(());
-        }
+        self.tell_shop("shop", update).await
+    }
+
+    pub(super) async fn subscribed(
+        &mut self,
+        name: Title,
+        status: Code,
+        updated_at: Timestamp,
+    ) -> Result<(), Setback> {
+        self.tell_shop("subscription", merchant::UpdateSubscription { name, status, updated_at }).await
+    }
+
+    /// A product as it is now. Orders behind this delivery are judged by it.
+    pub(super) async fn product(&mut self, sync: SyncProduct) -> Result<(), Setback> {
+        let stream = StreamRef::product(self.delivery.merchant, &sync.product);
+        let at = sync.updated_at;
+        self.send("product", stream, sync, None, at).await?;
+        self.in_force().await
+    }
+
+    pub(super) async fn product_deleted(&mut self, product: &ProductId) -> Result<(), Setback> {
+        let (at, stream) = (self.delivery.received_at, StreamRef::product(self.delivery.merchant, product));
+        self.send("product", stream, RemoveProduct { at }, None, at).await
+    }
+
+    async fn tell_shop(&mut self, step: &str, command: impl Into<Command>) -> Result<(), Setback> {
         let stream = StreamRef::merchant(self.delivery.merchant);
-        self.send("shop", stream, update, None, self.delivery.received_at).await?;
+        self.send(step, stream, command, None, self.delivery.received_at).await?;
         self.in_force().await
     }
 
     pub(super) async fn uninstalled(&mut self) -> Result<(), Setback> {
-        let stream = StreamRef::merchant(self.delivery.merchant);
-        self.send("uninstall", stream, merchant::UninstallMerchant {}, None, self.delivery.received_at)
-            .await?;
-        self.in_force().await
+        self.tell_shop("uninstall", merchant::UninstallMerchant {}).await
     }
 
     /// What this delivery changed holds for those behind it.

@@ -48,7 +48,7 @@ async fn an_equal_webhook_id_never_suppresses_another_body() {
 async fn an_unknown_topic_is_processed_and_ignored() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
-    stack.post(&Post::new(SHOP, "products/create", "w-1", &json!({ "id": 1 }))).await;
+    stack.post(&Post::new(SHOP, "checkouts/create", "w-1", &json!({ "id": 1 }))).await;
     let standing = stack.standing(merchant, "w-1").await;
     assert_eq!(standing, json!({ "status": "processed", "reason": "topic-ignored" }));
 }

@@ -2,7 +2,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use event_schemas::{
-    Currency, Money, Timestamp,
+    Currency, Money, Timestamp, Title,
     money::Invalid::{Currency as NotACurrency, Number, TooLarge, TooPrecise},
 };
 use serde_json::value::RawValue;
@@ -219,6 +219,34 @@ impl<'a> Field<'a> {
         let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
         let id = digits.parse::<u64>().ok().filter(|id| all_digits && *id > 0);
         id.map(|id| Some(id.to_string())).ok_or_else(|| self.flaw(Flaw::NotAnId))
+    }
+
+    /// A name that the shop gave; cut where it is too long. An empty one counts as absent.
+    pub(super) fn title(&self) -> Result<Option<Title>, Unusable> {
+        const CHARS_MAX: usize = 255;
+        Ok(self
+            .text()?
+            .and_then(|text| Title::try_new(text.chars().take(CHARS_MAX).collect::<String>()).ok()))
+    }
+
+    /// The id inside a global one such as `gid://shopify/Customer/7`, if it is of this kind.
+    pub(super) fn global_id(&self, kind: &str) -> Result<Option<String>, Unusable> {
+        let Some(text) = self.text()? else { return Ok(None) };
+        let mut parts = text.strip_prefix("gid://shopify/").unwrap_or_default().split('/');
+        if parts.next() != Some(kind) {
+            return Err(self.flaw(Flaw::OfAnotherKind));
+        }
+        let id =
+            parts.next().and_then(|id| id.parse::<u64>().ok()).filter(|id| *id > 0 && parts.next().is_none());
+        id.map(|id| Some(id.to_string())).ok_or_else(|| self.flaw(Flaw::NotAnId))
+    }
+
+    /// The items of a list of texts, or of one text with commas between them.
+    pub(super) fn texts(&self) -> Result<Vec<String>, Unusable> {
+        match self.raw.map(RawValue::get) {
+            Some(raw) if raw.starts_with('[') => Ok(self.parsed(Flaw::NotText)?.unwrap_or_default()),
+            _ => Ok(self.text()?.unwrap_or_default().split(',').map(str::to_owned).collect()),
+        }
     }
 
     /// A number of things.

@@ -1,11 +1,11 @@
-//! orders/create, paid, updated, cancelled: four topics, one body, one meaning.
+//! orders/create, paid, updated, cancelled, fulfilled: one body and one meaning; and what else is told of an order.
 use domain::loyalty_order::{Line, Shipping};
-use event_schemas::{Currency, Money, ProductId, loyalty_order::OrderStage};
+use event_schemas::{Currency, Money, ProductId, Timestamp, loyalty_order::OrderStage};
 
 use super::{
     customers,
     fields::{Flaw, Object, Unusable},
-    plan::{Buyer, Order, Plan, Private, ShopFacts, Translated},
+    plan::{Buyer, Order, Plan, Private, ShopFacts, Translated, unnamed},
     refunds,
     shop::from_status_url,
 };
@@ -18,10 +18,15 @@ pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translate
     }
     let taxes_included = body.field("taxes_included").flag()?;
     let (lines, shipping) = (lines(body, shop.currency)?, shipping(body, shop.currency)?);
+    let updated_at = body.field("updated_at").required(|field| field.time())?;
+    let (ordered_at, stage) = (ordered_at(body)?.unwrap_or(updated_at), stage(body)?);
     let order = Order {
         reference: Private(body.field("id").required(|field| field.id())?),
-        updated_at: body.field("updated_at").required(|field| field.time())?,
-        stage: stage(body)?,
+        updated_at,
+        ordered_at,
+        paid_at: (stage == OrderStage::Paid).then_some(ordered_at),
+        fulfilled_at: fulfilled_at(body, updated_at)?,
+        stage,
         test: body.field("test").flag()?,
         buyer: buyer(body)?,
         taxes_included,
@@ -34,6 +39,20 @@ pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translate
     Ok(Translated { named: from_status_url(status_url.as_deref()), plan: Plan::Order(order) })
 }
 
+/// What an edit says is not what the order is: lines come as bare differences, and `orders/updated` follows with the
+/// whole of it.
+pub(super) fn edited(body: &Object<'_>, _: &ShopFacts) -> Result<Translated, Unusable> {
+    let edit = body.field("order_edit").required(|field| field.object())?;
+    edit.field("order_id").required(|field| field.id())?;
+    Ok(unnamed(Plan::Nothing { reason: "order-state-follows" }))
+}
+
+/// A deleted order's body is its id alone: it acts on an order of the shop it came for, or on none.
+pub(super) fn deleted(body: &Object<'_>, _: &ShopFacts) -> Result<Translated, Unusable> {
+    let order = Private(body.field("id").required(|field| field.id())?);
+    Ok(unnamed(Plan::OrderDeleted { order }))
+}
+
 /// Once refunded, it had been paid.
 fn stage(body: &Object<'_>) -> Result<OrderStage, Unusable> {
     if body.field("cancelled_at").time()?.is_some() {
@@ -44,6 +63,28 @@ fn stage(body: &Object<'_>) -> Result<OrderStage, Unusable> {
         Some("voided") => OrderStage::Voided,
         _ => OrderStage::Unpaid,
     })
+}
+
+/// When it was placed: `processed_at` is the shop's own date of an order that was brought in from elsewhere.
+fn ordered_at(body: &Object<'_>) -> Result<Option<Timestamp>, Unusable> {
+    match body.field("processed_at").time()? {
+        Some(time) => Ok(Some(time)),
+        None => body.field("created_at").time(),
+    }
+}
+
+/// When the last of it was fulfilled. A part that is fulfilled does not count.
+fn fulfilled_at(body: &Object<'_>, updated_at: Timestamp) -> Result<Option<Timestamp>, Unusable> {
+    if body.field("fulfillment_status").text()?.as_deref() != Some("fulfilled") {
+        return Ok(None);
+    }
+    let mut last = None;
+    for fulfilment in body.field("fulfillments").objects()?.unwrap_or_default() {
+        if fulfilment.field("status").text()?.is_none_or(|status| status == "success") {
+            last = last.max(fulfilment.field("created_at").time()?);
+        }
+    }
+    Ok(Some(last.unwrap_or(updated_at)))
 }
 
 fn buyer(body: &Object<'_>) -> Result<Buyer, Unusable> {
@@ -60,8 +101,32 @@ fn buyer(body: &Object<'_>) -> Result<Buyer, Unusable> {
 /// The lines as ordered: `quantity`, because what was taken off later comes as refunds.
 fn lines(body: &Object<'_>, currency: Currency) -> Result<Vec<Line>, Unusable> {
     let items = body.field("line_items").required(|field| field.objects())?;
-    let sold = items.iter().filter(|item| !is_tip(item));
-    sold.map(|item| line(item, currency)).collect()
+    let mut lines = items.iter().map(|item| line(item, currency)).collect::<Result<Vec<_>, _>>()?;
+    lines.extend(tip_without_a_line(body, currency, &lines)?);
+    Ok(lines)
+}
+
+/// Tips that stand among no lines, only in the sum of all tips.
+fn tip_without_a_line(
+    body: &Object<'_>,
+    currency: Currency,
+    lines: &[Line],
+) -> Result<Option<Line>, Unusable> {
+    let told = body.minor("total_tip_received", currency)?.unwrap_or_default();
+    let listed = lines
+        .iter()
+        .filter(|line| line.tip)
+        .try_fold(0_i64, |sum, line| sum.checked_add(line.subtotal_minor));
+    let rest = listed.map_or(0, |listed| told.saturating_sub(listed));
+    let tip = Line {
+        product_id: None,
+        gift_card: false,
+        tip: true,
+        tags: Vec::new(),
+        subtotal_minor: rest,
+        tax_minor: 0,
+    };
+    Ok((rest > 0).then_some(tip))
 }
 
 fn line(item: &Object<'_>, currency: Currency) -> Result<Line, Unusable> {
@@ -71,7 +136,8 @@ fn line(item: &Object<'_>, currency: Currency) -> Result<Line, Unusable> {
     Ok(Line {
         product_id: product(item)?,
         gift_card: item.field("gift_card").flag()?,
-        // Tags are the product's, not the line's; no payload carries them.
+        tip: is_tip(item),
+        // Tags are the product's, not the line's: they are looked up in the catalogue.
         tags: Vec::new(),
         subtotal_minor: discounted(item, gross, currency)?,
         tax_minor: sum(item, "tax_lines", "price", currency)?,

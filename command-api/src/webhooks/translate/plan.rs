@@ -1,10 +1,13 @@
 //! What a payload asks for, in our terms and before anything was looked up.
 use std::fmt;
 
-use domain::loyalty_order::{Line, Shipping};
+use domain::{
+    loyalty_order::{Line, Shipping},
+    product::SyncProduct,
+};
 use event_schemas::{
-    Currency, Money, ShopDomain, TimeZone, Timestamp,
-    loyalty_order::{OrderStage, RefundLine},
+    Code, Currency, Money, ProductId, ShopDomain, TimeZone, Timestamp, Title,
+    loyalty_order::{OrderStage, RefundLine, TransactionKind},
 };
 
 /// A text that leads to a person: an outside id, an address, a name. It does not show itself.
@@ -44,6 +47,11 @@ pub struct NamedShop {
     pub id: Option<String>,
 }
 
+/// What a body asks for that names no shop.
+pub(super) fn unnamed(plan: Plan) -> Translated {
+    Translated { named: NamedShop::default(), plan }
+}
+
 /// What a payload asks for.
 #[derive(Clone, Debug, PartialEq)]
 pub enum Plan {
@@ -63,15 +71,88 @@ pub enum Plan {
         /// As of when.
         updated_at: Timestamp,
     },
+    /// Money moved, or was given up, at an order.
+    Transaction {
+        /// Shopify's order id.
+        order: Private,
+        /// The transaction.
+        transaction: Transaction,
+    },
+    /// The order was deleted.
+    OrderDeleted {
+        /// Shopify's order id.
+        order: Private,
+    },
+    /// A customer's account at the shop was switched on or off.
+    CustomerState {
+        /// Who.
+        person: Person,
+        /// As of when.
+        updated_at: Timestamp,
+        /// Whether they can sign in now.
+        enabled: bool,
+    },
+    /// The customer's profile was deleted. Their points stay.
+    CustomerDeleted {
+        /// Shopify's customer id.
+        customer: Private,
+    },
+    /// Two customers became one.
+    CustomersMerged {
+        /// Shopify's id of the one who stays.
+        kept: Private,
+        /// Shopify's id of the one who is gone.
+        gone: Private,
+    },
     /// The shop's own facts.
-    Shop {
-        /// Its currency, if the body says it.
-        currency: Option<Currency>,
-        /// Its time zone, if the body says it.
-        timezone: Option<TimeZone>,
+    Shop(OwnFacts),
+    /// What the shop pays us.
+    Subscription {
+        /// Name of the plan.
+        name: Title,
+        /// Where it stands, such as `active`.
+        status: Code,
+        /// As of when.
+        updated_at: Timestamp,
     },
     /// The shop removed the app.
     Uninstall,
+    /// A product as Shopify sees it now.
+    Product(SyncProduct),
+    /// The product was deleted.
+    ProductDeleted {
+        /// Which.
+        product: ProductId,
+    },
+    /// The body changes nothing by itself.
+    Nothing {
+        /// Why, in kebab-case.
+        reason: &'static str,
+    },
+}
+
+/// What a shop says about itself.
+#[derive(Clone, Debug, PartialEq)]
+pub struct OwnFacts {
+    /// Its currency, if the body says it.
+    pub currency: Option<Currency>,
+    /// Its time zone, if the body says it.
+    pub timezone: Option<TimeZone>,
+    /// As of when, if the body says it.
+    pub updated_at: Option<Timestamp>,
+}
+
+/// Money that moved, or was given up, at an order.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Transaction {
+    /// Shopify's transaction id.
+    pub reference: Private,
+    /// What it did.
+    pub kind: TransactionKind,
+    /// How much.
+    pub amount: Money,
+    /// When.
+    pub at: Timestamp,
 }
 
 /// A state of an order.
@@ -81,6 +162,12 @@ pub struct Order {
     pub reference: Private,
     /// As of when.
     pub updated_at: Timestamp,
+    /// When it was placed.
+    pub ordered_at: Timestamp,
+    /// When it was paid, if it is.
+    pub paid_at: Option<Timestamp>,
+    /// When the last of it was fulfilled, if all of it is.
+    pub fulfilled_at: Option<Timestamp>,
     /// How far it has come.
     pub stage: OrderStage,
     /// Whether it is a test order.
@@ -89,7 +176,7 @@ pub struct Order {
     pub buyer: Buyer,
     /// Whether prices contain tax.
     pub taxes_included: bool,
-    /// Its lines, net of discounts; tips are none.
+    /// Its lines, net of discounts.
     pub lines: Vec<Line>,
     /// Shipping, net of discounts.
     pub shipping: Shipping,
@@ -139,4 +226,6 @@ pub struct Refund {
     pub lines: Vec<RefundLine>,
     /// The shipping it gives back.
     pub shipping: Shipping,
+    /// Whether all of it was paid out as store credit.
+    pub store_credit: bool,
 }

@@ -41,6 +41,13 @@ pub fn references(topic: &str, body: &str) -> Vec<(Referred, Private)> {
         found.id(kind, &body, "id");
     }
     found.id(Referred::Order, &body, "order_id");
+    if let Ok(Some(edit)) = body.field("order_edit").object() {
+        found.id(Referred::Order, &edit, "order_id");
+    }
+    for name in ["admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id"] {
+        let id = body.field(name).global_id("Customer").ok().flatten();
+        found.0.extend(id.map(|id| (Referred::Customer, Private(id))));
+    }
     found.contact(&body);
     if let Ok(Some(customer)) = body.field("customer").object() {
         found.id(Referred::Customer, &customer, "id");

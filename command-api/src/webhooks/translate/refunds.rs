@@ -5,7 +5,7 @@ use event_schemas::{Currency, loyalty_order::RefundLine};
 use super::{
     fields::{Flaw, Object, Unusable},
     orders::{is_tip, product, required_minor},
-    plan::{NamedShop, Plan, Private, Refund, ShopFacts, Translated},
+    plan::{Plan, Private, Refund, ShopFacts, Translated, unnamed},
 };
 
 /// A refund's body names no shop: it acts on an order of the shop it came for, or on none.
@@ -13,7 +13,7 @@ pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translate
     body.expect_kind("Refund")?;
     let order = Private(body.field("order_id").required(|field| field.id())?);
     let plan = Plan::Refund { order, refund: refund(body, shop.currency)? };
-    Ok(Translated { named: NamedShop::default(), plan })
+    Ok(unnamed(plan))
 }
 
 pub(super) fn embedded(order: &Object<'_>, currency: Currency) -> Result<Vec<Refund>, Unusable> {
@@ -30,27 +30,36 @@ fn refund(body: &Object<'_>, currency: Currency) -> Result<Refund, Unusable> {
             Some(time) => time,
             None => body.field("created_at").required(|field| field.time())?,
         },
-        lines: lines
-            .iter()
-            .filter_map(|line| refund_line(line, currency).transpose())
-            .collect::<Result<_, _>>()?,
+        lines: lines.iter().map(|line| refund_line(line, currency)).collect::<Result<_, _>>()?,
         shipping: shipping(body, currency)?,
+        store_credit: is_store_credit(body)?,
     })
 }
 
+/// Whether all that was paid out went to store credit. A refund that paid nothing out went nowhere.
+fn is_store_credit(body: &Object<'_>) -> Result<bool, Unusable> {
+    let mut credits = Vec::new();
+    for transaction in body.field("transactions").objects()?.unwrap_or_default() {
+        let refused = transaction.field("status").text()?.is_some_and(|status| status != "success");
+        if transaction.field("kind").text()?.as_deref() == Some("refund") && !refused {
+            let gateway = transaction.field("gateway").text()?.unwrap_or_default();
+            credits.push(gateway.to_ascii_lowercase().replace(['-', ' '], "_").ends_with("store_credit"));
+        }
+    }
+    Ok(!credits.is_empty() && credits.into_iter().all(|credit| credit))
+}
+
 /// The amounts already stand for the whole quantity.
-fn refund_line(body: &Object<'_>, currency: Currency) -> Result<Option<RefundLine>, Unusable> {
+fn refund_line(body: &Object<'_>, currency: Currency) -> Result<RefundLine, Unusable> {
     body.field("quantity").count()?;
     let item = body.field("line_item").object()?;
-    if item.as_ref().is_some_and(is_tip) {
-        return Ok(None);
-    }
-    Ok(Some(RefundLine {
+    Ok(RefundLine {
         product_id: item.as_ref().map(product).transpose()?.flatten(),
+        tip: item.as_ref().is_some_and(is_tip),
         gift_card: item.map(|item| item.field("gift_card").flag()).transpose()?.unwrap_or_default(),
         subtotal_minor: required_minor(body, "subtotal", currency)?,
         tax_minor: body.minor("total_tax", currency)?.unwrap_or_default(),
-    }))
+    })
 }
 
 /// Newer bodies list shipping lines; older ones an adjustment with amounts below zero. Both mean the same money.

@@ -1,9 +1,9 @@
-//! shop/update and app/uninstalled, and how bodies name their shop.
-use event_schemas::{Currency, ShopDomain, TimeZone};
+//! shop/update, app/uninstalled and app_subscriptions/update, and how bodies name their shop.
+use event_schemas::{Code, Currency, ShopDomain, TimeZone};
 
 use super::{
     fields::{Flaw, Object, Unusable},
-    plan::{NamedShop, Plan, ShopFacts, Translated},
+    plan::{NamedShop, OwnFacts, Plan, ShopFacts, Translated},
 };
 
 pub(super) fn updated(body: &Object<'_>, _: &ShopFacts) -> Result<Translated, Unusable> {
@@ -11,15 +11,30 @@ pub(super) fn updated(body: &Object<'_>, _: &ShopFacts) -> Result<Translated, Un
     let currency = currency.map(|code| Currency::try_new(&code)).transpose();
     let timezone = body.field("iana_timezone").text()?;
     let timezone = timezone.map(|name| known_zone(&name).ok_or(())).transpose();
-    let plan = Plan::Shop {
+    let facts = OwnFacts {
         currency: currency.map_err(|_| body.flaw("currency", Flaw::Unknown))?,
         timezone: timezone.map_err(|()| body.flaw("iana_timezone", Flaw::Unknown))?,
+        updated_at: body.field("updated_at").time()?,
     };
-    Ok(Translated { named: named(body)?, plan })
+    Ok(Translated { named: named(body)?, plan: Plan::Shop(facts) })
 }
 
 pub(super) fn uninstalled(body: &Object<'_>, _: &ShopFacts) -> Result<Translated, Unusable> {
     Ok(Translated { named: named(body)?, plan: Plan::Uninstall })
+}
+
+/// What the shop pays us. The body names its shop by a global id.
+pub(super) fn subscription(body: &Object<'_>, _: &ShopFacts) -> Result<Translated, Unusable> {
+    let body = body.field("app_subscription").required(|field| field.object())?;
+    body.expect_kind("AppSubscription")?;
+    let status = body.field("status").required(|field| field.text())?.to_ascii_lowercase().replace('_', "-");
+    let id = body.field("admin_graphql_api_shop_id").required(|field| field.global_id("Shop"))?;
+    let plan = Plan::Subscription {
+        name: body.field("name").required(|field| field.title())?,
+        status: Code::try_new(status).map_err(|_| body.flaw("status", Flaw::Unknown))?,
+        updated_at: body.field("updated_at").required(|field| field.time())?,
+    };
+    Ok(Translated { named: NamedShop { domain: None, id: Some(id) }, plan })
 }
 
 fn known_zone(name: &str) -> Option<TimeZone> {

@@ -7,8 +7,11 @@ use event_schemas::{
 use serde_json::{Value, json};
 
 use super::{
-    Buyer, NamedShop, Order, Person, Plan, Private, Refund, ShopFacts, Translated, is_known, translate,
+    Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Translated, is_known,
+    translate,
 };
+
+mod topics;
 
 const ORDER: &str = include_str!("golden/order.json");
 const REFUND: &str = include_str!("golden/refund.json");
@@ -55,19 +58,23 @@ fn ada() -> Person {
 }
 
 fn line(product_id: Option<ProductId>, gift_card: bool, subtotal_minor: i64, tax_minor: i64) -> Line {
-    Line { product_id, gift_card, tags: Vec::new(), subtotal_minor, tax_minor }
+    Line { product_id, gift_card, tip: false, tags: Vec::new(), subtotal_minor, tax_minor }
 }
 
 fn golden_order() -> Order {
     let refund_line = RefundLine {
         product_id: product("8200000000000000005"),
         gift_card: false,
+        tip: false,
         subtotal_minor: 1800,
         tax_minor: 144,
     };
     Order {
         reference: private("6200000000000000001"),
         updated_at: time("2026-03-02T10:30:00Z"),
+        ordered_at: time("2026-03-01T09:00:00Z"),
+        paid_at: Some(time("2026-03-01T09:00:00Z")),
+        fulfilled_at: None,
         stage: OrderStage::Paid,
         test: false,
         buyer: Buyer::Customer(Person { last_name: None, phone: Some(private("+44 20 7946 0000")), ..ada() }),
@@ -76,14 +83,16 @@ fn golden_order() -> Order {
             line(product("8200000000000000005"), false, 5399, 432),
             line(None, false, 400, 0),
             line(product("77"), true, 1000, 0),
+            Line { tip: true, ..line(None, false, 300, 0) },
         ],
         shipping: Shipping { minor: 500, tax_minor: 40 },
-        total: Money { minor: 7771, currency: usd() },
+        total: Money { minor: 8071, currency: usd() },
         refunds: vec![Refund {
             reference: private("9300000000000000007"),
             refunded_at: time("2026-03-02T10:29:00Z"),
             lines: vec![refund_line],
             shipping: Shipping { minor: 500, tax_minor: 40 },
+            store_credit: false,
         }],
     }
 }
@@ -91,19 +100,26 @@ fn golden_order() -> Order {
 #[test]
 fn an_order_means_the_same_under_each_of_its_topics() {
     let expected = Translated { named: named(), plan: Plan::Order(golden_order()) };
-    for topic in ["orders/create", "orders/paid", "orders/updated", "orders/cancelled"] {
+    for topic in ["orders/create", "orders/paid", "orders/updated", "orders/cancelled", "orders/fulfilled"] {
         assert_eq!(read(topic, ORDER), expected, "{topic}");
     }
 }
 
 #[test]
 fn a_refund_lists_its_lines_and_its_shipping_once() {
-    let lines = vec![RefundLine { product_id: None, gift_card: true, subtotal_minor: 8999, tax_minor: 0 }];
+    let line = |gift_card, subtotal_minor| RefundLine {
+        product_id: None,
+        gift_card,
+        tip: !gift_card,
+        subtotal_minor,
+        tax_minor: 0,
+    };
     let refund = Refund {
         reference: private("9300000000000000008"),
         refunded_at: time("2026-03-03T00:00:00Z"),
-        lines,
+        lines: vec![line(true, 8999), line(false, 300)],
         shipping: Shipping { minor: 250, tax_minor: 20 },
+        store_credit: false,
     };
     let plan = Plan::Refund { order: private("6200000000000000001"), refund };
     assert_eq!(read("refunds/create", REFUND), Translated { named: NamedShop::default(), plan });
@@ -120,18 +136,19 @@ fn a_customer_means_the_same_created_or_updated() {
 
 #[test]
 fn a_shops_own_body_names_it_and_its_currency_and_zone() {
-    let plan = Plan::Shop {
+    let facts = OwnFacts {
         currency: Some(Currency::try_new("EUR").unwrap()),
         timezone: Some(TimeZone::try_new("Europe/Berlin").unwrap()),
+        updated_at: Some(time("2026-02-01T00:00:00Z")),
     };
-    assert_eq!(read("shop/update", SHOP), Translated { named: named(), plan });
+    assert_eq!(read("shop/update", SHOP), Translated { named: named(), plan: Plan::Shop(facts) });
     assert_eq!(read("app/uninstalled", SHOP), Translated { named: named(), plan: Plan::Uninstall });
 }
 
 #[test]
 fn an_unknown_topic_has_no_translation() {
-    assert!(!is_known("products/create"));
-    assert!(translate("products/create", "{}", &shop()).is_none());
+    assert!(!is_known("checkouts/create"));
+    assert!(translate("checkouts/create", "{}", &shop()).is_none());
 }
 
 #[test]
@@ -204,8 +221,8 @@ fn a_guest_is_known_by_either_address() {
 fn the_ceiling_is_the_larger_of_the_stated_and_the_added_total() {
     let total = |pointer, value| order_with(pointer, value).total.minor;
     assert_eq!(total("/total_price_set/shop_money/amount", json!("100.00")), 10000);
-    // 58.99 − 5.00 … without tax on top: 53.99 + 4.00 + 10.00 + 5.00.
-    assert_eq!(total("/taxes_included", json!(true)), 7299);
+    // 58.99 − 5.00 … without tax on top: 53.99 + 4.00 + 10.00 + 3.00 + 5.00.
+    assert_eq!(total("/taxes_included", json!(true)), 7599);
 }
 
 #[test]
