@@ -1,5 +1,5 @@
 //! What became of a till's entries.
-use crate::{Code, CustomerId, Digest, Points, Timestamp, payload, words};
+use crate::{Code, CustomerId, Digest, Money, Points, Timestamp, payload, words};
 
 words! {
     /// What an entry of a till does.
@@ -22,6 +22,8 @@ payload! {
         kind: PosEntryKind,
         /// How many points, above zero.
         points: Points,
+        /// What the till took off, if points were spent.
+        discount: Option<Money>,
         /// When it happened, by the till's clock.
         occurred_at: Timestamp,
         /// Keyed digest of its content.
@@ -32,6 +34,7 @@ payload! {
         customer: CUSTOMER,
         kind: PosEntryKind::Earn,
         points: points(12),
+        discount: None,
         occurred_at: time(),
         content: DIGEST,
     }
