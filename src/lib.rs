@@ -1,10 +1,12 @@
 //! The one executable: settings, wiring, the demo. No rule lives here.
 mod banner;
+mod contact;
 mod data_folder;
 mod demo;
 pub mod openapi;
 mod pages;
 mod queues;
+mod rebuilds;
 pub mod replay_roles;
 pub mod serve;
 pub mod settings;

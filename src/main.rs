@@ -36,9 +36,9 @@ enum Role {
     Verify(Job),
     /// Rebuild read models from the log beside those that are served, compare them, and serve the new ones.
     ///
-    /// No server may run on the data folder. The tables served before are kept for --rollback. Exits with 0 if the rows
-    /// were equal, 1 if they differed (the log is right, so the new ones are served, unless --dry-run), 2 if it could
-    /// not.
+    /// If a server runs on the data folder, it does it while it goes on serving. The tables served before are kept for
+    /// --rollback. Exits with 0 if the rows were equal, 1 if they differed (the log is right, so the new ones are served,
+    /// unless --dry-run), 2 if it could not.
     Rebuild {
         /// One projection; all if none is named.
         projection: Option<String>,

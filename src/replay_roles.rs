@@ -2,15 +2,18 @@
 use std::{path::Path, process::ExitCode};
 
 use anyhow::Context as _;
+use event_log::Log;
+use projections::ReadStore;
 use replay::{
     progress::Progress,
-    rebuild::{self, Job},
+    rebuild::{self, Chosen},
     verify::{self, Verdict},
 };
-use serde::Serialize;
+use serde::{Deserialize, Serialize};
 use serde_json::Value;
+use utoipa::ToSchema;
 
-use crate::data_folder::Files;
+use crate::{data_folder::Files, rebuilds};
 
 /// Something was found: a fault, or rows that differ.
 const FOUND: u8 = 1;
@@ -25,7 +28,7 @@ pub async fn verify(data: &Path, json: bool) -> ExitCode {
     let Some(report) = told(report, json) else { return UNKNOWN.into() };
     let verdict = report.verdict();
     if json {
-        print_json(&report, "verdict", serde_json::json!(verdict));
+        println!("{}", with("verdict", serde_json::json!(verdict), &report));
     } else {
         print!("{report}");
     }
@@ -37,6 +40,7 @@ pub async fn verify(data: &Path, json: bool) -> ExitCode {
 }
 
 /// What to do with the read models.
+#[derive(Clone, Debug)]
 pub struct Rebuild {
     /// One of them; all if there is none.
     pub projection: Option<String>,
@@ -46,30 +50,74 @@ pub struct Rebuild {
     pub roll_back: bool,
 }
 
-/// Rebuilds read models beside those that are served, compares, and swaps. 0: equal, or rolled back; 1: rows differed;
-/// 2: could not.
-pub async fn rebuild(data: &Path, options: Rebuild, json: bool) -> ExitCode {
-    let Files { log, reads, .. } = Files::of(data);
-    let Rebuild { projection, dry_run, roll_back } = options;
-    let job = Job { log, reads, projection };
-    if roll_back {
-        let rolled_back = rebuild::roll_back(&job).await.context("could not roll back");
-        let Some(report) = told(rolled_back, json) else { return UNKNOWN.into() };
-        if json {
-            print_json(&report, "rolled_back", report.is_complete().into());
-        } else {
-            print!("{report}");
-        }
-        return if report.is_complete() { ExitCode::SUCCESS } else { UNKNOWN.into() };
-    }
-    let report = rebuild::rebuild(&job, dry_run, &mut progress(json)).await.context("could not rebuild");
-    let Some(report) = told(report, json) else { return UNKNOWN.into() };
+/// What a rebuild came to, ready to be told by whoever asked for it.
+#[derive(Clone, Debug, Serialize, Deserialize, ToSchema)]
+#[schema(as = RebuildDone)]
+pub(crate) struct Done {
+    /// 0: equal, or rolled back; 1: rows differed; 2: there was nothing to go back to.
+    pub(crate) exit_code: u8,
+    /// For programs.
+    #[schema(value_type = Object)]
+    report: Value,
+    /// For people.
+    text: String,
+}
+
+/// Rebuilds read models beside those that are served, compares, and swaps; the server does it if one is running. 0: equal,
+/// or rolled back; 1: rows differed; 2: could not.
+pub async fn rebuild(data: &Path, job: Rebuild, json: bool) -> ExitCode {
+    let done = job.here_or_there(data, &mut progress(json)).await;
+    let done = done.context(if job.roll_back { "could not roll back" } else { "could not rebuild" });
+    let Some(Done { exit_code, report, text }) = told(done, json) else { return UNKNOWN.into() };
     if json {
-        print_json(&report, "equal", report.equal().into());
+        println!("{report}");
     } else {
-        print!("{report}");
+        print!("{text}");
     }
-    if report.equal() { ExitCode::SUCCESS } else { FOUND.into() }
+    exit_code.into()
+}
+
+impl Rebuild {
+    async fn here_or_there(&self, data: &Path, progress: &mut Progress) -> anyhow::Result<Done> {
+        let chosen = Chosen::of(self.projection.as_deref())?;
+        let Files { log, reads, .. } = Files::of(data);
+        match rebuild::open(&log, &reads).await {
+            Ok((log, store)) => Ok(self.work(&log, &store, chosen, progress, std::future::pending()).await?),
+            Err(rebuild::Error::InUse) => rebuilds::hand_over(data, self, progress).await,
+            Err(error) => Err(error.into()),
+        }
+    }
+
+    /// Does it. A way back cannot be cancelled.
+    pub(crate) async fn work(
+        &self,
+        log: &Log,
+        store: &ReadStore,
+        chosen: Chosen,
+        progress: &mut Progress,
+        cancelled: impl Future<Output = ()>,
+    ) -> Result<Done, rebuild::Error> {
+        if self.roll_back {
+            let report = rebuild::roll_back(log, store, chosen, progress).await?;
+            let exit_code = if report.is_complete() { 0 } else { UNKNOWN };
+            let text = report.to_string();
+            return Ok(Done {
+                exit_code,
+                report: with("rolled_back", report.is_complete().into(), &report),
+                text,
+            });
+        }
+        let report = rebuild::rebuild(log, store, chosen, self.dry_run, progress, cancelled).await?;
+        let exit_code = if report.equal() { 0 } else { FOUND };
+        let text = report.to_string();
+        Ok(Done { exit_code, report: with("equal", report.equal().into(), &report), text })
+    }
+}
+
+/// The error with its causes.
+pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
 fn progress(json: bool) -> Progress {
@@ -91,13 +139,13 @@ fn told<T>(result: anyhow::Result<T>, json: bool) -> Option<T> {
     }
 }
 
-/// One object on one line, with one more field in front of the report's own.
-fn print_json(report: &impl Serialize, field: &str, value: Value) {
+/// The report as an object with one more field in front of its own.
+fn with(field: &str, value: Value, report: &impl Serialize) -> Value {
     let mut object = serde_json::Map::from_iter([(field.to_owned(), value)]);
     if let Ok(Value::Object(own)) = serde_json::to_value(report) {
         object.extend(own);
     }
-    println!("{}", Value::Object(object));
+    Value::Object(object)
 }
 
 #[cfg(test)]
@@ -119,7 +167,11 @@ mod tests {
         let given = Given { data: Some(data.clone()), ..Given::default() };
         let stores = data_folder::open(&Settings::resolve(given, None).unwrap()).await.unwrap();
         assert_eq!(verify(&data, true).await, ExitCode::SUCCESS);
-        assert_eq!(rebuild(&data, every(None), true).await, UNKNOWN.into(), "it is in use");
+        assert_eq!(
+            rebuild(&data, every(None), true).await,
+            UNKNOWN.into(),
+            "it is in use, and not by a server that is ready"
+        );
         drop(stores);
         assert_eq!(rebuild(&data, every(None), true).await, ExitCode::SUCCESS);
         assert_eq!(rebuild(&data, every(Some("nonsense")), true).await, UNKNOWN.into());

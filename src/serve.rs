@@ -16,6 +16,7 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     banner::Banner,
+    contact::{self, Contact},
     data_folder,
     demo::{self, Seeded},
     settings::{Mode, Settings},
@@ -48,6 +49,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let stores = data_folder::open(settings).await?;
+    contact::forget(&settings.data)?;
     let seeding = settings.data.join(SEEDING);
     let first = stores.created && options.demo && settings.mode == Mode::Development;
     if first {
@@ -64,14 +66,18 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         None
     };
+    let contact = Contact { url: reachable(&url), token: system.rebuild_token().to_owned() };
+    let contact =
+        contact.leave(&settings.data).context("could not say in the data folder where it listens")?;
     announce(options, &system, &url, seeded.as_ref()).await?;
     tokio::select! {
         _ = interrupted.recv() => {}
         _ = terminated.recv() => {}
     }
     tracing::info!("Stopping");
+    drop(contact);
     stop.send_replace(true);
-    system.close_feeds();
+    system.close_streams();
     match tokio::time::timeout(ANSWERS_WITHIN, server).await {
         Ok(served) => served??,
         Err(_) => tracing::warn!("Some clients did not take their answers in time"),
@@ -120,6 +126,11 @@ async fn listen(settings: &Settings) -> anyhow::Result<(TcpListener, String)> {
         }
     }
     bail!("the ports {} to {last} are all busy; choose another with --port", settings.port)
+}
+
+/// Where a process of the same machine reaches a server that listens everywhere.
+fn reachable(url: &str) -> String {
+    url.replace("//0.0.0.0:", "//127.0.0.1:").replace("//[::]:", "//[::1]:")
 }
 
 async fn seed(system: &System, url: &str) -> anyhow::Result<Seeded> {

@@ -23,6 +23,7 @@ use crate::{
     demo, openapi,
     pages::{self, DemoShops, ShownShop},
     queues::{self, Queues},
+    rebuilds::{self, Rebuilds},
     settings::{Mode, Secret, Settings},
 };
 
@@ -36,6 +37,7 @@ pub(crate) struct System {
     projections: Projections,
     router: Router,
     live: Live,
+    rebuilds: Rebuilds,
     webhook_secret: String,
     operator_token: String,
 }
@@ -82,6 +84,8 @@ impl System {
             progress: projections.progress(),
             auth: Arc::clone(&auth),
         };
+        let progress = projections.progress();
+        let rebuilds = Rebuilds::new(log.clone(), reads.clone(), progress, Arc::clone(&auth))?;
         let live = Live::default();
         let app = App::new(parts, policies, webhooks, Arc::clone(&auth));
         let reads = Reads {
@@ -95,10 +99,10 @@ impl System {
             probes,
             metrics: metrics_page()?,
         };
-        let router = openapi::served(
-            command_api::router(app).merge(query_api::router(reads)).merge(queues::router(queues)),
-        );
-        Ok(Self { keys, shops, projections, router, live, webhook_secret, operator_token })
+        let operators = queues::router(queues).merge(rebuilds::router(rebuilds.clone()));
+        let router =
+            openapi::served(command_api::router(app).merge(query_api::router(reads)).merge(operators));
+        Ok(Self { keys, shops, projections, router, live, rebuilds, webhook_secret, operator_token })
     }
 
     /// All routes, wrapped once.
@@ -140,9 +144,15 @@ impl System {
         self.shops().into_iter().find(|shop| shop.domain == domain).map(|shop| shop.token)
     }
 
-    /// Ends the live feeds, which would never end by themselves.
-    pub(crate) fn close_feeds(&self) {
+    /// The token that opens `POST /admin/rebuilds` beside the operator's.
+    pub(crate) fn rebuild_token(&self) -> &str {
+        self.rebuilds.token()
+    }
+
+    /// Ends the answers that would not end by themselves, or not soon.
+    pub(crate) fn close_streams(&self) {
         self.live.close();
+        self.rebuilds.close();
     }
 
     /// Ends what can be ended in order; the rest is safe to drop at any time.

@@ -5,10 +5,10 @@ use event_log::{AdmittedRecord, Checkpoint};
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
+    live::Live,
     parked,
     projection::ApplyError,
     recorded::{Content, Item},
-    store::Live,
 };
 
 /// Records of one partition, decoded, and the checkpoints before and behind them.

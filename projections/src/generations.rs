@@ -24,7 +24,8 @@ pub(crate) fn all(connection: &Connection, name: &str) -> rusqlite::Result<Vec<u
 
 /// The served generation.
 pub(crate) fn served(connection: &Connection, name: &str) -> rusqlite::Result<u32> {
-    connection.query_row("SELECT generation FROM projection_live WHERE name = ?", [name], |row| row.get(0))
+    let mut select = connection.prepare_cached("SELECT generation FROM projection_live WHERE name = ?")?;
+    select.query_row([name], |row| row.get(0))
 }
 
 /// From now on, this generation is served, as of the projection's version.
@@ -66,6 +67,12 @@ pub(crate) fn forget(connection: &Connection, name: &str, generation: u32) -> ru
         params![name, generation],
     )?;
     connection.execute("DELETE FROM parked WHERE projection = ?", [parked_beside(name, generation)]).map(drop)
+}
+
+/// Drops what is newer than the served generation: what an unfinished rebuild built, or what a rollback left.
+pub(crate) fn forget_newer(connection: &Connection, name: &str, served: u32) -> rusqlite::Result<()> {
+    let newer = all(connection, name)?.into_iter().filter(|generation| *generation > served);
+    newer.into_iter().try_for_each(|generation| forget(connection, name, generation))
 }
 
 /// Drops everything of a projection.

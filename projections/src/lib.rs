@@ -14,6 +14,7 @@ mod digest;
 mod error;
 mod fold;
 mod generations;
+mod live;
 pub mod merchants;
 pub mod orders;
 mod parked;
@@ -44,7 +45,7 @@ pub use projection::{Definition, OfRecords, Projection, Unfoldable};
 pub use recorded::Recorded;
 pub use runner::Projections;
 pub use served::{Served, ServedState, served};
-pub use shadow::{RolledBack, Shadow};
+pub use shadow::{Compared, RolledBack, Shadow};
 pub use store::ReadStore;
 pub use table::{Key, Row};
 

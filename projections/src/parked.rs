@@ -4,9 +4,9 @@ use event_schemas::StreamType;
 use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
+    live::Live,
     projection::ApplyError,
     recorded::{Item, Place, items_of},
-    store::Live,
 };
 
 /// Events of this projection that wait.

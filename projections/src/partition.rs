@@ -2,12 +2,13 @@
 use std::{sync::Arc, time::Duration};
 
 use event_log::{Checkpoint, Log, Reader};
+use tokio::sync::watch;
 
 use crate::{
     Error, Progress, ReadStore,
     fold::{Batch, FoldError, checkpoint, fold},
+    parked,
     recorded::items,
-    store::Live,
 };
 
 /// The longest pause after a failure of the log or the store.
@@ -17,9 +18,12 @@ const BACKOFF_MIN: Duration = Duration::from_millis(100);
 
 /// Follows one partition for all projections.
 pub(crate) struct Partition {
+    log: Log,
     store: ReadStore,
     progress: Progress,
     lanes: Vec<Lane>,
+    /// Other tables may be served since the lanes were made.
+    moved: watch::Receiver<()>,
     number: u16,
     batch_records_max: usize,
 }
@@ -46,20 +50,30 @@ impl Partition {
         number: u16,
         batch_records_max: usize,
     ) -> Result<Self, Error> {
+        let (moved, lanes) = (store.moved(), Vec::new());
+        let (log, store, progress) = (log.clone(), store.clone(), progress.clone());
+        let mut partition = Self { log, store, progress, lanes, moved, number, batch_records_max };
+        partition.stand().await?;
+        Ok(partition)
+    }
+
+    /// Makes the lanes anew from where the served tables stand.
+    async fn stand(&mut self) -> Result<(), Error> {
         let mut lanes: Vec<Lane> = Vec::new();
-        for (member, stored) in checkpoints(store, number).await?.into_iter().enumerate() {
-            let stored = stored.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
-            if let Some(checkpoint) = &stored {
-                progress.set_reached(number, &[member], checkpoint);
+        for (member, stored) in standing(&self.store, self.number).await?.into_iter().enumerate() {
+            let checkpoint = stored.checkpoint.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
+            if let Some(checkpoint) = &checkpoint {
+                self.progress.set_reached(self.number, &[member], checkpoint);
             }
-            let reader = log.reader(number, stored)?;
+            self.progress.set_parked(member, stored.parked);
+            let reader = self.log.reader(self.number, checkpoint)?;
             match lanes.iter_mut().find(|lane| lane.reader.checkpoint() == reader.checkpoint()) {
                 Some(lane) => lane.members.push(member),
                 None => lanes.push(Lane { reader, members: vec![member], unwritten: None, full_batches: 0 }),
             }
         }
-        let (store, progress) = (store.clone(), progress.clone());
-        Ok(Self { store, progress, lanes, number, batch_records_max })
+        self.lanes = lanes;
+        Ok(())
     }
 
     /// Follows the partition until it must stop for good, and returns why. What may pass is tried again.
@@ -91,9 +105,17 @@ impl Partition {
     /// Folds the next batch of every lane; false if none had any. Lanes that met become one.
     pub(crate) async fn step(&mut self) -> Result<bool, Error> {
         let mut any = false;
+        let store = self.store.clone();
+        // As long as this is held, what is served stays served.
+        let turn = store.fold_turn().await;
+        if self.moved.has_changed().unwrap_or(false) {
+            self.stand().await?;
+            self.moved.mark_unchanged();
+        }
         for lane in &mut self.lanes {
             any |= lane.step(&self.store, &self.progress, self.batch_records_max).await?;
         }
+        drop(turn);
         if self.lanes.len() > 1 {
             self.merge();
         }
@@ -113,11 +135,14 @@ impl Partition {
         self.lanes = merged;
     }
 
-    /// All lanes are at the end, so the first one's news is everybody's.
+    /// All lanes are at the end, so the first one's news is everybody's; or other tables are served.
     async fn changed(&mut self) -> Result<(), Error> {
-        match self.lanes.first_mut() {
-            Some(lane) => Ok(lane.reader.changed().await?),
-            None => std::future::pending().await,
+        // A receiver of its own leaves the news for the next step.
+        let mut moved = self.moved.clone();
+        let Some(lane) = self.lanes.first_mut() else { return std::future::pending().await };
+        tokio::select! {
+            changed = lane.reader.changed() => Ok(changed?),
+            _ = moved.changed() => Ok(()),
         }
     }
 }
@@ -141,10 +166,12 @@ impl Lane {
             },
         };
         self.unwritten = Some(Arc::clone(&batch));
-        let members: Vec<Arc<Live>> =
-            self.members.iter().filter_map(|member| store.live().get(*member).cloned()).collect();
-        let shared = Arc::clone(&batch);
-        let folded = store.writer().call(move |connection| fold(connection, &members, &shared)).await??;
+        let (tables, members, shared) = (store.tables(), self.members.clone(), Arc::clone(&batch));
+        let folded = store.writer().call(move |connection| {
+            let members = tables.at(connection, &members)?;
+            fold(connection, &members, &shared)
+        });
+        let folded = folded.await??;
         self.unwritten = None;
         for (member, folded) in self.members.iter().zip(folded) {
             progress.set_parked(*member, folded.parked);
@@ -179,11 +206,24 @@ impl Lane {
     }
 }
 
-async fn checkpoints(store: &ReadStore, partition: u16) -> Result<Vec<Option<Vec<u8>>>, Error> {
-    let live = store.live().to_vec();
-    store
-        .read(move |connection| live.iter().map(|live| checkpoint(connection, live, partition)).collect())
-        .await
+/// A served table in one partition.
+struct Standing {
+    checkpoint: Option<Vec<u8>>,
+    parked: u64,
+}
+
+/// Asked of the writing connection, behind everything that is on its way.
+async fn standing(store: &ReadStore, partition: u16) -> Result<Vec<Standing>, Error> {
+    let tables = store.tables();
+    let look = store.writer().call(move |connection| {
+        let tables = tables.all(connection)?;
+        let look = |live: &Arc<_>| {
+            let checkpoint = checkpoint(connection, live, partition)?;
+            Ok(Standing { checkpoint, parked: parked::count(connection, &live.parked_as)? })
+        };
+        tables.iter().map(look).collect::<rusqlite::Result<_>>()
+    });
+    Ok(look.await??)
 }
 
 impl From<FoldError> for Error {

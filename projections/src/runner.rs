@@ -1,10 +1,10 @@
 //! Runs the projections: one task per partition, all writing through one connection.
-use std::{sync::Arc, time::Duration};
+use std::time::Duration;
 
 use event_log::Log;
 use tokio::task::JoinSet;
 
-use crate::{Error, Progress, ReadStore, error::chain, parked, partition::Partition};
+use crate::{Error, Progress, ReadStore, all, error::chain, parked, partition::Partition};
 
 /// Records per transaction.
 const BATCH_RECORDS_MAX: usize = 1_000;
@@ -24,7 +24,7 @@ impl Projections {
     /// # Errors
     /// [`Error::Log`] if a checkpoint is of another history; those of the store.
     pub async fn start(log: Log, store: ReadStore) -> Result<Self, Error> {
-        let names = store.live().iter().map(|live| live.definition.name).collect();
+        let names = all().iter().map(|definition| definition.name).collect();
         let progress = Progress::new(log.clone(), names);
         let mut running = Self { store, progress, tasks: JoinSet::new() };
         running.retry_parked().await?;
@@ -49,9 +49,13 @@ impl Projections {
     /// Those of the store.
     pub async fn retry_parked(&self) -> Result<u64, Error> {
         let mut waiting = 0;
-        for (number, live) in self.store.live().iter().enumerate() {
-            let live = Arc::clone(live);
-            let left = self.store.writer().run(move |connection| parked::retry(connection, &live)).await?;
+        for number in 0..all().len() {
+            let tables = self.store.tables();
+            let left = self.store.writer().run(move |connection| {
+                let live = tables.at(connection, &[number])?;
+                live.iter().map(|live| parked::retry(connection, live)).sum::<rusqlite::Result<u64>>()
+            });
+            let left = left.await?;
             self.progress.set_parked(number, left);
             waiting += left;
         }

@@ -5,11 +5,8 @@ use event_log::Checkpoint;
 use rusqlite::{Connection, OptionalExtension as _};
 
 use crate::{
-    Definition, Error, TableDigest, all,
-    digest::digest,
-    fold::checkpoint,
-    parked,
-    store::{Live, open_reader},
+    Definition, Error, TableDigest, all, digest::digest, fold::checkpoint, live::Live, parked,
+    store::open_reader,
 };
 
 /// One projection's served table.
@@ -81,8 +78,7 @@ fn look(connection: &Connection, definition: &'static Definition, partitions: u1
     Ok(Served { name: definition.name, state })
 }
 
-/// What one table comes to, in the transaction of this connection.
-pub(crate) fn table(connection: &Connection, live: &Live, partitions: u16) -> Result<ServedState, Error> {
+fn table(connection: &Connection, live: &Live, partitions: u16) -> Result<ServedState, Error> {
     let stored = (0..partitions).map(|partition| checkpoint(connection, live, partition));
     let checkpoints = stored
         .map(|bytes| Ok(bytes?.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?))

@@ -1,21 +1,23 @@
-//! Tables of the next generation, built from the log beside the served ones, then served instead of them, or dropped.
+//! Tables beside the served ones: built from the log, compared where the served ones stand, then served instead of them,
+//! or dropped. Whoever follows the log into the served tables goes on meanwhile.
 use std::sync::Arc;
 
 use event_log::Log;
-use group_commit::Database;
+use rusqlite::Connection;
 
 use crate::{
-    Differences, Error, OnRecords, ReadStore, Served, TableDigest,
-    catch_up::{digests, fold_to, fold_to_end},
+    Differences, Error, OnRecords, ReadStore, TableDigest,
+    catch_up::{Places, Until, fold_until, places},
     differences::differences,
-    generations, parked, served,
-    store::Live,
+    digest::digest,
+    generations,
+    live::Live,
+    parked,
 };
 
-/// Tables that are being built. Nobody else may follow the log into the same file meanwhile: whoever holds the log open
-/// for writing is alone.
+/// Tables that are to be served. One at a time for a store: two would build the same generation.
 pub struct Shadow {
-    database: Database,
+    store: ReadStore,
     /// Each served table with the one that is to take its place.
     pairs: Vec<(Arc<Live>, Arc<Live>)>,
 }
@@ -31,6 +33,21 @@ pub struct RolledBack {
     pub to: Option<u32>,
 }
 
+/// A served table and the one beside it at one moment, both at the same place of the log.
+#[derive(Clone, Debug)]
+pub struct Compared {
+    /// The projection.
+    pub name: &'static str,
+    /// Whether the served table had got anywhere yet.
+    pub begun: bool,
+    /// What is served.
+    pub served: TableDigest,
+    /// What the log gives.
+    pub rebuilt: TableDigest,
+    /// The rows; none unless the digests differ.
+    pub differences: Differences,
+}
+
 impl ReadStore {
     /// Makes an empty table of the next generation for each projection that is `chosen`. What an interrupted build left
     /// behind goes first.
@@ -38,74 +55,94 @@ impl ReadStore {
     /// # Errors
     /// [`Error::Write`], [`Error::Store`].
     pub async fn shadow(&self, chosen: impl Fn(&str) -> bool) -> Result<Shadow, Error> {
-        let served = self.live().iter().filter(|live| chosen(live.definition.name)).cloned();
-        let next = |served: Arc<Live>| {
-            let next = Live::beside(served.definition, served.generation.saturating_add(1));
-            (served, Arc::new(next))
-        };
-        let pairs: Vec<_> = served.map(next).collect();
-        let shadow = Shadow { database: self.writer().clone(), pairs };
+        let next = |_: &Connection, served: &Live| Ok(Some(served.generation.saturating_add(1)));
+        let pairs = self.pairs(chosen, next).await?;
+        let pairs = pairs.into_iter().filter_map(|(served, next)| Some((served, next?))).collect();
+        let shadow = Shadow { store: self.clone(), pairs };
         shadow.discard().await?;
         let pairs = shadow.pairs.clone();
-        let made = shadow.database.call(move |connection| {
+        let made = self.writer().call(move |connection| {
             pairs.iter().try_for_each(|(_, next)| connection.execute_batch(&next.statements.create))
         });
         made.await??;
         Ok(shadow)
     }
 
-    /// Serves the generation before, for each projection that is `chosen` and has one, all at once. It goes on from
-    /// where it stood. This handle still names the tables it was opened with: open the store again.
+    /// Serves the generation before, for each projection that is `chosen` and has one, all at once, after folding into it
+    /// what came since.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::Store`].
-    pub async fn roll_back(&self, chosen: impl Fn(&str) -> bool) -> Result<Vec<RolledBack>, Error> {
-        let served: Vec<_> =
-            self.live().iter().filter(|live| chosen(live.definition.name)).cloned().collect();
-        let rolled_back = self.writer().call(move |connection| {
-            let back = |live: &Arc<Live>| {
-                let name = live.definition.name;
-                let from = generations::served(connection, name)?;
-                let before = generations::all(connection, name)?.into_iter().rfind(|before| *before < from);
-                if let Some(before) = before {
-                    generations::swap(connection, live.definition, from, before)?;
-                }
-                Ok(RolledBack { name, from, to: before })
+    /// As [`Shadow::serve`]; then nothing has changed.
+    pub async fn roll_back(
+        &self,
+        log: &Log,
+        chosen: impl Fn(&str) -> bool,
+        on_records: OnRecords<'_>,
+    ) -> Result<Vec<RolledBack>, Error> {
+        let before = |connection: &Connection, served: &Live| {
+            let all = generations::all(connection, served.definition.name)?;
+            Ok(all.into_iter().rfind(|before| *before < served.generation))
+        };
+        let pairs = self.pairs(chosen, before).await?;
+        let told = |(served, before): &(Arc<Live>, Option<Arc<Live>>)| RolledBack {
+            name: served.definition.name,
+            from: served.generation,
+            to: before.as_ref().map(|before| before.generation),
+        };
+        let rolled_back = pairs.iter().map(told).collect();
+        let pairs = pairs.into_iter().filter_map(|(served, before)| Some((served, before?))).collect();
+        Shadow { store: self.clone(), pairs }.serve(log, on_records).await?;
+        Ok(rolled_back)
+    }
+
+    /// The served table of each chosen projection, and beside it the generation that `other` names.
+    async fn pairs(
+        &self,
+        chosen: impl Fn(&str) -> bool,
+        other: impl Fn(&Connection, &Live) -> rusqlite::Result<Option<u32>> + Send + 'static,
+    ) -> Result<Vec<(Arc<Live>, Option<Arc<Live>>)>, Error> {
+        let tables = self.tables();
+        let found = self.writer().call(move |connection| {
+            let pair = |served: Arc<Live>| {
+                let generation = other(connection, &served)?;
+                let other = generation.map(|other| Arc::new(Live::beside(served.definition, other)));
+                Ok((served, other))
             };
-            served.iter().map(back).collect::<rusqlite::Result<_>>()
+            tables.all(connection)?.into_iter().map(pair).collect::<rusqlite::Result<Vec<_>>>()
         });
-        Ok(rolled_back.await??)
+        Ok(found.await??.into_iter().filter(|(served, _)| chosen(served.definition.name)).collect())
     }
 }
 
 impl Shadow {
-    /// What is served now, of the projections that are rebuilt.
+    /// Folds up to where the served tables stand and compares there, with at most `shown_max` rows that differ of each.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::Store`], [`Error::Log`] for a checkpoint that is none.
-    pub async fn served(&self, partitions: u16) -> Result<Vec<Served>, Error> {
-        let pairs = self.pairs.clone();
-        let look = self.database.call(move |connection| {
-            let look = |(served, _): &(Arc<Live>, Arc<Live>)| {
-                let state = served::table(connection, served, partitions)?;
-                Ok(Served { name: served.definition.name, state })
-            };
-            pairs.iter().map(look).collect::<Result<_, Error>>()
-        });
-        look.await?
-    }
-
-    /// Folds up to exactly where the served tables stand.
-    ///
-    /// # Errors
-    /// As [`ReadStore::fold_to`].
-    pub async fn fold_to(
+    /// [`Error::Log`] with [`event_log::Reason::OtherHistory`] if a served table stands in a history that is not the
+    /// log's; those of the log and the store.
+    pub async fn compare(
         &self,
         log: &Log,
-        served: &[Served],
+        shown_max: usize,
         on_records: OnRecords<'_>,
-    ) -> Result<(), Error> {
-        fold_to(log, &self.database, &self.next(), served, on_records).await
+    ) -> Result<Vec<Compared>, Error> {
+        // Nearly all of it while the served tables go on; the little that came since while they stand.
+        let standing = self.standing(log).await?;
+        self.fold(log, Until::Places(&standing), on_records).await?;
+        let alone = self.store.alone().await;
+        let standing = self.standing(log).await?;
+        self.fold(log, Until::Places(&standing), on_records).await?;
+        let moment = self.store.snapshot().await?;
+        drop(alone);
+        let pairs = self.pairs.clone();
+        let compared = tokio::task::spawn_blocking(move || {
+            let compare = |((served, next), places): (&(Arc<Live>, Arc<Live>), &Places)| {
+                let begun = places.iter().any(Option::is_some);
+                compare(&moment, served, next, begun, shown_max)
+            };
+            pairs.iter().zip(&standing).map(compare).collect::<rusqlite::Result<_>>()
+        });
+        Ok(compared.await.map_err(|_| Error::Closed)??)
     }
 
     /// Folds what is missing to the end of the log.
@@ -113,52 +150,43 @@ impl Shadow {
     /// # Errors
     /// Those of the log and the store.
     pub async fn fold_to_end(&self, log: &Log, on_records: OnRecords<'_>) -> Result<(), Error> {
-        fold_to_end(log, &self.database, &self.next(), on_records).await
+        self.fold(log, Until::End, on_records).await
     }
 
     /// What each new table comes to.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::Store`].
+    /// [`Error::Store`].
     pub async fn digests(&self) -> Result<Vec<(&'static str, TableDigest)>, Error> {
-        digests(&self.database, &self.next()).await
+        self.store.digests_of(self.next()).await
     }
 
     /// How many events wait for each new table.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::Store`].
+    /// [`Error::Store`].
     pub async fn parked(&self) -> Result<Vec<(&'static str, u64)>, Error> {
         let next = self.next();
-        let count = self.database.call(move |connection| {
-            let count =
-                |next: &Arc<Live>| Ok((next.definition.name, parked::count(connection, &next.parked_as)?));
-            next.iter().map(count).collect::<rusqlite::Result<_>>()
-        });
-        Ok(count.await??)
+        let count = |connection: &Connection, next: &Live| {
+            Ok((next.definition.name, parked::count(connection, &next.parked_as)?))
+        };
+        self.store.read(move |connection| next.iter().map(|next| count(connection, next)).collect()).await
     }
 
-    /// In which rows a projection's served table and its new one differ, with at most `first_max` of them.
+    /// Serves the new tables, all at once and at the end of the log, and keeps those before them for
+    /// [`ReadStore::roll_back`]; older ones go. Whoever follows the log goes on with the new ones from there.
     ///
     /// # Errors
-    /// [`Error::Write`], [`Error::Store`].
-    pub async fn differences(&self, name: &str, first_max: usize) -> Result<Differences, Error> {
-        let pair = self.pairs.iter().find(|(served, _)| served.definition.name == name).cloned();
-        let Some((served, next)) = pair else { return Ok(Differences::default()) };
-        let found = self
-            .database
-            .call(move |connection| differences(connection, &served.statements, &next.statements, first_max));
-        Ok(found.await??)
-    }
-
-    /// Serves the new tables, all at once, and keeps those before them for [`ReadStore::roll_back`]; older ones go. The
-    /// store's handle still names the tables it was opened with: open the store again.
-    ///
-    /// # Errors
-    /// [`Error::Write`], [`Error::Store`]; then nothing has changed.
-    pub async fn swap(self) -> Result<(), Error> {
-        let swapped = self.database.call(move |connection| {
-            self.pairs.iter().try_for_each(|(served, next)| {
+    /// Those of the log and the store; what is served is still served then, unless a commit that was told as failed
+    /// happened after all ([`Error::Write`]).
+    pub async fn serve(self, log: &Log, on_records: OnRecords<'_>) -> Result<(), Error> {
+        // Nearly all of it while the served tables go on; the little that came since while they stand.
+        self.fold(log, Until::End, on_records).await?;
+        let alone = self.store.alone().await;
+        self.fold(log, Until::End, on_records).await?;
+        let pairs = self.pairs.clone();
+        let swapped = self.store.writer().call(move |connection| {
+            pairs.iter().try_for_each(|(served, next)| {
                 let name = served.definition.name;
                 generations::swap(connection, served.definition, served.generation, next.generation)?;
                 let kept = [served.generation, next.generation];
@@ -169,7 +197,9 @@ impl Shadow {
                     .try_for_each(|generation| generations::forget(connection, name, generation))
             })
         });
-        Ok(swapped.await??)
+        let swapped = swapped.await;
+        drop(alone);
+        Ok(swapped??)
     }
 
     /// Drops the new tables, and whatever else is newer than what is served.
@@ -178,20 +208,43 @@ impl Shadow {
     /// [`Error::Write`], [`Error::Store`].
     pub async fn discard(&self) -> Result<(), Error> {
         let pairs = self.pairs.clone();
-        let dropped = self.database.call(move |connection| {
+        let dropped = self.store.writer().call(move |connection| {
             pairs.iter().try_for_each(|(served, _)| {
-                let name = served.definition.name;
-                let newer = generations::all(connection, name)?;
-                newer
-                    .into_iter()
-                    .filter(|generation| *generation > served.generation)
-                    .try_for_each(|generation| generations::forget(connection, name, generation))
+                generations::forget_newer(connection, served.definition.name, served.generation)
             })
         });
         Ok(dropped.await??)
     }
 
+    async fn fold(&self, log: &Log, until: Until<'_>, on_records: OnRecords<'_>) -> Result<(), Error> {
+        fold_until(log, self.store.writer(), &self.next(), until, on_records).await
+    }
+
+    /// Where the served tables stand.
+    async fn standing(&self, log: &Log) -> Result<Vec<Places>, Error> {
+        let served: Vec<_> = self.pairs.iter().map(|(served, _)| Arc::clone(served)).collect();
+        places(self.store.writer(), &served, log.partitions()).await
+    }
+
     fn next(&self) -> Vec<Arc<Live>> {
         self.pairs.iter().map(|(_, next)| Arc::clone(next)).collect()
     }
+}
+
+fn compare(
+    moment: &Connection,
+    served: &Live,
+    next: &Live,
+    begun: bool,
+    shown_max: usize,
+) -> rusqlite::Result<Compared> {
+    let name = served.definition.name;
+    let (served, rebuilt) = (&served.statements, &next.statements);
+    let digests = (digest(moment, served)?, digest(moment, rebuilt)?);
+    let differences = if digests.0 == digests.1 {
+        Differences::default()
+    } else {
+        differences(moment, served, rebuilt, shown_max)?
+    };
+    Ok(Compared { name, begun, served: digests.0, rebuilt: digests.1, differences })
 }

@@ -1,17 +1,17 @@
 //! The read store: one SQLite file, one writing connection that shares commits, a few that only read.
 use std::{
-    collections::HashMap,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
 };
 
 use group_commit::Database;
 use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
-use tokio::sync::Semaphore;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, watch};
 
 use crate::{
     Definition, Error, Projection, all, generations,
-    table::{Key, Row, Statements, columns},
+    live::{Live, LiveTables},
+    table::{Key, Row, columns},
 };
 
 /// Rows may be lost with the machine's power, since they come back from the log; so no commit waits for the disk.
@@ -44,52 +44,51 @@ pub struct ReadStore {
 
 struct Shared {
     writer: Database,
-    live: Vec<Arc<Live>>,
-    tables: HashMap<&'static str, String>,
+    tables: Arc<LiveTables>,
+    /// Whoever follows the log folds under a share of it; whoever serves other tables has it alone.
+    folding: RwLock<()>,
+    /// Told after every moment alone: tables may stand elsewhere now.
+    moved: watch::Sender<()>,
     path: PathBuf,
     idle: Mutex<Vec<Connection>>,
     readers: Arc<Semaphore>,
 }
 
-/// One projection with a generation of its table; what is served, except where a shadow is built.
-pub(crate) struct Live {
-    pub(crate) definition: &'static Definition,
-    pub(crate) generation: u32,
-    /// Under which name its events wait: the projection's own, if it is served.
-    pub(crate) parked_as: String,
-    pub(crate) statements: Statements,
+/// Nobody else folds into the served tables as long as this is held. Afterwards everybody looks where they stand.
+pub(crate) struct Alone<'a> {
+    moved: &'a watch::Sender<()>,
+    _folding: RwLockWriteGuard<'a, ()>,
 }
 
-impl Live {
-    /// The served table.
-    pub(crate) fn new(definition: &'static Definition, generation: u32) -> Self {
-        let statements = (definition.statements)(&format!("{}_{generation}", definition.name));
-        Self { definition, generation, parked_as: definition.name.to_owned(), statements }
-    }
-
-    /// A table beside the served one.
-    pub(crate) fn beside(definition: &'static Definition, generation: u32) -> Self {
-        let parked_as = generations::parked_beside(definition.name, generation);
-        Self { parked_as, ..Self::new(definition, generation) }
+impl Drop for Alone<'_> {
+    fn drop(&mut self) {
+        self.moved.send_replace(());
     }
 }
 
 impl ReadStore {
     /// Opens the file, or makes it anew: it may be deleted whenever nobody has it open, and is filled from the log.
     ///
-    /// A projection whose version is not the stored one gets a new generation of its table; the old one goes.
+    /// A projection whose version is not the stored one gets a new generation of its table; the old one goes. What an
+    /// interrupted rebuild left behind goes too.
     ///
     /// # Errors
     /// [`Error::Store`].
     pub async fn open(path: &Path) -> Result<Self, Error> {
         let writer = Database::open(path, PRAGMAS, SCHEMA)?;
-        let live = writer.call(|connection| {
-            all().iter().map(|definition| prepare(connection, definition).map(Arc::new)).collect()
+        let tables = writer.call(|connection| {
+            all().iter().map(|definition| prepare(connection, definition)).collect::<rusqlite::Result<_>>()
         });
-        let live: Vec<Arc<Live>> = live.await??;
-        let tables = live.iter().map(|live| (live.definition.name, table_of(live))).collect();
-        let readers = Arc::new(Semaphore::new(READERS));
-        let shared = Shared { writer, live, tables, path: path.to_owned(), idle: Mutex::default(), readers };
+        let tables = Arc::new(LiveTables::new(tables.await??));
+        let shared = Shared {
+            writer,
+            tables,
+            folding: RwLock::new(()),
+            moved: watch::Sender::new(()),
+            path: path.to_owned(),
+            idle: Mutex::default(),
+            readers: Arc::new(Semaphore::new(READERS)),
+        };
         Ok(Self { shared: Arc::new(shared) })
     }
 
@@ -97,9 +96,35 @@ impl ReadStore {
         &self.shared.writer
     }
 
-    /// The projections in the order of [`all`].
-    pub(crate) fn live(&self) -> &[Arc<Live>] {
-        &self.shared.live
+    /// The served tables, to be asked in the transaction that uses them.
+    pub(crate) fn tables(&self) -> Arc<LiveTables> {
+        Arc::clone(&self.shared.tables)
+    }
+
+    /// Leave to fold one batch into the served tables.
+    pub(crate) async fn fold_turn(&self) -> RwLockReadGuard<'_, ()> {
+        self.shared.folding.read().await
+    }
+
+    /// Waits until nobody folds into the served tables, and keeps it so.
+    pub(crate) async fn alone(&self) -> Alone<'_> {
+        Alone { _folding: self.shared.folding.write().await, moved: &self.shared.moved }
+    }
+
+    /// Hears of every moment after which tables may stand elsewhere.
+    pub(crate) fn moved(&self) -> watch::Receiver<()> {
+        self.shared.moved.subscribe()
+    }
+
+    /// A connection that cannot write and goes on seeing this moment.
+    pub(crate) async fn snapshot(&self) -> Result<Connection, Error> {
+        let shared = Arc::clone(&self.shared);
+        let opened = tokio::task::spawn_blocking(move || {
+            let connection = open_reader(&shared.path)?;
+            connection.execute_batch("BEGIN; SELECT count(*) FROM projection_live;")?;
+            Ok::<_, rusqlite::Error>(connection)
+        });
+        Ok(opened.await.map_err(|_| Error::Closed)??)
     }
 
     /// Runs a query of `P` with its table's name and its columns on a connection that cannot write.
@@ -116,10 +141,10 @@ impl ReadStore {
         name: &'static str,
         query: impl FnOnce(&Connection, &str, &str) -> rusqlite::Result<T> + Send + 'static,
     ) -> Result<T, Error> {
-        let shared = Arc::clone(&self.shared);
+        let tables = self.tables();
         self.read(move |connection| {
-            let table = shared.tables.get(name).map_or(name, String::as_str);
-            query(connection, table, &columns::<R>())
+            let live = tables.of(connection, name)?;
+            query(connection, &live.table, &columns::<R>())
         })
         .await
     }
@@ -130,15 +155,12 @@ impl ReadStore {
         P: Projection,
         P::Row: Send + 'static,
     {
-        let live = self.live().iter().find(|live| live.definition.name == P::NAME).cloned();
-        self.read(move |connection| match live {
-            Some(live) => live.statements.load(connection, &key),
-            None => Ok(None),
-        })
-        .await
+        let tables = self.tables();
+        self.read(move |connection| tables.of(connection, P::NAME)?.statements.load(connection, &key)).await
     }
 
-    /// Runs `read` on one of the connections that cannot write, off the runtime's own threads.
+    /// Runs `read` on one of the connections that cannot write, off the runtime's own threads. All that it reads is of one
+    /// moment, the served generations too.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
         read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
@@ -147,7 +169,7 @@ impl ReadStore {
         let shared = Arc::clone(&self.shared);
         let answer = tokio::task::spawn_blocking(move || {
             let connection = shared.connection()?;
-            let answer = read(&connection);
+            let answer = connection.unchecked_transaction().and_then(|moment| read(&moment));
             shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
             drop(permit);
             answer
@@ -171,10 +193,6 @@ pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-fn table_of(live: &Live) -> String {
-    format!("{}_{}", live.definition.name, live.generation)
-}
-
 /// The served generation of a projection, made or replaced if need be.
 fn prepare(connection: &Connection, definition: &'static Definition) -> rusqlite::Result<Live> {
     let stored = connection
@@ -195,5 +213,6 @@ fn prepare(connection: &Connection, definition: &'static Definition) -> rusqlite
     let live = Live::new(definition, generation);
     connection.execute_batch(&live.statements.create)?;
     generations::serve(connection, definition, generation)?;
+    generations::forget_newer(connection, definition.name, generation)?;
     Ok(live)
 }

@@ -183,13 +183,13 @@ pub async fn fold_interleaved(
 /// # Errors
 /// Those of the store.
 pub async fn dump(store: &ReadStore) -> Result<Vec<String>, Error> {
-    let tables: Vec<(&str, u32)> =
-        store.live().iter().map(|live| (live.definition.name, live.generation)).collect();
+    let tables = store.tables();
     store
         .read(move |connection| {
             let mut rows = Vec::new();
-            for (name, generation) in tables {
-                let mut select = connection.prepare(&format!("SELECT * FROM {name}_{generation}"))?;
+            for live in tables.all(connection)? {
+                let name = live.definition.name;
+                let mut select = connection.prepare(&format!("SELECT * FROM {}", live.table))?;
                 let columns = select.column_count();
                 let mut found = select.query([])?;
                 while let Some(row) = found.next()? {

@@ -1,9 +1,11 @@
 //! Builds read models anew from position zero, beside those that are served: compares them where the served ones stand,
 //! shows the rows that differ, catches up, and serves the new ones in one step. The old ones stay for a way back.
-use std::{fmt, path::PathBuf};
+//!
+//! Whoever follows the log into the served tables may go on meanwhile, as a server does.
+use std::{fmt, path::Path};
 
 use event_log::{Diverged, Log, Reason};
-use projections::{Change, Differences, ReadStore, RolledBack, Served, ServedState, Shadow, TableDigest};
+use projections::{Change, Compared, Differences, ReadStore, RolledBack, Shadow, TableDigest};
 use serde::Serialize;
 
 use crate::{about, progress::Progress};
@@ -11,39 +13,53 @@ use crate::{about, progress::Progress};
 /// Rows that differ are shown up to this many.
 const SHOWN_MAX: usize = 10;
 
-/// What to work on.
-#[derive(Clone, Debug)]
-pub struct Job {
-    /// The log.
-    pub log: PathBuf,
-    /// The read store; made if there is none.
-    pub reads: PathBuf,
-    /// One projection, or all.
-    pub projection: Option<String>,
-}
-
 /// It could not be done; what was served is still served.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// Two would write the same tables.
-    #[error(
-        "a server is running on this data folder. Stop it and try again: a rebuild cannot be handed to a running server yet"
-    )]
+    /// Another program has the log open for writing, such as a server: it can do the job.
+    #[error("another program has this data folder open")]
     InUse,
     /// There is no such projection.
-    #[error("there is no projection {name}; there are {}", known.join(", "))]
+    #[error("there is no projection {name}; there are {}", known().join(", "))]
     Unknown {
         /// What was asked for.
         name: String,
-        /// What there is.
-        known: Vec<&'static str>,
     },
+    /// Whoever wanted it wants it no more.
+    #[error("it was cancelled, and nothing has changed")]
+    Cancelled,
     /// The log could not be opened.
     #[error("the log could not be opened")]
     Log(#[source] event_log::Error),
     /// The log could not be folded into the tables.
     #[error("the tables could not be built")]
     Build(#[from] projections::Error),
+}
+
+/// One projection, or all.
+#[derive(Clone, Copy, Debug)]
+pub struct Chosen(Option<&'static str>);
+
+impl Chosen {
+    /// The projection of this name; all if none is named.
+    ///
+    /// # Errors
+    /// [`Error::Unknown`].
+    pub fn of(name: Option<&str>) -> Result<Self, Error> {
+        let Some(name) = name else { return Ok(Self(None)) };
+        let known = known().into_iter().find(|known| *known == name);
+        known.map(|known| Self(Some(known))).ok_or_else(|| Error::Unknown { name: name.to_owned() })
+    }
+
+    fn has(self, name: &str) -> bool {
+        self.0.is_none_or(|chosen| chosen == name)
+    }
+}
+
+/// The names of all projections.
+#[must_use]
+pub fn known() -> Vec<&'static str> {
+    projections::all().iter().map(|definition| definition.name).collect()
 }
 
 /// What a rebuild came to.
@@ -63,7 +79,7 @@ pub struct Rebuilt {
     /// How the new table compares with the served one, at the place where that stands.
     #[serde(flatten)]
     pub comparison: Comparison,
-    /// What the new table comes to at the end of the log.
+    /// What the new table came to when it had caught up with the log.
     pub now: TableDigest,
     /// Events that could not be folded and wait.
     pub parked: u64,
@@ -108,17 +124,41 @@ impl Report {
     }
 }
 
-/// Rebuilds; with `dry_run` it only compares.
+/// Opens a log and its read store, which is made if there is none, for a job that nobody else does beside it. The log is
+/// opened for writing only for its lock: nobody else follows it into the read store meanwhile.
+///
+/// # Errors
+/// [`Error::InUse`]; those of the log and the store.
+pub async fn open(log: &Path, reads: &Path) -> Result<(Log, ReadStore), Error> {
+    let log = event_log::sqlite::open(log).map_err(|error| match error {
+        event_log::Error::Locked { .. } => Error::InUse,
+        other => Error::Log(other),
+    })?;
+    Ok((log, ReadStore::open(reads).await?))
+}
+
+/// Rebuilds, one at a time for a store; with `dry_run` it only compares. As long as nothing new is served, `cancelled`
+/// ends it.
 ///
 /// # Errors
 /// What kept it from being done; nothing has changed then.
-pub async fn rebuild(job: &Job, dry_run: bool, progress: &mut Progress) -> Result<Report, Error> {
-    let (log, store) = open(job).await?;
-    let shadow = store.shadow(|name| job.chosen(name)).await?;
-    let built = build(&log, &shadow, progress).await;
+pub async fn rebuild(
+    log: &Log,
+    store: &ReadStore,
+    chosen: Chosen,
+    dry_run: bool,
+    progress: &mut Progress,
+    cancelled: impl Future<Output = ()>,
+) -> Result<Report, Error> {
+    let shadow = store.shadow(|name| chosen.has(name)).await?;
+    let built = tokio::select! {
+        biased;
+        () = cancelled => Err(Error::Cancelled),
+        built = build(log, &shadow, progress) => built,
+    };
     match built {
         Ok(projections) if !dry_run => {
-            shadow.swap().await?;
+            shadow.serve(log, &mut |_| {}).await?;
             Ok(Report { swapped: true, projections })
         }
         built => {
@@ -128,13 +168,21 @@ pub async fn rebuild(job: &Job, dry_run: bool, progress: &mut Progress) -> Resul
     }
 }
 
-/// Serves the tables before the last rebuild again.
+/// Serves the tables before the last rebuild again, at the end of the log.
 ///
 /// # Errors
 /// What kept it from being done.
-pub async fn roll_back(job: &Job) -> Result<RolledBackAll, Error> {
-    let (_log, store) = open(job).await?;
-    Ok(RolledBackAll { projections: store.roll_back(|name| job.chosen(name)).await? })
+pub async fn roll_back(
+    log: &Log,
+    store: &ReadStore,
+    chosen: Chosen,
+    progress: &mut Progress,
+) -> Result<RolledBackAll, Error> {
+    progress.begin("catching up", 0);
+    let rolled_back =
+        store.roll_back(log, |name| chosen.has(name), &mut |records| progress.advance(records)).await;
+    progress.end();
+    Ok(RolledBackAll { projections: rolled_back? })
 }
 
 /// What a way back came to.
@@ -152,41 +200,13 @@ impl RolledBackAll {
     }
 }
 
-impl Job {
-    fn chosen(&self, name: &str) -> bool {
-        self.projection.as_deref().is_none_or(|chosen| chosen == name)
-    }
-}
-
-/// The log is opened for writing only for its lock: nobody else follows it into the read store meanwhile.
-async fn open(job: &Job) -> Result<(Log, ReadStore), Error> {
-    let known: Vec<_> = projections::all().iter().map(|definition| definition.name).collect();
-    if let Some(name) = job.projection.as_ref().filter(|name| !known.contains(&name.as_str())) {
-        return Err(Error::Unknown { name: name.clone(), known });
-    }
-    let log = event_log::sqlite::open(&job.log).map_err(|error| match error {
-        event_log::Error::Locked { .. } => Error::InUse,
-        other => Error::Log(other),
-    })?;
-    Ok((log, ReadStore::open(&job.reads).await?))
-}
-
 async fn build(log: &Log, shadow: &Shadow, progress: &mut Progress) -> Result<Vec<Rebuilt>, Error> {
-    let served = shadow.served(log.partitions()).await?;
     progress.begin("rebuilding", about(log));
-    let folded = shadow.fold_to(log, &served, &mut |records| progress.advance(records)).await;
-    let mut comparisons = Vec::new();
-    match folded {
-        Ok(()) => {
-            for (served, (_, rebuilt)) in served.iter().zip(shadow.digests().await?) {
-                comparisons.push(compare(shadow, served, rebuilt).await?);
-            }
-        }
-        Err(error) => {
-            let elsewhere = elsewhere(&error).ok_or(error)?;
-            comparisons.resize(served.len(), elsewhere);
-        }
-    }
+    let compared = shadow.compare(log, SHOWN_MAX, &mut |records| progress.advance(records)).await;
+    let comparisons: Box<dyn Iterator<Item = Comparison> + Send> = match compared {
+        Ok(compared) => Box::new(compared.into_iter().map(Comparison::from)),
+        Err(error) => Box::new(std::iter::repeat(elsewhere(&error).ok_or(error)?)),
+    };
     shadow.fold_to_end(log, &mut |records| progress.advance(records)).await?;
     progress.end();
     let (now, parked) = (shadow.digests().await?, shadow.parked().await?);
@@ -195,18 +215,14 @@ async fn build(log: &Log, shadow: &Shadow, progress: &mut Progress) -> Result<Ve
     Ok(all.map(rebuilt).collect())
 }
 
-async fn compare(
-    shadow: &Shadow,
-    served: &Served,
-    rebuilt: TableDigest,
-) -> Result<Comparison, projections::Error> {
-    let ServedState::Table { checkpoints, digest, .. } = &served.state else { return Ok(Comparison::First) };
-    if *digest == rebuilt {
-        let begun = checkpoints.iter().any(Option::is_some);
-        return Ok(if begun { Comparison::Equal { digest: rebuilt } } else { Comparison::First });
+impl From<Compared> for Comparison {
+    fn from(Compared { begun, served, rebuilt, differences, .. }: Compared) -> Self {
+        match (served == rebuilt, begun) {
+            (true, true) => Self::Equal { digest: rebuilt },
+            (true, false) => Self::First,
+            (false, _) => Self::Differs { served, rebuilt, differences },
+        }
     }
-    let differences = shadow.differences(served.name, SHOWN_MAX).await?;
-    Ok(Comparison::Differs { served: *digest, rebuilt, differences })
 }
 
 /// The served tables cannot be compared, but they can be replaced.
