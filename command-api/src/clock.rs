@@ -7,11 +7,12 @@ use std::{
     },
 };
 
-use chrono::Utc;
 use event_schemas::Timestamp;
 use group_commit::{Database, Fault};
 use rusqlite::OptionalExtension as _;
 use tokio::sync::Mutex;
+
+use crate::chance;
 
 /// Reads the time; clones share the offset.
 #[derive(Clone)]
@@ -54,7 +55,7 @@ impl Clock {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let real = Utc::now().timestamp_micros();
+        let real = chance::now_us();
         Timestamp::from_micros(real.saturating_add(self.offset_us.load(Ordering::Relaxed)))
     }
 
@@ -67,7 +68,7 @@ impl Clock {
         if to < self.now() {
             return Err(NotMoved::Backward);
         }
-        let offset_us = to.micros().saturating_sub(Utc::now().timestamp_micros());
+        let offset_us = to.micros().saturating_sub(chance::now_us());
         store
             .run(move |db| {
                 let sql = "INSERT INTO clock(one, offset_us) VALUES (1, ?1)

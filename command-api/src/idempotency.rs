@@ -10,7 +10,10 @@ use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 use uuid::Uuid;
 
-use crate::problem::{key_fault, work_fault};
+use crate::{
+    chance,
+    problem::{key_fault, work_fault},
+};
 
 const HEADER: &str = "idempotency-key";
 const LEN_MAX: usize = 255;
@@ -94,8 +97,8 @@ impl Idempotency {
         body: &[u8],
     ) -> Result<Attempt, Problem> {
         let fresh = Attempt {
-            command: CommandKey(Uuid::now_v7()),
-            minted: Uuid::now_v7(),
+            command: CommandKey(chance::id()),
+            minted: chance::id(),
             known: false,
             answer: None,
             kept_as: None,

@@ -1,6 +1,7 @@
 //! The write side: the webhook door and its workers, commands over HTTP, the owners of the log's partitions, policies.
 pub mod app;
-pub mod clock;
+pub mod chance;
+mod clock;
 pub mod commands;
 mod cqrs;
 pub mod idempotency;

@@ -26,6 +26,7 @@ pub(crate) use mailbox::{Asker, Listing, Message, Work};
 pub(crate) use partition::{Folded, Partition, StreamKey, meta};
 
 use crate::{
+    chance,
     clock::Clock,
     commands::{Commander, Unavailable},
 };
@@ -165,7 +166,7 @@ impl Owner {
             if self.closed && self.mailbox.is_empty() {
                 return;
             }
-            let jitter = Duration::from_millis(rand::random_range(0..5));
+            let jitter = chance::pause(4);
             tokio::time::sleep(pause + jitter).await;
             pause = (pause * 2).min(PAUSE_MAX);
         }

@@ -1,6 +1,7 @@
 //! The log's writer as owners use it. With the feature `planted-bugs` an environment variable makes it break its word.
 //!
 //! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
+//! `policy-progress-first`: a policy is said to be done with a record before it is.
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
@@ -39,7 +40,20 @@ mod dishonest {
 
     /// Whether answers come before commits.
     pub(crate) fn acks_before_commit() -> bool {
-        std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|bug| bug == "ack-before-commit")
+        is("ack-before-commit")
+    }
+
+    /// Whether a policy's progress is saved before its step is done.
+    pub(crate) fn saves_progress_first() -> bool {
+        is("policy-progress-first")
+    }
+
+    fn is(bug: &str) -> bool {
+        #[cfg(feature = "simulated")]
+        if seeded::is_planted(bug) {
+            return true;
+        }
+        std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|planted| planted == bug)
     }
 
     /// The answer to come for one record.
@@ -95,12 +109,18 @@ mod dishonest {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub(crate) use dishonest::{Hand, Writer, acks_before_commit};
+pub(crate) use dishonest::{Hand, Writer, acks_before_commit, saves_progress_first};
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
 
 /// Whether answers come before commits: never, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) const fn acks_before_commit() -> bool {
+    false
+}
+
+/// Whether a policy's progress is saved before its step is done: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn saves_progress_first() -> bool {
     false
 }

@@ -1,14 +1,14 @@
 //! Where random bits come from; a test may have them repeat.
 
-#[cfg(not(test))]
+#[cfg(not(any(test, feature = "faults")))]
 pub(crate) fn with_rng<T>(draw: impl FnOnce(&mut dyn rand::RngCore) -> T) -> T {
     draw(&mut rand::rng())
 }
 
-#[cfg(test)]
+#[cfg(any(test, feature = "faults"))]
 pub(crate) use seeded::{seed, with_rng};
 
-#[cfg(test)]
+#[cfg(any(test, feature = "faults"))]
 mod seeded {
     use std::cell::RefCell;
 

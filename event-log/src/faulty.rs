@@ -25,6 +25,11 @@ use crate::{
     log::Log,
 };
 
+/// From here on this thread draws the same log ids, writer ids and pauses for the same seed.
+pub fn seed_chance(seed: u64) {
+    crate::chance::seed(seed);
+}
+
 /// How often something goes wrong, in sends per thousand; by default nothing does.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
 pub struct Plan {

@@ -3,6 +3,8 @@
 //! The log has a writer of its own, because its transaction also fences; this one serves the stores beside it.
 #[cfg(feature = "planted-bugs")]
 mod planted;
+#[cfg(feature = "simulated")]
+pub mod simulated;
 
 use std::{
     any::Any,
@@ -48,6 +50,10 @@ pub struct Database {
 impl Database {
     /// Opens or creates the file, applies `pragmas`, then `schema` (statements that may run again).
     pub fn open(path: &Path, pragmas: &str, schema: &str) -> Result<Self, rusqlite::Error> {
+        #[cfg(feature = "simulated")]
+        if let Some(jobs) = simulated::open(path, pragmas, schema)? {
+            return Ok(Self { jobs });
+        }
         let connection = Connection::open(path)?;
         connection.busy_timeout(std::time::Duration::from_secs(5))?;
         connection.execute_batch(pragmas)?;
@@ -139,17 +145,43 @@ fn isolated<T, E>(
 fn serve(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Job>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
     while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-        let begun = connection.execute_batch("BEGIN IMMEDIATE");
-        let finishes: Vec<Finish> = group.drain(..).map(|job| job(connection)).collect();
-        let committed = begun.and_then(|()| connection.execute_batch("COMMIT")).map_err(|error| {
-            // Whatever is left open must not leak into the next group.
-            drop(connection.execute_batch("ROLLBACK"));
-            error.to_string()
-        });
-        for finish in finishes {
-            finish(committed.as_ref().err().map(String::as_str));
-        }
+        commit(connection, group.drain(..), "COMMIT").answer();
     }
+}
+
+/// A group whose transaction has ended, and whose callers do not know it yet.
+struct Ended {
+    finishes: Vec<Finish>,
+    failure: Option<String>,
+}
+
+impl Ended {
+    fn answer(self) {
+        self.finishes.into_iter().for_each(|finish| finish(self.failure.as_deref()));
+    }
+}
+
+/// Runs the jobs in one transaction, which `end` ends.
+fn commit(connection: &Connection, group: impl Iterator<Item = Job>, end: &str) -> Ended {
+    let begun = connection.execute_batch("BEGIN IMMEDIATE");
+    let finishes = group.map(|job| job(connection)).collect();
+    let committed = begun.and_then(|()| connection.execute_batch(end));
+    let failure = committed.err().map(|error| {
+        // Whatever is left open must not leak into the next group.
+        drop(connection.execute_batch("ROLLBACK"));
+        error.to_string()
+    });
+    Ended { finishes, failure }
+}
+
+/// Blocks the thread until it is unparked, for who polls a call without a runtime. In a simulated world, where the
+/// stores have no threads, it makes them do what they were asked for.
+pub fn park() {
+    #[cfg(feature = "simulated")]
+    if simulated::work_now() {
+        return;
+    }
+    thread::park();
 }
 
 #[cfg(test)]

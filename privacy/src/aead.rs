@@ -1,12 +1,9 @@
 //! AES-256-GCM-SIV under a random nonce: the one layout of every ciphertext in the log and in the key store.
 //!
 //! Layout: 1 (its number), nonce 12, ciphertext, tag 16.
-use aws_lc_rs::{
-    aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey},
-    rand,
-};
+use aws_lc_rs::aead::{AES_256_GCM_SIV, Aad, LessSafeKey, NONCE_LEN, Nonce, UnboundKey};
 
-use crate::Error;
+use crate::{Error, chance};
 
 const LAYOUT: u8 = 1;
 const TAG_LEN: usize = 16;
@@ -23,7 +20,7 @@ impl Cipher {
     /// The ciphertext of `clear`, bound to `associated_data`.
     pub(crate) fn seal(&self, associated_data: &[u8], clear: &[u8]) -> Result<Vec<u8>, Error> {
         let mut nonce = [0; NONCE_LEN];
-        rand::fill(&mut nonce)?;
+        chance::fill(&mut nonce)?;
         let mut sealed = Vec::with_capacity(HEAD_LEN + clear.len() + TAG_LEN);
         sealed.push(LAYOUT);
         sealed.extend_from_slice(&nonce);

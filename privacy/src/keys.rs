@@ -1,10 +1,10 @@
 //! Data keys, and what each wrapping of a key is bound to, so that no wrapped key can stand in for another.
-use aws_lc_rs::{hmac, rand};
+use aws_lc_rs::hmac;
 use chrono::{Datelike, NaiveDate};
 use event_schemas::{CustomerId, MerchantId};
 use zeroize::Zeroizing;
 
-use crate::{Error, aead::Cipher};
+use crate::{Error, aead::Cipher, chance};
 
 /// Number of an epoch; a wrapped row names the one it hangs under.
 pub(crate) type Epoch = u32;
@@ -15,7 +15,7 @@ pub(crate) struct DataKey(pub(crate) Zeroizing<[u8; 64]>);
 impl DataKey {
     pub(crate) fn generate() -> Result<Self, Error> {
         let mut bytes = Zeroizing::new([0; 64]);
-        rand::fill(&mut *bytes)?;
+        chance::fill(&mut *bytes)?;
         Ok(Self(bytes))
     }
 

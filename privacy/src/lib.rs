@@ -6,6 +6,7 @@
 //! use and zeroized, and only their wrapped rows are cached. Erasure is not here yet; its fence is already obeyed.
 mod aead;
 mod cache;
+mod chance;
 mod day;
 mod directory;
 mod error;

@@ -10,6 +10,7 @@ use zeroize::Zeroizing;
 use crate::{
     Error, RootKey,
     aead::Cipher,
+    chance,
     keys::{DataKey, Epoch, Wrap},
 };
 
@@ -105,7 +106,7 @@ fn create(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<
     let cipher = root.cipher()?;
     let first: Epoch = 1;
     let mut epoch_key = Zeroizing::new([0; 32]);
-    aws_lc_rs::rand::fill(&mut *epoch_key)?;
+    chance::fill(&mut *epoch_key)?;
     let wrapped = Wrap::Epoch(first).seal(&cipher, log_id, &*epoch_key)?;
     let global = Wrap::Global.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
     let token = Wrap::Token.seal(&cipher, log_id, &*DataKey::generate()?.0)?;

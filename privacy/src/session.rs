@@ -7,7 +7,7 @@ use rusqlite::{Connection, OptionalExtension, Row, params};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error,
+    Error, chance,
     keys::{DataKey, DataKeyId, Epoch, Owner, Wrap},
     schema::NOBODY,
     vault::{Fence, KeyState, Merchant, MerchantRow, Seen, Vault},
@@ -107,7 +107,7 @@ impl<'a> Session<'a> {
         let epoch = self.epoch()?;
         let log_id = &self.vault.log_id;
         let mut key = Zeroizing::new([0; 32]);
-        aws_lc_rs::rand::fill(&mut *key)?;
+        chance::fill(&mut *key)?;
         let wrapped = Wrap::Merchant(id, epoch).seal(self.vault.epoch(epoch)?, log_id, &*key)?;
         let wrapping = crate::aead::Cipher::new(&key)?;
         let own_key = Wrap::Own(id, epoch).seal(&wrapping, log_id, &*DataKey::generate()?.0)?;

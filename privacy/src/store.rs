@@ -171,6 +171,6 @@ fn wait<F: Future>(future: F) -> F::Output {
         if let Poll::Ready(output) = future.as_mut().poll(&mut context) {
             return output;
         }
-        thread::park();
+        group_commit::park();
     }
 }

@@ -6,7 +6,7 @@ use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
     live::Live,
-    parked,
+    parked, planted,
     projection::ApplyError,
     recorded::{Content, Item},
 };
@@ -77,7 +77,9 @@ fn fold_into(connection: &Connection, live: &Live, batch: &Batch) -> Result<Fold
             parked += u64::from(!take(connection, live, record, item, parked > 0)?);
         }
     }
-    save_checkpoint(connection, live, &batch.to)?;
+    if !planted::commits_checkpoints_apart() {
+        save_checkpoint(connection, live, &batch.to)?;
+    }
     Ok(Folded { parked })
 }
 
@@ -126,7 +128,7 @@ pub(crate) fn checkpoint(
     select.query_row(params![live.definition.name, live.generation, partition], |row| row.get(0)).optional()
 }
 
-fn save_checkpoint(connection: &Connection, live: &Live, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+pub(crate) fn save_checkpoint(connection: &Connection, live: &Live, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT OR REPLACE INTO checkpoint (projection, generation, part, checkpoint) VALUES (?, ?, ?, ?)",
     )?;

@@ -19,6 +19,7 @@ pub mod merchants;
 pub mod orders;
 mod parked;
 mod partition;
+mod planted;
 pub mod points_balance;
 pub mod points_statement;
 pub mod program_settings;

@@ -6,8 +6,8 @@ use tokio::sync::watch;
 
 use crate::{
     Error, Progress, ReadStore,
-    fold::{Batch, FoldError, checkpoint, fold},
-    parked,
+    fold::{Batch, FoldError, checkpoint, fold, save_checkpoint},
+    parked, planted,
     recorded::items,
 };
 
@@ -172,6 +172,16 @@ impl Lane {
             fold(connection, &members, &shared)
         });
         let folded = folded.await??;
+        if planted::commits_checkpoints_apart() {
+            let (tables, members, to) = (store.tables(), self.members.clone(), batch.to);
+            let save = move |connection: &_| {
+                tables
+                    .at(connection, &members)?
+                    .iter()
+                    .try_for_each(|live| save_checkpoint(connection, live, &to))
+            };
+            store.writer().run(save).await?;
+        }
         self.unwritten = None;
         for (member, folded) in self.members.iter().zip(folded) {
             progress.set_parked(*member, folded.parked);

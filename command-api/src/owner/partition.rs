@@ -281,7 +281,7 @@ impl Partition {
 /// The meta of a command's record.
 pub(crate) fn meta(envelope: &crate::commands::Envelope, first_version: u64, recorded_at: Timestamp) -> Meta {
     Meta {
-        record: event_schemas::RecordId(Uuid::now_v7()),
+        record: event_schemas::RecordId(crate::chance::id()),
         stream_type: envelope.stream.stream_type,
         first_version,
         occurred_at: envelope.occurred_at.min(recorded_at),

@@ -1,8 +1,8 @@
 //! Tails one partition for all policies: streams side by side, the records of one stream in order.
 use std::{
-    collections::HashMap,
+    collections::{BTreeMap, HashMap},
     sync::atomic::Ordering,
-    time::{Duration, Instant},
+    time::Duration,
 };
 
 use domain::{Policy, Reaction, StreamRef, policies};
@@ -12,9 +12,11 @@ use event_schemas::{
     record::{Answer, Body},
 };
 use futures::StreamExt as _;
+use tokio::time::Instant;
 use uuid::Uuid;
 
 use super::{Cause, Error, Policies, perform::Trouble};
+use crate::planted;
 
 /// Records of one batch; all are worked off before the next.
 const BATCH_MAX: usize = 512;
@@ -108,11 +110,14 @@ impl Tail {
             }
             return self.write().await;
         }
-        let mut streams: HashMap<(MerchantId, Uuid), Vec<Caused>> = HashMap::new();
+        let mut streams: BTreeMap<(MerchantId, Uuid), Vec<Caused>> = BTreeMap::new();
         for record in batch.records {
             if let Some(caused) = decode(record)? {
                 streams.entry((caused.cause.merchant, caused.cause.stream.id)).or_default().push(caused);
             }
+        }
+        if planted::saves_progress_first() {
+            self.save(self.reader.checkpoint()).await?;
         }
         let policies = &self.policies;
         futures::stream::iter(streams.into_values())
@@ -132,6 +137,10 @@ impl Tail {
         if checkpoint == self.written || self.written_at.elapsed() < WRITE_EVERY {
             return Ok(());
         }
+        self.save(checkpoint).await
+    }
+
+    async fn save(&mut self, checkpoint: Checkpoint) -> Result<(), BoxError> {
         let (partition, bytes) = (self.partition, checkpoint.to_bytes());
         self.policies
             .parts

@@ -6,10 +6,10 @@ use http_edge::{Body, Operator, Problem, ProblemBody, RequestContext};
 use privacy::{EVERY_MERCHANT, Kind, Reference};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
-use uuid::Uuid;
 
 use crate::{
     app::{App, origin},
+    chance,
     commands::{Envelope, Lane, Outcome},
     problem::{key_fault, rejected},
     routes::replies::reply,
@@ -57,7 +57,7 @@ pub(crate) async fn install(
 ) -> Result<Response, Problem> {
     let command = command(&body)?;
     let domain = command.shop_domain.clone();
-    let reference = Reference::new(Kind::ShopDomain, domain.as_str(), Uuid::now_v7(), None);
+    let reference = Reference::new(Kind::ShopDomain, domain.as_str(), chance::id(), None);
     let entry = app.keys.resolve(EVERY_MERCHANT, reference).await.map_err(|error| key_fault(&error))?;
     let merchant = MerchantId(entry.id);
     app.keys.ensure_merchant(merchant).await.map_err(|error| key_fault(&error))?;
@@ -66,7 +66,7 @@ pub(crate) async fn install(
         merchant,
         stream: StreamRef::merchant(merchant),
         command: command.into(),
-        key: CommandKey(Uuid::now_v7()),
+        key: CommandKey(chance::id()),
         content: content.map_err(|error| key_fault(&error))?,
         occurred_at: app.clock.now(),
         origin: origin(context, Actor::Operator),

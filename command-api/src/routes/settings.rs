@@ -7,10 +7,10 @@ use domain::{
 use event_schemas::{CommandKey, merchant::ProgramSettings, record::Actor};
 use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use serde_json::{Map, Value};
-use uuid::Uuid;
 
 use crate::{
     app::{App, origin},
+    chance,
     commands::{Envelope, Lane, Outcome},
     problem::{key_fault, rejected},
     routes::replies::reply,
@@ -44,7 +44,7 @@ pub(crate) async fn update(
         merchant,
         stream,
         command: UpdateProgramSettings { settings: settings_now }.into(),
-        key: CommandKey(Uuid::now_v7()),
+        key: CommandKey(chance::id()),
         content: content.map_err(|error| key_fault(&error))?,
         occurred_at: app.clock.now(),
         origin: origin(context, Actor::Merchant),
