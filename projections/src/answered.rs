@@ -2,7 +2,7 @@
 use event_log::Position;
 use event_schemas::{
     Code, CustomerId, EVENTS, Event, MerchantId, OrderId, Points, StreamType,
-    catalogue::{LoyaltyOrderEvent, PointsAccountEvent, RedemptionEvent},
+    catalogue::{LoyaltyOrderEvent, PointsAccountEvent, PosDeviceEvent, RedemptionEvent},
     record::{Meta, RawAnswer},
     words,
 };
@@ -10,7 +10,9 @@ use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 use crate::{
-    Recorded, account_event, orders,
+    Recorded,
+    account_event::{self, COUNTED},
+    orders,
     recorded::{Content, Place},
 };
 
@@ -81,8 +83,8 @@ impl Answered {
         let reason = || recorded.clone().find_map(|event| reason(&event.event)).map(ToString::to_string);
         let stream = Uuid::from_bytes(place.stream);
         let customer = match meta.stream_type {
-            StreamType::Merchant => None,
-            StreamType::LoyaltyOrder => recorded.clone().find_map(buyer),
+            StreamType::Merchant | StreamType::Reward | StreamType::Product => None,
+            StreamType::LoyaltyOrder | StreamType::PosDevice => recorded.clone().find_map(about),
             StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
                 Some(CustomerId::from_bytes(place.route))
             }
@@ -118,7 +120,7 @@ fn seen(content: &Content) -> Option<EventSeen> {
 }
 
 fn points(event: &Recorded) -> Option<Points> {
-    let change = account_event::change(account_event::of(event)?).ok()?;
+    let change = account_event::change(account_event::of(event)?, COUNTED).ok()?;
     (change != Points::ZERO).then_some(change)
 }
 
@@ -131,12 +133,13 @@ fn code_of(json: &str) -> Option<String> {
     serde_json::from_str::<Refusal>(json).ok().map(|refusal| refusal.code)
 }
 
-/// Who earns by an order, as its event says.
-fn buyer(event: &Recorded) -> Option<CustomerId> {
+/// Whom an event in a stream that is nobody's own is about.
+fn about(event: &Recorded) -> Option<CustomerId> {
     match &event.event {
         Event::LoyaltyOrder(LoyaltyOrderEvent::OrderObserved(seen)) => seen.customer,
         Event::LoyaltyOrder(LoyaltyOrderEvent::OrderAttachedToCustomer(attached)) => Some(attached.customer),
         Event::LoyaltyOrder(verdict) => verdict.assessment()?.customer,
+        Event::PosDevice(PosDeviceEvent::PosEntryAccepted(entry)) => Some(entry.customer),
         _ => None,
     }
 }
@@ -144,15 +147,27 @@ fn buyer(event: &Recorded) -> Option<CustomerId> {
 /// The reason that an event gives as a code.
 fn reason(event: &Event) -> Option<&Code> {
     match event {
-        Event::PointsAccount(PointsAccountEvent::PointsEarned(earned)) => Some(&earned.reason),
-        Event::PointsAccount(PointsAccountEvent::PointsClawedBack(clawed_back)) => Some(&clawed_back.reason),
-        Event::PointsAccount(PointsAccountEvent::PointsAdjusted(adjusted)) => Some(&adjusted.reason),
-        Event::PointsAccount(PointsAccountEvent::PointsReservationReleased(released)) => {
-            Some(&released.reason)
-        }
+        Event::PointsAccount(moved) => reason_of_movement(moved),
         Event::LoyaltyOrder(verdict) => verdict.assessment()?.reason.as_ref(),
         Event::Redemption(RedemptionEvent::RedemptionFailed(failed)) => Some(&failed.reason),
         Event::Redemption(RedemptionEvent::RedemptionCancelled(cancelled)) => Some(&cancelled.reason),
+        Event::PosDevice(PosDeviceEvent::PosEntryRejected(entry)) => Some(&entry.code),
+        _ => None,
+    }
+}
+
+const fn reason_of_movement(event: &PointsAccountEvent) -> Option<&Code> {
+    match event {
+        PointsAccountEvent::PointsEarned(earned) => Some(&earned.reason),
+        PointsAccountEvent::PointsClawedBack(clawed_back) => Some(&clawed_back.reason),
+        PointsAccountEvent::PointsVoided(voided) => Some(&voided.reason),
+        PointsAccountEvent::PointsAdjusted(adjusted) => Some(&adjusted.reason),
+        PointsAccountEvent::PointsReservationReleased(released) => Some(&released.reason),
+        PointsAccountEvent::PointsExpiryExtended(extended) => Some(&extended.reason),
+        PointsAccountEvent::PointsTransferredOut(sent) => Some(&sent.reason),
+        PointsAccountEvent::PointsTransferReturned(returned) => Some(&returned.reason),
+        PointsAccountEvent::PointsAccountFrozen(frozen) => Some(&frozen.reason),
+        PointsAccountEvent::PointsAccountUnfrozen(unfrozen) => Some(&unfrozen.reason),
         _ => None,
     }
 }

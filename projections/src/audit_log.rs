@@ -1,5 +1,5 @@
 //! The audit log: one row of every record, refusals too. Who asked for what and when, why, and in whose course.
-use event_schemas::{CustomerId, MerchantId, OrderId, StreamType, Timestamp, record::Actor};
+use event_schemas::{CustomerId, MerchantId, OrderId, StreamType, Timestamp};
 use privacy::MerchantScope;
 use rusqlite::{params_from_iter, types::Value};
 use uuid::Uuid;
@@ -7,6 +7,7 @@ use uuid::Uuid;
 use crate::{
     Answered, Error, EventSeen, OfRecords, Outcome, ReadStore,
     column::{Column as _, Json, word_column},
+    recorded::actor_id,
     table::{Row as _, table},
 };
 
@@ -75,11 +76,7 @@ impl OfRecords for AuditLog {
             customer: record.customer,
             order_id: record.order,
             actor: meta.actor.name().to_owned(),
-            actor_id: match meta.actor {
-                Actor::Staff(id) => Some(id.0),
-                Actor::Customer(id) => Some(id.0),
-                Actor::System | Actor::Shopify | Actor::Merchant | Actor::Operator => None,
-            },
+            actor_id: actor_id(meta.actor),
             outcome: record.outcome,
             events: Json(record.events.clone()),
             reason: record.reason.clone(),

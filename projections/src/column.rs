@@ -1,7 +1,7 @@
 //! How values stand in a column: ids as bytes, points and times as integers, words as text, the rest as JSON.
 use event_schemas::{
-    Code, Currency, CustomerId, MerchantId, OrderId, Points, RedemptionId, Sealed, ShopDomain, StreamType,
-    TimeZone, Timestamp,
+    Code, Currency, CustomerId, DeviceId, MerchantId, OrderId, Points, ProductId, RedemptionId, RewardId,
+    Sealed, ShopDomain, StreamType, TimeZone, Timestamp, Title, TransferId,
 };
 use rusqlite::types::{FromSqlError, FromSqlResult, Value, ValueRef};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -126,7 +126,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! { MerchantId CustomerId OrderId RedemptionId }
+ids! { MerchantId CustomerId DeviceId OrderId RedemptionId RewardId TransferId }
 
 impl Column for Uuid {
     const TYPE: &'static str = "BLOB NOT NULL";
@@ -168,7 +168,7 @@ macro_rules! texts {
     )*};
 }
 
-texts! { Code Currency ShopDomain String TimeZone }
+texts! { Code Currency ProductId ShopDomain String TimeZone Title }
 
 /// Makes an enum of words a column; each word stands as the text that serde gives it.
 macro_rules! word_column {

@@ -3,6 +3,7 @@ use event_schemas::{
     CustomerId, Event, FieldAddress, MerchantId, Sealed, StreamType, Timestamp,
     catalogue::CustomerEvent,
     customer::{CustomerRegistered, CustomerUpdated, RegisteredBy},
+    words,
 };
 use privacy::MerchantScope;
 use rusqlite::params;
@@ -14,7 +15,21 @@ use crate::{
     table::table,
 };
 
-word_column!(RegisteredBy);
+words! {
+    /// Where a person stands.
+    Standing {
+        /// As everybody.
+        Active = "active",
+        /// Shopify disabled the account; the points stay.
+        Disabled = "disabled",
+        /// Shopify deleted the profile; the points stay.
+        Deleted = "deleted",
+        /// The person turned out to be another one, who has the points now.
+        Merged = "merged",
+    }
+}
+
+word_column!(RegisteredBy, Standing);
 
 table! {
     /// A customer.
@@ -41,12 +56,16 @@ table! {
         email_verified: bool,
         /// What brought the person.
         registered_by: RegisteredBy,
+        /// Where the person stands.
+        standing: Standing,
+        /// Who lives on, if the person was merged.
+        merged_into: Option<CustomerId>,
         /// When the person joined.
         registered_at: Timestamp,
         /// When any of this last changed.
         updated_at: Timestamp,
     }
-    indexes []
+    indexes ["merchant, merged_into"]
 }
 
 impl Customer {
@@ -63,25 +82,36 @@ pub struct Customers;
 
 impl Projection for Customers {
     type Row = Customer;
+    type Change = ();
     const NAME: &'static str = "customers";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
-    fn touches(event: &Recorded) -> Vec<Key<Customer>> {
+    fn touches(event: &Recorded) -> Vec<(Key<Customer>, ())> {
         match event.event {
-            Event::Customer(_) => vec![Customer::at(event.merchant, event.subject())],
+            Event::Customer(_) => vec![(Customer::at(event.merchant, event.subject()), ())],
             _ => Vec::new(),
         }
     }
 
-    fn fold(before: Option<Customer>, event: &Recorded) -> Result<Customer, Unfoldable> {
-        match &event.event {
-            Event::Customer(CustomerEvent::CustomerRegistered(joined)) => Ok(registered(event, joined)),
-            Event::Customer(CustomerEvent::CustomerUpdated(changed)) => {
-                let joined = before.ok_or_else(|| Unfoldable::without("customer"))?;
-                Ok(updated(&joined, event, changed))
-            }
-            _ => before.ok_or_else(|| Unfoldable::without("customer")),
+    fn fold(before: Option<Customer>, event: &Recorded, (): ()) -> Result<Customer, Unfoldable> {
+        let Event::Customer(happened) = &event.event else {
+            return before.ok_or_else(|| Unfoldable::without("customer"));
+        };
+        if let CustomerEvent::CustomerRegistered(joined) = happened {
+            return Ok(registered(event, joined));
         }
+        let joined = before.ok_or_else(|| Unfoldable::without("customer"))?;
+        let stands = |standing| Customer { standing, updated_at: event.recorded_at, ..joined.clone() };
+        Ok(match happened {
+            CustomerEvent::CustomerRegistered(_) => joined,
+            CustomerEvent::CustomerUpdated(changed) => updated(&joined, event, changed),
+            CustomerEvent::CustomerDisabled(_) => stands(Standing::Disabled),
+            CustomerEvent::CustomerEnabled(_) => stands(Standing::Active),
+            CustomerEvent::CustomerDeleted(_) => stands(Standing::Deleted),
+            CustomerEvent::CustomersMerged(merged) => {
+                Customer { merged_into: Some(merged.into), ..stands(Standing::Merged) }
+            }
+        })
     }
 }
 
@@ -97,6 +127,8 @@ fn registered(event: &Recorded, joined: &CustomerRegistered) -> Customer {
         origin: Json(event.origin()),
         email_verified: joined.email_verified,
         registered_by: joined.registered_by,
+        standing: Standing::Active,
+        merged_into: None,
         registered_at: event.recorded_at,
         updated_at: event.recorded_at,
     }
@@ -114,6 +146,8 @@ fn updated(joined: &Customer, event: &Recorded, changed: &CustomerUpdated) -> Cu
         origin: Json(event.origin()),
         email_verified: changed.email_verified,
         registered_by: joined.registered_by,
+        standing: joined.standing,
+        merged_into: joined.merged_into,
         registered_at: joined.registered_at,
         updated_at: event.recorded_at,
     }
@@ -128,11 +162,11 @@ pub async fn find(
     store.find::<Customers>(Customer::at(scope.merchant(), customer)).await
 }
 
-/// How many customers the shop has.
+/// How many customers the shop has; whoever was merged into another one counts no more.
 pub async fn count(store: &ReadStore, scope: MerchantScope) -> Result<u64, Error> {
     store
         .query::<Customers, _>(move |connection, table, _| {
-            let sql = format!("SELECT count(*) FROM {table} WHERE merchant = ?");
+            let sql = format!("SELECT count(*) FROM {table} WHERE merchant = ? AND merged_into IS NULL");
             connection.prepare_cached(&sql)?.query_row(params![scope.merchant().store()], |row| row.get(0))
         })
         .await

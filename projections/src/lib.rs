@@ -4,6 +4,7 @@
 //! Rows and checkpoint change in one transaction, so each event counts once. This crate never sees `domain`: events
 //! carry their results, and nothing here repeats a rule.
 mod account_event;
+pub mod account_lots;
 mod answered;
 pub mod audit_log;
 mod catch_up;
@@ -19,14 +20,18 @@ pub mod merchants;
 pub mod orders;
 mod parked;
 mod partition;
-mod planted;
 pub mod points_balance;
+pub mod points_liability;
 pub mod points_statement;
+pub mod pos_devices;
+pub mod pos_offline_queue;
+pub mod products;
 pub mod program_settings;
 mod progress;
 mod projection;
 mod recorded;
 pub mod redemptions;
+pub mod reward_catalog;
 mod runner;
 mod served;
 mod shadow;
@@ -60,7 +65,13 @@ pub fn all() -> &'static [Definition] {
         Definition::of::<orders::Orders>(),
         Definition::of::<points_balance::PointsBalance>(),
         Definition::of::<points_statement::PointsStatement>(),
+        Definition::of::<account_lots::AccountLots>(),
+        Definition::of::<points_liability::PointsLiability>(),
         Definition::of::<redemptions::Redemptions>(),
+        Definition::of::<reward_catalog::RewardCatalog>(),
+        Definition::of::<products::Products>(),
+        Definition::of::<pos_devices::PosDevices>(),
+        Definition::of::<pos_offline_queue::PosOfflineQueue>(),
         Definition::of_records::<audit_log::AuditLog>(),
     ];
     ALL

@@ -1,8 +1,7 @@
-//! Shops: domain, currency, time zone, whether the app is installed.
+//! Shops: domain, currency, time zone, whether the app is installed, what they pay for.
 use event_schemas::{
-    Currency, Event, MerchantId, ShopDomain, TimeZone, Timestamp,
-    catalogue::MerchantEvent,
-    merchant::{CurrencySettingsUpdated, MerchantInstalled},
+    Code, Currency, Event, MerchantId, ShopDomain, TimeZone, Timestamp, Title, catalogue::MerchantEvent,
+    merchant::MerchantInstalled,
 };
 use privacy::MerchantScope;
 
@@ -25,6 +24,10 @@ table! {
         installed: bool,
         /// When it was last installed.
         installed_at: Timestamp,
+        /// What the shop pays for, as Shopify calls it.
+        plan: Option<Title>,
+        /// State of that subscription.
+        plan_status: Option<Code>,
         /// When any of this last changed.
         updated_at: Timestamp,
     }
@@ -36,36 +39,45 @@ pub struct Merchants;
 
 impl Projection for Merchants {
     type Row = Merchant;
+    type Change = ();
     const NAME: &'static str = "merchants";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
-    fn touches(event: &Recorded) -> Vec<Key<Merchant>> {
+    fn touches(event: &Recorded) -> Vec<(Key<Merchant>, ())> {
         match event.event {
-            Event::Merchant(
-                MerchantEvent::MerchantInstalled(_)
-                | MerchantEvent::MerchantUninstalled(_)
-                | MerchantEvent::CurrencySettingsUpdated(_),
-            ) => vec![Merchant::at(event.merchant)],
+            Event::Merchant(MerchantEvent::ProgramSettingsUpdated(_)) => Vec::new(),
+            Event::Merchant(_) => vec![(Merchant::at(event.merchant), ())],
             _ => Vec::new(),
         }
     }
 
-    fn fold(before: Option<Merchant>, event: &Recorded) -> Result<Merchant, Unfoldable> {
-        if let Event::Merchant(MerchantEvent::MerchantInstalled(installed)) = &event.event {
+    fn fold(before: Option<Merchant>, event: &Recorded, (): ()) -> Result<Merchant, Unfoldable> {
+        let Event::Merchant(happened) = &event.event else {
+            return before.ok_or_else(|| Unfoldable::without("shop"));
+        };
+        if let MerchantEvent::MerchantInstalled(installed) = happened {
             return Ok(fresh(event, installed));
         }
         let merchant = before.ok_or_else(|| Unfoldable::without("shop"))?;
-        Ok(match &event.event {
-            Event::Merchant(MerchantEvent::CurrencySettingsUpdated(CurrencySettingsUpdated {
-                currency,
-                timezone,
-            })) => Merchant {
-                currency: *currency,
-                timezone: timezone.clone(),
-                updated_at: event.recorded_at,
+        let updated_at = event.recorded_at;
+        Ok(match happened {
+            MerchantEvent::CurrencySettingsUpdated(changed) => Merchant {
+                currency: changed.currency,
+                timezone: changed.timezone.clone(),
+                updated_at,
                 ..merchant
             },
-            _ => Merchant { installed: false, updated_at: event.recorded_at, ..merchant },
+            MerchantEvent::MerchantUninstalled(_) => Merchant { installed: false, updated_at, ..merchant },
+            MerchantEvent::MerchantReinstalled(_) => {
+                Merchant { installed: true, installed_at: updated_at, updated_at, ..merchant }
+            }
+            MerchantEvent::SubscriptionUpdated(changed) => Merchant {
+                plan: Some(changed.name.clone()),
+                plan_status: Some(changed.status.clone()),
+                updated_at,
+                ..merchant
+            },
+            MerchantEvent::MerchantInstalled(_) | MerchantEvent::ProgramSettingsUpdated(_) => merchant,
         })
     }
 }
@@ -78,6 +90,8 @@ fn fresh(event: &Recorded, installed: &MerchantInstalled) -> Merchant {
         timezone: installed.timezone.clone(),
         installed: true,
         installed_at: event.recorded_at,
+        plan: None,
+        plan_status: None,
         updated_at: event.recorded_at,
     }
 }

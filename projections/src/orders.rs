@@ -1,24 +1,29 @@
 //! Orders: where each stands and why, and what it gave and lost.
+mod queries;
+mod why;
+
 use event_schemas::{
-    CustomerId, Event, MerchantId, Money, OrderId, Points, Timestamp,
+    CustomerId, Event, FieldAddress, MerchantId, Money, OrderId, Points, Sealed, StreamType, Timestamp,
     catalogue::{LoyaltyOrderEvent, PointsAccountEvent},
     loyalty_order::{Assessment, OrderStage, OrderStatus},
-    points_account::Source,
+    points_account::{PointsEarned, Source},
 };
-use privacy::MerchantScope;
-use rusqlite::params;
+use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Key, Projection, ReadStore, Recorded, Unfoldable,
-    column::{Column as _, Json, word_column},
+    Key, Projection, Recorded, Unfoldable,
+    column::{Json, Origin, word_column},
+    recorded::{address, sealed},
     table::table,
 };
+
+pub use queries::{Filter, by_status, find, page};
 
 word_column!(OrderStage, OrderStatus);
 
 table! {
-    /// An order. Its own stream feeds all columns but the two sums, which the accounts feed; so the streams may come
-    /// in any order.
+    /// An order. Its own stream feeds all columns but the last five, which the accounts feed: three sums, and the first
+    /// reference of all. So the streams may come in any order.
     Order {
         key {
             /// The shop.
@@ -40,16 +45,43 @@ table! {
         total: Option<Json<Money>>,
         /// When it was paid, if known.
         paid_at: Option<Timestamp>,
+        /// When it was fulfilled wholly, if it was.
+        fulfilled_at: Option<Timestamp>,
         /// When the shop last changed it.
         shop_updated_at: Option<Timestamp>,
         /// When its newest event was recorded.
         updated_at: Option<Timestamp>,
         /// All points that it ever gave.
         granted: Points,
-        /// All points that were taken back; what was forgiven is not.
+        /// All points that were taken back after they could be spent; what was forgiven is not.
         clawed_back: Points,
+        /// All points that were taken back before they could be spent.
+        voided: Points,
+        /// Shopify's order id, as the first award has it.
+        reference: Option<Sealed>,
+        /// Where that comes from.
+        reference_from: Option<Json<Award>>,
     }
     indexes ["merchant, customer", "merchant, status"]
+}
+
+/// An award of an order, on whichever account.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Award {
+    /// Whose account.
+    pub customer: CustomerId,
+    /// The event.
+    pub origin: Origin,
+}
+
+impl Order {
+    /// The address of `reference`, if there is one.
+    #[must_use]
+    pub fn reference_address(&self) -> Option<FieldAddress> {
+        let Award { customer, origin } = self.reference_from.as_ref()?.0;
+        let stream = (StreamType::PointsAccount, customer.0);
+        Some(address(self.merchant, customer, stream, origin, "reference"))
+    }
 }
 
 /// The projection.
@@ -57,19 +89,20 @@ pub struct Orders;
 
 impl Projection for Orders {
     type Row = Order;
+    type Change = ();
     const NAME: &'static str = "orders";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
-    fn touches(event: &Recorded) -> Vec<Key<Order>> {
-        order(event).map(|order| vec![Order::at(event.merchant, order)]).unwrap_or_default()
+    fn touches(event: &Recorded) -> Vec<(Key<Order>, ())> {
+        order(event).map(|order| vec![(Order::at(event.merchant, order), ())]).unwrap_or_default()
     }
 
-    fn fold(before: Option<Order>, event: &Recorded) -> Result<Order, Unfoldable> {
+    fn fold(before: Option<Order>, event: &Recorded, (): ()) -> Result<Order, Unfoldable> {
         let id = order(event).ok_or_else(|| Unfoldable::without("order"))?;
         let order = before.unwrap_or_else(|| unknown(event.merchant, id));
         match &event.event {
             Event::LoyaltyOrder(seen) => Ok(observed(order, seen, event.recorded_at)),
-            Event::PointsAccount(moved) => settled(order, moved),
+            Event::PointsAccount(moved) => settled(order, moved, event),
             _ => Ok(order),
         }
     }
@@ -80,9 +113,10 @@ pub(crate) fn order(event: &Recorded) -> Option<OrderId> {
     match &event.event {
         Event::LoyaltyOrder(_) => Some(OrderId(event.stream)),
         Event::PointsAccount(PointsAccountEvent::PointsClawedBack(clawed_back)) => Some(clawed_back.order),
+        Event::PointsAccount(PointsAccountEvent::PointsVoided(voided)) => Some(voided.order),
         Event::PointsAccount(PointsAccountEvent::PointsEarned(earned)) => match earned.source {
             Source::Order { order, .. } => Some(order),
-            Source::Api { .. } => None,
+            Source::Api { .. } | Source::Action { .. } | Source::Pos(_) => None,
         },
         _ => None,
     }
@@ -99,21 +133,28 @@ const fn unknown(merchant: MerchantId, order_id: OrderId) -> Order {
         test: None,
         total: None,
         paid_at: None,
+        fulfilled_at: None,
         shop_updated_at: None,
         updated_at: None,
         granted: Points::ZERO,
         clawed_back: Points::ZERO,
+        voided: Points::ZERO,
+        reference: None,
+        reference_from: None,
     }
 }
 
 fn observed(order: Order, event: &LoyaltyOrderEvent, recorded_at: Timestamp) -> Order {
     let order = Order { updated_at: Some(recorded_at), ..order };
     match event {
+        // An older state may be told late, for what it teaches of the order's worth.
+        LoyaltyOrderEvent::OrderObserved(seen) if order.shop_updated_at > Some(seen.updated_at) => order,
         LoyaltyOrderEvent::OrderObserved(seen) => Order {
             stage: Some(seen.stage),
             test: Some(seen.test),
             total: Some(Json(seen.total)),
             paid_at: seen.paid_at,
+            fulfilled_at: seen.fulfilled_at,
             shop_updated_at: Some(seen.updated_at),
             ..order
         },
@@ -124,7 +165,8 @@ fn observed(order: Order, event: &LoyaltyOrderEvent, recorded_at: Timestamp) -> 
         | LoyaltyOrderEvent::OrderDisqualified(_)
         | LoyaltyOrderEvent::OrderWaiting(_)
         | LoyaltyOrderEvent::OrderCancelled(_)
-        | LoyaltyOrderEvent::OrderRefunded(_) => match event.assessment() {
+        | LoyaltyOrderEvent::OrderRefunded(_)
+        | LoyaltyOrderEvent::OrderTransactionSeen(_) => match event.assessment() {
             Some(verdict) => Order {
                 customer: verdict.customer,
                 status: Some(verdict.status),
@@ -136,36 +178,35 @@ fn observed(order: Order, event: &LoyaltyOrderEvent, recorded_at: Timestamp) -> 
     }
 }
 
-fn settled(order: Order, event: &PointsAccountEvent) -> Result<Order, Unfoldable> {
+fn settled(order: Order, event: &PointsAccountEvent, recorded: &Recorded) -> Result<Order, Unfoldable> {
     Ok(match event {
         PointsAccountEvent::PointsEarned(earned) => {
-            Order { granted: order.granted.plus(earned.points)?, ..order }
+            let granted = order.granted.plus(earned.points)?;
+            referred(Order { granted, ..order }, earned, recorded)
         }
         PointsAccountEvent::PointsClawedBack(clawed_back) => {
             let taken = clawed_back.points.minus(clawed_back.forgiven)?;
             Order { clawed_back: order.clawed_back.plus(taken)?, ..order }
         }
+        PointsAccountEvent::PointsVoided(voided) => {
+            Order { voided: order.voided.plus(voided.points)?, ..order }
+        }
         _ => order,
     })
 }
 
-/// The order.
-pub async fn find(store: &ReadStore, scope: MerchantScope, order: OrderId) -> Result<Option<Order>, Error> {
-    store.find::<Orders>(Order::at(scope.merchant(), order)).await
-}
-
-/// How many of the shop's orders have each status; a status that none has is not there.
-pub async fn by_status(store: &ReadStore, scope: MerchantScope) -> Result<Vec<(OrderStatus, u64)>, Error> {
-    store
-        .query::<Orders, _>(move |connection, table, _| {
-            let sql = format!(
-                "SELECT status, count(*) FROM {table} WHERE merchant = ? AND status IS NOT NULL GROUP BY status"
-            );
-            let mut select = connection.prepare_cached(&sql)?;
-            let rows = select.query_map(params![scope.merchant().store()], |row| {
-                Ok((OrderStatus::load(row.get_ref(0)?)?, row.get(1)?))
-            })?;
-            rows.collect()
-        })
-        .await
+/// The award with the smallest id is kept: whichever account is folded first, it is the same one.
+fn referred(order: Order, earned: &PointsEarned, recorded: &Recorded) -> Order {
+    let origin = recorded.origin();
+    let earlier = |known: &Json<Award>| {
+        let known = known.0.origin;
+        (known.record, known.index) <= (origin.record, origin.index)
+    };
+    match sealed(earned.reference.as_ref()) {
+        Some(reference) if !order.reference_from.as_ref().is_some_and(earlier) => {
+            let award = Award { customer: recorded.subject(), origin };
+            Order { reference: Some(reference), reference_from: Some(Json(award)), ..order }
+        }
+        _ => order,
+    }
 }

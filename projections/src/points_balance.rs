@@ -1,10 +1,13 @@
-//! What each customer has: all buckets of the account, as after its newest event.
-use event_schemas::{CustomerId, MerchantId, Points, Timestamp, points_account::Balances};
+//! What each customer has: all buckets of the account, as after its newest event, and how the account stands.
+use event_schemas::{
+    Code, CustomerId, MerchantId, Points, Timestamp, catalogue::PointsAccountEvent, points_account::Balances,
+};
 use privacy::MerchantScope;
 use rusqlite::params;
 
 use crate::{
-    Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event, column::Column as _, table::table,
+    Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event, account_lots::Ending,
+    column::Column as _, table::table,
 };
 
 table! {
@@ -22,6 +25,8 @@ table! {
         pending: Points,
         /// Held while a reward is issued.
         reserved: Points,
+        /// Sent to another customer, and neither arrived nor came back yet.
+        in_transit: Points,
         /// Owed.
         debt: Points,
         /// All that was ever earned.
@@ -38,12 +43,18 @@ table! {
         lifetime_voided: Points,
         /// The signed sum of all transfers.
         lifetime_transferred: Points,
+        /// Why people and programs may ask nothing of the account.
+        frozen: Option<Code>,
+        /// Whose account goes on, if this one was merged.
+        merged_into: Option<CustomerId>,
+        /// When points end of which the customer was warned since they last earned or redeemed.
+        warned_end_at: Option<Timestamp>,
         /// Version of the newest event of the account.
         version: u64,
         /// When it was recorded.
         updated_at: Timestamp,
     }
-    indexes []
+    indexes ["merchant, warned_end_at, customer"]
 }
 
 impl Balance {
@@ -54,6 +65,7 @@ impl Balance {
             available: self.available,
             pending: self.pending,
             reserved: self.reserved,
+            in_transit: self.in_transit,
             debt: self.debt,
             lifetime_earned: self.lifetime_earned,
             lifetime_redeemed: self.lifetime_redeemed,
@@ -71,35 +83,91 @@ pub struct PointsBalance;
 
 impl Projection for PointsBalance {
     type Row = Balance;
+    type Change = ();
     const NAME: &'static str = "points_balance";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
-    fn touches(event: &Recorded) -> Vec<Key<Balance>> {
+    fn touches(event: &Recorded) -> Vec<(Key<Balance>, ())> {
         account_event::of(event)
-            .map(|_| vec![Balance::at(event.merchant, event.subject())])
+            .map(|_| vec![(Balance::at(event.merchant, event.subject()), ())])
             .unwrap_or_default()
     }
 
-    fn fold(_: Option<Balance>, event: &Recorded) -> Result<Balance, Unfoldable> {
-        let after = account_event::of(event).map(account_event::after);
-        let after = after.ok_or_else(|| Unfoldable::without("account"))?;
-        Ok(Balance {
-            merchant: event.merchant,
-            customer: event.subject(),
-            available: after.available,
-            pending: after.pending,
-            reserved: after.reserved,
-            debt: after.debt,
-            lifetime_earned: after.lifetime_earned,
-            lifetime_redeemed: after.lifetime_redeemed,
-            lifetime_expired: after.lifetime_expired,
-            lifetime_clawed_back: after.lifetime_clawed_back,
-            lifetime_adjusted: after.lifetime_adjusted,
-            lifetime_voided: after.lifetime_voided,
-            lifetime_transferred: after.lifetime_transferred,
-            version: event.version,
-            updated_at: event.recorded_at,
-        })
+    fn fold(before: Option<Balance>, event: &Recorded, (): ()) -> Result<Balance, Unfoldable> {
+        let moved = account_event::of(event).ok_or_else(|| Unfoldable::without("account"))?;
+        let account = before.unwrap_or_else(|| opened(event));
+        let account = match account_event::after(moved) {
+            Some(after) => with(account, after),
+            None => account,
+        };
+        Ok(stands(Balance { version: event.version, updated_at: event.recorded_at, ..account }, moved))
+    }
+}
+
+const fn opened(event: &Recorded) -> Balance {
+    Balance {
+        merchant: event.merchant,
+        customer: event.subject(),
+        available: Points::ZERO,
+        pending: Points::ZERO,
+        reserved: Points::ZERO,
+        in_transit: Points::ZERO,
+        debt: Points::ZERO,
+        lifetime_earned: Points::ZERO,
+        lifetime_redeemed: Points::ZERO,
+        lifetime_expired: Points::ZERO,
+        lifetime_clawed_back: Points::ZERO,
+        lifetime_adjusted: Points::ZERO,
+        lifetime_voided: Points::ZERO,
+        lifetime_transferred: Points::ZERO,
+        frozen: None,
+        merged_into: None,
+        warned_end_at: None,
+        version: event.version,
+        updated_at: event.recorded_at,
+    }
+}
+
+fn with(account: Balance, after: Balances) -> Balance {
+    Balance {
+        available: after.available,
+        pending: after.pending,
+        reserved: after.reserved,
+        in_transit: after.in_transit,
+        debt: after.debt,
+        lifetime_earned: after.lifetime_earned,
+        lifetime_redeemed: after.lifetime_redeemed,
+        lifetime_expired: after.lifetime_expired,
+        lifetime_clawed_back: after.lifetime_clawed_back,
+        lifetime_adjusted: after.lifetime_adjusted,
+        lifetime_voided: after.lifetime_voided,
+        lifetime_transferred: after.lifetime_transferred,
+        ..account
+    }
+}
+
+/// What beside the buckets the event changes.
+fn stands(account: Balance, event: &PointsAccountEvent) -> Balance {
+    let unwarned = |account| Balance { warned_end_at: None, ..account };
+    match event {
+        PointsAccountEvent::PointsAccountFrozen(frozen) => {
+            Balance { frozen: Some(frozen.reason.clone()), ..account }
+        }
+        PointsAccountEvent::PointsAccountUnfrozen(_) => Balance { frozen: None, ..account },
+        PointsAccountEvent::PointsAccountMerged(merged) => {
+            unwarned(Balance { merged_into: Some(merged.into), ..account })
+        }
+        PointsAccountEvent::PointsAccountAbsorbed(absorbed) if absorbed.estate.frozen => {
+            let frozen = account.frozen.or_else(|| Some(Code::fixed("merged-account-was-frozen")));
+            Balance { frozen, ..account }
+        }
+        PointsAccountEvent::PointsExpiryWarned(warned) => {
+            Balance { warned_end_at: Some(warned.expires_at), ..account }
+        }
+        PointsAccountEvent::PointsEarned(_)
+        | PointsAccountEvent::PointsReserved(_)
+        | PointsAccountEvent::PointsExpired(_) => unwarned(account),
+        _ => account,
     }
 }
 
@@ -121,6 +189,8 @@ pub struct Totals {
     pub pending: Points,
     /// Held while rewards are issued.
     pub reserved: Points,
+    /// On their way between customers.
+    pub in_transit: Points,
     /// Owed.
     pub debt: Points,
 }
@@ -129,13 +199,46 @@ pub struct Totals {
 pub async fn totals(store: &ReadStore, scope: MerchantScope) -> Result<Totals, Error> {
     store
         .query::<PointsBalance, _>(move |connection, table, _| {
-            let sums =
-                ["available", "pending", "reserved", "debt"].map(|name| format!("coalesce(sum({name}), 0)"));
+            let sums = ["available", "pending", "reserved", "in_transit", "debt"]
+                .map(|name| format!("coalesce(sum({name}), 0)"));
             let sql = format!("SELECT {} FROM {table} WHERE merchant = ?", sums.join(", "));
             connection.prepare_cached(&sql)?.query_row(params![scope.merchant().store()], |row| {
                 let sum = |column| row.get(column).map(Points);
-                Ok(Totals { available: sum(0)?, pending: sum(1)?, reserved: sum(2)?, debt: sum(3)? })
+                Ok(Totals {
+                    available: sum(0)?,
+                    pending: sum(1)?,
+                    reserved: sum(2)?,
+                    in_transit: sum(3)?,
+                    debt: sum(4)?,
+                })
             })
+        })
+        .await
+}
+
+/// Who was warned that points end by `until`, in the order of [`crate::account_lots::ending`], each with all points that
+/// can be spent: where inactivity ends them, it ends all.
+pub async fn warned(
+    store: &ReadStore,
+    scope: MerchantScope,
+    of: Option<CustomerId>,
+    until: Timestamp,
+    after: Option<(Timestamp, CustomerId)>,
+    limit: u32,
+) -> Result<Vec<Ending>, Error> {
+    let (time, customer) = after.unwrap_or((Timestamp::EPOCH, CustomerId(uuid::Uuid::nil())));
+    store
+        .query::<PointsBalance, _>(move |connection, table, _| {
+            let one = if of.is_some() { "AND customer = ?" } else { "AND ? IS NULL" };
+            let sql = format!(
+                "SELECT warned_end_at, customer, available FROM {table}
+                 WHERE merchant = ? AND warned_end_at <= ? AND (warned_end_at, customer) > (?, ?) {one}
+                 AND available > 0 ORDER BY warned_end_at, customer LIMIT ?"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            let merchant = scope.merchant().store();
+            let values = params![merchant, until.store(), time.store(), customer.store(), of.store(), limit];
+            select.query_map(values, Ending::read)?.collect()
         })
         .await
 }

@@ -1,12 +1,13 @@
 //! Every movement of every account, each with what it did, why, and all buckets after it.
 mod fold;
+mod movement;
 mod queries;
 mod why;
 
 use event_schemas::{
     Code, CustomerId, FieldAddress, MerchantId, Money, OrderId, Points, RedemptionId, Sealed, StreamType,
-    Timestamp,
-    points_account::{Balances, RuleUsed},
+    Timestamp, TransferId,
+    points_account::{Balances, PosEntry, Release, RuleUsed},
     words,
 };
 use uuid::Uuid;
@@ -37,6 +38,18 @@ words! {
         Reinstate = "reinstate",
         /// Points were added or taken by hand.
         Adjust = "adjust",
+        /// Pending points can be spent from then on.
+        Release = "release",
+        /// Pending points of an order were taken back.
+        Void = "void",
+        /// Points ended.
+        Expire = "expire",
+        /// Points left for another customer, came from one, or came back from the way.
+        Transfer = "transfer",
+        /// Another account became this one, or this one another.
+        Merge = "merge",
+        /// A transfer arrived on the other side: only the balances are told, never shown.
+        Arrive = "arrive",
     }
 }
 
@@ -61,6 +74,8 @@ table! {
         entry_type: EntryType,
         /// Signed change of `available + reserved − debt`.
         points: Points,
+        /// Signed change of `pending`.
+        pending: Points,
         /// All buckets after it.
         after: Json<Balances>,
         /// When it happened in business.
@@ -73,8 +88,22 @@ table! {
         order_id: Option<OrderId>,
         /// The redemption it goes back to.
         redemption: Option<RedemptionId>,
+        /// The transfer it goes back to.
+        transfer: Option<TransferId>,
+        /// The other customer of a transfer or a merge.
+        other: Option<CustomerId>,
+        /// The award whose pending points were released.
+        award: Option<Uuid>,
+        /// The action that earned.
+        action: Option<Code>,
+        /// The till's entry it goes back to.
+        pos: Option<Json<PosEntry>>,
         /// The rule behind an award.
         rule: Option<Json<RuleUsed>>,
+        /// What pending points wait for.
+        release: Option<Json<Release>>,
+        /// From when on the points that came cannot be spent.
+        expires_at: Option<Timestamp>,
         /// What redeemed points buy.
         discount: Option<Json<Money>>,
         /// Points that a reservation holds, or that went back from it.
@@ -91,6 +120,14 @@ table! {
         public_note: Option<Sealed>,
         /// What only staff may read.
         internal_note: Option<Sealed>,
+        /// What both customers of a transfer may read.
+        note: Option<Sealed>,
+        /// Who asked, such as `shopify` or `merchant`.
+        actor: String,
+        /// The member of staff or the customer who asked.
+        actor_id: Option<Uuid>,
+        /// The record whose event caused it.
+        cause: Option<Uuid>,
         /// The event that all of this comes from.
         origin: Json<Origin>,
     }

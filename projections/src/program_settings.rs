@@ -26,14 +26,15 @@ pub struct ProgramSettingsByShop;
 
 impl Projection for ProgramSettingsByShop {
     type Row = Settings;
+    type Change = ();
     const NAME: &'static str = "program_settings";
     const VERSION: u32 = 1;
 
-    fn touches(event: &Recorded) -> Vec<Key<Settings>> {
-        settings(event).map(|_| vec![Settings::at(event.merchant)]).unwrap_or_default()
+    fn touches(event: &Recorded) -> Vec<(Key<Settings>, ())> {
+        settings(event).map(|_| vec![(Settings::at(event.merchant), ())]).unwrap_or_default()
     }
 
-    fn fold(_: Option<Settings>, event: &Recorded) -> Result<Settings, Unfoldable> {
+    fn fold(_: Option<Settings>, event: &Recorded, (): ()) -> Result<Settings, Unfoldable> {
         let (version, settings) = settings(event).ok_or_else(|| Unfoldable::without("settings"))?;
         Ok(Settings {
             merchant: event.merchant,

@@ -1,7 +1,7 @@
 //! What a projection is: a name, a version, a table and a pure fold of events, or a row of each record.
 use std::panic::{AssertUnwindSafe, catch_unwind};
 
-use event_schemas::{EVENTS, Event, EventId, RecordId, Timestamp};
+use event_schemas::{EVENTS, Event, EventId, RecordId, Timestamp, record::Actor};
 use rusqlite::Connection;
 use uuid::Uuid;
 
@@ -15,16 +15,22 @@ use crate::{
 pub trait Projection {
     /// One row of its table.
     type Row: Row;
+    /// What an event does to one row; `()` where the event alone says it.
+    type Change;
     /// Its name, and its table's before the generation.
     const NAME: &'static str;
     /// Counts up when the table or the fold changes; a new version is built anew from the log.
     const VERSION: u32;
 
-    /// The rows that the event touches; none for events that do not matter here.
-    fn touches(event: &Recorded) -> Vec<Key<Self::Row>>;
+    /// The rows that the event touches, each with what it does to it; none for events that do not matter here.
+    fn touches(event: &Recorded) -> Vec<(Key<Self::Row>, Self::Change)>;
 
     /// A touched row after the event. Pure: no clock, no chance, nothing but what it is given.
-    fn fold(before: Option<Self::Row>, event: &Recorded) -> Result<Self::Row, Unfoldable>;
+    fn fold(
+        before: Option<Self::Row>,
+        event: &Recorded,
+        change: Self::Change,
+    ) -> Result<Self::Row, Unfoldable>;
 }
 
 /// A read model that keeps one row of every record, refusals too.
@@ -133,6 +139,8 @@ fn sample(event: Event) -> Recorded {
         id: EventId { record: RecordId(Uuid::nil()), index: 0 },
         occurred_at: Timestamp::EPOCH,
         recorded_at: Timestamp::EPOCH,
+        actor: Actor::System,
+        cause: None,
         event,
     }
 }
@@ -170,11 +178,11 @@ fn take<P: Projection>(
     statements: &Statements,
     event: &Recorded,
 ) -> Result<(), ApplyError> {
-    let keys = guarded(|| Ok(P::touches(event)))?;
-    let mut rows = Vec::with_capacity(keys.len());
-    for key in keys {
+    let touched = guarded(|| Ok(P::touches(event)))?;
+    let mut rows = Vec::with_capacity(touched.len());
+    for (key, change) in touched {
         let before = statements.load(connection, &key)?;
-        rows.push(guarded(|| P::fold(before, event))?);
+        rows.push(guarded(|| P::fold(before, event, change))?);
     }
     for row in &rows {
         statements.save(connection, row)?;

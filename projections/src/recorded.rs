@@ -3,7 +3,7 @@ use event_log::{AdmittedRecord, Frame, Kind, Position};
 use event_schemas::{
     CustomerId, Event, EventId, FieldAddress, MerchantId, Personal, Sealed, StreamType, Timestamp,
     catalogue::DecodeError,
-    record::{BodyError, Meta, RawAnswer, RawEvent, View},
+    record::{Actor, BodyError, Meta, RawAnswer, RawEvent, View},
 };
 use uuid::Uuid;
 
@@ -26,6 +26,10 @@ pub struct Recorded {
     pub occurred_at: Timestamp,
     /// When the owner wrote it.
     pub recorded_at: Timestamp,
+    /// Who asked.
+    pub actor: Actor,
+    /// The event that caused it, if a policy asked.
+    pub cause: Option<EventId>,
     /// What happened.
     pub event: Event,
 }
@@ -54,6 +58,15 @@ pub(crate) fn sealed<T>(field: Option<&Personal<T>>) -> Option<Sealed> {
     match field {
         Some(Personal::Sealed(sealed)) => Some(sealed.clone()),
         Some(Personal::Clear(_)) | None => None,
+    }
+}
+
+/// Which member of staff or customer asked.
+pub(crate) const fn actor_id(actor: Actor) -> Option<Uuid> {
+    match actor {
+        Actor::Staff(id) => Some(id.0),
+        Actor::Customer(id) => Some(id.0),
+        Actor::System | Actor::Shopify | Actor::Merchant | Actor::Operator => None,
     }
 }
 
@@ -166,6 +179,8 @@ fn recorded(place: Place, meta: &Meta, (index, version): (u16, u64), event: Even
         id: EventId { record: meta.record, index },
         occurred_at: meta.occurred_at,
         recorded_at: meta.recorded_at,
+        actor: meta.actor,
+        cause: meta.causation,
         event,
     }
 }

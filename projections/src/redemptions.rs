@@ -1,7 +1,8 @@
 //! Redemptions: what was exchanged for what, and how far it has come.
 use event_schemas::{
     Code, CustomerId, Event, FieldAddress, MerchantId, Money, Points, RedemptionId, Sealed, StreamType,
-    Timestamp, catalogue::RedemptionEvent, redemption::RedemptionRequested, words,
+    Timestamp, catalogue::RedemptionEvent, points_account::PosEntry, redemption::RedemptionRequested,
+    reward::RewardUsed, words,
 };
 use privacy::MerchantScope;
 use rusqlite::params;
@@ -44,6 +45,10 @@ table! {
         points: Points,
         /// What it gives.
         discount: Json<Money>,
+        /// The reward of the catalogue, as it was then.
+        reward: Option<Json<RewardUsed>>,
+        /// The till that gave the discount, if one did.
+        pos: Option<Json<PosEntry>>,
         /// How far it has come.
         status: RedemptionStatus,
         /// Why it failed or was cancelled.
@@ -77,17 +82,18 @@ pub struct Redemptions;
 
 impl Projection for Redemptions {
     type Row = Redemption;
+    type Change = ();
     const NAME: &'static str = "redemption_list";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
-    fn touches(event: &Recorded) -> Vec<Key<Redemption>> {
+    fn touches(event: &Recorded) -> Vec<(Key<Redemption>, ())> {
         match event.event {
-            Event::Redemption(_) => vec![Redemption::at(event.merchant, RedemptionId(event.stream))],
+            Event::Redemption(_) => vec![(Redemption::at(event.merchant, RedemptionId(event.stream)), ())],
             _ => Vec::new(),
         }
     }
 
-    fn fold(before: Option<Redemption>, event: &Recorded) -> Result<Redemption, Unfoldable> {
+    fn fold(before: Option<Redemption>, event: &Recorded, (): ()) -> Result<Redemption, Unfoldable> {
         let Event::Redemption(event_of_redemption) = &event.event else {
             return before.ok_or_else(|| Unfoldable::without("request"));
         };
@@ -106,6 +112,8 @@ fn requested(event: &Recorded, request: &RedemptionRequested) -> Redemption {
         customer: request.customer,
         points: request.points,
         discount: Json(request.discount),
+        reward: request.reward.map(Json),
+        pos: request.pos.map(Json),
         status: RedemptionStatus::Pending,
         reason: None,
         code: None,

@@ -2,6 +2,7 @@
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 mod audit;
 mod coverage;
+mod ledger;
 mod parked;
 mod rebuild;
 mod running;

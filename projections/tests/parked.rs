@@ -107,7 +107,8 @@ async fn an_event_that_cannot_be_read_is_poison_only_where_it_matters() {
     let store = ReadStore::open(&path).await.unwrap();
     fold_interleaved(&log, &store, |_| 0).await.unwrap();
     let parked: Vec<_> = reasons(&path).into_iter().map(|(name, version, _)| (name, version)).collect();
-    let expected = ["orders", "points_balance", "points_statement"].map(|name| (name.to_owned(), 2));
+    let expected = ["account_lots", "orders", "points_balance", "points_liability", "points_statement"]
+        .map(|name| (name.to_owned(), 2));
     assert_eq!(parked, expected);
 }
 

@@ -1,5 +1,5 @@
 //! Shapes that several answers share.
-use event_schemas::{Money, Timestamp};
+use event_schemas::{Money, Timestamp, reward::Benefit};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -23,4 +23,26 @@ impl From<Money> for MoneyBody {
 /// A time as RFC 3339 in UTC.
 pub(crate) fn time(time: Timestamp) -> String {
     time.to_string()
+}
+
+/// What a reward gives.
+#[derive(Serialize, ToSchema)]
+#[serde(tag = "kind", rename_all = "kebab-case")]
+pub(crate) enum BenefitBody {
+    /// This much off.
+    FixedDiscount { amount: MoneyBody },
+    /// A part of the order off, in percent.
+    Percentage { percent: u8 },
+    /// Shipping costs nothing.
+    FreeShipping,
+}
+
+impl From<Benefit> for BenefitBody {
+    fn from(benefit: Benefit) -> Self {
+        match benefit {
+            Benefit::FixedDiscount { amount } => Self::FixedDiscount { amount: amount.into() },
+            Benefit::Percentage { percent } => Self::Percentage { percent },
+            Benefit::FreeShipping => Self::FreeShipping,
+        }
+    }
 }

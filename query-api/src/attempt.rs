@@ -7,12 +7,15 @@ use utoipa::ToSchema;
 use crate::answers::time;
 
 /// The topics of the live feed: what each stream type is called outside.
-pub(crate) const TOPICS: [(&str, StreamType); 5] = [
+pub(crate) const TOPICS: [(&str, StreamType); 8] = [
     ("points", StreamType::PointsAccount),
     ("orders", StreamType::LoyaltyOrder),
     ("redemptions", StreamType::Redemption),
     ("customers", StreamType::Customer),
     ("settings", StreamType::Merchant),
+    ("rewards", StreamType::Reward),
+    ("products", StreamType::Product),
+    ("tills", StreamType::PosDevice),
 ];
 
 /// The topic of a stream type.
@@ -23,6 +26,9 @@ pub(crate) const fn topic(stream_type: StreamType) -> &'static str {
         StreamType::Redemption => "redemptions",
         StreamType::Customer => "customers",
         StreamType::Merchant => "settings",
+        StreamType::Reward => "rewards",
+        StreamType::Product => "products",
+        StreamType::PosDevice => "tills",
     }
 }
 
@@ -32,7 +38,7 @@ pub(crate) struct AttemptBody {
     /// The log's record of it.
     #[schema(format = Uuid)]
     record_id: String,
-    /// `points`, `orders`, `redemptions`, `customers` or `settings`.
+    /// `points`, `orders`, `redemptions`, `customers`, `settings`, `rewards`, `products` or `tills`.
     topic: &'static str,
     /// `accepted`, `rejected` or `unchanged`.
     outcome: &'static str,
@@ -81,10 +87,10 @@ pub(crate) struct EventBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ActorBody {
     /// `system`, `shopify`, `merchant`, `operator`, `staff` or `customer`.
-    kind: String,
+    pub(crate) kind: String,
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = Uuid)]
-    id: Option<String>,
+    pub(crate) id: Option<String>,
 }
 
 impl From<Attempt> for AttemptBody {

@@ -2,9 +2,15 @@
 use std::time::Duration;
 
 use event_log::PositionToken;
+use event_schemas::CustomerId;
 use http_edge::Problem;
+use privacy::MerchantScope;
+use projections::customers::{self, Customer};
 
-use crate::{Reads, failure::parameter};
+use crate::{
+    Reads,
+    failure::{customer_not_found, of_store, parameter},
+};
 
 /// How long a demanded position is waited for.
 const DEMANDED_WITHIN: Duration = Duration::from_secs(2);
@@ -13,7 +19,7 @@ const KNOWN_WITHIN: Duration = Duration::from_millis(250);
 
 impl Reads {
     /// The partition of what a customer's id or an order's id routes.
-    pub(crate) fn partition_of(&self, scope: privacy::MerchantScope, route: uuid::Uuid) -> u16 {
+    pub(crate) fn partition_of(&self, scope: MerchantScope, route: uuid::Uuid) -> u16 {
         self.log.partition_of(scope.merchant().bytes(), route.into_bytes())
     }
 
@@ -59,6 +65,18 @@ impl Reads {
             self.progress.wait_for(partition, end, KNOWN_WITHIN).await;
         }
         Ok(self.progress.token(partition))
+    }
+
+    /// The customer, once what is known of them is as fresh as [`Self::fresh`] has it.
+    pub(crate) async fn customer(
+        &self,
+        scope: MerchantScope,
+        customer: CustomerId,
+        min_position: Option<&str>,
+    ) -> Result<(Customer, PositionToken), Problem> {
+        let position = self.fresh(self.partition_of(scope, customer.0), min_position).await?;
+        let found = customers::find(&self.store, scope, customer).await.map_err(|error| of_store(&error))?;
+        found.map(|customer| (customer, position)).ok_or_else(customer_not_found)
     }
 
     /// As [`Self::fresh`] for an answer that may come from every partition.

@@ -2,6 +2,7 @@
 //! appends to the log.
 mod answers;
 mod attempt;
+mod documented;
 mod failure;
 mod fresh;
 mod live;

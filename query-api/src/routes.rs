@@ -1,15 +1,22 @@
 //! Every route of the read side, one line each.
 mod audit;
 mod balance;
+mod expiring;
 mod health;
+mod liability;
 mod live;
+mod lots;
 mod metrics;
 mod order;
+mod orders;
 mod overview;
 mod page;
+mod products;
 mod redemptions;
+mod rewards;
 mod settings;
 mod statement;
+mod sync;
 mod user;
 
 use std::sync::Arc;
@@ -18,6 +25,9 @@ use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::Reads;
+
+/// Settings, rewards and products are reference data: all shops' live in the first partition.
+const REFERENCE_PARTITION: u16 = 0;
 
 /// All routes of the read side, served.
 #[must_use]
@@ -35,8 +45,15 @@ fn all() -> OpenApiRouter<Arc<Reads>> {
     OpenApiRouter::new()
         .routes(routes!(balance::balance))
         .routes(routes!(statement::statement))
+        .routes(routes!(lots::lots))
+        .routes(routes!(expiring::expiring))
+        .routes(routes!(liability::liability))
         .routes(routes!(redemptions::redemptions))
+        .routes(routes!(rewards::rewards))
+        .routes(routes!(products::products))
+        .routes(routes!(sync::sync))
         .routes(routes!(order::order))
+        .routes(routes!(orders::orders))
         .routes(routes!(user::user))
         .routes(routes!(settings::settings))
         .routes(routes!(overview::overview))

@@ -1,44 +1,53 @@
 //! From the account's events to entries. The split stands in the event; nothing of it is worked out again.
-use event_schemas::{
-    Code, EntryId, Money, OrderId, Points, RedemptionId, Sealed,
-    catalogue::PointsAccountEvent,
-    points_account::{
-        PointsAdjusted, PointsClawedBack, PointsEarned, PointsRedeemed, PointsReinstated,
-        PointsReservationReleased, PointsReserved, RuleUsed, Source,
-    },
-};
+use event_schemas::{Points, RedemptionId, catalogue::PointsAccountEvent, points_account::Ledger};
 use uuid::Uuid;
 
-use super::{Entry, EntryType};
-use crate::{Key, Projection, Recorded, Unfoldable, account_event, column::Json, recorded::sealed};
+use super::{Entry, EntryType, movement::Movement};
+use crate::{
+    Key, Projection, Recorded, Unfoldable,
+    account_event::{self, COUNTED},
+    column::Json,
+    recorded::actor_id,
+};
 
 /// The projection.
 pub struct PointsStatement;
 
+/// What an event does to a row.
+pub enum Change {
+    /// It is the event's own.
+    Tell,
+    /// It is the reservation that the event ends.
+    Hide,
+}
+
 impl Projection for PointsStatement {
     type Row = Entry;
+    type Change = Change;
     const NAME: &'static str = "points_statement";
-    const VERSION: u32 = 1;
+    const VERSION: u32 = 2;
 
-    fn touches(event: &Recorded) -> Vec<Key<Entry>> {
-        let at = |entry| Entry::at(event.merchant, event.subject(), entry);
-        let moved = account_event::of(event);
-        let own = moved.and_then(|moved| movement(event, moved)).map(|movement| at(movement.entry));
-        let ended = moved.and_then(ended_reservation).map(|redemption| at(redemption.0));
+    fn touches(event: &Recorded) -> Vec<(Key<Entry>, Change)> {
+        let Some(moved) = account_event::of(event) else { return Vec::new() };
+        let at = |entry: Uuid| Entry::at(event.merchant, event.subject(), entry);
+        let own = Movement::of(event, moved).map(|movement| (at(movement.entry), Change::Tell));
+        let ended = ended_reservation(moved).map(|redemption| (at(redemption.0), Change::Hide));
         own.into_iter().chain(ended).collect()
     }
 
-    /// An entry that is there already is the reservation that this event ends.
-    fn fold(before: Option<Entry>, event: &Recorded) -> Result<Entry, Unfoldable> {
-        if let Some(entry) = before {
-            return match entry.entry_type {
-                EntryType::Reserve => Ok(Entry { visible: false, ..entry }),
-                _ => Err(Unfoldable("the entry is there already".to_owned())),
-            };
-        }
+    fn fold(before: Option<Entry>, event: &Recorded, change: Change) -> Result<Entry, Unfoldable> {
         let moved = account_event::of(event).ok_or_else(|| Unfoldable::without("account"))?;
-        let movement = movement(event, moved).ok_or_else(|| Unfoldable::without("movement"))?;
-        Ok(entry(event, moved, movement, account_event::change(moved)?))
+        match (change, before) {
+            (Change::Tell, None) => tell(event, moved),
+            (Change::Tell, Some(_)) => Err(Unfoldable("the entry is there already".to_owned())),
+            (Change::Hide, Some(entry)) => Ok(Entry { visible: false, ..entry }),
+            // The reservation was made on an account that was merged into this one: its row is there.
+            (Change::Hide, None) => {
+                let entry = tell(event, moved)?;
+                let reservation = entry.redemption.map_or(entry.entry, |redemption| redemption.0);
+                Ok(Entry { entry: reservation, visible: false, ..entry })
+            }
+        }
     }
 }
 
@@ -51,144 +60,32 @@ const fn ended_reservation(event: &PointsAccountEvent) -> Option<RedemptionId> {
     }
 }
 
-/// What is particular to a movement; all else is nothing.
-struct Movement {
-    entry: Uuid,
-    entry_type: EntryType,
-    reason: Option<Code>,
-    order: Option<OrderId>,
-    redemption: Option<RedemptionId>,
-    rule: Option<RuleUsed>,
-    discount: Option<Money>,
-    held: Points,
-    repaid: Points,
-    to_debt: Points,
-    forgiven: Points,
-    reference: Option<Sealed>,
-    public_note: Option<Sealed>,
-    internal_note: Option<Sealed>,
-}
-
-impl Movement {
-    const fn new(entry: EntryId, entry_type: EntryType) -> Self {
-        Self {
-            entry: entry.0,
-            entry_type,
-            reason: None,
-            order: None,
-            redemption: None,
-            rule: None,
-            discount: None,
-            held: Points::ZERO,
-            repaid: Points::ZERO,
-            to_debt: Points::ZERO,
-            forgiven: Points::ZERO,
-            reference: None,
-            public_note: None,
-            internal_note: None,
-        }
-    }
-}
-
-/// What the event moves; opening an account moves nothing.
-fn movement(recorded: &Recorded, event: &PointsAccountEvent) -> Option<Movement> {
-    Some(match event {
-        PointsAccountEvent::PointsAccountOpened(_) => return None,
-        PointsAccountEvent::PointsEarned(event) => earned(event),
-        PointsAccountEvent::PointsClawedBack(event) => clawed_back(event),
-        PointsAccountEvent::PointsReserved(event) => reserved(event),
-        PointsAccountEvent::PointsRedeemed(event) => redeemed(event),
-        PointsAccountEvent::PointsReservationReleased(event) => released(recorded, event),
-        PointsAccountEvent::PointsReinstated(event) => reinstated(event),
-        PointsAccountEvent::PointsAdjusted(event) => adjusted(event),
-    })
-}
-
-fn earned(event: &PointsEarned) -> Movement {
-    let order = match event.source {
-        Source::Order { order, .. } => Some(order),
-        Source::Api { .. } => None,
-    };
-    Movement {
-        reason: Some(event.reason.clone()),
-        order,
-        rule: event.rule.clone(),
-        repaid: event.repaid,
-        reference: sealed(event.reference.as_ref()),
-        ..Movement::new(event.entry, EntryType::Earn)
-    }
-}
-
-fn clawed_back(event: &PointsClawedBack) -> Movement {
-    Movement {
-        reason: Some(event.reason.clone()),
-        order: Some(event.order),
-        to_debt: event.to_debt,
-        forgiven: event.forgiven,
-        reference: sealed(event.reference.as_ref()),
-        ..Movement::new(event.entry, EntryType::ClawBack)
-    }
-}
-
-fn reserved(event: &PointsReserved) -> Movement {
-    Movement {
-        redemption: Some(event.redemption),
-        discount: Some(event.discount),
-        held: event.points,
-        ..Movement::new(EntryId(event.redemption.0), EntryType::Reserve)
-    }
-}
-
-fn redeemed(event: &PointsRedeemed) -> Movement {
-    Movement { redemption: Some(event.redemption), ..Movement::new(event.entry, EntryType::Redeem) }
-}
-
-/// The event grants no entry, so its own name is the entry's.
-fn released(recorded: &Recorded, event: &PointsReservationReleased) -> Movement {
-    Movement {
-        reason: Some(event.reason.clone()),
-        redemption: Some(event.redemption),
-        held: event.points,
-        repaid: event.repaid,
-        ..Movement::new(recorded.id.entry("unreserve"), EntryType::Unreserve)
-    }
-}
-
-fn reinstated(event: &PointsReinstated) -> Movement {
-    Movement {
-        redemption: Some(event.redemption),
-        repaid: event.repaid,
-        ..Movement::new(event.entry, EntryType::Reinstate)
-    }
-}
-
-fn adjusted(event: &PointsAdjusted) -> Movement {
-    Movement {
-        reason: Some(event.reason.clone()),
-        repaid: event.repaid,
-        to_debt: event.to_debt,
-        public_note: sealed(event.public_note.as_ref()),
-        internal_note: sealed(event.internal_note.as_ref()),
-        ..Movement::new(event.entry, EntryType::Adjust)
-    }
-}
-
-fn entry(event: &Recorded, moved: &PointsAccountEvent, movement: Movement, points: Points) -> Entry {
-    Entry {
+fn tell(event: &Recorded, moved: &PointsAccountEvent) -> Result<Entry, Unfoldable> {
+    let movement = Movement::of(event, moved).ok_or_else(|| Unfoldable::without("movement"))?;
+    let after = account_event::after(moved).ok_or_else(|| Unfoldable::without("balances"))?;
+    Ok(Entry {
         merchant: event.merchant,
         customer: event.subject(),
         entry: movement.entry,
         version: event.version,
-        visible: true,
+        visible: movement.entry_type != EntryType::Arrive,
         entry_type: movement.entry_type,
-        points,
-        after: Json(account_event::after(moved)),
+        points: account_event::change(moved, COUNTED)?,
+        pending: account_event::change(moved, &[Ledger::Pending])?,
+        after: Json(after),
         occurred_at: event.occurred_at,
         recorded_at: event.recorded_at,
         reason: movement.reason,
         order_id: movement.order,
         redemption: movement.redemption,
+        transfer: movement.transfer,
+        other: movement.other,
+        award: movement.award,
+        action: movement.action,
+        pos: movement.pos.map(Json),
         rule: movement.rule.map(Json),
+        release: movement.release.map(Json),
+        expires_at: movement.expires_at,
         discount: movement.discount.map(Json),
         held: movement.held,
         repaid: movement.repaid,
@@ -197,6 +94,41 @@ fn entry(event: &Recorded, moved: &PointsAccountEvent, movement: Movement, point
         reference: movement.reference,
         public_note: movement.public_note,
         internal_note: movement.internal_note,
+        note: movement.note,
+        actor: event.actor.name().to_owned(),
+        actor_id: actor_id(event.actor),
+        cause: event.cause.map(|cause| cause.record.0),
         origin: Json(event.origin()),
+    })
+}
+
+/// Of a movement, what no posting says.
+impl Movement {
+    /// Nothing but its name and its kind.
+    pub(super) const fn new(entry: Uuid, entry_type: EntryType) -> Self {
+        Self {
+            entry,
+            entry_type,
+            reason: None,
+            order: None,
+            redemption: None,
+            transfer: None,
+            other: None,
+            award: None,
+            action: None,
+            pos: None,
+            rule: None,
+            release: None,
+            expires_at: None,
+            discount: None,
+            held: Points::ZERO,
+            repaid: Points::ZERO,
+            to_debt: Points::ZERO,
+            forgiven: Points::ZERO,
+            reference: None,
+            public_note: None,
+            internal_note: None,
+            note: None,
+        }
     }
 }

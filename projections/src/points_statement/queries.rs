@@ -99,6 +99,7 @@ fn combine(left: Balances, right: Balances, with: fn(i64, i64) -> i64) -> Balanc
         available: each(left.available, right.available),
         pending: each(left.pending, right.pending),
         reserved: each(left.reserved, right.reserved),
+        in_transit: each(left.in_transit, right.in_transit),
         debt: each(left.debt, right.debt),
         lifetime_earned: each(left.lifetime_earned, right.lifetime_earned),
         lifetime_redeemed: each(left.lifetime_redeemed, right.lifetime_redeemed),

@@ -1,7 +1,10 @@
 //! One plain sentence per entry that answers "why?". Names nobody and nothing from outside.
-use event_schemas::{Points, points_account::RuleUsed};
+use event_schemas::{
+    Points,
+    points_account::{Release, RuleUsed},
+};
 
-use super::{Entry, EntryType};
+use super::{Entry, EntryType, movement::MERGED_INTO};
 use crate::column::Json;
 
 impl Entry {
@@ -23,6 +26,18 @@ impl Entry {
                 format!("{} added by hand ({})", points(self.points), self.reason())
             }
             EntryType::Adjust => format!("{} taken by hand ({})", taken(self), self.reason()),
+            EntryType::Release => format!("{} of an earlier award can be spent now", points(self.points)),
+            EntryType::Void => {
+                format!(
+                    "{} of an order taken back before they could be spent ({})",
+                    points(self.voided()),
+                    self.reason()
+                )
+            }
+            EntryType::Expire => format!("{} ended ({})", taken(self), self.reason()),
+            EntryType::Transfer => self.why_transferred(),
+            EntryType::Arrive => "Points sent to another customer arrived there".to_owned(),
+            EntryType::Merge => self.why_merged(),
         };
         let rests = [
             (self.repaid, "of them repaid what was owed"),
@@ -37,7 +52,23 @@ impl Entry {
     }
 
     fn why_earned(&self) -> String {
-        let earned = points(self.points);
+        let earned = points(if self.release.is_some() { self.pending } else { self.points });
+        let mut why = self.why_awarded(&earned);
+        match self.release.as_ref().map(|release| release.0) {
+            Some(Release::AwaitingFulfilment) => why.push_str("; they wait for the order to be fulfilled"),
+            Some(Release::At(time)) => why.push_str(&format!("; they can be spent from {time} on")),
+            None => {}
+        }
+        why
+    }
+
+    fn why_awarded(&self, earned: &str) -> String {
+        if let Some(action) = &self.action {
+            return format!("{earned} earned by an action ({action})");
+        }
+        if self.pos.is_some() {
+            return format!("{earned} earned at a till ({})", self.reason());
+        }
         match (&self.rule, self.order_id) {
             (Some(Json(rule)), Some(_)) => {
                 format!("{earned} for an order ({}): {}", self.reason(), calculation(rule))
@@ -46,6 +77,32 @@ impl Entry {
             (None, Some(_)) => format!("{earned} for an order ({})", self.reason()),
             (None, None) => format!("{earned} given by the shop ({})", self.reason()),
         }
+    }
+
+    fn why_transferred(&self) -> String {
+        match (self.points.is_positive(), self.other) {
+            (true, Some(_)) => format!("{} came from another customer", points(self.points)),
+            (true, None) => {
+                format!(
+                    "{} came back, because the other customer could not take them ({})",
+                    points(self.points),
+                    self.reason()
+                )
+            }
+            (false, _) => format!("{} sent to another customer ({})", taken(self), self.reason()),
+        }
+    }
+
+    fn why_merged(&self) -> String {
+        match self.reason() {
+            MERGED_INTO => "The customer was merged into another one, who has all of this account now",
+            _ => "Another customer was merged into this one, who has all of that account now",
+        }
+        .to_owned()
+    }
+
+    fn voided(&self) -> Points {
+        self.pending.negated().unwrap_or(Points(i64::MAX))
     }
 
     fn reason(&self) -> &str {

@@ -13,6 +13,7 @@ use super::page;
 use crate::{
     Reads,
     attempt::AttemptBody,
+    documented::Problems,
     failure::{of_keys, of_store, parameter},
 };
 
@@ -54,11 +55,8 @@ pub(crate) struct LogsBody {
     security(("merchant" = [])),
     responses(
         (status = 200, body = LogsBody),
-        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
+        Problems,
         (status = 404, description = "order-not-found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "other-history", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not-caught-up", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn logs(

@@ -4,17 +4,22 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use event_log::PositionToken;
 use event_schemas::{CustomerId, Timestamp, points_account::Balances};
-use http_edge::{Merchant, Problem, ProblemBody, Query};
+use http_edge::{Merchant, Problem, Query};
 use privacy::MerchantScope;
-use projections::{customers, points_balance, points_statement};
+use projections::{account_lots, points_balance, points_statement};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
+use super::expiring;
 use crate::{
     Reads,
     answers::time,
-    failure::{customer_not_found, of_store, parameter},
+    documented::CustomerProblems,
+    failure::{of_store, parameter},
 };
+
+/// What counts as soon.
+const EXPIRING_SOON_DAYS: u32 = 30;
 
 /// Whose balance, and when.
 #[derive(Deserialize, utoipa::IntoParams)]
@@ -45,6 +50,8 @@ pub(crate) struct BalanceBody {
     pending: i64,
     /// Held while a reward is issued.
     reserved: i64,
+    /// Sent to another customer, and neither arrived nor came back yet.
+    in_transit: i64,
     /// Owed; earnings repay it first.
     debt: i64,
     lifetime_earned: i64,
@@ -62,15 +69,50 @@ pub(crate) struct BalanceBody {
     /// The time that the answer speaks of.
     #[schema(format = DateTime)]
     as_of: String,
+    /// How the account stands; absent where the answer speaks of the past.
+    #[serde(flatten)]
+    standing: Option<StandingBody>,
+}
+
+/// How an account stands now.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct StandingBody {
+    /// `open`, `frozen` or `merged`.
+    status: &'static str,
+    /// Why it is frozen.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    frozen_reason: Option<String>,
+    /// Whose account goes on, if it was merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Uuid)]
+    into: Option<String>,
+    /// What ends within 30 days unless it is spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    expiring_soon: Option<ExpiringSoonBody>,
+}
+
+/// Points that end soon.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct ExpiringSoonBody {
+    points: i64,
+    /// When the first of them end.
+    #[schema(format = DateTime)]
+    first_at: String,
 }
 
 impl BalanceBody {
-    fn new(customer: CustomerId, balances: Balances, position: PositionToken, as_of: Timestamp) -> Self {
+    fn new(
+        customer: CustomerId,
+        balances: Balances,
+        position: PositionToken,
+        (as_of, standing): (Timestamp, Option<StandingBody>),
+    ) -> Self {
         Self {
             customer_id: customer.to_string(),
             available: balances.available.0,
             pending: balances.pending.0,
             reserved: balances.reserved.0,
+            in_transit: balances.in_transit.0,
             debt: balances.debt.0,
             lifetime_earned: balances.lifetime_earned.0,
             lifetime_redeemed: balances.lifetime_redeemed.0,
@@ -81,6 +123,7 @@ impl BalanceBody {
             lifetime_transferred: balances.lifetime_transferred.0,
             position: position.to_string(),
             as_of: time(as_of),
+            standing,
         }
     }
 }
@@ -95,11 +138,7 @@ impl BalanceBody {
     security(("merchant" = [])),
     responses(
         (status = 200, body = BalanceBody),
-        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "customer-not-found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "other-history", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not-caught-up", body = ProblemBody, content_type = "application/problem+json"),
+        CustomerProblems,
     )
 )]
 pub(crate) async fn balance(
@@ -110,28 +149,63 @@ pub(crate) async fn balance(
     if params.as_of.is_some() && params.as_of_occurred.is_some() {
         return Err(parameter("as_of_occurred", "expected without as_of"));
     }
-    let partition = reads.partition_of(scope, params.customer_id.0);
-    let position = reads.fresh(partition, params.min_position.as_deref()).await?;
-    let customer = customers::find(&reads.store, scope, params.customer_id).await;
-    customer.map_err(|error| of_store(&error))?.ok_or_else(customer_not_found)?;
-    let balances = balances(&reads, scope, &params).await.map_err(|error| of_store(&error))?;
-    let as_of = params.as_of.or(params.as_of_occurred).unwrap_or_else(|| (reads.now)());
-    Ok(Json(BalanceBody::new(params.customer_id, balances, position, as_of)))
+    let (_, position) = reads.customer(scope, params.customer_id, params.min_position.as_deref()).await?;
+    let (balances, time) = past(&reads, scope, &params).await.map_err(|error| of_store(&error))?;
+    if let Some(time) = time {
+        return Ok(Json(BalanceBody::new(params.customer_id, balances, position, (time, None))));
+    }
+    let now = (reads.now)();
+    let (balances, standing) = current(&reads, scope, params.customer_id, now).await?;
+    Ok(Json(BalanceBody::new(params.customer_id, balances, position, (now, Some(standing)))))
 }
 
-async fn balances(
+/// The balances at the time that is asked for, if one is.
+async fn past(
     reads: &Reads,
     scope: MerchantScope,
     params: &Params,
-) -> Result<Balances, projections::Error> {
+) -> Result<(Balances, Option<Timestamp>), projections::Error> {
     let customer = params.customer_id;
     if let Some(time) = params.as_of {
         let found = points_statement::as_of(&reads.store, scope, customer, time).await?;
-        return Ok(found.unwrap_or_default());
+        return Ok((found.unwrap_or_default(), Some(time)));
     }
     if let Some(time) = params.as_of_occurred {
-        return points_statement::as_of_occurred(&reads.store, scope, customer, time).await;
+        let found = points_statement::as_of_occurred(&reads.store, scope, customer, time).await?;
+        return Ok((found, Some(time)));
     }
-    let account = points_balance::find(&reads.store, scope, customer).await?;
-    Ok(account.map(|account| account.balances()).unwrap_or_default())
+    Ok((Balances::default(), None))
+}
+
+async fn current(
+    reads: &Reads,
+    scope: MerchantScope,
+    customer: CustomerId,
+    now: Timestamp,
+) -> Result<(Balances, StandingBody), Problem> {
+    let until = expiring::days_after(now, EXPIRING_SOON_DAYS);
+    let account = points_balance::find(&reads.store, scope, customer).await;
+    let account = account.map_err(|error| of_store(&error))?;
+    let dated = account_lots::ending_of(&reads.store, scope, customer, until).await;
+    let dated = dated.map_err(|error| of_store(&error))?;
+    let warned = account.as_ref().and_then(|account| Some((account.available, account.warned_end_at?)));
+    let soon = match (dated, warned) {
+        (Some(ending), _) => Some((ending.points, ending.ends_at)),
+        (None, Some((points, at))) if at <= until && expiring::by_inactivity(reads, scope).await? => {
+            Some((points, at))
+        }
+        (None, _) => None,
+    };
+    let (frozen, into) = account.as_ref().map_or((None, None), |all| (all.frozen.as_ref(), all.merged_into));
+    let standing = StandingBody {
+        status: match (into, frozen) {
+            (Some(_), _) => "merged",
+            (None, Some(_)) => "frozen",
+            (None, None) => "open",
+        },
+        frozen_reason: frozen.map(ToString::to_string),
+        into: into.map(|customer| customer.to_string()),
+        expiring_soon: soon.map(|(points, at)| ExpiringSoonBody { points: points.0, first_at: time(at) }),
+    };
+    Ok((account.map(|account| account.balances()).unwrap_or_default(), standing))
 }

@@ -32,7 +32,8 @@ const LAST_EVENT_ID: &str = "last-event-id";
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Params {
-    /// Any of `points`, `orders`, `redemptions`, `customers` and `settings`, with commas between; all unless said.
+    /// Any of `points`, `orders`, `redemptions`, `customers`, `settings`, `rewards`, `products` and `tills`, with commas
+    /// between; all unless said.
     topics: Option<String>,
 }
 

@@ -9,22 +9,18 @@ use projections::{
     customers, merchants, orders,
     points_balance::{self, Totals},
 };
-use serde::{Deserialize, Serialize};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use crate::{Reads, attempt::AttemptBody, failure::of_store};
+use crate::{
+    Reads,
+    attempt::AttemptBody,
+    documented::{Fresh, Problems},
+    failure::of_store,
+};
 
 /// Entries shown.
 const LATEST: u32 = 20;
-
-/// How fresh the answer must be.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Params {
-    /// The `position` of an earlier answer: this one must not be older.
-    min_position: Option<String>,
-}
 
 /// A shop at a glance.
 #[derive(Serialize, ToSchema)]
@@ -46,11 +42,13 @@ pub(crate) struct OverviewBody {
 /// What all members have together.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct PointsBody {
-    /// What the shop may have to honour: `available`, `pending` and `reserved`.
+    /// What the shop may have to honour: `available`, `pending`, `reserved` and `in_transit`.
     outstanding: i64,
     available: i64,
     pending: i64,
     reserved: i64,
+    /// On their way between members.
+    in_transit: i64,
     /// Owed by members.
     debt: i64,
 }
@@ -61,21 +59,18 @@ pub(crate) struct PointsBody {
     path = "/v1/api/core/overview",
     operation_id = "overview",
     tag = "settings",
-    params(Params),
+    params(Fresh),
     security(("merchant" = [])),
     responses(
         (status = 200, body = OverviewBody),
-        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
+        Problems,
         (status = 404, description = "shop-not-found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "other-history", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not-caught-up, projections-stopped", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn overview(
     State(reads): State<Arc<Reads>>,
     Merchant(scope): Merchant,
-    Query(params): Query<Params>,
+    Query(params): Query<Fresh>,
 ) -> Result<Json<OverviewBody>, Problem> {
     reads.fresh_everywhere(params.min_position.as_deref()).await?;
     // Taken before the figures: the feed may tell some of them again, but leaves none out.
@@ -100,14 +95,15 @@ pub(crate) async fn overview(
 }
 
 fn points(totals: Totals) -> Result<PointsBody, Problem> {
-    let Totals { available, pending, reserved, debt } = totals;
+    let Totals { available, pending, reserved, in_transit, debt } = totals;
     let outstanding =
-        Points::sum([available, pending, reserved]).map_err(|error| Problem::internal(&error))?;
+        Points::sum([available, pending, reserved, in_transit]).map_err(|error| Problem::internal(&error))?;
     Ok(PointsBody {
         outstanding: outstanding.0,
         available: available.0,
         pending: pending.0,
         reserved: reserved.0,
+        in_transit: in_transit.0,
         debt: debt.0,
     })
 }

@@ -2,39 +2,20 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use event_schemas::{CustomerId, Timestamp};
-use http_edge::{Merchant, Problem, ProblemBody, Query};
-use projections::{
-    customers,
-    redemptions::{self, After, Redemption},
-};
-use serde::{Deserialize, Serialize};
+use event_schemas::Timestamp;
+use http_edge::{Merchant, Problem, Query};
+use projections::redemptions::{self, After, Redemption};
+use serde::Serialize;
 use utoipa::ToSchema;
 
 use super::page;
 use crate::{
     Reads,
-    answers::{MoneyBody, time},
-    failure::{customer_not_found, of_store, parameter},
+    answers::{BenefitBody, MoneyBody, time},
+    documented::{CustomerPage, CustomerProblems},
+    failure::{of_store, parameter},
     opened::{Field, open_all},
 };
-
-/// Whose redemptions, and which page of them.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Params {
-    /// The customer.
-    #[param(value_type = uuid::Uuid)]
-    customer_id: CustomerId,
-    /// `next` of the page before.
-    cursor: Option<String>,
-    /// Redemptions per page, 50 unless said.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// The `position` of an earlier answer: this one must not be older.
-    min_position: Option<String>,
-}
 
 /// A page of redemptions.
 #[derive(Serialize, ToSchema)]
@@ -54,8 +35,15 @@ pub(crate) struct RedemptionBody {
     status: &'static str,
     /// What it costs.
     points: i64,
-    /// What it gives.
+    /// What it gives; of a reward that is not an amount, zero.
     discount: MoneyBody,
+    /// The reward of the catalogue, as it was then.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    reward: Option<UsedRewardBody>,
+    /// The till that gave the discount, if one did.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Uuid)]
+    device_id: Option<String>,
     /// The discount code, once issued; absent once the person is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     code: Option<String>,
@@ -68,34 +56,37 @@ pub(crate) struct RedemptionBody {
     updated_at: String,
 }
 
+/// The reward behind a redemption.
+#[derive(Serialize, ToSchema)]
+pub(crate) struct UsedRewardBody {
+    #[schema(format = Uuid)]
+    reward_id: String,
+    version: u32,
+    benefit: BenefitBody,
+}
+
 /// A customer's redemptions, newest first.
 #[utoipa::path(
     get,
     path = "/v1/api/points/redemptions",
     operation_id = "points_redemptions",
     tag = "points",
-    params(Params),
+    params(CustomerPage),
     security(("merchant" = [])),
     responses(
         (status = 200, body = RedemptionsBody),
-        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "customer-not-found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "other-history", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not-caught-up", body = ProblemBody, content_type = "application/problem+json"),
+        CustomerProblems,
     )
 )]
 pub(crate) async fn redemptions(
     State(reads): State<Arc<Reads>>,
     Merchant(scope): Merchant,
-    Query(params): Query<Params>,
+    Query(params): Query<CustomerPage>,
 ) -> Result<Json<RedemptionsBody>, Problem> {
     let limit = page::limit(params.limit)?;
     let after = params.cursor.as_deref().map(after).transpose()?;
     let customer = params.customer_id;
-    reads.fresh(reads.partition_of(scope, customer.0), params.min_position.as_deref()).await?;
-    let known = customers::find(&reads.store, scope, customer).await.map_err(|error| of_store(&error))?;
-    known.ok_or_else(customer_not_found)?;
+    reads.customer(scope, customer, params.min_position.as_deref()).await?;
     let rows = redemptions::list(&reads.store, scope, customer, after, limit + 1).await;
     let mut rows = rows.map_err(|error| of_store(&error))?;
     let next =
@@ -133,6 +124,12 @@ fn body(row: &Redemption, code: Option<String>) -> RedemptionBody {
         status: row.status.as_str(),
         points: row.points.0,
         discount: row.discount.0.into(),
+        reward: row.reward.as_ref().map(|reward| UsedRewardBody {
+            reward_id: reward.0.reward.to_string(),
+            version: reward.0.version,
+            benefit: reward.0.benefit.into(),
+        }),
+        device_id: row.pos.as_ref().map(|entry| entry.0.device.to_string()),
         code,
         reason: row.reason.as_ref().map(ToString::to_string),
         requested_at: time(row.requested_at),

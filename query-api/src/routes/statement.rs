@@ -2,39 +2,20 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use event_schemas::CustomerId;
-use http_edge::{Merchant, Problem, ProblemBody, Query};
-use projections::{
-    customers,
-    points_statement::{self, Entry, EntryType},
-};
-use serde::{Deserialize, Serialize};
+use http_edge::{Merchant, Problem, Query};
+use projections::points_statement::{self, Entry, EntryType};
+use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::page;
+use super::{order::released, page};
 use crate::{
     Reads,
     answers::{MoneyBody, time},
-    failure::{customer_not_found, of_store, parameter},
+    attempt::ActorBody,
+    documented::{CustomerPage, CustomerProblems},
+    failure::{of_store, parameter},
     opened::{Field, open_all},
 };
-
-/// Whose statement, and which page of it.
-#[derive(Deserialize, utoipa::IntoParams)]
-#[serde(deny_unknown_fields)]
-#[into_params(parameter_in = Query)]
-pub(crate) struct Params {
-    /// The customer.
-    #[param(value_type = uuid::Uuid)]
-    customer_id: CustomerId,
-    /// `next` of the page before.
-    cursor: Option<String>,
-    /// Entries per page, 50 unless said.
-    #[param(minimum = 1, maximum = 200)]
-    limit: Option<u32>,
-    /// The `position` of an earlier answer: this one must not be older.
-    min_position: Option<String>,
-}
 
 /// A page of a statement.
 #[derive(Serialize, ToSchema)]
@@ -50,10 +31,14 @@ pub(crate) struct StatementBody {
 pub(crate) struct EntryBody {
     #[schema(format = Uuid)]
     entry_id: String,
-    /// `earn`, `claw_back`, `reserve`, `unreserve`, `redeem`, `reinstate` or `adjust`.
+    /// `earn`, `release`, `claw_back`, `void`, `reserve`, `unreserve`, `redeem`, `reinstate`, `adjust`, `expire`,
+    /// `transfer` or `merge`.
     r#type: &'static str,
-    /// Signed; 0 for a reservation and its end.
+    /// Signed; 0 for a pending award, for what takes such points back, for a reservation and for its end.
     points: i64,
+    /// Signed change of the pending points; absent if there is none.
+    #[serde(skip_serializing_if = "is_zero")]
+    pending: i64,
     /// What could be spent after it.
     available_after: i64,
     /// When it happened in business.
@@ -70,6 +55,21 @@ pub(crate) struct EntryBody {
     reason: Option<String>,
     #[serde(skip_serializing_if = "Option::is_none")]
     rule: Option<RuleBody>,
+    /// What pending points wait for: `fulfilment`, or a time.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    released: Option<String>,
+    /// From when on the points that came cannot be spent.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = DateTime)]
+    expires_at: Option<String>,
+    actor: ActorBody,
+    /// The log's record of it.
+    #[schema(format = Uuid)]
+    record_id: String,
+    /// The record whose event caused it, if it was a policy that asked.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Uuid)]
+    caused_by: Option<String>,
     /// Points held by a reservation, or that went back from it.
     #[serde(skip_serializing_if = "is_zero")]
     held: i64,
@@ -82,7 +82,7 @@ pub(crate) struct EntryBody {
     /// Points that were let go instead of taken.
     #[serde(skip_serializing_if = "is_zero")]
     forgiven: i64,
-    /// What the customer may read.
+    /// What the customer may read, of a transfer both customers.
     #[serde(skip_serializing_if = "Option::is_none")]
     public_note: Option<String>,
     /// What only staff may read.
@@ -98,9 +98,10 @@ const fn is_zero(number: &i64) -> bool {
 /// What an entry goes back to.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct SourceBody {
-    /// `order`, `api`, `redemption` or `manual`.
+    /// `order`, `api`, `action`, `till`, `redemption`, `manual`, `award`, `expiry`, `transfer` or `merge`.
     kind: &'static str,
-    /// Shopify's order id, the caller's `source_id`, or the redemption's id; absent once the person is erased.
+    /// Shopify's order id or the caller's `source_id`, which are absent once the person is erased; the name of the action; the id of the till,
+    /// the redemption, the award that was pending, the transfer or the other customer of a merge.
     #[serde(skip_serializing_if = "Option::is_none")]
     id: Option<String>,
 }
@@ -122,28 +123,22 @@ pub(crate) struct RuleBody {
     path = "/v1/api/points/statement",
     operation_id = "points_statement",
     tag = "points",
-    params(Params),
+    params(CustomerPage),
     security(("merchant" = [])),
     responses(
         (status = 200, body = StatementBody),
-        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "customer-not-found", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 409, description = "other-history", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not-caught-up", body = ProblemBody, content_type = "application/problem+json"),
+        CustomerProblems,
     )
 )]
 pub(crate) async fn statement(
     State(reads): State<Arc<Reads>>,
     Merchant(scope): Merchant,
-    Query(params): Query<Params>,
+    Query(params): Query<CustomerPage>,
 ) -> Result<Json<StatementBody>, Problem> {
     let limit = page::limit(params.limit)?;
     let before = params.cursor.as_deref().map(version).transpose()?;
     let customer = params.customer_id;
-    reads.fresh(reads.partition_of(scope, customer.0), params.min_position.as_deref()).await?;
-    let known = customers::find(&reads.store, scope, customer).await.map_err(|error| of_store(&error))?;
-    known.ok_or_else(customer_not_found)?;
+    reads.customer(scope, customer, params.min_position.as_deref()).await?;
     let entries = points_statement::page(&reads.store, scope, customer, before, limit + 1).await;
     let mut entries = entries.map_err(|error| of_store(&error))?;
     let next = page::cut(&mut entries, limit, |last| last.version.to_string());
@@ -164,19 +159,21 @@ async fn bodies(reads: &Reads, entries: &[Entry]) -> Result<Vec<EntryBody>, Prob
                 (entry.address("reference"), entry.reference.as_ref()),
                 (entry.address("public_note"), entry.public_note.as_ref()),
                 (entry.address("internal_note"), entry.internal_note.as_ref()),
+                (entry.address("note"), entry.note.as_ref()),
             ]
         })
         .collect();
     let mut opened = open_all(&reads.keys, &closed).await?.into_iter();
     let mut next = || opened.next().and_then(Field::text);
-    Ok(entries.iter().map(|entry| body(entry, [next(), next(), next()])).collect())
+    Ok(entries.iter().map(|entry| body(entry, [next(), next(), next(), next()])).collect())
 }
 
-fn body(entry: &Entry, [reference, public_note, internal_note]: [Option<String>; 3]) -> EntryBody {
+fn body(entry: &Entry, [reference, public_note, internal_note, note]: [Option<String>; 4]) -> EntryBody {
     EntryBody {
         entry_id: entry.entry.to_string(),
         r#type: entry.entry_type.as_str(),
         points: entry.points.0,
+        pending: entry.pending.0,
         available_after: entry.after.0.available.0,
         occurred_at: time(entry.occurred_at),
         recorded_at: time(entry.recorded_at),
@@ -189,23 +186,40 @@ fn body(entry: &Entry, [reference, public_note, internal_note]: [Option<String>;
             rate: rule.0.rate.to_string(),
             eligible_amount: rule.0.eligible.into(),
         }),
+        released: entry.release.as_ref().map(|release| released(release.0)),
+        expires_at: entry.expires_at.map(time),
+        actor: ActorBody { kind: entry.actor.clone(), id: entry.actor_id.map(|id| id.to_string()) },
+        record_id: entry.origin.0.record.to_string(),
+        caused_by: entry.cause.map(|cause| cause.to_string()),
         held: entry.held.0,
         repaid: entry.repaid.0,
         to_debt: entry.to_debt.0,
         forgiven: entry.forgiven.0,
-        public_note,
+        public_note: public_note.or(note),
         internal_note,
     }
 }
 
 fn source(entry: &Entry, reference: Option<String>) -> SourceBody {
-    match entry.entry_type {
-        EntryType::Earn | EntryType::ClawBack => {
-            SourceBody { kind: if entry.order_id.is_some() { "order" } else { "api" }, id: reference }
+    let till = entry.pos.as_ref().map(|till| till.0.device.to_string());
+    let (kind, id) = match entry.entry_type {
+        EntryType::Earn if till.is_some() => ("till", till),
+        EntryType::Earn if entry.action.is_some() => ("action", text(entry.action.as_ref())),
+        EntryType::Earn | EntryType::ClawBack | EntryType::Void => {
+            (if entry.order_id.is_some() { "order" } else { "api" }, reference)
         }
         EntryType::Reserve | EntryType::Unreserve | EntryType::Redeem | EntryType::Reinstate => {
-            SourceBody { kind: "redemption", id: entry.redemption.map(|id| id.to_string()) }
+            ("redemption", text(entry.redemption))
         }
-        EntryType::Adjust => SourceBody { kind: "manual", id: None },
-    }
+        EntryType::Adjust => ("manual", None),
+        EntryType::Release => ("award", text(entry.award)),
+        EntryType::Expire => ("expiry", None),
+        EntryType::Transfer | EntryType::Arrive => ("transfer", text(entry.transfer)),
+        EntryType::Merge => ("merge", text(entry.other)),
+    };
+    SourceBody { kind, id }
+}
+
+fn text(id: Option<impl ToString>) -> Option<String> {
+    id.map(|id| id.to_string())
 }

@@ -12,6 +12,7 @@ use utoipa::ToSchema;
 use crate::{
     Reads,
     answers::time,
+    documented::CustomerProblems,
     failure::{customer_not_found, of_keys, of_store, parameter},
     opened::{Field, open},
 };
@@ -37,8 +38,12 @@ pub(crate) struct Params {
 pub(crate) struct UserBody {
     #[schema(format = Uuid)]
     customer_id: String,
-    /// `active` or `redacted`.
+    /// `active`, `disabled` or `deleted` at Shopify, `merged` into another customer, or `redacted`.
     status: &'static str,
+    /// Who lives on, if the customer was merged.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(format = Uuid)]
+    into: Option<String>,
     #[serde(flatten)]
     profile: Option<ProfileBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -80,11 +85,8 @@ pub(crate) struct RedactionBody {
     security(("merchant" = [])),
     responses(
         (status = 200, body = UserBody),
-        (status = 400, description = "invalid-parameter", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 401, description = "unauthenticated", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 404, description = "customer-not-found", body = ProblemBody, content_type = "application/problem+json"),
+        CustomerProblems,
         (status = 409, description = "ambiguous: several customers have the address; other-history", body = ProblemBody, content_type = "application/problem+json"),
-        (status = 503, description = "not-caught-up", body = ProblemBody, content_type = "application/problem+json"),
     )
 )]
 pub(crate) async fn user(
@@ -139,7 +141,8 @@ async fn by_email(
     let mut matching = Vec::new();
     for customer in customers {
         let body = find(reads, scope, customer, demanded).await?;
-        matching.extend(body.filter(|body| has_email(body, email)));
+        // Who was merged may have the address of the one who lives on.
+        matching.extend(body.filter(|body| has_email(body, email) && body.into.is_none()));
     }
     if matching.len() > 1 {
         return Err(Problem::conflict("ambiguous", "Several customers have this e-mail address")
@@ -173,7 +176,7 @@ fn body(row: &Customer, fields: [Field; 5]) -> UserBody {
     let customer_id = row.customer.to_string();
     if let Some(certificate) = shredded(&fields) {
         let redaction = Some(RedactionBody { certificate });
-        return UserBody { customer_id, status: "redacted", profile: None, redaction };
+        return UserBody { customer_id, status: "redacted", into: None, profile: None, redaction };
     }
     let [shopify_customer_id, email, first_name, last_name, phone] = fields.map(Field::text);
     let profile = ProfileBody {
@@ -187,7 +190,13 @@ fn body(row: &Customer, fields: [Field; 5]) -> UserBody {
         registered_at: time(row.registered_at),
         updated_at: time(row.updated_at),
     };
-    UserBody { customer_id, status: "active", profile: Some(profile), redaction: None }
+    UserBody {
+        customer_id,
+        status: row.standing.as_str(),
+        into: row.merged_into.map(|customer| customer.to_string()),
+        profile: Some(profile),
+        redaction: None,
+    }
 }
 
 /// One key seals all fields, so one that is shredded speaks for all.
@@ -205,7 +214,7 @@ mod tests {
         customer::RegisteredBy,
         sample::{CUSTOMER, ENTRY},
     };
-    use projections::{Json, Origin};
+    use projections::{Json, Origin, customers::Standing};
 
     use super::*;
 
@@ -223,6 +232,8 @@ mod tests {
             origin: Json(Origin { record: ENTRY.0, index: 0, version: 1, event_type: 201 }),
             email_verified: true,
             registered_by: RegisteredBy::Customer,
+            standing: Standing::Active,
+            merged_into: None,
             registered_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         };

@@ -1,0 +1,73 @@
+//! One order, pages of them, and how many there are.
+use event_schemas::{CustomerId, OrderId, loyalty_order::OrderStatus};
+use privacy::MerchantScope;
+use rusqlite::{params, params_from_iter, types::Value};
+
+use super::{Order, Orders};
+use crate::{Error, ReadStore, column::Column as _, table::Row as _};
+
+/// The order.
+pub async fn find(store: &ReadStore, scope: MerchantScope, order: OrderId) -> Result<Option<Order>, Error> {
+    store.find::<Orders>(Order::at(scope.merchant(), order)).await
+}
+
+/// Which orders; all that have a verdict, unless said.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Filter {
+    /// Only those of this customer.
+    pub customer: Option<CustomerId>,
+    /// Only those that stand so.
+    pub status: Option<OrderStatus>,
+}
+
+/// Orders, newest first by when they were first seen, at most `limit`; only those older than `before`, if given.
+pub async fn page(
+    store: &ReadStore,
+    scope: MerchantScope,
+    filter: Filter,
+    before: Option<OrderId>,
+    limit: u32,
+) -> Result<Vec<Order>, Error> {
+    let mut sql = String::new();
+    let mut values: Vec<Value> = vec![scope.merchant().store()];
+    let conditions = [
+        ("customer = ?", filter.customer.map(|customer| customer.store())),
+        ("status = ?", filter.status.map(|status| status.store())),
+        // Ids hold the time of the first sight.
+        ("order_id < ?", before.map(|order| order.store())),
+    ];
+    for (condition, value) in conditions {
+        if let Some(value) = value {
+            sql.push_str(" AND ");
+            sql.push_str(condition);
+            values.push(value);
+        }
+    }
+    values.push(Value::Integer(limit.into()));
+    store
+        .query::<Orders, _>(move |connection, table, columns| {
+            let sql = format!(
+                "SELECT {columns} FROM {table} WHERE merchant = ? AND status IS NOT NULL{sql}
+                 ORDER BY order_id DESC LIMIT ?"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            select.query_map(params_from_iter(&values), Order::read)?.collect()
+        })
+        .await
+}
+
+/// How many of the shop's orders have each status; a status that none has is not there.
+pub async fn by_status(store: &ReadStore, scope: MerchantScope) -> Result<Vec<(OrderStatus, u64)>, Error> {
+    store
+        .query::<Orders, _>(move |connection, table, _| {
+            let sql = format!(
+                "SELECT status, count(*) FROM {table} WHERE merchant = ? AND status IS NOT NULL GROUP BY status"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            let rows = select.query_map(params![scope.merchant().store()], |row| {
+                Ok((OrderStatus::load(row.get_ref(0)?)?, row.get(1)?))
+            })?;
+            rows.collect()
+        })
+        .await
+}
