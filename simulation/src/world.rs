@@ -56,7 +56,7 @@ impl Run {
     #[must_use]
     pub fn report(&self) -> String {
         format!(
-            "seed {}: {:#?}\nrepeat with: cargo xtask soak --simulations 1 --seed {} --cycles 0 --power-cuts 0 --mutants 0 --no-model",
+            "seed {}: {:#?}\nrepeat with: cargo xtask soak --simulations 1 --seed {}",
             self.seed, self.violations, self.seed
         )
     }

@@ -23,18 +23,21 @@ enum Task {
         /// Run only tests whose name contains this; formatting and lints are left out.
         filter: Option<String>,
     },
-    /// Run the campaigns at full size: crashes, power cuts, an editor of the log's file, the exhaustive model of its
-    /// contract.
+    /// Run the campaigns at full size: crashes, power cuts, simulations, an editor of the log's file, the exhaustive
+    /// model of its contract. If any size is given, only the campaigns with a size run.
     Soak {
-        /// How many times the executable is killed under load; 0 leaves it out.
-        #[arg(long, default_value_t = 1_000)]
-        cycles: u32,
-        /// How many power cuts must lose nothing that was answered; 0 leaves it out.
-        #[arg(long, default_value_t = 1_000)]
-        power_cuts: u32,
-        /// How many edited logs must be found; 0 leaves it out.
-        #[arg(long, default_value_t = 100_000)]
-        mutants: u32,
+        /// How many times the executable is killed under load; 1,000 if no size is given.
+        #[arg(long)]
+        cycles: Option<u32>,
+        /// How many power cuts must lose nothing that was answered; 1,000 if no size is given.
+        #[arg(long)]
+        power_cuts: Option<u32>,
+        /// How many seeded worlds are lived through; 20,000 if no size is given. 1 with a seed shows what happened.
+        #[arg(long)]
+        simulations: Option<u32>,
+        /// How many edited logs must be found; 100,000 if no size is given.
+        #[arg(long)]
+        mutants: Option<u32>,
         /// Leaves the model out, which takes minutes and over a gibibyte.
         #[arg(long)]
         no_model: bool,
@@ -78,12 +81,15 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, power_cuts, mutants, no_model, seed } => {
+        Task::Soak { cycles, power_cuts, simulations, mutants, no_model, seed } => {
+            let sized = cycles.or(power_cuts).or(simulations).or(mutants).is_some();
+            let size = |given: Option<u32>, full| given.unwrap_or(if sized { 0 } else { full });
             let all = [
-                Campaign::crashes(cycles),
-                Campaign::power_cuts(power_cuts),
-                Campaign::mutants(mutants),
-                Campaign::model(!no_model),
+                Campaign::crashes(size(cycles, 1_000)),
+                Campaign::power_cuts(size(power_cuts, 1_000)),
+                Campaign::simulations(size(simulations, 20_000)),
+                Campaign::mutants(size(mutants, 100_000)),
+                Campaign::model(!sized && !no_model),
             ];
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
         }

@@ -61,6 +61,13 @@ impl Campaign {
         (cuts > 0).then_some(Self { package: "loyalnest", features, tests, setting })
     }
 
+    /// So many seeded worlds must come through; 0 leaves it out.
+    pub(crate) fn simulations(simulations: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_SIMULATIONS", simulations.to_string());
+        let tests = ["campaign", "whatever_goes_wrong"];
+        (simulations > 0).then_some(Self { package: "simulation", features: &[], tests, setting })
+    }
+
     /// So many edited logs must be found; 0 leaves it out.
     pub(crate) fn mutants(mutants: u32) -> Option<Self> {
         let setting = ("LOYALNEST_MUTANTS", mutants.to_string());
