@@ -115,17 +115,6 @@ aggregates! {
     PosDevice => pos_device;
 }
 
-impl Command {
-    /// The settlement that this command is, for its sender to fill in what a pure policy cannot know: the outside's
-    /// name of the order, the content's digest, and how far a clawback may reach.
-    pub fn settling(&mut self) -> Option<&mut points_account::SettleOrder> {
-        match self {
-            Self::PointsAccount(points_account::Command::SettleOrder(settle)) => Some(settle),
-            _ => None,
-        }
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -133,7 +122,7 @@ mod tests {
     #[test]
     fn what_belongs_to_another_type_of_stream_is_neither_decided_nor_taken_in() {
         let mut customer = Aggregate::new(StreamType::Customer);
-        let open = Command::from(points_account::OpenAccount {});
+        let open = Command::from(points_account::OpenAccount { sign_up: None });
         assert_eq!(customer.decide(&open), Err(Rejection::WrongStream));
 
         let opened = Aggregate::new(StreamType::PointsAccount).decide(&open).unwrap().remove(0);

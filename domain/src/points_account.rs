@@ -1,118 +1,120 @@
-//! One customer's ledger: lots of points, reservations, debt, and every award's business key for ever.
+//! One customer's ledger: lots of points, orders' levels, reservations, transfers, debt, and business keys for ever.
+mod absorb_account;
 mod adjust_points;
 mod commit_redemption;
+mod complete_transfer;
+mod draft;
 mod earn_points;
+mod evolve;
+mod expire_points;
+mod expiry;
+mod extend_points_expiry;
+mod freeze_account;
+mod keys;
 mod lots;
+mod merge_account;
 mod open_account;
+mod orders;
+mod packed;
+mod record_action;
 mod reinstate_points;
+mod release_pending_points;
 mod release_reservation;
+mod reservations;
 mod reserve_points;
+mod return_transfer;
 mod settle_order;
+mod transfer_points_in;
+mod transfer_points_out;
+mod transfers;
+mod unfreeze_account;
+mod warn_of_expiry;
 
+pub use absorb_account::AbsorbAccount;
 pub use adjust_points::AdjustPoints;
 pub use commit_redemption::CommitRedemption;
-pub use earn_points::EarnPoints;
+pub use complete_transfer::CompleteTransfer;
+pub use earn_points::{EarnPoints, EarnSource};
+pub use event_schemas::points_account::ReservationPhase as Phase;
+pub use expire_points::ExpirePoints;
+pub use expiry::ExpiryRule;
+pub use extend_points_expiry::ExtendPointsExpiry;
+pub use freeze_account::FreezeAccount;
+pub use keys::Entry;
 pub use lots::Lot;
+pub use merge_account::MergeAccount;
 pub use open_account::OpenAccount;
+pub use orders::{Level, Rule, Settled, settlement_entry};
+pub use record_action::RecordAction;
 pub use reinstate_points::ReinstatePoints;
+pub use release_pending_points::ReleasePendingPoints;
 pub use release_reservation::ReleaseReservation;
+pub use reservations::Reservation;
 pub use reserve_points::ReservePoints;
+pub use return_transfer::ReturnTransfer;
 pub use settle_order::SettleOrder;
+pub use transfer_points_in::TransferPointsIn;
+pub use transfer_points_out::TransferPointsOut;
+pub use transfers::TransferStanding;
+pub use unfreeze_account::UnfreezeAccount;
+pub use warn_of_expiry::{WARNING_DAYS, WarnOfExpiry};
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use event_schemas::{
-    Digest, EntryId, Money, OrderId, Points, RedemptionId, StreamType,
+    Code, CustomerId, Digest, EntryId, OrderId, Points, RedemptionId, StreamType, Timestamp, TransferId,
     catalogue::PointsAccountEvent as Event,
-    points::Overflow,
-    points_account::{
-        Allocation, Balances, PointsAccountOpened, PointsAdjusted, PointsClawedBack, PointsEarned,
-        PointsRedeemed, PointsReinstated, PointsReservationReleased, PointsReserved, Source,
-    },
+    points_account::{Balances, Release},
 };
-use serde::{Deserialize, Serialize};
 
-use crate::{Decider, Rejection, decider::commands};
-use lots::Lots;
+use crate::{Decider, Due, DueKind, Rejection, decider::commands};
+use draft::Draft;
+use keys::Key;
+use lots::{Held, Lots};
+use transfers::Transfer;
 
 commands! {
     PointsAccount {
         OpenAccount = "open-account" in open_account;
         SettleOrder = "settle-order" in settle_order;
         EarnPoints = "earn-points" in earn_points;
+        RecordAction = "record-action" in record_action;
+        ReleasePendingPoints = "release-pending-points" in release_pending_points;
         AdjustPoints = "adjust-points" in adjust_points;
         ReservePoints = "reserve-points" in reserve_points;
         CommitRedemption = "commit-redemption" in commit_redemption;
         ReleaseReservation = "release-reservation" in release_reservation;
         ReinstatePoints = "reinstate-points" in reinstate_points;
+        ExpirePoints = "expire-points" in expire_points;
+        WarnOfExpiry = "warn-of-expiry" in warn_of_expiry;
+        ExtendPointsExpiry = "extend-points-expiry" in extend_points_expiry;
+        TransferPointsOut = "transfer-points-out" in transfer_points_out;
+        TransferPointsIn = "transfer-points-in" in transfer_points_in;
+        CompleteTransfer = "complete-transfer" in complete_transfer;
+        ReturnTransfer = "return-transfer" in return_transfer;
+        MergeAccount = "merge-account" in merge_account;
+        AbsorbAccount = "absorb-account" in absorb_account;
+        FreezeAccount = "freeze-account" in freeze_account;
+        UnfreezeAccount = "unfreeze-account" in unfreeze_account;
     }
 }
 
 /// An account after its history.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, Default, PartialEq)]
 pub struct State {
     opened: bool,
+    frozen: bool,
+    merged_into: Option<CustomerId>,
     balances: Balances,
+    last_activity_at: Option<Timestamp>,
     lots: Lots,
-    entries: BTreeMap<EntryId, Entry>,
-    sources: BTreeMap<Digest, EntryId>,
     orders: BTreeMap<OrderId, Settled>,
     reservations: BTreeMap<RedemptionId, Reservation>,
-}
-
-/// One movement, as it is answered at the first and at every later asking.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Entry {
-    /// The entry.
-    pub entry: EntryId,
-    /// What it changed, signed.
-    pub points: Points,
-    /// The account after it.
-    pub after: Balances,
-    /// Keyed digest of the command's content, where a business key guards it.
-    pub content: Option<Digest>,
-}
-
-/// How far an order is settled.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
-pub struct Settled {
-    /// Version of the newest assessment that moved points.
-    pub version: u32,
-    /// All points granted for it.
-    pub granted: Points,
-    /// All points taken back of it, those forgiven too.
-    pub clawed: Points,
-    /// Its lots, oldest first.
-    lots: Vec<EntryId>,
-}
-
-/// Points set aside for a redemption, and how that went on.
-#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
-pub struct Reservation {
-    /// All points set aside.
-    pub points: Points,
-    /// What they buy.
-    pub discount: Money,
-    /// The lots they came from.
-    pub allocations: Vec<Allocation>,
-    /// The account after the reservation.
-    pub after: Balances,
-    /// How far it came.
-    pub phase: Phase,
-    entry: Option<EntryId>,
-}
-
-/// How far a reservation came.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub enum Phase {
-    /// The points are held.
-    Reserved,
-    /// The points are spent.
-    Redeemed,
-    /// The points went back unspent.
-    Released,
-    /// The points were spent and came back.
-    Reinstated,
+    transfers: BTreeMap<TransferId, Transfer>,
+    keys: BTreeMap<Key, Entry>,
+    actions: BTreeMap<(Code, Code), u32>,
+    warned: BTreeMap<Timestamp, u32>,
+    absorbed: BTreeSet<CustomerId>,
 }
 
 impl State {
@@ -122,28 +124,55 @@ impl State {
         self.opened
     }
 
+    /// Whether what people and programs ask of it is refused.
+    #[must_use]
+    pub const fn frozen(&self) -> bool {
+        self.frozen
+    }
+
+    /// Whose account goes on in its place, if it ended.
+    #[must_use]
+    pub const fn merged_into(&self) -> Option<CustomerId> {
+        self.merged_into
+    }
+
     /// The buckets.
     #[must_use]
     pub const fn balances(&self) -> Balances {
         self.balances
     }
 
-    /// The movement with this id.
+    /// When the customer last earned or redeemed.
     #[must_use]
-    pub fn entry(&self, entry: EntryId) -> Option<&Entry> {
-        self.entries.get(&entry)
+    pub const fn last_activity_at(&self) -> Option<Timestamp> {
+        self.last_activity_at
+    }
+
+    /// The adjustment with this entry.
+    #[must_use]
+    pub fn entry(&self, entry: EntryId) -> Option<Entry> {
+        self.honoured(&Key::Adjustment(entry)).copied()
     }
 
     /// The award for this source.
     #[must_use]
-    pub fn entry_for_source(&self, source: &Digest) -> Option<&Entry> {
-        self.sources.get(source).and_then(|entry| self.entries.get(entry))
+    pub fn entry_for_source(&self, source: &EarnSource) -> Option<Entry> {
+        self.honoured(&source.key()).copied()
+    }
+
+    /// The award for this deed.
+    #[must_use]
+    pub fn entry_for_action(&self, action: &Code, source: &Digest) -> Option<Entry> {
+        self.honoured(&Key::Action(action.clone(), *source)).copied()
     }
 
     /// The movement that spent this redemption's points.
     #[must_use]
-    pub fn entry_for_redemption(&self, redemption: RedemptionId) -> Option<&Entry> {
-        self.reservation(redemption)?.entry.and_then(|entry| self.entries.get(&entry))
+    pub fn entry_for_redemption(&self, redemption: RedemptionId) -> Option<Entry> {
+        let reservation = self.reservation(redemption)?;
+        let spent = reservation.spent?;
+        let points = Points(reservation.points.0.checked_neg()?);
+        Some(Entry { entry: spent.entry, points, after: spent.after, content: None })
     }
 
     /// The points set aside for this redemption.
@@ -152,50 +181,72 @@ impl State {
         self.reservations.get(&redemption)
     }
 
+    /// All points ever set aside, whatever became of them.
+    pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
+        self.reservations.values()
+    }
+
+    /// How far a transfer came that left this account.
+    #[must_use]
+    pub fn transfer(&self, transfer: TransferId) -> Option<TransferStanding> {
+        self.transfers.get(&transfer).and_then(Transfer::standing)
+    }
+
     /// How far this order is settled; none if it never moved points.
     #[must_use]
     pub fn settled(&self, order: OrderId) -> Option<&Settled> {
         self.orders.get(&order)
     }
 
-    /// All lots, in the order of their ids.
-    pub fn lots(&self) -> impl Iterator<Item = (EntryId, &Lot)> {
-        self.lots.iter()
+    /// All lots with points in them, in the order in which they were earned.
+    pub fn lots(&self) -> impl Iterator<Item = &Lot> {
+        self.lots.iter().map(|(_, lot)| lot)
     }
 
-    /// The events with the account's opening before them, if they are its first.
-    fn opening(&self, event: impl Into<Event>) -> Vec<Event> {
-        let opened = (!self.opened).then(|| PointsAccountOpened {}.into());
-        opened.into_iter().chain([event.into()]).collect()
+    fn honoured(&self, key: &Key) -> Option<&Entry> {
+        self.keys.get(key)
+    }
+
+    /// Whether a lot or an adjustment has this id.
+    fn knows_entry(&self, entry: EntryId) -> bool {
+        self.lots.place(entry).is_some() || self.entry(entry).is_some()
+    }
+
+    fn lot(&self, entry: EntryId) -> Result<Lot, Rejection> {
+        let lot = self.lots.place(entry).and_then(|place| self.lots.get(place));
+        lot.copied().ok_or(Rejection::LotUnknown)
+    }
+
+    /// The date of points that left their lot, as the lot has it now.
+    fn date_of(&self, held: &Held) -> Option<Timestamp> {
+        let open = self.lots.place(held.entry).and_then(|place| self.lots.get(place));
+        open.map_or(held.expires_at, |lot| lot.expires_at)
+    }
+
+    fn times(&self, action: &Code, period: &Code) -> u32 {
+        self.actions.get(&(action.clone(), period.clone())).copied().unwrap_or(0)
     }
 
     fn reserved_for(&self, redemption: RedemptionId) -> Result<&Reservation, Rejection> {
         self.reservation(redemption).ok_or(Rejection::UnknownRedemption)
     }
 
-    fn record(&mut self, entry: EntryId, points: Points, after: Balances, content: Option<Digest>) {
-        self.balances = after;
-        self.entries.insert(entry, Entry { entry, points, after, content });
+    /// Whether an account that ended still answers the command itself, because it was answered before the end.
+    fn answered_before(&self, command: &Command) -> bool {
+        match command {
+            Command::EarnPoints(command) => self.keys.contains_key(&command.source.key()),
+            Command::RecordAction(command) => self.keys.contains_key(&record_action::key(command)),
+            Command::AdjustPoints(command) => self.entry(command.entry).is_some(),
+            Command::ReservePoints(command) => self.reservations.contains_key(&command.redemption),
+            Command::TransferPointsOut(command) => self.transfers.contains_key(&command.transfer),
+            Command::TransferPointsIn(command) => {
+                matches!(self.transfers.get(&command.transfer), Some(Transfer::Received))
+            }
+            Command::MergeAccount(command) => self.merged_into == Some(command.into),
+            Command::AbsorbAccount(command) => self.absorbed.contains(&command.from),
+            _ => false,
+        }
     }
-}
-
-/// Adds points that can be spent. Debt is repaid first; the answer is how much of it.
-fn credit(balances: &mut Balances, points: Points) -> Result<Points, Overflow> {
-    let repaid = points.min(balances.debt);
-    balances.debt = balances.debt.minus(repaid)?;
-    balances.available = balances.available.plus(points.minus(repaid)?)?;
-    Ok(repaid)
-}
-
-/// Takes points that can be spent, and owes those that are short.
-fn debit(balances: &mut Balances, taken: Points, to_debt: Points) -> Result<(), Overflow> {
-    balances.available = balances.available.minus(taken)?;
-    balances.debt = balances.debt.plus(to_debt)?;
-    Ok(())
-}
-
-fn total(allocations: &[Allocation]) -> Result<Points, Overflow> {
-    Points::sum(allocations.iter().map(|one| one.points))
 }
 
 impl Decider for State {
@@ -204,100 +255,30 @@ impl Decider for State {
     type Event = Event;
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
-        dispatch(self, command)
+        match self.merged_into {
+            Some(into) if !self.answered_before(command) => Err(Rejection::AccountMerged { into }),
+            _ => dispatch(self, command),
+        }
     }
 
     fn evolve(&mut self, event: &Event) {
-        match event {
-            Event::PointsAccountOpened(PointsAccountOpened {}) => self.opened = true,
-            Event::PointsEarned(earned) => self.earned(earned),
-            Event::PointsClawedBack(clawed) => self.clawed_back(clawed),
-            Event::PointsAdjusted(adjusted) => self.adjusted(adjusted),
-            Event::PointsReserved(reserved) => self.reserved(reserved),
-            Event::PointsRedeemed(redeemed) => self.redeemed(redeemed),
-            Event::PointsReservationReleased(released) => self.released(released),
-            Event::PointsReinstated(reinstated) => self.reinstated(reinstated),
-            other => {
-                if let Some(after) = other.after() {
-                    self.balances = *after;
-                }
-            }
-        }
-    }
-}
-
-/// What each event makes of the account. Sums were checked by the decision and stand in the event.
-impl State {
-    fn earned(&mut self, event: &PointsEarned) {
-        self.lots.grant(event.entry, event.points.0 - event.repaid.0);
-        match &event.source {
-            Source::Order { order, version } => {
-                let settled = self.orders.entry(*order).or_default();
-                settled.version = *version;
-                settled.granted.0 += event.points.0;
-                settled.lots.push(event.entry);
-            }
-            Source::Api { id } | Source::Action { id, .. } => {
-                self.sources.insert(*id, event.entry);
-            }
-            Source::Pos(_) => {}
-        }
-        self.record(event.entry, event.points, event.after, Some(event.content));
+        self.take_in(event);
     }
 
-    fn clawed_back(&mut self, event: &PointsClawedBack) {
-        self.lots.claw_back(&event.from_active);
-        let settled = self.orders.entry(event.order).or_default();
-        settled.version = event.version;
-        settled.clawed.0 += event.points.0;
-        self.record(event.entry, Points(event.forgiven.0 - event.points.0), event.after, None);
-    }
-
-    fn adjusted(&mut self, event: &PointsAdjusted) {
-        if event.points.is_positive() {
-            self.lots.grant(event.entry, event.points.0 - event.repaid.0);
-        }
-        self.lots.spend(&event.allocations);
-        self.record(event.entry, event.points, event.after, Some(event.content));
-    }
-
-    fn reserved(&mut self, event: &PointsReserved) {
-        self.lots.reserve(&event.allocations);
-        self.balances = event.after;
-        let reservation = Reservation {
-            points: event.points,
-            discount: event.discount,
-            allocations: event.allocations.clone(),
-            after: event.after,
-            phase: Phase::Reserved,
-            entry: None,
-        };
-        self.reservations.insert(event.redemption, reservation);
-    }
-
-    fn redeemed(&mut self, event: &PointsRedeemed) {
-        self.lots.redeem(&event.allocations);
-        if let Some(reservation) = self.reservations.get_mut(&event.redemption) {
-            reservation.phase = Phase::Redeemed;
-            reservation.entry = Some(event.entry);
-        }
-        self.record(event.entry, Points(-event.points.0), event.after, None);
-    }
-
-    fn released(&mut self, event: &PointsReservationReleased) {
-        self.balances = event.after;
-        if let Some(reservation) = self.reservations.get_mut(&event.redemption) {
-            reservation.phase = Phase::Released;
-            self.lots.release(&reservation.allocations, &event.allocations);
-        }
-    }
-
-    fn reinstated(&mut self, event: &PointsReinstated) {
-        if let Some(reservation) = self.reservations.get_mut(&event.redemption) {
-            reservation.phase = Phase::Reinstated;
-            self.lots.reinstate(&reservation.allocations, &event.allocations);
-        }
-        self.record(event.entry, event.points, event.after, None);
+    fn due(&self) -> Vec<Due> {
+        let release = self.lots.scheduled().next().and_then(|(_, lot)| match lot.release {
+            Some(Release::At(time)) => Some(time),
+            _ => None,
+        });
+        let expiry = self.lots.dates().next();
+        let active = self.last_activity_at.filter(|_| self.balances.available.is_positive());
+        let due = [
+            (DueKind::Release, release),
+            (DueKind::Expiry, expiry),
+            (DueKind::Warning, warn_of_expiry::next(self)),
+            (DueKind::Activity, active),
+        ];
+        due.into_iter().filter_map(|(kind, at)| at.map(|at| Due { kind, at })).collect()
     }
 }
 

@@ -106,6 +106,14 @@ impl Code {
     }
 }
 
+impl TimeZone {
+    /// Coordinated universal time.
+    #[must_use]
+    pub fn utc() -> Self {
+        Self("UTC".to_owned())
+    }
+}
+
 /// A keyed digest: it compares contents and dies with its key; nobody without the key can make it.
 #[derive(Clone, Copy, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub struct Digest(pub [u8; 16]);

@@ -1,10 +1,14 @@
 //! Staff add or take points by hand, with a reason. Below zero only if that is allowed: the rest becomes debt.
 use event_schemas::{
-    Code, Digest, EntryId, Personal, Points,
-    points_account::{Allocation, Balances, PointsAdjusted},
+    Code, Digest, EntryId, Personal, Points, Timestamp,
+    points_account::{Allocation, PointsAdjusted},
 };
 
-use super::{Event, State, credit, debit, total};
+use super::{
+    Draft, Event, ExpiryRule, State,
+    draft::{derived, total},
+    keys::Key,
+};
 use crate::Rejection;
 
 /// Adds or takes points by hand.
@@ -22,6 +26,10 @@ pub struct AdjustPoints {
     pub internal_note: Option<Personal<String>>,
     /// Whether points that are short may become debt.
     pub allow_negative: bool,
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// The setting that ends points.
+    pub expiry: ExpiryRule,
     /// Keyed digest of the command's content.
     pub content: Digest,
 }
@@ -32,24 +40,27 @@ struct Split {
     allocations: Vec<Allocation>,
     to_debt: Points,
     repaid: Points,
+    expires_at: Option<Timestamp>,
 }
 
 pub(super) fn decide(state: &State, command: &AdjustPoints) -> Result<Vec<Event>, Rejection> {
     if command.points.is_zero() {
         return Err(Rejection::AdjustmentZero);
     }
-    if let Some(first) = state.entry(command.entry) {
+    if let Some(first) = state.honoured(&Key::Adjustment(command.entry)) {
         let same = first.content == Some(command.content);
         return if same { Ok(Vec::new()) } else { Err(Rejection::SourceConflict) };
     }
-    let mut after = state.balances();
-    after.lifetime_adjusted = after.lifetime_adjusted.plus(command.points)?;
+    let mut draft = Draft::of(state);
     let split = if command.points.is_positive() {
-        Split { repaid: credit(&mut after, command.points)?, ..Split::default() }
+        let repaid = draft.credit(command.points)?;
+        Split { repaid, expires_at: command.expiry.of_lot(command.at)?, ..Split::default() }
     } else {
-        take(state, command, &mut after)?
+        take(&mut draft, command)?
     };
-    Ok(state.opening(PointsAdjusted {
+    draft.after.lifetime_adjusted = draft.after.lifetime_adjusted.plus(command.points)?;
+    let after = draft.after;
+    Ok(draft.with(PointsAdjusted {
         entry: command.entry,
         points: command.points,
         reason: command.reason.clone(),
@@ -58,23 +69,24 @@ pub(super) fn decide(state: &State, command: &AdjustPoints) -> Result<Vec<Event>
         allocations: split.allocations,
         to_debt: split.to_debt,
         repaid: split.repaid,
-        expires_at: None,
+        expires_at: split.expires_at,
         content: command.content,
         after,
     }))
 }
 
-fn take(state: &State, command: &AdjustPoints, after: &mut Balances) -> Result<Split, Rejection> {
+fn take(draft: &mut Draft<'_>, command: &AdjustPoints) -> Result<Split, Rejection> {
     let needed = command.points.negated()?;
-    let available = after.available;
+    draft.expire(derived(command.entry, "expire"), command.at, &command.expiry)?;
+    let available = draft.after.available;
     if needed > available && !command.allow_negative {
         return Err(Rejection::InsufficientPoints { needed, available });
     }
-    let allocations = state.lots.take(needed, &[]);
+    let allocations = draft.take(needed, &[]);
     let taken = total(&allocations)?;
     let to_debt = needed.minus(taken)?;
-    debit(after, taken, to_debt)?;
-    Ok(Split { allocations, to_debt, repaid: Points::ZERO })
+    draft.debit(taken, to_debt)?;
+    Ok(Split { allocations, to_debt, ..Split::default() })
 }
 
 #[cfg(test)]

@@ -1,7 +1,7 @@
 //! The reward is issued: its reserved points are spent.
 use event_schemas::{EntryId, RedemptionId, points_account::PointsRedeemed};
 
-use super::{Event, Phase, State};
+use super::{Draft, Event, Phase, State};
 use crate::Rejection;
 
 /// Spends the points reserved for a redemption.
@@ -20,14 +20,16 @@ pub(super) fn decide(state: &State, command: &CommitRedemption) -> Result<Vec<Ev
         Phase::Redeemed | Phase::Reinstated => return Ok(Vec::new()),
         Phase::Released => return Err(Rejection::ReservationEnded),
     }
-    let mut after = state.balances();
-    after.reserved = after.reserved.minus(reservation.points)?;
-    after.lifetime_redeemed = after.lifetime_redeemed.plus(reservation.points)?;
-    Ok(state.opening(PointsRedeemed {
+    let points = reservation.points;
+    let mut draft = Draft::of(state);
+    draft.after.reserved = draft.after.reserved.minus(points)?;
+    draft.after.lifetime_redeemed = draft.after.lifetime_redeemed.plus(points)?;
+    let after = draft.after;
+    Ok(draft.with(PointsRedeemed {
         entry: command.entry,
         redemption: command.redemption,
-        points: reservation.points,
-        allocations: reservation.allocations.clone(),
+        points,
+        allocations: reservation.allocations(),
         after,
     }))
 }

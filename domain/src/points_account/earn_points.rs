@@ -1,10 +1,10 @@
-//! The merchant's own program awards points, once per source.
+//! The merchant's own program or a till awards points, once per source.
 use event_schemas::{
-    Code, Digest, EntryId, Personal, Points,
-    points_account::{PointsEarned, RuleUsed, Source},
+    Code, Digest, EntryId, Personal, Points, Timestamp,
+    points_account::{PointsEarned, PosEntry, Release, RuleUsed, Source},
 };
 
-use super::{Event, State, credit};
+use super::{Draft, Event, ExpiryRule, State, keys::Key};
 use crate::Rejection;
 
 /// Awards points for a source of the caller's.
@@ -16,50 +16,123 @@ pub struct EarnPoints {
     pub points: Points,
     /// Why.
     pub reason: Code,
-    /// Keyed digest of the caller's `source_id`: the business key.
-    pub source: Digest,
+    /// The business key.
+    pub source: EarnSource,
     /// The rule behind it, if the points come from an amount.
     pub rule: Option<RuleUsed>,
+    /// What the points wait for; they can be spent at once if missing.
+    pub release: Option<Release>,
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// The setting that ends points.
+    pub expiry: ExpiryRule,
     /// The caller's `source_id`.
     pub reference: Option<Personal<String>>,
     /// Keyed digest of the command's content.
     pub content: Digest,
 }
 
+/// What a caller's award goes back to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum EarnSource {
+    /// Keyed digest of the caller's `source_id`.
+    Api(Digest),
+    /// An entry of a till.
+    Pos(PosEntry),
+}
+
+impl EarnSource {
+    pub(super) const fn key(self) -> Key {
+        match self {
+            Self::Api(id) => Key::Api(id),
+            Self::Pos(entry) => Key::Pos(entry),
+        }
+    }
+}
+
 pub(super) fn decide(state: &State, command: &EarnPoints) -> Result<Vec<Event>, Rejection> {
     if !command.points.is_positive() {
         return Err(Rejection::PointsNotPositive);
     }
-    if let Some(first) = state.entry_for_source(&command.source) {
+    if let Some(first) = state.honoured(&command.source.key()) {
         let same = first.content == Some(command.content);
         return if same { Ok(Vec::new()) } else { Err(Rejection::SourceConflict) };
     }
-    if state.entry(command.entry).is_some() {
+    state.not_frozen()?;
+    if state.knows_entry(command.entry) {
         return Err(Rejection::SourceConflict);
     }
-    let mut after = state.balances();
-    after.lifetime_earned = after.lifetime_earned.plus(command.points)?;
-    let repaid = credit(&mut after, command.points)?;
-    Ok(state.opening(PointsEarned {
+    let mut draft = Draft::of(state);
+    draft.award(Award {
         entry: command.entry,
-        source: Source::Api { id: command.source },
+        source: match command.source {
+            EarnSource::Api(id) => Source::Api { id },
+            EarnSource::Pos(entry) => Source::Pos(entry),
+        },
         reason: command.reason.clone(),
         points: command.points,
-        repaid,
         rule: command.rule.clone(),
-        release: None,
-        expires_at: None,
-        at: None,
+        release: command.release,
+        at: command.at,
+        expiry: &command.expiry,
         reference: command.reference.clone(),
         content: command.content,
-        after,
-    }))
+    })?;
+    Ok(draft.events())
+}
+
+/// An award as it is decided.
+pub(super) struct Award<'a> {
+    pub(super) entry: EntryId,
+    pub(super) source: Source,
+    pub(super) reason: Code,
+    pub(super) points: Points,
+    pub(super) rule: Option<RuleUsed>,
+    pub(super) release: Option<Release>,
+    pub(super) at: Timestamp,
+    pub(super) expiry: &'a ExpiryRule,
+    pub(super) reference: Option<Personal<String>>,
+    pub(super) content: Digest,
+}
+
+impl Draft<'_> {
+    /// Awards points: pending ones wait for their release, others repay debt first.
+    pub(super) fn award(&mut self, award: Award<'_>) -> Result<(), Rejection> {
+        let release = still_to_come(award.release, award.at);
+        self.after.lifetime_earned = self.after.lifetime_earned.plus(award.points)?;
+        let (repaid, expires_at) = if release.is_some() {
+            self.after.pending = self.after.pending.plus(award.points)?;
+            (Points::ZERO, None)
+        } else {
+            (self.credit(award.points)?, award.expiry.of_lot(award.at)?)
+        };
+        self.push(PointsEarned {
+            entry: award.entry,
+            source: award.source,
+            reason: award.reason,
+            points: award.points,
+            repaid,
+            rule: award.rule,
+            release,
+            expires_at,
+            at: Some(award.at),
+            reference: award.reference,
+            content: award.content,
+            after: self.after,
+        });
+        Ok(())
+    }
+}
+
+/// A release whose time has come is none.
+pub(super) fn still_to_come(release: Option<Release>, at: Timestamp) -> Option<Release> {
+    release.filter(|release| !matches!(release, Release::At(due) if *due <= at))
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::points_account::specs::{earn, other_entry, state_after, when, when_after};
+    use crate::points_account::specs::{at, earn, freeze, other_entry, state_after, when, when_after};
 
     #[test]
     fn an_award_can_be_spent_at_once() {
@@ -82,6 +155,21 @@ mod tests {
     fn an_entry_is_never_used_for_two_sources() {
         when_after([earn(1, 10)], EarnPoints { entry: earn(1, 10).entry, ..earn(2, 10) })
             .then_rejected(Rejection::SourceConflict);
+    }
+
+    #[test]
+    fn an_award_with_days_to_come_is_pending_and_one_whose_days_are_over_is_not() {
+        let waiting = EarnPoints { release: Some(Release::At(at(1))), ..earn(1, 10) };
+        let over = EarnPoints { release: Some(Release::At(at(0))), ..earn(1, 10) };
+        assert_eq!(state_after([waiting]).balances().pending, Points(10));
+        assert_eq!(state_after([over]).balances().available, Points(10));
+    }
+
+    #[test]
+    fn a_frozen_account_refuses_awards_but_answers_for_those_it_made() {
+        let frozen = || [super::super::Command::from(earn(1, 10)), freeze()];
+        when_after(frozen(), earn(2, 10)).then_rejected(Rejection::AccountFrozen);
+        when_after(frozen(), earn(1, 10)).then_unchanged();
     }
 
     #[test]

@@ -1,149 +1,205 @@
-//! The lots of an account: where each point came from and where it went.
+//! The lots with points in them: pending ones by their release, the others in the order of spending.
 use std::collections::{BTreeMap, BTreeSet};
 
-use event_schemas::{EntryId, Points, points_account::Allocation};
+use event_schemas::{
+    EntryId, Points, Timestamp,
+    points_account::{Allocation, Release},
+};
 use serde::{Deserialize, Serialize};
 
-/// The points of one award. `granted = remaining + reserved + spent + clawed_back + repaid`, always.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(default)]
+/// A lot's place among all lots of the account, in the order in which they were earned.
+pub(super) type Place = u64;
+
+/// The points of one award that are pending or can be spent. Those that are held, spent or gone are not in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Lot {
-    /// What the award put into the lot, after repaying debt.
-    pub granted: Points,
-    /// Can be spent.
-    #[serde(skip_serializing_if = "Points::is_zero")]
-    pub remaining: Points,
-    /// Held for redemptions.
-    #[serde(skip_serializing_if = "Points::is_zero")]
-    pub reserved: Points,
-    /// Redeemed or adjusted away, less what came back.
-    #[serde(skip_serializing_if = "Points::is_zero")]
-    pub spent: Points,
-    /// Taken back for an order.
-    #[serde(skip_serializing_if = "Points::is_zero")]
-    pub clawed_back: Points,
-    /// Repaid debt instead of coming back from a reservation or redemption.
-    #[serde(skip_serializing_if = "Points::is_zero")]
-    pub repaid: Points,
-    /// Its place among all lots: earlier ones are spent first.
-    sequence: u64,
+    /// The entry that granted it.
+    pub entry: EntryId,
+    /// How many points.
+    pub points: Points,
+    /// What they wait for; they can be spent if missing.
+    pub release: Option<Release>,
+    /// From when on they cannot be spent, if ever.
+    pub expires_at: Option<Timestamp>,
 }
 
-/// All lots, with those that can be spent at hand in the order of spending.
-#[derive(Clone, Debug, Default, PartialEq, Serialize, Deserialize)]
+/// Points that left a lot and may come back to it, even if it has no others by then.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Held {
+    pub(super) place: Place,
+    pub(super) entry: EntryId,
+    pub(super) points: Points,
+    pub(super) expires_at: Option<Timestamp>,
+}
+
+/// All lots with points in them. What `open` says stands in the other fields again, to be found at once.
+#[derive(Clone, Debug, Default, PartialEq)]
 pub(super) struct Lots {
-    lots: BTreeMap<EntryId, Lot>,
-    active: BTreeSet<(u64, EntryId)>,
+    open: BTreeMap<Place, Lot>,
+    next: Place,
+    places: BTreeMap<EntryId, Place>,
+    spendable: BTreeSet<(i64, Place)>,
+    pending: BTreeSet<(i64, Place)>,
 }
 
 impl Lots {
-    pub(super) fn iter(&self) -> impl Iterator<Item = (EntryId, &Lot)> {
-        self.lots.iter().map(|(entry, lot)| (*entry, lot))
+    pub(super) fn new(next: Place, open: impl IntoIterator<Item = (Place, Lot)>) -> Self {
+        let mut lots = Self { next, ..Self::default() };
+        open.into_iter().for_each(|(place, lot)| lots.insert(place, lot));
+        lots
     }
 
-    /// Up to this many active points: from the preferred lots first, then oldest first.
-    pub(super) fn take(&self, points: Points, preferred: &[EntryId]) -> Vec<Allocation> {
-        let others = self.active.iter().map(|(_, lot)| *lot).filter(|lot| !preferred.contains(lot));
-        let mut missing = points.0;
-        let mut allocations = Vec::new();
-        for lot in preferred.iter().copied().chain(others) {
-            if missing == 0 {
-                break;
-            }
-            let taken = missing.min(self.lots.get(&lot).map_or(0, |lot| lot.remaining.0));
-            if taken > 0 {
-                missing -= taken;
-                allocations.push(Allocation { lot, points: Points(taken) });
-            }
+    pub(super) const fn next(&self) -> Place {
+        self.next
+    }
+
+    pub(super) fn iter(&self) -> impl Iterator<Item = (Place, &Lot)> {
+        self.open.iter().map(|(place, lot)| (*place, lot))
+    }
+
+    pub(super) fn get(&self, place: Place) -> Option<&Lot> {
+        self.open.get(&place)
+    }
+
+    pub(super) fn place(&self, entry: EntryId) -> Option<Place> {
+        self.places.get(&entry).copied()
+    }
+
+    /// Those that can be spent: soonest expiry first, then in the order in which they were earned.
+    pub(super) fn spendable(&self) -> impl Iterator<Item = (Place, &Lot)> {
+        self.found(&self.spendable)
+    }
+
+    /// Those that can be spent and end at a time after the one and no later than the other.
+    pub(super) fn ending(&self, after: i64, until: Timestamp) -> impl Iterator<Item = (Place, &Lot)> {
+        let range = self.spendable.range((after, Place::MAX)..=(until.micros(), Place::MAX));
+        range.filter_map(|(_, place)| self.open.get(place).map(|lot| (*place, lot)))
+    }
+
+    /// The dates on which points end, each once, the soonest first.
+    pub(super) fn dates(&self) -> impl Iterator<Item = Timestamp> {
+        let after = |micros| self.spendable.range((micros, Place::MAX)..).next().map(|(date, _)| *date);
+        std::iter::successors(after(i64::MIN), move |date| after(*date))
+            .take_while(|date| *date < i64::MAX)
+            .map(Timestamp::from_micros)
+    }
+
+    /// Pending ones with a date, the earliest first.
+    pub(super) fn scheduled(&self) -> impl Iterator<Item = (Place, &Lot)> {
+        self.found(&self.pending)
+    }
+
+    fn found<'a>(&'a self, index: &'a BTreeSet<(i64, Place)>) -> impl Iterator<Item = (Place, &'a Lot)> {
+        index.iter().filter_map(|(_, place)| self.open.get(place).map(|lot| (*place, lot)))
+    }
+
+    /// Takes in a new lot, unless it is empty.
+    pub(super) fn grant(&mut self, lot: Lot) -> Option<Place> {
+        let place = self.next;
+        lot.points.is_positive().then(|| {
+            self.next += 1;
+            self.insert(place, lot);
+            place
+        })
+    }
+
+    /// A place for a lot that has no points but may get some back.
+    pub(super) const fn reserve_place(&mut self) -> Place {
+        let place = self.next;
+        self.next += 1;
+        place
+    }
+
+    /// Takes points out of their lots.
+    pub(super) fn draw(&mut self, allocations: &[Allocation]) {
+        for Allocation { lot, points } in allocations {
+            self.change(*lot, |lot| lot.points.0 -= points.0);
         }
-        allocations
     }
 
-    /// Adds a lot; an award that only repaid debt makes none.
-    pub(super) fn grant(&mut self, entry: EntryId, points: i64) {
-        if points > 0 {
-            let sequence = self.lots.len() as u64;
-            let points = Points(points);
-            self.lots.insert(entry, Lot { granted: points, remaining: points, sequence, ..Lot::default() });
-            self.active.insert((sequence, entry));
+    /// Takes points out of their lots, to which they may come back.
+    pub(super) fn hold(&mut self, allocations: &[Allocation]) -> Vec<Held> {
+        let held = allocations.iter().filter_map(|Allocation { lot, points }| {
+            let place = self.place(*lot)?;
+            let expires_at = self.get(place)?.expires_at;
+            Some(Held { place, entry: *lot, points: *points, expires_at })
+        });
+        let held = held.collect();
+        self.draw(allocations);
+        held
+    }
+
+    /// Points come back to their lot, with another date if theirs is over.
+    pub(super) fn put_back(&mut self, held: Held, renewed: Option<Timestamp>) {
+        if self.place(held.entry).is_some() {
+            self.change(held.entry, |lot| {
+                lot.points.0 += held.points.0;
+                lot.expires_at = renewed.or(lot.expires_at);
+            });
+        } else if held.points.is_positive() {
+            let expires_at = renewed.or(held.expires_at);
+            let lot = Lot { entry: held.entry, points: held.points, release: None, expires_at };
+            self.insert(held.place, lot);
         }
     }
 
-    pub(super) fn claw_back(&mut self, from: &[Allocation]) {
-        self.each(from, |lot, points| {
-            lot.remaining.0 -= points;
-            lot.clawed_back.0 += points;
-        });
-    }
-
-    pub(super) fn spend(&mut self, from: &[Allocation]) {
-        self.each(from, |lot, points| {
-            lot.remaining.0 -= points;
-            lot.spent.0 += points;
-        });
-    }
-
-    pub(super) fn reserve(&mut self, from: &[Allocation]) {
-        self.each(from, |lot, points| {
-            lot.remaining.0 -= points;
-            lot.reserved.0 += points;
-        });
-    }
-
-    pub(super) fn redeem(&mut self, reserved: &[Allocation]) {
-        self.each(reserved, |lot, points| {
-            lot.reserved.0 -= points;
-            lot.spent.0 += points;
-        });
-    }
-
-    /// Ends a reservation; what of it does not come back repaid debt.
-    pub(super) fn release(&mut self, reserved: &[Allocation], back: &[Allocation]) {
-        self.each(reserved, |lot, points| {
-            lot.reserved.0 -= points;
-            lot.repaid.0 += points;
-        });
-        self.each(back, Self::comes_back);
-    }
-
-    /// Undoes a redemption; what of it does not come back repaid debt.
-    pub(super) fn reinstate(&mut self, spent: &[Allocation], back: &[Allocation]) {
-        self.each(spent, |lot, points| {
-            lot.spent.0 -= points;
-            lot.repaid.0 += points;
-        });
-        self.each(back, Self::comes_back);
-    }
-
-    fn comes_back(lot: &mut Lot, points: i64) {
-        lot.repaid.0 -= points;
-        lot.remaining.0 += points;
-    }
-
-    fn each(&mut self, allocations: &[Allocation], change: impl Fn(&mut Lot, i64)) {
-        for Allocation { lot: entry, points } in allocations {
-            if let Some(lot) = self.lots.get_mut(entry) {
-                change(lot, points.0);
-                let place = (lot.sequence, *entry);
-                if lot.remaining.is_positive() {
-                    self.active.insert(place);
-                } else {
-                    self.active.remove(&place);
-                }
-            }
+    /// Changes a lot and finds it in its new place, or drops it if it is empty.
+    pub(super) fn change(&mut self, entry: EntryId, change: impl FnOnce(&mut Lot)) {
+        let Some(place) = self.place(entry) else { return };
+        let Some(mut lot) = self.open.remove(&place) else { return };
+        self.places.remove(&entry);
+        self.spendable.remove(&(date(lot.expires_at), place));
+        self.pending.remove(&(release(&lot), place));
+        change(&mut lot);
+        if lot.points.is_positive() {
+            self.insert(place, lot);
         }
+    }
+
+    /// Forgets all of them, but not how many there were.
+    pub(super) fn clear(&mut self) {
+        *self = Self { next: self.next, ..Self::default() };
+    }
+
+    fn insert(&mut self, place: Place, lot: Lot) {
+        match lot.release {
+            None => self.spendable.insert((date(lot.expires_at), place)),
+            Some(Release::At(_)) => self.pending.insert((release(&lot), place)),
+            Some(Release::AwaitingFulfilment) => true,
+        };
+        self.places.insert(lot.entry, place);
+        self.open.insert(place, lot);
     }
 }
 
-/// The allocations without their first points, which repay debt.
-pub(super) fn less_repaid(allocations: &[Allocation], repaid: Points) -> Vec<Allocation> {
+/// What a lot is sorted by: those that never end come last.
+fn date(expires_at: Option<Timestamp>) -> i64 {
+    expires_at.map_or(i64::MAX, Timestamp::micros)
+}
+
+fn release(lot: &Lot) -> i64 {
+    match lot.release {
+        Some(Release::At(time)) => time.micros(),
+        _ => i64::MAX,
+    }
+}
+
+/// The points without their first ones, which repay debt.
+pub(super) fn less_repaid<T: Copy>(
+    parts: &[T],
+    repaid: Points,
+    points: impl Fn(&mut T) -> &mut Points,
+) -> Vec<T> {
     let mut owed = repaid.0;
     let mut back = Vec::new();
-    for allocation in allocations {
-        let kept = owed.min(allocation.points.0);
+    for part in parts {
+        let mut part = *part;
+        let of = points(&mut part);
+        let kept = owed.min(of.0);
         owed -= kept;
-        if allocation.points.0 > kept {
-            back.push(Allocation { points: Points(allocation.points.0 - kept), ..*allocation });
+        of.0 -= kept;
+        if of.is_positive() {
+            back.push(part);
         }
     }
     back
@@ -155,39 +211,62 @@ mod tests {
 
     use super::*;
 
-    fn allocated(lot: EntryId, points: i64) -> Allocation {
-        Allocation { lot, points: Points(points) }
+    fn lot(entry: EntryId, points: i64, expires_at: Option<i64>) -> Lot {
+        let expires_at = expires_at.map(Timestamp::from_micros);
+        Lot { entry, points: Points(points), release: None, expires_at }
+    }
+
+    fn order(lots: &Lots) -> Vec<EntryId> {
+        lots.spendable().map(|(_, lot)| lot.entry).collect()
     }
 
     /// The later id is the earlier lot, so that ids do not decide by accident.
-    fn two() -> Lots {
+    ///
+    /// Catches: lots that are spent in the order of their ids; lots without a date that are spent first.
+    #[test]
+    fn lots_are_spent_by_their_date_then_as_they_were_earned() {
+        let lots = |first, second| {
+            let mut lots = Lots::default();
+            lots.grant(lot(OTHER_ENTRY, 10, first));
+            lots.grant(lot(ENTRY, 20, second));
+            lots
+        };
+        assert_eq!(order(&lots(None, None)), [OTHER_ENTRY, ENTRY]);
+        assert_eq!(order(&lots(None, Some(5))), [ENTRY, OTHER_ENTRY]);
+        assert_eq!(order(&lots(Some(9), Some(5))), [ENTRY, OTHER_ENTRY]);
+        assert_eq!(order(&lots(Some(5), Some(5))), [OTHER_ENTRY, ENTRY]);
+    }
+
+    /// Catches: a lot that comes back at the end of the queue; a date that is lost with the last point.
+    #[test]
+    fn points_come_back_to_the_place_that_they_had() {
         let mut lots = Lots::default();
-        lots.grant(OTHER_ENTRY, 10);
-        lots.grant(ENTRY, 20);
-        lots
+        lots.grant(lot(OTHER_ENTRY, 10, Some(5)));
+        lots.grant(lot(ENTRY, 20, Some(5)));
+        let held = lots.hold(&[Allocation { lot: OTHER_ENTRY, points: Points(10) }]);
+        assert_eq!(order(&lots), [ENTRY]);
+        lots.put_back(held[0], None);
+        assert_eq!(order(&lots), [OTHER_ENTRY, ENTRY]);
+        assert_eq!(lots.get(0), Some(&lot(OTHER_ENTRY, 10, Some(5))));
     }
 
     #[test]
-    fn earlier_lots_are_taken_first_unless_others_are_preferred() {
-        assert_eq!(two().take(Points(15), &[]), [allocated(OTHER_ENTRY, 10), allocated(ENTRY, 5)]);
-        assert_eq!(two().take(Points(25), &[ENTRY]), [allocated(ENTRY, 20), allocated(OTHER_ENTRY, 5)]);
-        assert_eq!(two().take(Points(99), &[]), [allocated(OTHER_ENTRY, 10), allocated(ENTRY, 20)]);
-    }
-
-    #[test]
-    fn a_spent_lot_is_not_offered_until_points_come_back_to_it() {
-        let mut lots = two();
-        lots.reserve(&[allocated(OTHER_ENTRY, 10)]);
-        assert_eq!(lots.take(Points(1), &[]), [allocated(ENTRY, 1)]);
-        lots.release(&[allocated(OTHER_ENTRY, 10)], &[allocated(OTHER_ENTRY, 4)]);
-        assert_eq!(lots.take(Points(5), &[]), [allocated(OTHER_ENTRY, 4), allocated(ENTRY, 1)]);
+    fn a_pending_lot_is_not_spent_until_it_is_released() {
+        let mut lots = Lots::default();
+        let release = Some(Release::At(Timestamp::from_micros(3)));
+        lots.grant(Lot { release, ..lot(ENTRY, 20, None) });
+        assert_eq!((order(&lots), lots.scheduled().count()), (Vec::new(), 1));
+        lots.change(ENTRY, |lot| lot.release = None);
+        assert_eq!((order(&lots), lots.scheduled().count()), (vec![ENTRY], 0));
     }
 
     #[test]
     fn the_first_points_that_come_back_repay_debt() {
-        let back = [allocated(OTHER_ENTRY, 10), allocated(ENTRY, 20)];
-        assert_eq!(less_repaid(&back, Points(0)), back);
-        assert_eq!(less_repaid(&back, Points(12)), [allocated(ENTRY, 18)]);
-        assert_eq!(less_repaid(&back, Points(30)), []);
+        let part = |lot, points| Allocation { lot, points: Points(points) };
+        let back = [part(OTHER_ENTRY, 10), part(ENTRY, 20)];
+        let less = |repaid| less_repaid(&back, Points(repaid), |part| &mut part.points);
+        assert_eq!(less(0), back);
+        assert_eq!(less(12), [part(ENTRY, 18)]);
+        assert_eq!(less(30), []);
     }
 }

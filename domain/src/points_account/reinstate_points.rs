@@ -1,7 +1,7 @@
 //! A redemption was cancelled: its points come back to the lots they were spent from, once; debt is repaid first.
-use event_schemas::{EntryId, RedemptionId, points_account::PointsReinstated};
+use event_schemas::{EntryId, RedemptionId, Timestamp, points_account::PointsReinstated};
 
-use super::{Event, Phase, State, credit, lots::less_repaid};
+use super::{Draft, Event, Phase, State, draft::derived, reservations::allocations};
 use crate::Rejection;
 
 /// Gives back the points spent on a redemption.
@@ -11,6 +11,10 @@ pub struct ReinstatePoints {
     pub redemption: RedemptionId,
     /// The entry.
     pub entry: EntryId,
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// Days that points live at least whose date is over by now.
+    pub grace_days: u32,
 }
 
 pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Event>, Rejection> {
@@ -20,16 +24,20 @@ pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Eve
         Phase::Reinstated => return Ok(Vec::new()),
         Phase::Reserved | Phase::Released => return Err(Rejection::PointsNotSpent),
     }
-    let mut after = state.balances();
-    after.lifetime_redeemed = after.lifetime_redeemed.minus(reservation.points)?;
-    let repaid = credit(&mut after, reservation.points)?;
-    Ok(state.opening(PointsReinstated {
+    let points = reservation.points;
+    let mut draft = Draft::of(state);
+    draft.expire_lots(derived(command.entry, "expire"), command.at)?;
+    draft.after.lifetime_redeemed = draft.after.lifetime_redeemed.minus(points)?;
+    let repaid = draft.credit(points)?;
+    let back = reservation.less(repaid);
+    let after = draft.after;
+    Ok(draft.with(PointsReinstated {
         entry: command.entry,
         redemption: command.redemption,
-        points: reservation.points,
-        allocations: less_repaid(&reservation.allocations, repaid),
+        points,
+        allocations: allocations(&back),
         repaid,
-        expiries: Vec::new(),
+        expiries: state.renewals(&back, command.at, command.grace_days),
         after,
     }))
 }

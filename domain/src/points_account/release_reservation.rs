@@ -1,7 +1,7 @@
 //! No reward was issued: its reserved points go back to their lots, less what repays debt that arose meanwhile.
-use event_schemas::{Code, RedemptionId, points_account::PointsReservationReleased};
+use event_schemas::{Code, EntryId, RedemptionId, Timestamp, points_account::PointsReservationReleased};
 
-use super::{Event, Phase, State, credit, lots::less_repaid};
+use super::{Draft, Event, Phase, State, draft::derived, reservations::allocations};
 use crate::Rejection;
 
 /// Gives back the points reserved for a redemption.
@@ -11,6 +11,10 @@ pub struct ReleaseReservation {
     pub redemption: RedemptionId,
     /// Why it failed.
     pub reason: Code,
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// Days that points live at least whose date is over by now.
+    pub grace_days: u32,
 }
 
 pub(super) fn decide(state: &State, command: &ReleaseReservation) -> Result<Vec<Event>, Rejection> {
@@ -20,16 +24,21 @@ pub(super) fn decide(state: &State, command: &ReleaseReservation) -> Result<Vec<
         Phase::Released => return Ok(Vec::new()),
         Phase::Redeemed | Phase::Reinstated => return Err(Rejection::ReservationEnded),
     }
-    let mut after = state.balances();
-    after.reserved = after.reserved.minus(reservation.points)?;
-    let repaid = credit(&mut after, reservation.points)?;
-    Ok(state.opening(PointsReservationReleased {
+    let points = reservation.points;
+    let mut draft = Draft::of(state);
+    let ended = derived(EntryId(command.redemption.0), "expire-at-release");
+    draft.expire_lots(ended, command.at)?;
+    draft.after.reserved = draft.after.reserved.minus(points)?;
+    let repaid = draft.credit(points)?;
+    let back = reservation.less(repaid);
+    let after = draft.after;
+    Ok(draft.with(PointsReservationReleased {
         redemption: command.redemption,
-        points: reservation.points,
-        allocations: less_repaid(&reservation.allocations, repaid),
+        points,
+        allocations: allocations(&back),
         repaid,
         reason: command.reason.clone(),
-        expiries: Vec::new(),
+        expiries: state.renewals(&back, command.at, command.grace_days),
         after,
     }))
 }

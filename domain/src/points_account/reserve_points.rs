@@ -1,7 +1,11 @@
 //! Points are set aside while a reward is issued. Whether they buy a whole discount was checked before.
-use event_schemas::{Money, Points, RedemptionId, points_account::PointsReserved};
+use event_schemas::{
+    EntryId, Money, Points, RedemptionId, Timestamp,
+    points_account::{PointsReserved, PosEntry},
+    reward::RewardUsed,
+};
 
-use super::{Event, State};
+use super::{Draft, Event, ExpiryRule, State, draft::derived};
 use crate::Rejection;
 
 /// Sets points aside for a redemption.
@@ -15,6 +19,14 @@ pub struct ReservePoints {
     pub discount: Money,
     /// Version of the settings that priced it.
     pub rule_version: u32,
+    /// The reward of the catalogue, if it is one.
+    pub reward: Option<RewardUsed>,
+    /// The till that gave the discount already, if one did.
+    pub pos: Option<PosEntry>,
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// The setting that ends points.
+    pub expiry: ExpiryRule,
 }
 
 pub(super) fn decide(state: &State, command: &ReservePoints) -> Result<Vec<Event>, Rejection> {
@@ -22,24 +34,30 @@ pub(super) fn decide(state: &State, command: &ReservePoints) -> Result<Vec<Event
         let same = (first.points, first.discount) == (command.points, command.discount);
         return if same { Ok(Vec::new()) } else { Err(Rejection::SourceConflict) };
     }
+    state.not_frozen()?;
     if !command.points.is_positive() {
         return Err(Rejection::PointsNotPositive);
     }
-    let mut after = state.balances();
-    if command.points > after.available {
-        return Err(Rejection::InsufficientPoints { needed: command.points, available: after.available });
+    let mut draft = Draft::of(state);
+    let ended = derived(EntryId(command.redemption.0), "expire");
+    draft.expire(ended, command.at, &command.expiry)?;
+    let available = draft.after.available;
+    if command.points > available {
+        return Err(Rejection::InsufficientPoints { needed: command.points, available });
     }
-    after.available = after.available.minus(command.points)?;
-    after.reserved = after.reserved.plus(command.points)?;
-    Ok(state.opening(PointsReserved {
+    let allocations = draft.take(command.points, &[]);
+    draft.debit(command.points, Points::ZERO)?;
+    draft.after.reserved = draft.after.reserved.plus(command.points)?;
+    let after = draft.after;
+    Ok(draft.with(PointsReserved {
         redemption: command.redemption,
         points: command.points,
-        allocations: state.lots.take(command.points, &[]),
+        allocations,
         discount: command.discount,
         rule_version: command.rule_version,
-        reward: None,
-        pos: None,
-        at: None,
+        reward: command.reward,
+        pos: command.pos,
+        at: Some(command.at),
         after,
     }))
 }
@@ -50,8 +68,8 @@ mod tests {
 
     use super::*;
     use crate::points_account::{
-        Command,
-        specs::{earn, reserve, state_after, when, when_after},
+        Command, EarnPoints,
+        specs::{at, earn, freeze, per_lot, reserve, state_after, when, when_after},
     };
 
     #[test]
@@ -74,6 +92,36 @@ mod tests {
             .then_rejected(Rejection::InsufficientPoints { needed: Points(1), available: Points(0) });
     }
 
+    /// Catches: a reservation that spends points whose date is over but which no job has ended yet.
+    #[test]
+    fn points_whose_date_is_over_are_not_spent_and_end_in_the_same_record() {
+        let history =
+            || [EarnPoints { expiry: per_lot(1), ..earn(1, 10) }, EarnPoints { at: at(40), ..earn(2, 10) }];
+        let late = |points| ReservePoints { at: at(50), ..reserve(1, points) };
+        let events = when_after(history(), late(10)).events();
+        let [Event::PointsExpired(ended), Event::PointsReserved(reserved)] = &events[..] else {
+            panic!("{events:?}")
+        };
+        assert_eq!((ended.points, reserved.after.available), (Points(10), Points(0)));
+        assert_eq!(reserved.allocations, [Allocation { lot: earn(2, 0).entry, points: Points(10) }]);
+        when_after(history(), late(11))
+            .then_rejected(Rejection::InsufficientPoints { needed: Points(11), available: Points(10) });
+    }
+
+    /// Catches: lots spent in the order of earning where a later one ends sooner.
+    #[test]
+    fn points_that_end_sooner_are_spent_first() {
+        let history = [
+            EarnPoints { expiry: per_lot(12), ..earn(1, 10) },
+            EarnPoints { expiry: per_lot(6), ..earn(2, 10) },
+            earn(3, 10),
+        ];
+        let events = when_after(history, reserve(1, 25)).events();
+        let [Event::PointsReserved(reserved)] = &events[..] else { panic!("{events:?}") };
+        let lots: Vec<_> = reserved.allocations.iter().map(|one| one.lot).collect();
+        assert_eq!(lots, [earn(2, 0).entry, earn(1, 0).entry, earn(3, 0).entry]);
+    }
+
     #[test]
     fn the_same_redemption_again_holds_nothing_more() {
         let history = || [Command::from(earn(1, 10)), reserve(1, 8).into()];
@@ -83,7 +131,9 @@ mod tests {
     }
 
     #[test]
-    fn a_redemption_needs_points() {
+    fn a_redemption_needs_points_and_an_account_that_is_not_frozen() {
         when_after([earn(1, 10)], reserve(1, 0)).then_rejected(Rejection::PointsNotPositive);
+        when_after([Command::from(earn(1, 10)), freeze()], reserve(1, 1))
+            .then_rejected(Rejection::AccountFrozen);
     }
 }

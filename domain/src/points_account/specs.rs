@@ -1,13 +1,18 @@
-//! What the specs of accounts have in common: commands told by small numbers.
+//! What the specs of accounts have in common: commands told by small numbers, days counted from 2026-03-01.
 use event_schemas::{
-    Code, Digest, EntryId, OrderId, Points, Rate, RedemptionId, loyalty_order::OrderStatus,
-    merchant::WhenShort, points_account::Balances, sample::usd,
+    Code, CustomerId, Digest, EntryId, OrderId, Points, Rate, RedemptionId, TimeZone, Timestamp, TransferId,
+    loyalty_order::OrderStatus,
+    merchant::{ActionLimit, ExpiryMode, LimitPeriod, WhenShort},
+    points_account::{Balances, MovedLot},
+    sample::usd,
 };
 use uuid::Uuid;
 
 use super::{
-    AdjustPoints, Command, CommitRedemption, EarnPoints, ReinstatePoints, ReleaseReservation, ReservePoints,
-    SettleOrder, State,
+    AbsorbAccount, AdjustPoints, Command, CommitRedemption, CompleteTransfer, EarnPoints, EarnSource, Event,
+    ExpirePoints, ExpiryRule, ExtendPointsExpiry, FreezeAccount, MergeAccount, OpenAccount, RecordAction,
+    ReinstatePoints, ReleasePendingPoints, ReleaseReservation, ReservePoints, ReturnTransfer, SettleOrder,
+    State, TransferPointsIn, TransferPointsOut, UnfreezeAccount, WarnOfExpiry,
 };
 use crate::testing::{When, fold, given, played};
 
@@ -32,14 +37,39 @@ pub(super) fn balances(change: impl FnOnce(&mut Balances)) -> Balances {
     balances
 }
 
+/// Midnight of a day in UTC.
+pub(super) fn at(day: i64) -> Timestamp {
+    Timestamp::from_micros(1_772_323_200_000_000 + day * 86_400_000_000)
+}
+
+pub(super) fn expiry(mode: ExpiryMode, months: u32) -> ExpiryRule {
+    ExpiryRule { mode, months, timezone: TimeZone::try_new("UTC").unwrap() }
+}
+
+pub(super) fn per_lot(months: u32) -> ExpiryRule {
+    expiry(ExpiryMode::PerLot, months)
+}
+
+pub(super) fn inactive(months: u32) -> ExpiryRule {
+    expiry(ExpiryMode::Inactivity, months)
+}
+
+fn never() -> ExpiryRule {
+    expiry(ExpiryMode::None, 12)
+}
+
 /// The entry of a settlement.
 pub(super) fn entry(order: u128, version: u32) -> EntryId {
-    EntryId(Uuid::from_u128(order << 32 | u128::from(version)))
+    super::settlement_entry(OrderId(Uuid::from_u128(order)), version, &super::Rule::Purchase)
 }
 
 /// An entry of none of the commands here.
 pub(super) fn other_entry(number: u128) -> EntryId {
     EntryId(Uuid::from_u128(number << 96))
+}
+
+pub(super) fn open() -> OpenAccount {
+    OpenAccount { sign_up: None }
 }
 
 pub(super) fn settle(order: u128, version: u32, target: i64) -> SettleOrder {
@@ -52,8 +82,11 @@ pub(super) fn settle(order: u128, version: u32, target: i64) -> SettleOrder {
         refunded: usd(0),
         rate: Rate::ONE,
         rule_version: 1,
+        release: None,
+        bonuses: Vec::new(),
         when_short: WhenShort::Unlimited,
-        entry: entry(order, version),
+        at: at(0),
+        expiry: never(),
         reference: None,
         content: Digest([0; 16]),
     }
@@ -64,10 +97,29 @@ pub(super) fn earn(source: u8, points: i64) -> EarnPoints {
         entry: EntryId(Uuid::from_u128(0xea00 + u128::from(source))),
         points: Points(points),
         reason: Code::fixed("bonus"),
-        source: Digest([source; 16]),
+        source: EarnSource::Api(Digest([source; 16])),
         rule: None,
+        release: None,
+        at: at(0),
+        expiry: never(),
         reference: None,
         content: content(points),
+    }
+}
+
+/// Two times a year, five points each.
+pub(super) fn action(deed: u8, period: &'static str) -> RecordAction {
+    RecordAction {
+        entry: EntryId(Uuid::from_u128(0xac00 + u128::from(deed))),
+        action: Code::fixed("product-review"),
+        points: Points(5),
+        limit: ActionLimit { count: 2, per: LimitPeriod::Year },
+        period: Code::fixed(period),
+        source: Digest([deed; 16]),
+        at: at(0),
+        expiry: never(),
+        reference: None,
+        content: content(5),
     }
 }
 
@@ -79,6 +131,8 @@ pub(super) fn adjust(number: u8, points: i64) -> AdjustPoints {
         public_note: None,
         internal_note: None,
         allow_negative: false,
+        at: at(0),
+        expiry: never(),
         content: content(points),
     }
 }
@@ -89,6 +143,10 @@ pub(super) fn reserve(redemption: u8, points: i64) -> ReservePoints {
         points: Points(points),
         discount: usd(points),
         rule_version: 1,
+        reward: None,
+        pos: None,
+        at: at(0),
+        expiry: never(),
     }
 }
 
@@ -100,14 +158,119 @@ pub(super) fn commit(redemption: u8) -> CommitRedemption {
 }
 
 pub(super) fn release(redemption: u8) -> ReleaseReservation {
-    ReleaseReservation { redemption: id(redemption), reason: Code::fixed("code-not-issued") }
+    ReleaseReservation {
+        redemption: id(redemption),
+        reason: Code::fixed("code-not-issued"),
+        at: at(0),
+        grace_days: 0,
+    }
 }
 
 pub(super) fn reinstate(redemption: u8) -> ReinstatePoints {
     ReinstatePoints {
         redemption: id(redemption),
         entry: EntryId(Uuid::from_u128(0xb000 + u128::from(redemption))),
+        at: at(0),
+        grace_days: 0,
     }
+}
+
+pub(super) fn release_pending(day: i64) -> ReleasePendingPoints {
+    ReleasePendingPoints { as_of: at(day), expiry: never() }
+}
+
+pub(super) fn expire(day: i64) -> ExpirePoints {
+    let entry = EntryId(Uuid::from_u128(0xe000_0000 + u128::from(day.unsigned_abs())));
+    ExpirePoints { entry, as_of: at(day), expiry: never() }
+}
+
+pub(super) fn warn(day: i64) -> WarnOfExpiry {
+    WarnOfExpiry { as_of: at(day), expiry: never() }
+}
+
+pub(super) fn extend(day: i64) -> ExtendPointsExpiry {
+    ExtendPointsExpiry {
+        lots: None,
+        until: at(day),
+        reason: Code::fixed("goodwill"),
+        note: None,
+        at: at(0),
+        entry: other_entry(0xee),
+    }
+}
+
+pub(super) fn customer() -> CustomerId {
+    CustomerId(Uuid::from_u128(1))
+}
+
+pub(super) fn merged_into() -> CustomerId {
+    CustomerId(Uuid::from_u128(2))
+}
+
+fn transfer(number: u8) -> TransferId {
+    TransferId(Uuid::from_u128(0x7000 + u128::from(number)))
+}
+
+pub(super) fn transfer_out(number: u8, points: i64) -> TransferPointsOut {
+    TransferPointsOut {
+        transfer: transfer(number),
+        from: customer(),
+        to: merged_into(),
+        points: Points(points),
+        reason: Code::fixed("gift"),
+        note: None,
+        entry: EntryId(Uuid::from_u128(0x7100 + u128::from(number))),
+        at: at(0),
+        expiry: never(),
+    }
+}
+
+/// From a lot that ends on day 32.
+pub(super) fn transfer_in(number: u8, points: i64) -> TransferPointsIn {
+    let lot = MovedLot { lot: other_entry(7), points: Points(points), expires_at: Some(at(32)) };
+    TransferPointsIn {
+        transfer: transfer(number),
+        from: merged_into(),
+        points: Points(points),
+        lots: vec![lot],
+        entry: EntryId(Uuid::from_u128(0x7200 + u128::from(number))),
+    }
+}
+
+pub(super) fn complete(number: u8) -> CompleteTransfer {
+    CompleteTransfer { transfer: transfer(number) }
+}
+
+pub(super) fn return_transfer(number: u8) -> ReturnTransfer {
+    ReturnTransfer {
+        transfer: transfer(number),
+        entry: EntryId(Uuid::from_u128(0x7300 + u128::from(number))),
+        reason: Code::fixed("account-frozen"),
+        at: at(0),
+        grace_days: 0,
+    }
+}
+
+pub(super) fn merge() -> Command {
+    MergeAccount { customer: customer(), into: merged_into(), entry: other_entry(0x3e) }.into()
+}
+
+/// The command that takes in what another account with this history leaves.
+pub(super) fn absorbing(history: impl IntoIterator<Item = Command>) -> Command {
+    let events = played::<State>(history.into_iter().chain([merge()]));
+    let estate = events.into_iter().find_map(|event| match event {
+        Event::PointsAccountMerged(merged) => Some(merged.estate),
+        _ => None,
+    });
+    AbsorbAccount { from: customer(), estate: estate.unwrap(), entry: other_entry(0xab) }.into()
+}
+
+pub(super) fn freeze() -> Command {
+    FreezeAccount { reason: Code::fixed("suspected-fraud"), note: None }.into()
+}
+
+pub(super) fn unfreeze() -> Command {
+    UnfreezeAccount { reason: Code::fixed("cleared") }.into()
 }
 
 /// An adjustment that spends, for histories that do not care how points went.

@@ -24,6 +24,8 @@ plain! {
         keys: Vec<EstateKey>,
         /// When the customer last earned or redeemed.
         last_activity_at: Option<Timestamp>,
+        /// Whether the account was frozen: the one that goes on is frozen then, too.
+        frozen: bool,
     }
 }
 
@@ -183,6 +185,7 @@ impl Estate {
                 content: DIGEST,
             }],
             last_activity_at: Some(time()),
+            frozen: false,
         }
     }
 }

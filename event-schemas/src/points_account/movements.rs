@@ -23,6 +23,8 @@ plain! {
         version: u32,
         /// Points per major unit.
         rate: Rate,
+        /// What a bonus multiplies the rate with: it adds what is above one.
+        multiplier: Option<Rate>,
         /// The amount that earned.
         eligible: Money,
     }

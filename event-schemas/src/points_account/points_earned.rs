@@ -42,6 +42,7 @@ payload! {
             rule: Code::fixed("purchase"),
             version: 1,
             rate: crate::Rate::ONE,
+            multiplier: None,
             eligible: usd(5493),
         }),
         release: None,

@@ -1,0 +1,227 @@
+//! An account takes in what another one left. Points of either repay debt of either.
+use event_schemas::{
+    CustomerId, EntryId, Points,
+    points::Overflow,
+    points_account::{
+        Allocation, Estate, EstateLot, EstateReservation, MovedLot, PointsAccountAbsorbed, ReservationPhase,
+    },
+};
+
+use super::{
+    Draft, Event, State,
+    draft::total,
+    keys::{Entry, Key},
+    lots::{Held, Lot},
+    orders::{OwnLot, Rule},
+    reservations::{Reservation, Spent},
+    transfers::{Transfer, Transit},
+};
+use crate::Rejection;
+
+/// Takes in the estate of an account that ended.
+#[derive(Clone, Debug, PartialEq)]
+pub struct AbsorbAccount {
+    /// Whose account ended: the business key.
+    pub from: CustomerId,
+    /// What lives on.
+    pub estate: Estate,
+    /// The entry.
+    pub entry: EntryId,
+}
+
+pub(super) fn decide(state: &State, command: &AbsorbAccount) -> Result<Vec<Event>, Rejection> {
+    if state.absorbed.contains(&command.from) {
+        return Ok(Vec::new());
+    }
+    let estate = &command.estate;
+    let worth = Worth::of(estate)?;
+    let mut draft = Draft::of(state);
+    let all = &mut draft.after;
+    all.available = all.available.plus(worth.available)?;
+    all.pending = all.pending.plus(worth.pending)?;
+    all.reserved = all.reserved.plus(worth.reserved)?;
+    all.in_transit = all.in_transit.plus(worth.in_transit)?;
+    all.debt = all.debt.plus(estate.debt)?;
+    let came = worth.available.plus(worth.pending)?.plus(worth.reserved)?.minus(estate.debt)?;
+    all.lifetime_transferred = all.lifetime_transferred.plus(came)?;
+    let owed = all.debt.min(all.available);
+    // One of the two has no points that can be spent, so it does not matter which is asked first.
+    let mut allocations = draft.take(owed, &[]);
+    let missing = owed.minus(total(&allocations)?)?;
+    allocations.extend(from_estate(&estate.lots, missing));
+    draft.debit(owed, Points::ZERO)?;
+    draft.after.debt = draft.after.debt.minus(owed)?;
+    let after = draft.after;
+    Ok(draft.with(PointsAccountAbsorbed {
+        entry: command.entry,
+        from: command.from,
+        estate: estate.clone(),
+        repaid: owed,
+        allocations,
+        after,
+    }))
+}
+
+/// The buckets that an estate fills.
+struct Worth {
+    available: Points,
+    pending: Points,
+    reserved: Points,
+    in_transit: Points,
+}
+
+impl Worth {
+    fn of(estate: &Estate) -> Result<Self, Overflow> {
+        let lots = |pending: bool| {
+            let those = estate.lots.iter().filter(|lot| lot.release.is_some() == pending);
+            Points::sum(those.map(|lot| lot.points))
+        };
+        let held = |one: &&EstateReservation| one.phase == ReservationPhase::Reserved;
+        Ok(Self {
+            available: lots(false)?,
+            pending: lots(true)?,
+            reserved: Points::sum(estate.reservations.iter().filter(held).map(|one| one.points))?,
+            in_transit: Points::sum(estate.transfers.iter().map(|one| one.points))?,
+        })
+    }
+}
+
+fn from_estate(lots: &[EstateLot], points: Points) -> Vec<Allocation> {
+    let mut active: Vec<_> = lots.iter().filter(|lot| lot.release.is_none()).collect();
+    active.sort_by_key(|lot| (lot.expires_at.is_none(), lot.expires_at));
+    let mut missing = points.0;
+    let mut taken = Vec::new();
+    for lot in active {
+        let part = missing.min(lot.points.0);
+        if part > 0 {
+            missing -= part;
+            taken.push(Allocation { lot: lot.lot, points: Points(part) });
+        }
+    }
+    taken
+}
+
+impl State {
+    pub(super) fn absorb(&mut self, event: &PointsAccountAbsorbed) {
+        let estate = &event.estate;
+        self.absorbed.insert(event.from);
+        self.frozen |= estate.frozen;
+        self.last_activity_at = self.last_activity_at.max(estate.last_activity_at);
+        for order in &estate.orders {
+            let settled = self.orders.entry(order.order).or_default();
+            settled.version = settled.version.max(order.version);
+            for level in &order.levels {
+                let known = settled.level_mut(&Rule::of(&level.rule));
+                known.granted.0 += level.granted.0;
+                known.clawed.0 += level.clawed.0;
+            }
+        }
+        estate.lots.iter().for_each(|lot| self.inherit_lot(lot));
+        self.lots.draw(&event.allocations);
+        for one in &estate.reservations {
+            let reservation = self.inherited(one);
+            self.reservations.entry(one.redemption).or_insert(reservation);
+        }
+        for one in &estate.transfers {
+            let held = self.inherited_lots(&one.lots);
+            let transit = Transit { to: one.to, points: one.points, held };
+            self.transfers.entry(one.transfer).or_insert(Transfer::InTransit(transit));
+        }
+        for used in &estate.actions {
+            *self.actions.entry((used.action.clone(), used.period.clone())).or_default() += used.count;
+        }
+        for first in &estate.keys {
+            let content = Some(first.content);
+            let entry = Entry { entry: first.entry, points: first.points, after: first.after, content };
+            if let Some(key) = Key::of(&first.source) {
+                self.keys.entry(key).or_insert(entry);
+            }
+        }
+    }
+
+    fn inherit_lot(&mut self, inherited: &EstateLot) {
+        let EstateLot { lot: entry, points, release, expires_at, order, rule } = inherited;
+        let lot = Lot { entry: *entry, points: *points, release: *release, expires_at: *expires_at };
+        if let (Some(place), Some(order), Some(rule)) = (self.lots.grant(lot), order, rule) {
+            let level = self.orders.entry(*order).or_default().level_mut(&Rule::of(rule));
+            level.lots.push(OwnLot { place, version: 0 });
+        }
+    }
+
+    fn inherited(&mut self, one: &EstateReservation) -> Reservation {
+        let spent = one.entry.zip(one.spent).map(|(entry, after)| Spent { entry, after });
+        let held = self.inherited_lots(&one.lots);
+        let (points, discount, after, phase) = (one.points, one.discount, one.after, one.phase);
+        Reservation { points, discount, after, phase, held, spent }
+    }
+
+    /// Points that may come back to lots, which get their places now.
+    fn inherited_lots(&mut self, lots: &[MovedLot]) -> Vec<Held> {
+        let held = lots.iter().map(|moved| Held {
+            place: self.lots.place(moved.lot).unwrap_or_else(|| self.lots.reserve_place()),
+            entry: moved.lot,
+            points: moved.points,
+            expires_at: moved.expires_at,
+        });
+        held.collect()
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::points_account::{
+        Command,
+        specs::{
+            absorbing, action, commit, complete, earn, freeze, reinstate, release, reserve, settle, spend,
+            state_after, transfer_out, when_after,
+        },
+    };
+
+    #[test]
+    fn everything_lives_on() {
+        let left = [
+            Command::from(earn(1, 10)),
+            settle(1, 1, 5).into(),
+            reserve(1, 4).into(),
+            reserve(2, 3).into(),
+            commit(2).into(),
+            transfer_out(1, 2).into(),
+            action(1, "2026").into(),
+            action(2, "2026").into(),
+        ];
+        let history = || vec![Command::from(earn(9, 1)), absorbing(left.clone())];
+        let all = state_after(history()).balances();
+        let buckets = (all.available, all.reserved, all.in_transit, all.lifetime_transferred);
+        assert_eq!(buckets, (Points(17), Points(4), Points(2), Points(20)));
+        let goes_on =
+            |command: Command| state_after(history().into_iter().chain([command])).balances().available;
+        assert_eq!(goes_on(release(1).into()), Points(21));
+        assert_eq!(goes_on(reinstate(2).into()), Points(20));
+        assert_eq!(goes_on(settle(1, 2, 0).into()), Points(12));
+        assert_eq!(goes_on(complete(1).into()), Points(17));
+        when_after(history(), action(3, "2026")).then_rejected(Rejection::ActionLimitReached {
+            limit: 2,
+            per: event_schemas::merchant::LimitPeriod::Year,
+        });
+        when_after(history(), earn(1, 10)).then_unchanged();
+        when_after(history(), absorbing(left.clone())).then_unchanged();
+    }
+
+    /// Catches: a merge that leaves somebody with points and debt.
+    #[test]
+    fn points_of_either_repay_debt_of_either() {
+        let in_debt = || vec![settle(1, 1, 10).into(), spend(1, 10), settle(1, 2, 0).into()];
+        let rich = || vec![Command::from(earn(1, 6))];
+        for (own, left) in [(in_debt(), rich()), (rich(), in_debt())] {
+            let after = state_after(own.into_iter().chain([absorbing(left)])).balances();
+            assert_eq!((after.available, after.debt), (Points(0), Points(4)));
+        }
+    }
+
+    #[test]
+    fn a_freeze_survives_a_merge() {
+        let history = vec![Command::from(earn(9, 5)), absorbing(vec![earn(1, 10).into(), freeze()])];
+        when_after(history, reserve(1, 1)).then_rejected(Rejection::AccountFrozen);
+    }
+}

@@ -1,0 +1,90 @@
+//! Points end: by the date of their lot, or because the account was inactive too long.
+use event_schemas::{EntryId, Timestamp};
+
+use super::{Draft, Event, ExpiryRule, State};
+use crate::Rejection;
+
+/// Ends the points whose time is over.
+#[derive(Clone, Debug, PartialEq)]
+pub struct ExpirePoints {
+    /// The entry, if points end.
+    pub entry: EntryId,
+    /// The time up to which.
+    pub as_of: Timestamp,
+    /// The setting that ends points.
+    pub expiry: ExpiryRule,
+}
+
+pub(super) fn decide(state: &State, command: &ExpirePoints) -> Result<Vec<Event>, Rejection> {
+    let mut draft = Draft::of(state);
+    let any = draft.expire(command.entry, command.as_of, &command.expiry)?;
+    Ok(if any { draft.events() } else { Vec::new() })
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::{Points, points_account::ExpiryReason};
+
+    use super::*;
+    use crate::points_account::{
+        Command, EarnPoints, ReinstatePoints,
+        specs::{
+            adjust, at, commit, earn, expire, inactive, per_lot, reinstate, reserve, state_after, when_after,
+        },
+    };
+
+    fn dated(source: u8) -> EarnPoints {
+        EarnPoints { expiry: per_lot(1), ..earn(source, 10) }
+    }
+
+    /// Catches: an expiry a day early; one that takes the points of a lot without a date.
+    #[test]
+    fn only_points_whose_date_is_over_end() {
+        let history = || [dated(1), earn(2, 10)];
+        when_after(history(), expire(30)).then_unchanged();
+        let events = when_after(history(), expire(33)).events();
+        let [Event::PointsExpired(ended)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((ended.reason, ended.points), (ExpiryReason::Lot, Points(10)));
+        assert_eq!((ended.after.available, ended.after.lifetime_expired), (Points(10), Points(10)));
+        let again = history().map(Command::from).into_iter().chain([expire(33).into()]);
+        when_after(again, expire(34)).then_unchanged();
+    }
+
+    /// Catches: a reserved point that ends while its reward is issued.
+    #[test]
+    fn reserved_points_do_not_end() {
+        let after = state_after::<Command>([dated(1).into(), reserve(1, 8).into(), expire(60).into()]);
+        assert_eq!((after.balances().available, after.balances().reserved), (Points(0), Points(8)));
+        assert_eq!(after.balances().lifetime_expired, Points(2));
+    }
+
+    /// Catches: points given back after their date that end at once, or that take the rest of their lot along.
+    #[test]
+    fn points_given_back_after_their_date_live_the_days_of_grace() {
+        let back = ReinstatePoints { at: at(60), grace_days: 30, ..reinstate(1) };
+        let history =
+            || [Command::from(dated(1)), reserve(1, 8).into(), commit(1).into(), back.clone().into()];
+        let account = state_after(history());
+        let all = account.balances();
+        assert_eq!(
+            (all.available, all.lifetime_expired, all.lifetime_redeemed),
+            (Points(8), Points(2), Points(0))
+        );
+        assert_eq!(account.lots().next().unwrap().expires_at, Some(at(90)));
+        when_after(history(), expire(89)).then_unchanged();
+        assert_eq!(when_after(history(), expire(90)).events().len(), 1);
+    }
+
+    /// Catches: an adjustment by staff that counts as the customer's activity.
+    #[test]
+    fn all_points_end_when_the_account_was_inactive_too_long() {
+        let history = || [Command::from(earn(1, 10)), adjust(1, 5).into()];
+        let expire = |day| ExpirePoints { expiry: inactive(1), ..expire(day) };
+        when_after(history(), expire(30)).then_unchanged();
+        let events = when_after(history(), expire(31)).events();
+        let [Event::PointsExpired(ended)] = &events[..] else { panic!("{events:?}") };
+        assert_eq!((ended.reason, ended.points), (ExpiryReason::Inactivity, Points(15)));
+        let active = EarnPoints { at: at(20), ..earn(2, 1) };
+        when_after(history().into_iter().chain([active.into()]), expire(31)).then_unchanged();
+    }
+}

@@ -1,0 +1,126 @@
+//! When points end, by the calendar of the shop.
+use chrono::{DateTime, Days, Months, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _};
+use chrono_tz::Tz;
+use event_schemas::{TimeZone, Timestamp, merchant::ExpiryMode};
+
+use crate::Rejection;
+
+/// The setting that ends points, frozen by the sender of a command.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct ExpiryRule {
+    /// What counts.
+    pub mode: ExpiryMode,
+    /// Months until points end.
+    pub months: u32,
+    /// The shop's time zone.
+    pub timezone: TimeZone,
+}
+
+impl ExpiryRule {
+    /// Points never end.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { mode: ExpiryMode::None, months: 0, timezone: TimeZone::utc() }
+    }
+
+    /// From when on points that become active at this time cannot be spent: midnight after the last day.
+    pub(super) fn of_lot(&self, active_at: Timestamp) -> Result<Option<Timestamp>, Rejection> {
+        if self.mode != ExpiryMode::PerLot {
+            return Ok(None);
+        }
+        let zone = self.zone()?;
+        let day = zone.from_utc_datetime(&active_at.utc().naive_utc()).date_naive();
+        let after = day
+            .checked_add_months(Months::new(self.months))
+            .and_then(|last| last.checked_add_days(Days::new(1)))
+            .ok_or(Rejection::InvalidExpiry)?;
+        instant(zone, after.and_time(NaiveTime::MIN)).map(Some)
+    }
+
+    /// When an account ends its points if nothing happens on it after this time.
+    pub(super) fn of_inactivity(&self, last: Timestamp) -> Result<Option<Timestamp>, Rejection> {
+        if self.mode != ExpiryMode::Inactivity {
+            return Ok(None);
+        }
+        let zone = self.zone()?;
+        let local = zone.from_utc_datetime(&last.utc().naive_utc()).naive_local();
+        let end = local.checked_add_months(Months::new(self.months)).ok_or(Rejection::InvalidExpiry)?;
+        instant(zone, end).map(Some)
+    }
+
+    fn zone(&self) -> Result<Tz, Rejection> {
+        self.timezone.as_str().parse().map_err(|_| Rejection::InvalidExpiry)
+    }
+}
+
+/// The first instant at or after the local time: clocks that go forward may leave it out.
+fn instant(zone: Tz, local: NaiveDateTime) -> Result<Timestamp, Rejection> {
+    (0..=24)
+        .filter_map(|quarters| local.checked_add_signed(TimeDelta::minutes(15 * quarters)))
+        .find_map(|local| zone.from_local_datetime(&local).earliest())
+        .map(|time| Timestamp::from(DateTime::to_utc(&time)))
+        .ok_or(Rejection::InvalidExpiry)
+}
+
+/// The same time of day so many days later, in UTC.
+pub(super) fn days_after(time: Timestamp, days: u32) -> Timestamp {
+    Timestamp::from_micros(time.micros().saturating_add(i64::from(days) * 86_400_000_000))
+}
+
+/// The date of points that come back at this time: theirs, unless it is over; then they live some days more.
+pub(super) fn renewed(expires_at: Option<Timestamp>, at: Timestamp, grace_days: u32) -> Option<Timestamp> {
+    expires_at.filter(|date| *date <= at).map(|date| date.max(days_after(at, grace_days)))
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn rule(mode: ExpiryMode, months: u32, zone: &str) -> ExpiryRule {
+        ExpiryRule { mode, months, timezone: TimeZone::try_new(zone).unwrap() }
+    }
+
+    fn time(text: &str) -> Timestamp {
+        Timestamp::parse(text).unwrap()
+    }
+
+    /// Catches: a date counted in UTC; a last day that is cut off; the end of a month that overflows.
+    #[test]
+    fn a_lot_ends_at_the_shops_midnight_after_its_last_day() {
+        for (zone, active, months, end) in [
+            ("Europe/Berlin", "2026-01-31T10:00:00Z", 1, "2026-02-28T23:00:00Z"),
+            ("Europe/Berlin", "2026-01-31T23:30:00Z", 1, "2026-03-01T23:00:00Z"),
+            ("America/New_York", "2026-03-01T04:59:00Z", 12, "2027-03-01T05:00:00Z"),
+            ("Pacific/Auckland", "2026-06-30T12:30:00Z", 6, "2027-01-01T11:00:00Z"),
+            ("Asia/Kathmandu", "2024-02-29T00:00:00Z", 12, "2025-02-28T18:15:00Z"),
+        ] {
+            let rule = rule(ExpiryMode::PerLot, months, zone);
+            assert_eq!(rule.of_lot(time(active)), Ok(Some(time(end))), "{zone}");
+        }
+    }
+
+    /// Catches: a midnight that does not exist taken for an error.
+    #[test]
+    fn a_midnight_that_the_clocks_leave_out_is_the_first_moment_of_the_day() {
+        let rule = rule(ExpiryMode::PerLot, 1, "America/Asuncion");
+        assert_eq!(rule.of_lot(time("2022-09-01T12:00:00Z")), Ok(Some(time("2022-10-02T04:00:00Z"))));
+    }
+
+    #[test]
+    fn inactivity_ends_to_the_moment_and_other_modes_never() {
+        let inactive = rule(ExpiryMode::Inactivity, 6, "Europe/Berlin");
+        let last = time("2026-01-15T09:30:00Z");
+        assert_eq!(inactive.of_inactivity(last), Ok(Some(time("2026-07-15T08:30:00Z"))));
+        assert_eq!(inactive.of_lot(last), Ok(None));
+        assert_eq!(rule(ExpiryMode::None, 6, "Europe/Berlin").of_inactivity(last), Ok(None));
+        assert_eq!(rule(ExpiryMode::PerLot, 6, "Mars/Base").of_lot(last), Err(Rejection::InvalidExpiry));
+    }
+
+    #[test]
+    fn points_that_come_back_after_their_date_live_the_days_of_grace() {
+        let (before, at) = (time("2026-01-01T00:00:00Z"), time("2026-02-01T00:00:00Z"));
+        assert_eq!(renewed(Some(before), at, 30), Some(time("2026-03-03T00:00:00Z")));
+        assert_eq!(renewed(Some(time("2026-02-02T00:00:00Z")), at, 30), None);
+        assert_eq!(renewed(None, at, 30), None);
+    }
+}

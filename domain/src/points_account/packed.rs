@@ -1,0 +1,272 @@
+//! The state as it is kept: without what follows from the rest, so that an account of ten orders is a few hundred bytes.
+use std::collections::{BTreeMap, BTreeSet};
+
+use event_schemas::{
+    Code, CustomerId, EntryId, OrderId, Points, RedemptionId, Timestamp, TransferId,
+    points_account::{Balances, Release},
+};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use super::{
+    Reservation, State,
+    keys::{Entry, Key},
+    lots::{Lot, Lots, Place},
+    orders::{Level, OwnLot, Rule, Settled, settlement_entry},
+    transfers::Transfer,
+};
+
+/// Balances as numbers in a row: their own form leaves out what is zero, and then no reader without names finds its way.
+pub(super) mod balances {
+    use super::{Balances, Deserialize, Deserializer, Points, Serialize, Serializer};
+
+    pub(in super::super) fn serialize<S: Serializer>(
+        all: &Balances,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let Balances {
+            available,
+            pending,
+            reserved,
+            in_transit,
+            debt,
+            lifetime_earned,
+            lifetime_redeemed,
+            lifetime_expired,
+            lifetime_clawed_back,
+            lifetime_adjusted,
+            lifetime_voided,
+            lifetime_transferred,
+        } = *all;
+        [
+            available,
+            pending,
+            reserved,
+            in_transit,
+            debt,
+            lifetime_earned,
+            lifetime_redeemed,
+            lifetime_expired,
+            lifetime_clawed_back,
+            lifetime_adjusted,
+            lifetime_voided,
+            lifetime_transferred,
+        ]
+        .serialize(serializer)
+    }
+
+    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Balances, D::Error> {
+        let [
+            available,
+            pending,
+            reserved,
+            in_transit,
+            debt,
+            lifetime_earned,
+            lifetime_redeemed,
+            lifetime_expired,
+            lifetime_clawed_back,
+            lifetime_adjusted,
+            lifetime_voided,
+            lifetime_transferred,
+        ] = <[Points; 12]>::deserialize(deserializer)?;
+        Ok(Balances {
+            available,
+            pending,
+            reserved,
+            in_transit,
+            debt,
+            lifetime_earned,
+            lifetime_redeemed,
+            lifetime_expired,
+            lifetime_clawed_back,
+            lifetime_adjusted,
+            lifetime_voided,
+            lifetime_transferred,
+        })
+    }
+}
+
+#[derive(Serialize, Deserialize)]
+struct Packed {
+    opened: bool,
+    frozen: bool,
+    merged_into: Option<CustomerId>,
+    #[serde(with = "balances")]
+    balances: Balances,
+    last_activity_at: Option<Timestamp>,
+    next: Place,
+    orders: Vec<PackedOrder>,
+    lots: Vec<PackedLot>,
+    reservations: Vec<(RedemptionId, Reservation)>,
+    transfers: Vec<(TransferId, Transfer)>,
+    keys: Vec<(Key, Entry)>,
+    actions: Vec<((Code, Code), u32)>,
+    warned: Vec<(Timestamp, u32)>,
+    absorbed: Vec<CustomerId>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackedOrder {
+    order: [u8; 16],
+    version: u32,
+    levels: Vec<PackedLevel>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackedLevel {
+    rule: Rule,
+    granted: Points,
+    clawed: Points,
+    lots: Vec<PackedOwnLot>,
+}
+
+/// An order's lot; with its points if they are in it and if its entry follows from the order.
+#[derive(Serialize, Deserialize)]
+struct PackedOwnLot {
+    place: Place,
+    version: u32,
+    inside: Option<Inside>,
+}
+
+/// A lot without its name.
+#[derive(Serialize, Deserialize)]
+struct Inside {
+    points: Points,
+    release: Option<Release>,
+    expires_at: Option<Seconds>,
+}
+
+#[derive(Serialize, Deserialize)]
+struct PackedLot {
+    place: Place,
+    entry: [u8; 16],
+    inside: Inside,
+}
+
+/// A time that is mostly a whole number of seconds.
+#[derive(Serialize, Deserialize)]
+enum Seconds {
+    Whole(i64),
+    Micros(i64),
+}
+
+impl From<Timestamp> for Seconds {
+    fn from(time: Timestamp) -> Self {
+        let micros = time.micros();
+        if micros % 1_000_000 == 0 { Self::Whole(micros / 1_000_000) } else { Self::Micros(micros) }
+    }
+}
+
+impl From<Seconds> for Timestamp {
+    fn from(seconds: Seconds) -> Self {
+        match seconds {
+            Seconds::Whole(seconds) => Self::from_micros(seconds.saturating_mul(1_000_000)),
+            Seconds::Micros(micros) => Self::from_micros(micros),
+        }
+    }
+}
+
+impl Inside {
+    fn of(lot: &Lot) -> Self {
+        Self { points: lot.points, release: lot.release, expires_at: lot.expires_at.map(Seconds::from) }
+    }
+
+    fn lot(self, entry: EntryId) -> Lot {
+        let expires_at = self.expires_at.map(Timestamp::from);
+        Lot { entry, points: self.points, release: self.release, expires_at }
+    }
+}
+
+impl Serialize for State {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        let mut nameless = BTreeSet::new();
+        let orders = self.orders.iter().map(|(order, settled)| pack(self, *order, settled, &mut nameless));
+        let orders = orders.collect();
+        let named = self.lots.iter().filter(|(place, _)| !nameless.contains(place));
+        let packed = Packed {
+            opened: self.opened,
+            frozen: self.frozen,
+            merged_into: self.merged_into,
+            balances: self.balances,
+            last_activity_at: self.last_activity_at,
+            next: self.lots.next(),
+            orders,
+            lots: named
+                .map(|(place, lot)| PackedLot { place, entry: lot.entry.bytes(), inside: Inside::of(lot) })
+                .collect(),
+            reservations: self.reservations.clone().into_iter().collect(),
+            transfers: self.transfers.clone().into_iter().collect(),
+            keys: self.keys.clone().into_iter().collect(),
+            actions: self.actions.clone().into_iter().collect(),
+            warned: self.warned.clone().into_iter().collect(),
+            absorbed: self.absorbed.iter().copied().collect(),
+        };
+        packed.serialize(serializer)
+    }
+}
+
+fn pack(state: &State, order: OrderId, settled: &Settled, nameless: &mut BTreeSet<Place>) -> PackedOrder {
+    let mut levels = Vec::new();
+    for level in &settled.levels {
+        let own = level.lots.iter().map(|OwnLot { place, version }| {
+            let named = |lot: &&Lot| lot.entry == settlement_entry(order, *version, &level.rule);
+            let inside = state.lots.get(*place).filter(named).map(Inside::of);
+            if inside.is_some() {
+                nameless.insert(*place);
+            }
+            PackedOwnLot { place: *place, version: *version, inside }
+        });
+        let lots = own.collect();
+        levels.push(PackedLevel {
+            rule: level.rule.clone(),
+            granted: level.granted,
+            clawed: level.clawed,
+            lots,
+        });
+    }
+    PackedOrder { order: order.bytes(), version: settled.version, levels }
+}
+
+impl<'de> Deserialize<'de> for State {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        let packed = Packed::deserialize(deserializer)?;
+        let mut lots: Vec<_> = packed
+            .lots
+            .into_iter()
+            .map(|lot| (lot.place, lot.inside.lot(EntryId::from_bytes(lot.entry))))
+            .collect();
+        let orders: BTreeMap<_, _> =
+            packed.orders.into_iter().map(|order| unpack(order, &mut lots)).collect();
+        Ok(Self {
+            opened: packed.opened,
+            frozen: packed.frozen,
+            merged_into: packed.merged_into,
+            balances: packed.balances,
+            last_activity_at: packed.last_activity_at,
+            lots: Lots::new(packed.next, lots),
+            orders,
+            reservations: packed.reservations.into_iter().collect(),
+            transfers: packed.transfers.into_iter().collect(),
+            keys: packed.keys.into_iter().collect(),
+            actions: packed.actions.into_iter().collect(),
+            warned: packed.warned.into_iter().collect(),
+            absorbed: packed.absorbed.into_iter().collect(),
+        })
+    }
+}
+
+fn unpack(packed: PackedOrder, lots: &mut Vec<(Place, Lot)>) -> (OrderId, Settled) {
+    let order = OrderId::from_bytes(packed.order);
+    let levels = packed.levels.into_iter().map(|level| {
+        let own = level.lots.into_iter().map(|PackedOwnLot { place, version, inside }| {
+            let entry = settlement_entry(order, version, &level.rule);
+            lots.extend(inside.map(|inside| (place, inside.lot(entry))));
+            OwnLot { place, version }
+        });
+        let own = own.collect();
+        Level { rule: level.rule, granted: level.granted, clawed: level.clawed, lots: own }
+    });
+    (order, Settled { version: packed.version, levels: levels.collect() })
+}

@@ -1,0 +1,76 @@
+//! Points set aside for a redemption, and how that went on.
+use event_schemas::{
+    EntryId, Money, Points, Timestamp,
+    points_account::{Allocation, Balances, LotExpiry, ReservationPhase as Phase},
+};
+use serde::{Deserialize, Serialize};
+
+use super::{
+    State, expiry,
+    lots::{Held, less_repaid},
+};
+
+/// Points set aside for a redemption.
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
+pub struct Reservation {
+    /// All points set aside.
+    pub points: Points,
+    /// What they buy.
+    pub discount: Money,
+    /// The account after the reservation.
+    #[serde(with = "super::packed::balances")]
+    pub after: Balances,
+    /// How far it came.
+    pub phase: Phase,
+    /// The lots they came from, as long as they can come back.
+    pub(super) held: Vec<Held>,
+    pub(super) spent: Option<Spent>,
+}
+
+/// The movement that spent a reservation.
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+pub(super) struct Spent {
+    pub(super) entry: EntryId,
+    #[serde(with = "super::packed::balances")]
+    pub(super) after: Balances,
+}
+
+impl Reservation {
+    /// The lots that its points came from.
+    #[must_use]
+    pub fn allocations(&self) -> Vec<Allocation> {
+        allocations(&self.held)
+    }
+
+    /// What comes back when so many points repay debt.
+    pub(super) fn less(&self, repaid: Points) -> Vec<Held> {
+        less_repaid(&self.held, repaid, |held| &mut held.points)
+    }
+}
+
+pub(super) fn allocations(held: &[Held]) -> Vec<Allocation> {
+    held.iter().map(|held| Allocation { lot: held.entry, points: held.points }).collect()
+}
+
+impl State {
+    /// The new dates of lots that points come back to after theirs was over.
+    pub(super) fn renewals(&self, back: &[Held], at: Timestamp, grace_days: u32) -> Vec<LotExpiry> {
+        let renewed = back.iter().filter_map(|held| {
+            let open = self.lots.place(held.entry).and_then(|place| self.lots.get(place));
+            let date = open.map_or(held.expires_at, |lot| lot.expires_at);
+            let expires_at = expiry::renewed(date, at, grace_days)?;
+            Some(LotExpiry { lot: held.entry, expires_at })
+        });
+        renewed.collect()
+    }
+
+    /// Points come back to the lots that they left, with what the event says of their dates.
+    pub(super) fn come_back(&mut self, held: &[Held], back: &[Allocation], expiries: &[LotExpiry]) {
+        for Allocation { lot, points } in back {
+            let renewed = expiries.iter().find(|one| one.lot == *lot).map(|one| one.expires_at);
+            if let Some(held) = held.iter().find(|held| held.entry == *lot) {
+                self.lots.put_back(Held { points: *points, ..*held }, renewed);
+            }
+        }
+    }
+}
