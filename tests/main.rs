@@ -15,15 +15,18 @@ mod scenarios {
     mod eligible;
     mod guests;
     mod idempotency;
+    mod live_feed;
     mod main_job;
     mod observability;
     mod overflow;
     mod personal_data;
     mod power_cut;
     mod readme;
+    mod rebuild;
     mod redemptions;
     mod refunds;
     mod settings;
     mod startup;
     mod tenancy;
+    mod verify;
 }

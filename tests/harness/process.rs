@@ -3,7 +3,7 @@ use std::{
     fs::{File, OpenOptions},
     io::{BufRead as _, BufReader, Write as _},
     path::{Path, PathBuf},
-    process::{Child, ChildStdout, Command, ExitStatus, Output, Stdio},
+    process::{Child, ChildStdout, Command, ExitStatus, Stdio},
     sync::{
         Arc, OnceLock,
         atomic::{AtomicU32, Ordering},
@@ -19,13 +19,13 @@ use tempfile::TempDir;
 /// The executable under test.
 pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_loyalnest");
 /// Longest wait for the ready line and for an orderly end; a debug build on a busy machine is slow.
-const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 
 /// A folder with the data of one installation and, beside it, what its processes printed. Gone with its last owner.
 #[derive(Clone)]
 pub(crate) struct Folder {
     root: Arc<TempDir>,
-    starts: Arc<AtomicU32>,
+    pub(super) starts: Arc<AtomicU32>,
 }
 
 impl Folder {
@@ -48,7 +48,7 @@ impl Folder {
         self.root.path().join("printed")
     }
 
-    fn print_file(&self, start: u32, stream: &str) -> File {
+    pub(super) fn print_file(&self, start: u32, stream: &str) -> File {
         let path = self.printed().join(format!("{start}.{stream}"));
         OpenOptions::new().create(true).append(true).open(path).unwrap()
     }
@@ -77,6 +77,8 @@ pub(crate) struct Server {
     pub(crate) ready: Ready,
     pub(crate) folder: Folder,
     child: Child,
+    /// Which of the folder's processes it is.
+    start: u32,
 }
 
 impl Server {
@@ -129,7 +131,7 @@ impl Server {
             let said = last_printed(folder, start);
             return Err(format!("the first line is not the ready line: {first:?}\n{said}"));
         };
-        Ok(Self { ready, folder: folder.clone(), child })
+        Ok(Self { ready, folder: folder.clone(), child, start })
     }
 
     pub(crate) fn id(&self) -> u32 {
@@ -149,9 +151,9 @@ impl Server {
         (end_of(&mut self.child), self.folder.clone())
     }
 
-    /// What the running process said last, for messages of failed tests.
+    /// What the process said last.
     pub(crate) fn last_printed(&self) -> String {
-        last_printed(&self.folder, self.folder.starts.load(Ordering::Relaxed) - 1)
+        last_printed(&self.folder, self.start)
     }
 }
 
@@ -239,7 +241,7 @@ pub(crate) fn interrupted_start(folder: &Folder, arguments: &[&str], after: Dura
 }
 
 /// The executable with nothing of the caller's own settings.
-fn command(environment: &[(&str, &str)]) -> Command {
+pub(super) fn command(environment: &[(&str, &str)]) -> Command {
     cleared(Command::new(EXECUTABLE), environment)
 }
 
@@ -254,29 +256,13 @@ fn cleared(mut command: Command, environment: &[(&str, &str)]) -> Command {
     command
 }
 
-/// Runs the executable to its end, which must come by itself.
-pub(crate) fn run(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
-    let start = folder.starts.fetch_add(1, Ordering::Relaxed);
-    let mut child = command(environment)
-        .args(arguments)
-        .current_dir(folder.root())
-        .stdin(Stdio::null())
-        .stdout(folder.print_file(start, "stdout"))
-        .stderr(folder.print_file(start, "stderr"))
-        .spawn()
-        .unwrap();
-    let status = end_of(&mut child);
-    let read = |stream| std::fs::read(folder.printed().join(format!("{start}.{stream}"))).unwrap();
-    Output { status, stdout: read("stdout"), stderr: read("stderr") }
-}
-
 /// Sends a signal such as `TERM`.
 pub(crate) fn signal(process: u32, name: &str) {
     let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &process.to_string()]).status();
     assert!(sent.unwrap().success(), "no signal {name} to {process}");
 }
 
-fn end_of(child: &mut Child) -> ExitStatus {
+pub(super) fn end_of(child: &mut Child) -> ExitStatus {
     let deadline = Instant::now() + PATIENCE;
     loop {
         if let Some(status) = child.try_wait().unwrap() {

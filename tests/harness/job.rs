@@ -1,0 +1,75 @@
+//! The executable at a job that ends by itself, such as `rebuild`, watched while it goes on.
+use std::{
+    path::PathBuf,
+    process::{Child, Output, Stdio},
+    sync::atomic::Ordering,
+    thread,
+    time::{Duration, Instant},
+};
+
+use super::{
+    Folder,
+    process::{PATIENCE, command, end_of, signal},
+};
+
+/// A running job. Dropping it kills it.
+pub(crate) struct Job {
+    child: Child,
+    stdout: PathBuf,
+    stderr: PathBuf,
+}
+
+impl Job {
+    pub(crate) fn start(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let start = folder.starts.fetch_add(1, Ordering::Relaxed);
+        let child = command(environment)
+            .args(arguments)
+            .current_dir(folder.root())
+            .stdin(Stdio::null())
+            .stdout(folder.print_file(start, "stdout"))
+            .stderr(folder.print_file(start, "stderr"))
+            .spawn()
+            .unwrap();
+        let printed = |stream| folder.printed().join(format!("{start}.{stream}"));
+        Self { child, stdout: printed("stdout"), stderr: printed("stderr") }
+    }
+
+    /// Waits until it has said this on standard error.
+    pub(crate) fn until_said(&mut self, text: &str) {
+        let deadline = Instant::now() + PATIENCE;
+        loop {
+            let said = std::fs::read_to_string(&self.stderr).unwrap();
+            if said.contains(text) {
+                return;
+            }
+            let ended = self.child.try_wait().unwrap();
+            assert!(ended.is_none() && Instant::now() < deadline, "{ended:?} without {text:?}: {said}");
+            thread::sleep(Duration::from_millis(1));
+        }
+    }
+
+    /// Sends a signal such as `INT`.
+    pub(crate) fn signal(&self, name: &str) {
+        signal(self.child.id(), name);
+    }
+
+    /// Waits until it has ended.
+    pub(crate) fn end(mut self) -> Output {
+        let status = end_of(&mut self.child);
+        let read = |path: &PathBuf| std::fs::read(path).unwrap();
+        Output { status, stdout: read(&self.stdout), stderr: read(&self.stderr) }
+    }
+}
+
+impl Drop for Job {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.child.kill());
+        drop(self.child.wait());
+    }
+}
+
+/// Runs the executable to its end, which must come by itself.
+pub(crate) fn run(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
+    Job::start(folder, arguments, environment).end()
+}
