@@ -94,14 +94,15 @@ impl Drop for Writing {
 
 fn open_locked(path: &Path, lock: File) -> Result<Log, Error> {
     // Before anything is changed: a file that is no log must stay as it is.
-    read_genesis(path, &Readers::new(path))?;
+    read_genesis(path, &Readers::new(path, false))?;
     let connection =
         schema::open_writer(path).map_err(|source| Fault::new("open the log for writing", source))?;
     open_with(path, Some((connection, lock)))
 }
 
 fn open_with(path: &Path, writer: Option<(Connection, File)>) -> Result<Log, Error> {
-    let readers = Readers::new(path);
+    // Who only reads, such as a verifier, reads whole histories; who serves must outlive a bad sector.
+    let readers = Readers::new(path, writer.is_none());
     let genesis = read_genesis(path, &readers)?;
     let ends = Arc::new(Ends::new(genesis.partitions));
     readers.with("find the ends of the log", |connection| schema::load_ends(connection, &ends))?;

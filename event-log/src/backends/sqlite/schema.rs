@@ -14,6 +14,8 @@ use crate::{
 
 const APPLICATION_ID: i32 = 0x65_76_6c_67;
 const SCHEMA_VERSION: i32 = 1;
+/// As much of the file as SQLite maps at most, in bytes; the rest is read.
+const MAPPED_MAX: i64 = 0x7fff_0000;
 
 /// `rec` is the whole record, exactly as hashed. `head` says where each partition ends: its term, height and chain
 /// head, and the position and hash of its last record. The view cuts a record into columns for people.
@@ -106,10 +108,13 @@ const fn forgets_to_sync() -> bool {
 }
 
 /// A connection that can neither write nor checkpoint.
-pub(super) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
+pub(super) fn open_reader(path: &Path, is_mapped: bool) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let connection = Connection::open_with_flags(path, flags)?;
     connection.pragma_update(None, "busy_timeout", 5_000)?;
+    if is_mapped {
+        connection.pragma_update(None, "mmap_size", MAPPED_MAX)?;
+    }
     Ok(connection)
 }
 

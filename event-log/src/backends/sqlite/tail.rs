@@ -7,6 +7,7 @@ use std::{
 };
 
 use async_trait::async_trait;
+use bytes::Bytes;
 use rusqlite::{Connection, params};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
@@ -22,12 +23,15 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Read-only connections, reused.
 pub(super) struct Readers {
     path: PathBuf,
+    /// Whether the file is mapped into memory: twice as fast over a whole history, but a disk that fails to read then
+    /// ends the process instead of the call.
+    is_mapped: bool,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path) -> Self {
-        Self { path: path.to_owned(), idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: &Path, is_mapped: bool) -> Self {
+        Self { path: path.to_owned(), is_mapped, idle: Mutex::new(Vec::new()) }
     }
 
     /// Blocks; a connection that failed is not used again.
@@ -37,7 +41,7 @@ impl Readers {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Fault> {
         let idle = self.idle().pop();
-        let connected = idle.map_or_else(|| schema::open_reader(&self.path), Ok);
+        let connected = idle.map_or_else(|| schema::open_reader(&self.path, self.is_mapped), Ok);
         let read = connected.and_then(|connection| Ok((read(&connection)?, connection)));
         let (value, connection) = read.map_err(|source| Fault::new(action, source))?;
         self.idle().push(connection);
@@ -132,15 +136,23 @@ impl Page {
         Ok((Fetched { last, records, head }, Scanned { after, to: Position::new(to) }))
     }
 
+    /// All records of the page share one allocation.
     fn records(&self, connection: &Connection) -> rusqlite::Result<Vec<Stored>> {
         let mut statement = connection
             .prepare_cached("SELECT seq, rec FROM log WHERE seq > ?1 AND part = ?2 ORDER BY seq LIMIT ?3")?;
-        let rows =
-            statement.query_map(params![self.scan_from.get(), self.partition, self.max_records], |row| {
-                let bytes: Vec<u8> = row.get(1)?;
-                Ok(Stored { position: Position::new(row.get(0)?), bytes: bytes.into() })
-            })?;
-        rows.collect()
+        let mut rows = statement.query(params![self.scan_from.get(), self.partition, self.max_records])?;
+        let (mut bytes, mut ends) = (Vec::new(), Vec::new());
+        while let Some(row) = rows.next()? {
+            bytes.extend_from_slice(row.get_ref(1)?.as_blob()?);
+            ends.push((Position::new(row.get(0)?), bytes.len()));
+        }
+        let (bytes, mut begin) = (Bytes::from(bytes), 0);
+        let stored = ends.into_iter().map(|(position, end)| {
+            let bytes = bytes.slice(begin..end);
+            begin = end;
+            Stored { position, bytes }
+        });
+        Ok(stored.collect())
     }
 }
 
