@@ -101,7 +101,8 @@ async fn serve(
     router: axum::Router,
     mut stopped: watch::Receiver<bool>,
 ) -> std::io::Result<()> {
-    axum::serve(listener, router)
+    // The router itself would be built anew for every connection.
+    axum::serve(listener, router.into_make_service())
         .with_graceful_shutdown(async move {
             // An error means that the sender is gone, which is a reason to stop as well.
             drop(stopped.wait_for(|stop| *stop).await);
