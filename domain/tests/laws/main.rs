@@ -8,6 +8,8 @@ mod account;
 mod order;
 #[cfg(test)]
 mod redemption;
+#[cfg(test)]
+mod verdict;
 
 /// Enough cases to find what was planted, few enough to run at every change.
 #[cfg(test)]
