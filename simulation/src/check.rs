@@ -1,19 +1,24 @@
 //! What must hold after all crashes, once everything unanswered was asked again and worked off.
-use std::{collections::BTreeMap, time::Duration};
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    time::Duration,
+};
 
-use domain::{Aggregate, StreamRef};
+use domain::{Aggregate, StreamRef, redemption::Status};
 use event_log::{Kind, Log, faulty::Plan};
 use event_schemas::{
-    CustomerId, MerchantId,
+    CustomerId, MerchantId, RedemptionId,
     points_account::Balances,
     record::{RawAnswer, View},
 };
 use projections::{Projections, ReadStore, points_balance};
 use rusqlite::{Connection, types::ValueRef};
 use tokio::time::sleep;
+use uuid::Uuid;
 
 use crate::{
     clients::{People, send},
+    journal::Effect,
     system::System,
     world::World,
 };
@@ -58,6 +63,7 @@ async fn balances(world: &World, system: &System, people: &People) {
     let Some(scope) = system.keys.verify_token(&people.token) else {
         return world.expect(false, || "the shop's token is not known any more".to_owned());
     };
+    let failed = failed_redemptions(world, system, people).await;
     for (number, id) in people.customers.iter().enumerate() {
         let customer = CustomerId(*id);
         let read = system.commander.read(merchant, StreamRef::account(customer), |account| match account {
@@ -68,7 +74,7 @@ async fn balances(world: &World, system: &System, people: &People) {
             world.expect(false, || format!("customer {number} cannot be read"));
             continue;
         };
-        let owned = world.journal.borrow().owned(number);
+        let owned = world.journal.borrow().owned(number, &failed);
         let net = own.available.0 + own.pending.0 + own.reserved.0 - own.debt.0;
         world.note(&format!("customer {number} {own:?}"));
         world.expect(net == owned, || format!("customer {number} has {net} points, {owned} were answered"));
@@ -81,6 +87,32 @@ async fn balances(world: &World, system: &System, people: &People) {
         let shown = shown.map(|shown| shown.balances());
         world.expect(shown == Some(own), || format!("customer {number} is shown {shown:?} and has {own:?}"));
     }
+}
+
+/// Redemptions that came to nothing, because their code could not be issued in time. None was said to be completed.
+async fn failed_redemptions(world: &World, system: &System, people: &People) -> BTreeSet<Uuid> {
+    let redeemed = world.journal.borrow().entries.clone();
+    let mut failed = BTreeSet::new();
+    for entry in redeemed {
+        let (Some(redemption), Effect::Redeems { buyer, .. }) = (entry.redemption(), entry.effect) else {
+            continue;
+        };
+        let stream = StreamRef::redemption(RedemptionId(redemption), CustomerId(people.customers[buyer]));
+        let status =
+            system.commander.read(MerchantId(people.merchant), stream, |redemption| match redemption {
+                Aggregate::Redemption(redemption) => redemption.status(),
+                _ => None,
+            });
+        let status = status.await.ok().flatten();
+        let ended = matches!(status, Some(Status::Completed | Status::Cancelled | Status::Failed));
+        world.expect(ended, || format!("redemption {redemption} is {status:?}"));
+        if status == Some(Status::Failed) {
+            let completed = entry.answer.as_ref().is_some_and(|(_, text)| text.contains("\"completed\""));
+            world.expect(!completed, || format!("redemption {redemption} was completed and failed"));
+            failed.insert(redemption);
+        }
+    }
+    failed
 }
 
 /// Streams have no gaps, and no command was carried out twice.

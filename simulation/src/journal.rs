@@ -1,4 +1,6 @@
 //! What was asked and what was answered, kept by those who asked: it outlasts every crash.
+use std::collections::BTreeSet;
+
 use uuid::Uuid;
 
 use crate::shopify::Asked;
@@ -38,30 +40,29 @@ pub(crate) struct Journal {
 }
 
 impl Journal {
-    /// What a plain model says that this person owns, debt taken off. Every delivery counts, since all are repeated
-    /// until they are answered.
-    pub(crate) fn owned(&self, person: usize) -> i64 {
-        self.opening + self.entries.iter().map(|entry| self.worth(entry, person)).sum::<i64>()
+    /// What a plain model says that this person owns, debt taken off, if these redemptions came to nothing. Every
+    /// delivery counts, since all are repeated until they are answered.
+    pub(crate) fn owned(&self, person: usize, failed: &BTreeSet<Uuid>) -> i64 {
+        self.opening + self.entries.iter().map(|entry| self.worth(entry, person, failed)).sum::<i64>()
     }
 
-    fn worth(&self, entry: &Entry, person: usize) -> i64 {
-        let accepted = entry.answer.as_ref().is_some_and(|(status, _)| *status == 200);
+    fn worth(&self, entry: &Entry, person: usize, failed: &BTreeSet<Uuid>) -> i64 {
         match entry.effect {
             Effect::Order { buyer, order, dollars } if buyer == person => {
                 if self.has(|effect| effect == Effect::Refund { order }) { 0 } else { dollars }
             }
-            Effect::Moves { buyer, points } if buyer == person && accepted => points,
-            Effect::Redeems { buyer, points } if buyer == person && accepted => {
-                let redemption = entry.redemption();
-                let undone = self.entries.iter().any(|other| {
-                    let cancels = |id| other.effect == Effect::Cancels { redemption: id };
-                    redemption.is_some_and(cancels)
-                        && other.answer.as_ref().is_some_and(|(status, _)| *status == 200)
-                });
-                if undone { 0 } else { -points }
-            }
+            Effect::Moves { buyer, points } if buyer == person && entry.is_accepted() => points,
+            Effect::Redeems { buyer, points } if buyer == person => match entry.redemption() {
+                Some(redemption) if !failed.contains(&redemption) && !self.cancelled(redemption) => -points,
+                _ => 0,
+            },
             _ => 0,
         }
+    }
+
+    fn cancelled(&self, redemption: Uuid) -> bool {
+        let cancels = |entry: &Entry| entry.effect == Effect::Cancels { redemption } && entry.is_accepted();
+        self.entries.iter().any(cancels)
     }
 
     pub(crate) fn has(&self, wanted: impl Fn(Effect) -> bool) -> bool {
@@ -70,6 +71,10 @@ impl Journal {
 }
 
 impl Entry {
+    fn is_accepted(&self) -> bool {
+        self.answer.as_ref().is_some_and(|(status, _)| *status == 200)
+    }
+
     /// The id in the answer to a redemption.
     pub(crate) fn redemption(&self) -> Option<Uuid> {
         let (200, text) = self.answer.as_ref()? else { return None };

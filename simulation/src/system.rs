@@ -4,8 +4,9 @@ use std::{path::Path, sync::Arc, time::Duration};
 use axum::Router;
 use command_api::{
     App, Clock, Commander, Shops,
-    issuer::LocalIssuer,
+    issuer::Issuers,
     policies::{self, Policies},
+    schedule::Schedule,
     webhooks::{self, Secrets, Webhooks},
 };
 use event_log::Log;
@@ -51,9 +52,10 @@ impl System {
             clock: clock.clone(),
             keys: keys.clone(),
             work: work.clone(),
-            issuer: Arc::new(LocalIssuer::new(keys.clone())),
+            issuers: Issuers::new(keys.clone(), shops.clone(), None),
         };
         let policies = Policies::start(parts.clone()).await?;
+        Schedule::start(&parts).await?;
         let webhooks = Webhooks::start(webhooks::Parts {
             commander: commander.clone(),
             shops,
