@@ -160,27 +160,21 @@ async fn advance(
     on_records: OnRecords<'_>,
 ) -> Result<(), Error> {
     let Way { mut reader, until, end } = way;
-    loop {
-        let from = reader.checkpoint();
-        // Heights count admitted records, so this never reads past the place.
-        let missing = until.as_ref().map(|until| until.state.height.saturating_sub(from.state.height));
-        let room =
-            missing.map_or(BATCH_RECORDS_MAX, |missing| usize::try_from(missing).unwrap_or(usize::MAX));
-        if room == 0 {
-            break;
-        }
-        let read = reader.next(room.min(BATCH_RECORDS_MAX)).await?.records;
-        if read.is_empty() {
-            break;
-        }
-        on_records(read.len() as u64);
-        let batch = batch(read, from, reader.checkpoint())?;
-        let tables = tables.to_vec();
-        database.call(move |connection| fold(connection, &tables, &batch)).await??;
+    let mut read = next(&mut reader, until.as_ref()).await?;
+    while let Some(batch) = read {
+        on_records(batch.records.len() as u64);
         // Whoever is written to all the time would never be at the end.
-        if until.is_none() && reader.position() >= end {
+        let is_last = until.is_none() && batch.to.position >= end;
+        let tables = tables.to_vec();
+        let folding = database.call(move |connection| fold(connection, &tables, &batch));
+        if is_last {
+            folding.await??;
             break;
         }
+        // While the store folds a batch, the next one is read and decoded.
+        let (folded, following) = tokio::join!(folding, next(&mut reader, until.as_ref()));
+        folded??;
+        read = following?;
     }
     match until {
         Some(until) if reader.checkpoint() != until => {
@@ -190,6 +184,19 @@ async fn advance(
         }
         _ => Ok(()),
     }
+}
+
+/// The next records up to the place; none if the reader is there, or at the end.
+async fn next(reader: &mut Reader, until: Option<&Checkpoint>) -> Result<Option<Batch>, Error> {
+    let from = reader.checkpoint();
+    // Heights count admitted records, so this never reads past the place.
+    let missing = until.map(|until| until.state.height.saturating_sub(from.state.height));
+    let room = missing.map_or(BATCH_RECORDS_MAX, |missing| usize::try_from(missing).unwrap_or(usize::MAX));
+    if room == 0 {
+        return Ok(None);
+    }
+    let read = reader.next(room.min(BATCH_RECORDS_MAX)).await?.records;
+    if read.is_empty() { Ok(None) } else { batch(read, from, reader.checkpoint()).map(Some) }
 }
 
 fn batch(read: Vec<event_log::AdmittedRecord>, from: Checkpoint, to: Checkpoint) -> Result<Batch, Error> {
