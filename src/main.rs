@@ -8,6 +8,10 @@ use loyalnest::{
     webhook,
 };
 
+/// Many threads that free what others allocated: the system's allocator spends a tenth of a command on it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
+
 #[derive(Parser)]
 #[command(version, about = "A loyalty engine for Shopify merchants, on a durable log")]
 struct Arguments {

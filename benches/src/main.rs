@@ -29,10 +29,14 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    measure::{Bench, Measurement, Size},
+    measure::{Bench, Measurement, Row, Size},
     registry::MEASUREMENTS,
     table::Found,
 };
+
+/// As the executable that ships has it.
+#[global_allocator]
+static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Measures speed and memory")]
@@ -143,7 +147,13 @@ async fn measure_all(bench: &Bench, chosen: &[&'static Measurement]) -> Vec<Foun
             continue;
         }
         let started = Instant::now();
-        let rows = (measurement.run)(bench).await.map_err(|error| format!("{error:#}"));
+        let judges = bench.size.judges;
+        let judged = |row: Row| {
+            let judged = judges && row.judged;
+            row.judged(judged)
+        };
+        let rows = (measurement.run)(bench).await.map(|rows| rows.into_iter().map(judged).collect());
+        let rows = rows.map_err(|error| format!("{error:#}"));
         eprintln!("{}: {} s", measurement.name, started.elapsed().as_secs());
         found.push(Found { measurement, rows });
     }

@@ -96,6 +96,8 @@ impl Row {
 /// How much is measured.
 #[derive(Clone, Copy)]
 pub(crate) struct Size {
+    /// Whether the figures mean enough to be judged.
+    pub(crate) judges: bool,
     /// Records of the long log.
     pub(crate) records: usize,
     /// How long one side of one round runs.
@@ -115,6 +117,7 @@ pub(crate) struct Size {
 impl Size {
     /// What the README's table is measured with.
     pub(crate) const FULL: Self = Self {
+        judges: true,
         records: 1_000_000,
         window: Duration::from_millis(700),
         rounds: 5,
@@ -125,6 +128,7 @@ impl Size {
     };
     /// A tenth of it, for a first look.
     pub(crate) const QUICK: Self = Self {
+        judges: true,
         records: 100_000,
         window: Duration::from_millis(300),
         rounds: 3,
@@ -135,6 +139,7 @@ impl Size {
     };
     /// Runs every line of the measurements and says nothing about speed.
     pub(crate) const SMOKE: Self = Self {
+        judges: false,
         records: 400,
         window: Duration::from_millis(10),
         rounds: 1,

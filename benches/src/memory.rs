@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use crate::{
     measure::{Bench, Row, Unit},
-    owners::{Owners, account},
+    owners::{Owners, account, fresh_id},
 };
 
 /// Orders of each account.
@@ -84,7 +84,7 @@ async fn settle(owners: &Owners, number: usize, order: usize) -> anyhow::Result<
         rate: Rate::ONE,
         rule_version: 1,
         when_short: WhenShort::Unlimited,
-        entry: EntryId(Uuid::now_v7()),
+        entry: EntryId(fresh_id()),
         reference: None,
         content: Digest([0; 16]),
     };

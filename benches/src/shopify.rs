@@ -1,6 +1,7 @@
 //! Signed webhooks of 5 KiB as Shopify sends them, made before the clock runs.
 use command_api::webhooks::Secrets;
 use serde_json::{Value, json};
+use uuid::Uuid;
 
 use crate::http;
 
@@ -29,22 +30,22 @@ impl Shopify {
         let mut order = order(number, customer, &self.shop_domain);
         let missing = BODY_LEN.saturating_sub(serde_json::to_vec(&order)?.len());
         order["note"] = json!("x".repeat(missing));
-        self.signed("orders/paid", number, &order)
+        self.signed("orders/paid", &order)
     }
 
     /// A new customer.
     pub(crate) fn customer(&self, number: u64) -> anyhow::Result<Vec<u8>> {
-        self.signed("customers/create", number, &customer(number))
+        self.signed("customers/create", &customer(number))
     }
 
-    fn signed(&self, topic: &str, number: u64, body: &Value) -> anyhow::Result<Vec<u8>> {
+    fn signed(&self, topic: &str, body: &Value) -> anyhow::Result<Vec<u8>> {
         let body = serde_json::to_vec(body)?;
         let headers = [
             ("Content-Type", "application/json"),
             ("X-Shopify-Topic", topic),
             ("X-Shopify-Shop-Domain", &self.shop_domain),
             ("X-Shopify-Hmac-Sha256", &self.secrets.sign(&body)),
-            ("X-Shopify-Webhook-Id", &format!("{topic}/{number}")),
+            ("X-Shopify-Webhook-Id", &Uuid::new_v4().to_string()),
         ];
         Ok(http::request("POST", &format!("/v1/api/webhooks/{topic}"), &headers, &body))
     }

@@ -150,8 +150,13 @@ async fn deliver(address: SocketAddr, requests: Vec<Vec<u8>>) -> anyhow::Result<
 
 /// A file with its write-ahead log; nothing if there is none.
 fn length(file: &Path) -> u64 {
-    let wal = file.with_added_extension("wal");
-    [file, &wal].iter().filter_map(|file| std::fs::metadata(file).ok()).map(|file| file.len()).sum()
+    let mut wal = file.as_os_str().to_owned();
+    wal.push("-wal");
+    [file, Path::new(&wal)]
+        .iter()
+        .filter_map(|file| std::fs::metadata(file).ok())
+        .map(|file| file.len())
+        .sum()
 }
 
 /// A new shop at a new server.

@@ -29,7 +29,7 @@ pub(crate) async fn serve(secret: String) -> anyhow::Result<()> {
     writeln!(out, "{}", serde_json::to_string(&ready)?)?;
     out.flush().context("could not say where it listens")?;
     drop(out);
-    Ok(axum::serve(listener, http_edge::finish(router)).await?)
+    Ok(axum::serve(listener, http_edge::finish(router).into_make_service()).await?)
 }
 
 async fn verify(

@@ -1,0 +1,26 @@
+//! Every measurement runs, once and tiny, so that none of them rots. Nothing is judged, and no Postgres is needed.
+use std::{
+    path::Path,
+    process::{Command, Stdio},
+};
+
+/// The tests of the whole workspace build the executable beside this one; for these alone, build it first.
+#[test]
+fn every_measurement_that_needs_no_postgres_finds_figures() {
+    let benches = Path::new(env!("CARGO_BIN_EXE_benches"));
+    let executable = benches.with_file_name("loyalnest");
+    assert!(executable.exists(), "there is no {}; run cargo build first", executable.display());
+    let run = |argument: &str| {
+        let run = Command::new(benches).args(["--json", argument]).stderr(Stdio::inherit()).output().unwrap();
+        assert!(run.status.success(), "{}", String::from_utf8_lossy(&run.stdout));
+        String::from_utf8(run.stdout).unwrap()
+    };
+    let found: serde_json::Value = serde_json::from_str(&run("--smoke")).unwrap();
+    let rows = found["rows"].as_array().unwrap();
+    assert!(rows.iter().all(|row| row["ours"].as_u64() > Some(0)), "{found:#}");
+    for line in run("--list").lines() {
+        let (name, _) = line.split_once(':').unwrap();
+        let measured = rows.iter().any(|row| row["measured"] == name);
+        assert!(measured || name == "commands-postgres", "{name} found nothing: {found:#}");
+    }
+}
