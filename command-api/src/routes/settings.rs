@@ -16,12 +16,15 @@ use crate::{
     routes::replies::reply,
 };
 
+/// The one part of the document whose names are the shop's own.
+const ACTIONS: &str = "/actions";
+
 /// Change the programme's settings.
 #[utoipa::path(
     put, path = "/v1/api/core/settings", tag = "core", request_body = Object,
     responses(
         (status = 200, body = Object, description = "The whole document with its `version`"),
-        (status = 422, body = ProblemBody, description = "`unsupported-setting`, `invalid-setting`, `invalid-field`")
+        (status = 422, body = ProblemBody, description = "`invalid-setting`, `invalid-field`")
     )
 )]
 pub(crate) async fn update(
@@ -38,7 +41,6 @@ pub(crate) async fn update(
     let (current, _) = current.ok_or_else(|| rejected(&Rejection::UnknownMerchant))?;
     let settings_now = merged(&current, &patch)?;
     check(&settings_now).map_err(|rejection| rejected(&rejection))?;
-    unsupported(&settings_now)?;
     let content = app.keys.digest(merchant, "update-program-settings", &raw);
     let envelope = Envelope {
         merchant,
@@ -77,13 +79,27 @@ fn merged(current: &ProgramSettings, patch: &Map<String, Value>) -> Result<Progr
     collect(&document, patch, "", &mut leaves)?;
     let mut settings = current.clone();
     for (pointer, value) in leaves {
-        if let Some(place) = document.pointer_mut(&pointer) {
-            *place = value.clone();
-        }
+        put(&mut document, &pointer, value);
         settings = serde_json::from_value(document.clone())
-            .map_err(|error| Problem::invalid_field(pointer, expectation(&error.to_string())))?;
+            .map_err(|error| Problem::invalid_field(pointer.as_str(), expectation(&error.to_string())))?;
+        let taken = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
+        let ignored = taken.pointer(&pointer).and_then(|taken| ignored(value, taken, pointer));
+        if let Some(pointer) = ignored {
+            return Err(Problem::invalid_field(pointer, "is not a setting"));
+        }
     }
     Ok(settings)
+}
+
+/// Puts the value at the pointer, whose last name may be new: a shop names actions of its own.
+fn put(document: &mut Value, pointer: &str, value: &Value) {
+    if let Some(place) = document.pointer_mut(pointer) {
+        *place = value.clone();
+    } else if let Some((parent, name)) = pointer.rsplit_once('/')
+        && let Some(Value::Object(parent)) = document.pointer_mut(parent)
+    {
+        parent.insert(name.replace("~1", "/").replace("~0", "~"), value.clone());
+    }
 }
 
 /// What was expected; the rest of the message may quote the value.
@@ -99,10 +115,11 @@ fn collect<'a>(
     leaves: &mut Vec<(String, &'a Value)>,
 ) -> Result<(), Problem> {
     for (name, value) in patch {
-        let pointer = format!("{under}/{}", name.replace('~', "~0").replace('/', "~1"));
+        let pointer = format!("{under}/{}", escaped(name));
         match (document.get(name), value) {
             // The answer carries it; sending it back changes nothing.
             (None, _) if pointer == "/version" => {}
+            (None, value) if under == ACTIONS => leaves.push((pointer, value)),
             (None, _) => return Err(Problem::invalid_field(pointer, "is not a setting")),
             (Some(inner @ Value::Object(_)), Value::Object(patch)) => {
                 collect(inner, patch, &pointer, leaves)?;
@@ -114,22 +131,28 @@ fn collect<'a>(
     Ok(())
 }
 
-/// Settings whose rules do not exist yet; the policies among them are refused by the domain.
-fn unsupported(settings: &ProgramSettings) -> Result<(), Problem> {
-    let fixed = ProgramSettings::default();
-    let unsupported = [
-        ("/earn/pending/days", settings.earn.pending.days != fixed.earn.pending.days),
-        ("/earn/excluded_tags", !settings.earn.excluded_tags.is_empty()),
-        ("/expiry/months", settings.expiry.months != fixed.expiry.months),
-        (
-            "/redeem/reinstate_grace_days",
-            settings.redeem.reinstate_grace_days != fixed.redeem.reinstate_grace_days,
-        ),
-    ];
-    match unsupported.into_iter().find(|(_, at_fault)| *at_fault) {
-        Some((pointer, _)) => Err(rejected(&Rejection::UnsupportedSetting { pointer: pointer.to_owned() })),
-        None => Ok(()),
+/// The first field that was given and is no setting, at the end of this pointer; inside lists, too.
+fn ignored(given: &Value, taken: &Value, pointer: String) -> Option<String> {
+    match (given, taken) {
+        (Value::Object(given), Value::Object(taken)) => given.iter().find_map(|(name, given)| {
+            let pointer = format!("{pointer}/{}", escaped(name));
+            match taken.get(name) {
+                Some(taken) => ignored(given, taken, pointer),
+                None => Some(pointer),
+            }
+        }),
+        (Value::Array(given), Value::Array(taken)) => {
+            let pairs = given.iter().zip(taken).enumerate();
+            pairs
+                .into_iter()
+                .find_map(|(place, (given, taken))| ignored(given, taken, format!("{pointer}/{place}")))
+        }
+        _ => None,
     }
+}
+
+fn escaped(name: &str) -> String {
+    name.replace('~', "~0").replace('/', "~1")
 }
 
 #[cfg(test)]
@@ -138,17 +161,15 @@ mod tests {
 
     use super::*;
 
-    fn put(patch: Value) -> Result<ProgramSettings, String> {
+    fn patched(patch: Value) -> Result<ProgramSettings, String> {
         let Value::Object(patch) = patch else { panic!("expected an object") };
-        merged(&ProgramSettings::default(), &patch)
-            .and_then(|settings| unsupported(&settings).map(|()| settings))
-            .map_err(|problem| format!("{problem:?}"))
+        merged(&ProgramSettings::default(), &patch).map_err(|problem| format!("{problem:?}"))
     }
 
     #[test]
     fn missing_parts_keep_their_value() {
         let settings =
-            put(json!({"earn": {"points_per_unit": "2.5"}, "redeem": {"min_points": 10}})).unwrap();
+            patched(json!({"earn": {"points_per_unit": "2.5"}, "redeem": {"min_points": 10}})).unwrap();
         assert_eq!(settings.earn.points_per_unit.to_string(), "2.5");
         assert_eq!((settings.redeem.min_points, settings.redeem.points_per_unit), (10, 100));
     }
@@ -163,22 +184,40 @@ mod tests {
             (json!({"redeem": {"min_points": -1}}), "/redeem/min_points"),
             (json!({"expiry": {"mode": "secret"}}), "/expiry/mode"),
         ] {
-            let problem = put(patch).unwrap_err();
+            let problem = patched(patch).unwrap_err();
             assert!(problem.contains(&format!("pointer: {pointer:?}")), "{problem}");
             assert!(!problem.replace("secret~1x", "").contains("secret"), "{problem}");
         }
     }
 
     #[test]
-    fn settings_whose_rules_do_not_exist_yet_are_refused() {
+    fn a_shop_names_actions_of_its_own() {
+        let limit = json!({"count": 3, "per": "month"});
+        let settings = patched(json!({"actions": {
+            "instagram-follow": {"points": 50, "limit": limit},
+            "birthday": {"points": 100},
+        }}));
+        let actions = serde_json::to_value(settings.unwrap().actions).unwrap();
+        assert_eq!(actions["instagram-follow"], json!({"points": 50, "limit": limit}));
+        assert_eq!(actions["birthday"], json!({"points": 100, "limit": {"count": 1, "per": "year"}}));
         for (patch, pointer) in [
-            (json!({"earn": {"pending": {"days": 3}}}), "/earn/pending/days"),
-            (json!({"earn": {"excluded_tags": ["sale"]}}), "/earn/excluded_tags"),
-            (json!({"expiry": {"months": 6}}), "/expiry/months"),
-            (json!({"redeem": {"reinstate_grace_days": 1}}), "/redeem/reinstate_grace_days"),
+            (json!({"actions": {"Not Kebab": {"points": 1, "limit": limit}}}), "/actions/Not Kebab"),
+            (json!({"actions": {"visit": {"points": 1}}}), "/actions/visit"),
+            (json!({"actions": {"visit": {"points": 1, "limit": limit, "x": 1}}}), "/actions/visit/x"),
+            (json!({"actions": {"birthday": {"limit": {"per": "week"}}}}), "/actions/birthday/limit/per"),
         ] {
-            let problem = put(patch).unwrap_err();
-            assert!(problem.contains("unsupported-setting") && problem.contains(pointer), "{problem}");
+            let problem = patched(patch).unwrap_err();
+            assert!(problem.contains(&format!("pointer: {pointer:?}")), "{problem}");
         }
+    }
+
+    #[test]
+    fn a_name_inside_a_bonus_that_is_no_setting_is_refused() {
+        let bonus = json!({"id": "double", "multiplier": "2", "product_ids": ["7"]});
+        assert_eq!(patched(json!({"earn": {"bonuses": [bonus]}})).unwrap().earn.bonuses.len(), 1);
+        // A bonus for one product that became one for the whole order would be dear.
+        let typo = json!({"id": "triple", "multiplier": "3", "product_id": ["7"]});
+        let problem = patched(json!({"earn": {"bonuses": [bonus, typo]}})).unwrap_err();
+        assert!(problem.contains("pointer: \"/earn/bonuses/1/product_id\""), "{problem}");
     }
 }

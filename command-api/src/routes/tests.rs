@@ -261,8 +261,8 @@ async fn settings_are_merged_in_force_at_once_and_refused_with_a_pointer() {
     assert_eq!(api.bench.shops.by_id(api.merchant).unwrap().settings_version, 2);
     assert_eq!(api.put_settings(json!({})).await.body["version"], 2);
     for (patch, code, pointer) in [
-        (json!({"refund": {"when_short": "only_pending"}}), "unsupported-setting", "/refund/when_short"),
-        (json!({"expiry": {"mode": "per_lot"}}), "unsupported-setting", "/expiry/mode"),
+        (json!({"earn": {"pending": {"days": 3}}}), "invalid-setting", "/earn/pending/days"),
+        (json!({"expiry": {"mode": "per_lot", "months": 0}}), "invalid-setting", "/expiry/months"),
         (json!({"processing": {"per_second": 0}}), "invalid-setting", "/processing/per_second"),
         (json!({"earn": {"points_per_unit": "1e3"}}), "invalid-field", "/earn/points_per_unit"),
     ] {

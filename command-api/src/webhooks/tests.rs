@@ -190,6 +190,16 @@ impl Stack {
         found.map(|entry| CustomerId(entry.id))
     }
 
+    /// Who a customer was merged into.
+    pub(super) async fn merged_into(&self, merchant: MerchantId, shopify_id: &str) -> Option<CustomerId> {
+        let stream = StreamRef::customer(self.customer(merchant, shopify_id).await?);
+        let read = self.bench.commander.read(merchant, stream, |customer| match customer {
+            Aggregate::Customer(customer) => customer.merged_into(),
+            other => panic!("{other:?}"),
+        });
+        read.await.unwrap()
+    }
+
     /// What an order comes to.
     pub(super) async fn assessment(&self, merchant: MerchantId, shopify_id: &str) -> Option<Assessment> {
         let found = self.bench.keys.find(merchant, Kind::Order, shopify_id).await.unwrap()?;

@@ -93,3 +93,55 @@ async fn a_body_without_a_name_under_two_shops_is_suspect_under_both() {
     stack.balance_becomes(own, "7", 40).await;
     assert_eq!(stack.balance(other, "7").await, 0);
 }
+
+fn merge(kept: u64, gone: u64) -> serde_json::Value {
+    json!({
+        "admin_graphql_api_customer_kept_id": format!("gid://shopify/Customer/{kept}"),
+        "admin_graphql_api_customer_deleted_id": format!("gid://shopify/Customer/{gone}"),
+        "status": "completed"
+    })
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_merge_counts_where_its_people_are_known_whichever_comes_first() {
+    for forged_first in [true, false] {
+        let stack = Stack::start().await;
+        let (own, other) = (stack.bench.install(TRUE).await, stack.bench.install(OTHER).await);
+        for (id, customer) in [(1, 7), (2, 8)] {
+            let body = order(TRUE, id).of_customer(customer).0;
+            stack.post(&Post::new(TRUE, "orders/create", &format!("o-{id}"), &body)).await;
+        }
+        stack.worked_off().await;
+        let mut posts = vec![
+            Post::new(OTHER, "customers/merge", "forged", &merge(7, 8)),
+            Post::new(TRUE, "customers/merge", "true", &merge(7, 8)),
+        ];
+        if !forged_first {
+            posts.reverse();
+        }
+        for post in &posts {
+            stack.post(post).await;
+            stack.worked_off().await;
+        }
+        assert_eq!(stack.merged_into(own, "8").await, stack.customer(own, "7").await);
+        assert_eq!(stack.standing(own, "true").await["status"], "processed");
+        if !forged_first {
+            assert_eq!(stack.standing(other, "forged").await["reason"], "shop-ambiguous");
+            assert_eq!(stack.customer(other, "8").await, None);
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn a_deletion_under_another_shop_leaves_the_order_as_it_is() {
+    let stack = Stack::start().await;
+    let (own, other) = (stack.bench.install(TRUE).await, stack.bench.install(OTHER).await);
+    stack.post(&Post::new(TRUE, "orders/create", "o", &order(TRUE, 1).of_customer(7).0)).await;
+    stack.post(&Post::new(OTHER, "orders/delete", "forged", &json!({ "id": 1 }))).await;
+    stack.worked_off().await;
+    stack.balance_becomes(own, "7", 20).await;
+    assert_eq!(stack.assessment(other, "1").await.unwrap().status.as_str(), "cancelled");
+    // The true one counts, although the same body was seen elsewhere first.
+    stack.post(&Post::new(TRUE, "orders/delete", "true", &json!({ "id": 1 }))).await;
+    stack.balance_becomes(own, "7", 0).await;
+}
