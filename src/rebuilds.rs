@@ -214,10 +214,9 @@ impl Rebuilds {
 
 /// A line whenever the job gets on, skipping what nobody took in time, and a last one.
 fn lines(
-    mut reached: watch::Receiver<Reached>,
+    reached: watch::Receiver<Reached>,
     last: oneshot::Receiver<Line>,
 ) -> impl Stream<Item = Result<String, Infallible>> {
-    reached.mark_changed();
     unfold((reached, Some(last)), |(mut reached, last)| async {
         let mut last = last?;
         let got_on = async {

@@ -15,6 +15,9 @@ use crate::{
     parked,
 };
 
+/// So many records are folded in a moment.
+const NEAR_RECORDS: u64 = 500;
+
 /// Tables that are to be served. One at a time for a store: two would build the same generation.
 pub struct Shadow {
     store: ReadStore,
@@ -126,9 +129,7 @@ impl Shadow {
         shown_max: usize,
         on_records: OnRecords<'_>,
     ) -> Result<Vec<Compared>, Error> {
-        // Nearly all of it while the served tables go on; the little that came since while they stand.
-        let standing = self.standing(log).await?;
-        self.fold(log, Until::Places(&standing), on_records).await?;
+        self.come_near(log, false, on_records).await?;
         let alone = self.store.alone().await;
         let standing = self.standing(log).await?;
         self.fold(log, Until::Places(&standing), on_records).await?;
@@ -180,26 +181,32 @@ impl Shadow {
     /// Those of the log and the store; what is served is still served then, unless a commit that was told as failed
     /// happened after all ([`Error::Write`]).
     pub async fn serve(self, log: &Log, on_records: OnRecords<'_>) -> Result<(), Error> {
-        // Nearly all of it while the served tables go on; the little that came since while they stand.
-        self.fold(log, Until::End, on_records).await?;
+        self.come_near(log, true, on_records).await?;
         let alone = self.store.alone().await;
         self.fold(log, Until::End, on_records).await?;
         let pairs = self.pairs.clone();
         let swapped = self.store.writer().call(move |connection| {
             pairs.iter().try_for_each(|(served, next)| {
-                let name = served.definition.name;
-                generations::swap(connection, served.definition, served.generation, next.generation)?;
-                let kept = [served.generation, next.generation];
-                let older = generations::all(connection, name)?;
-                older
-                    .into_iter()
-                    .filter(|generation| !kept.contains(generation))
-                    .try_for_each(|generation| generations::forget(connection, name, generation))
+                generations::swap(connection, served.definition, served.generation, next.generation)
             })
         });
         let swapped = swapped.await;
         drop(alone);
-        Ok(swapped??)
+        swapped??;
+        self.forget_older().await
+    }
+
+    /// Drops what is neither served now nor the way back. A large table takes a while, so nobody waits for it.
+    async fn forget_older(self) -> Result<(), Error> {
+        let forgotten = self.store.writer().call(move |connection| {
+            self.pairs.iter().try_for_each(|(served, next)| {
+                let (name, kept) = (served.definition.name, [served.generation, next.generation]);
+                let mut older = generations::all(connection, name)?;
+                older.retain(|generation| !kept.contains(generation));
+                older.into_iter().try_for_each(|generation| generations::forget(connection, name, generation))
+            })
+        });
+        Ok(forgotten.await??)
     }
 
     /// Drops the new tables, and whatever else is newer than what is served.
@@ -218,6 +225,30 @@ impl Shadow {
 
     async fn fold(&self, log: &Log, until: Until<'_>, on_records: OnRecords<'_>) -> Result<(), Error> {
         fold_until(log, self.store.writer(), &self.next(), until, on_records).await
+    }
+
+    /// Folds while the served tables go on, until so little is left that they can stand still for it: to where they
+    /// stand, or on to the end of the log.
+    async fn come_near(&self, log: &Log, to_end: bool, on_records: OnRecords<'_>) -> Result<(), Error> {
+        let mut left = u64::MAX;
+        loop {
+            let mut folded = 0;
+            let mut count = |records| {
+                folded += records;
+                on_records(records);
+            };
+            if to_end {
+                self.fold(log, Until::End, &mut count).await?;
+            } else {
+                let standing = self.standing(log).await?;
+                self.fold(log, Until::Places(&standing), &mut count).await?;
+            }
+            // What came meanwhile is about as much as came during the last round; if that grows, it would for ever.
+            if folded <= NEAR_RECORDS || folded >= left {
+                return Ok(());
+            }
+            left = folded;
+        }
     }
 
     /// Where the served tables stand.

@@ -1,6 +1,6 @@
 //! The live feed over the wire: what happens at a shop, without gap or repeat, whatever happens to the connection.
 //!
-//! Seen to catch: a place that is not moved behind the last event of a page; `Last-Event-ID` taken as "from now on"; a
+//! Seen to catch: a place that does not move with the events handed out; `Last-Event-ID` taken as "from now on"; a
 //! consumer that fell behind and is served on; no heartbeat.
 use std::{
     io::{Read as _, Write as _},

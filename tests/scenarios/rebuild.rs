@@ -1,7 +1,7 @@
 //! `loyalnest rebuild` as a data team runs it: without a server, beside one that is written to, and when either dies.
 //!
-//! Seen to catch: a swap while the served tables go on; a follower that does not look where the new tables stand; queries
-//! that remember which table was served; a hang-up that does not reach the job; what a crash left taken for served.
+//! Seen to catch: queries that remember which table was served; tables that are served before they are built; a hang-up
+//! that does not reach the job; the word of a dead server taken for that of a living one; two jobs at once.
 use std::sync::{
     Arc,
     atomic::{AtomicBool, Ordering},
