@@ -7,9 +7,10 @@ use group_commit::Database;
 const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;";
 
 const SCHEMA: &str = "
--- Deliveries. The body is sealed under the merchant's key of `day`; NULL where the topic has no effect.
+-- Deliveries. Every random key costs a page in each commit, so there are few.
 CREATE TABLE IF NOT EXISTS inbox(
-  id BLOB PRIMARY KEY,
+  seq INTEGER PRIMARY KEY,
+  id BLOB NOT NULL UNIQUE,
   merchant BLOB NOT NULL,
   topic TEXT NOT NULL,
   webhook_id TEXT NOT NULL,
@@ -17,8 +18,8 @@ CREATE TABLE IF NOT EXISTS inbox(
   received_at INTEGER NOT NULL,
   correlation BLOB NOT NULL,
   trace BLOB NOT NULL,
-  day TEXT NOT NULL,
-  body BLOB,
+  day TEXT NOT NULL,                 -- whose key the body is sealed under
+  people BLOB NOT NULL,              -- whom it is about: keyed hashes of 32 bytes, so that an erasure finds it
   status TEXT NOT NULL,              -- accepted | processed | dead_lettered
   attempts INTEGER NOT NULL DEFAULT 0,
   next_attempt INTEGER NOT NULL DEFAULT 0,
@@ -33,11 +34,8 @@ CREATE TABLE IF NOT EXISTS inbox(
 CREATE INDEX IF NOT EXISTS inbox_open ON inbox(status, merchant, id) WHERE status <> 'processed';
 CREATE INDEX IF NOT EXISTS inbox_subject ON inbox(subject) WHERE subject IS NOT NULL;
 
--- Whom a delivery is about, as keyed hashes, so that an erasure finds it.
-CREATE TABLE IF NOT EXISTS inbox_reference(
-  merchant BLOB NOT NULL, kind TEXT NOT NULL, hash BLOB NOT NULL, inbox BLOB NOT NULL,
-  PRIMARY KEY(merchant, kind, hash, inbox)
-) WITHOUT ROWID;
+-- The sealed bodies, apart because a delivery's end would write them again. None where the topic has no effect.
+CREATE TABLE IF NOT EXISTS inbox_body(seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
 -- What became of the first body under a webhook id.
 CREATE TABLE IF NOT EXISTS delivery(
@@ -65,6 +63,9 @@ CREATE TABLE IF NOT EXISTS parked_task(
   reason TEXT NOT NULL, parked_at INTEGER NOT NULL,
   PRIMARY KEY(policy, record, event_index, step)
 ) WITHOUT ROWID;
+
+-- The last time of day for which a shop's daily jobs are done, in microseconds.
+CREATE TABLE IF NOT EXISTS daily_run(merchant BLOB PRIMARY KEY, as_of INTEGER NOT NULL) WITHOUT ROWID;
 
 -- How far the development clock was moved forward.
 CREATE TABLE IF NOT EXISTS clock(one INTEGER PRIMARY KEY CHECK(one = 1), offset_us INTEGER NOT NULL);

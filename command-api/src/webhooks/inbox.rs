@@ -1,4 +1,6 @@
 //! Deliveries, kept until they are worked off and after: accepted → processed or dead-lettered, and back by a re-drive.
+use std::collections::BTreeSet;
+
 use bytes::Bytes;
 use chrono::NaiveDate;
 use event_schemas::{CorrelationId, CustomerId, MerchantId, Sealed, Timestamp, record::Trace};
@@ -113,9 +115,8 @@ impl Inbox {
         let has_effect = translate::is_known(&arrival.topic);
         // What has no effect is only remembered, not kept.
         let sealed = if has_effect { Some(self.seal(arrival.merchant, row, &arrival).await?) } else { None };
-        let references = if has_effect { self.references(&arrival)? } else { Vec::new() };
-        let kept =
-            self.work.run(move |work| insert(work, row, &arrival, body_hash, sealed, &references)).await?;
+        let people = if has_effect { self.people(&arrival)? } else { Vec::new() };
+        let kept = self.work.run(move |work| insert(work, row, &arrival, body_hash, sealed, &people)).await?;
         Ok(Kept { open: kept.open && has_effect, ..kept })
     }
 
@@ -123,13 +124,14 @@ impl Inbox {
         Ok(self.keys.seal_for_day(merchant, day(arrival.received_at), row, &arrival.body).await?)
     }
 
-    fn references(&self, arrival: &Arrival) -> Result<Vec<(&'static str, [u8; 32])>, Error> {
+    /// Keyed hashes of whom a body is about, one after the other. The kind is hashed with the text.
+    fn people(&self, arrival: &Arrival) -> Result<Vec<u8>, Error> {
         // The door let only text through.
         let body = std::str::from_utf8(&arrival.body).unwrap_or_default();
         let found = translate::references(&arrival.topic, body);
-        let hashed =
-            found.iter().map(|(kind, text)| Ok((kind.as_str(), self.blind(arrival.merchant, *kind, text)?)));
-        hashed.collect()
+        let hashes = found.iter().map(|(kind, text)| self.blind(arrival.merchant, *kind, text));
+        let hashes: BTreeSet<[u8; 32]> = hashes.collect::<Result<_, Error>>()?;
+        Ok(hashes.into_iter().flatten().collect())
     }
 
     fn blind(&self, merchant: MerchantId, kind: Referred, text: &Private) -> Result<[u8; 32], Error> {
@@ -155,7 +157,7 @@ impl Inbox {
     /// The delivery, if it is still open.
     pub(super) async fn load(&self, row: Uuid) -> Result<Option<Delivery>, Error> {
         const LOAD: &str = "SELECT merchant, topic, received_at, correlation, trace, attempts, shared, edited, drive, \
-            day, body FROM inbox WHERE id = ?1 AND status = 'accepted' AND body IS NOT NULL";
+            day, body FROM inbox JOIN inbox_body USING (seq) WHERE id = ?1 AND status = 'accepted'";
         let found = self.work.run(move |work| {
             work.prepare_cached(LOAD)?.query_row([row.into_bytes()], |found| stored(row, found)).optional()
         });
@@ -250,8 +252,10 @@ impl Inbox {
     ) -> Result<Result<(), NotDriven>, Error> {
         // Under the keys of before, the streams would answer with the first outcome for ever.
         const REDRIVE: &str = "UPDATE inbox SET status = 'accepted', reason = NULL, attempts = 0, next_attempt = 0, \
-            drive = drive + 1, day = coalesce(?3, day), body = coalesce(?4, body), edited = edited OR ?4 IS NOT NULL \
+            drive = drive + 1, day = coalesce(?3, day), edited = edited OR ?3 IS NOT NULL \
             WHERE id = ?1 AND merchant = ?2 AND status = 'dead_lettered'";
+        const EDIT: &str =
+            "UPDATE inbox_body SET body = ?2 WHERE seq = (SELECT seq FROM inbox WHERE id = ?1)";
         const EXISTS: &str = "SELECT EXISTS(SELECT 1 FROM inbox WHERE id = ?1 AND merchant = ?2)";
         let sealed = match &edited {
             Some(body) => Some(self.keys.seal_for_day(merchant, day(now), row, body).await?),
@@ -259,9 +263,11 @@ impl Inbox {
         };
         let driven = self.work.run(move |work| {
             let (id, merchant) = (row.into_bytes(), merchant.bytes());
-            let body = sealed.map(|sealed| sealed.0);
-            let day = body.is_some().then(|| day(now).to_string());
-            if work.prepare_cached(REDRIVE)?.execute(params![id, merchant, day, body])? == 1 {
+            let day = sealed.is_some().then(|| day(now).to_string());
+            if work.prepare_cached(REDRIVE)?.execute(params![id, merchant, day])? == 1 {
+                if let Some(Sealed(body)) = sealed {
+                    work.prepare_cached(EDIT)?.execute(params![id, body])?;
+                }
                 return Ok(Ok(()));
             }
             let exists = work.prepare_cached(EXISTS)?.query_row(params![id, merchant], |row| row.get(0))?;
@@ -306,10 +312,10 @@ fn insert(
     arrival: &Arrival,
     body_hash: [u8; 32],
     sealed: Option<Sealed>,
-    references: &[(&'static str, [u8; 32])],
+    people: &[u8],
 ) -> rusqlite::Result<Kept> {
     const INSERT: &str = "INSERT INTO inbox(id, merchant, topic, webhook_id, body_hash, received_at, correlation, trace, \
-        day, body, status, reason) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
+        day, people, status, reason) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
         ON CONFLICT(body_hash, merchant, topic) DO NOTHING";
     let merchant = arrival.merchant.bytes();
     let (status, reason) =
@@ -324,15 +330,18 @@ fn insert(
         arrival.context.correlation.bytes(),
         trace_bytes(arrival.context.trace),
         day(arrival.received_at).to_string(),
-        sealed.map(|sealed| sealed.0),
+        people,
         status,
         reason,
     ])?;
     let fresh = inserted == 1;
     let row = if fresh { row } else { original(work, arrival, body_hash)? };
     if fresh {
+        if let Some(Sealed(body)) = sealed {
+            let seq = work.last_insert_rowid();
+            work.prepare_cached("INSERT INTO inbox_body VALUES(?1, ?2)")?.execute(params![seq, body])?;
+        }
         flag_shared(work, merchant, body_hash)?;
-        remember(work, merchant, row, references)?;
     }
     work.prepare_cached("INSERT INTO delivery VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
         .execute(params![merchant, arrival.webhook_id, row.into_bytes(), !fresh,])?;
@@ -352,20 +361,6 @@ fn flag_shared(work: &Connection, merchant: [u8; 16], body_hash: [u8; 32]) -> ru
     const FLAG: &str = "UPDATE inbox SET shared = 1 WHERE body_hash = ?1 AND EXISTS \
         (SELECT 1 FROM inbox AS other WHERE other.body_hash = ?1 AND other.merchant <> ?2)";
     work.prepare_cached(FLAG)?.execute(params![body_hash, merchant]).map(drop)
-}
-
-fn remember(
-    work: &Connection,
-    merchant: [u8; 16],
-    row: Uuid,
-    references: &[(&'static str, [u8; 32])],
-) -> rusqlite::Result<()> {
-    let mut insert =
-        work.prepare_cached("INSERT INTO inbox_reference VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?;
-    for (kind, hash) in references {
-        insert.execute(params![merchant, kind, hash, row.into_bytes()])?;
-    }
-    Ok(())
 }
 
 fn stored(row: Uuid, found: &Row<'_>) -> rusqlite::Result<(Delivery, NaiveDate, Sealed)> {
