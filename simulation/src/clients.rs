@@ -22,7 +22,7 @@ pub(crate) struct People {
 
 const CLIENTS: usize = 3;
 /// Requests of one client in one life.
-const REQUESTS: usize = 12;
+const REQUESTS: usize = 7;
 
 /// Until every client has asked what it wanted.
 pub(crate) async fn all(world: &World, system: &System, people: &People) {
@@ -30,7 +30,7 @@ pub(crate) async fn all(world: &World, system: &System, people: &People) {
     let [first, second, third] = clients;
     tokio::join!(first, second, third, zombie(world, system));
     // What they set off may be under way when the crash comes.
-    sleep(Duration::from_millis(world.draw(|rng| rng.random_range(0..2_000)))).await;
+    sleep(Duration::from_millis(world.draw(|rng| rng.random_range(0..1_000)))).await;
 }
 
 async fn client(world: &World, system: &System, people: &People) {

@@ -195,7 +195,7 @@ impl World {
             let delay_max = Duration::from_millis(rng.random_range(0..40));
             let faults =
                 Faults { fail: rng.random_range(0..30), lose_report: rng.random_range(0..30), delay_max };
-            (plan, faults, rng.random_range(10..6_000))
+            (plan, faults, rng.random_range(10..3_500))
         });
         disk.set_faults(Faults { fail: 0, lose_report: 0, ..faults });
         self.live(async {

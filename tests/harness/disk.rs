@@ -16,6 +16,7 @@ const SECTOR: usize = 512;
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
 pub(crate) enum Loss {
     /// It stays: what `kill -9` leaves.
+    #[cfg(feature = "planted-bugs")]
     Nothing,
     /// It goes, all of it.
     Everything,
@@ -130,6 +131,7 @@ impl Disk {
     pub(crate) fn after_power_cut(&self, loss: Loss, chance: &mut StdRng, into: &Path) {
         let mut names = self.synced_names.clone();
         let kept = match loss {
+            #[cfg(feature = "planted-bugs")]
             Loss::Nothing => self.namings.len(),
             Loss::Everything => 0,
             Loss::Tails | Loss::Scattered => chance.random_range(0..=self.namings.len()),
@@ -155,6 +157,7 @@ impl File {
         let mut bytes = self.synced.clone();
         match loss {
             Loss::Everything => {}
+            #[cfg(feature = "planted-bugs")]
             Loss::Nothing => self.changes.iter().for_each(|change| change.apply(&mut bytes)),
             Loss::Tails => {
                 let whole = chance.random_range(0..=self.changes.len());

@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use rand::Rng as _;
 
 use super::crash::{Campaign, Journal};
-use crate::harness::{Disk, Event, Folder, Loss, Seed, Server, events};
+use crate::harness::{Disk, Door, Event, Folder, Loss, Seed, Server, events};
 
 /// Cuts of one recording.
 const CUTS: usize = 12;
@@ -76,9 +76,13 @@ impl Recording {
         [&known, &open].into_iter().for_each(|journal| campaign.note(journal));
         campaign.note_placed(&known);
         campaign.journal = known;
-        match AssertUnwindSafe(campaign.verify(&server, open, seed)).catch_unwind().await {
-            Ok(()) => campaign.violations,
-            Err(_) => vec!["a check met an answer that it could not even read".to_owned()],
+        let verified = AssertUnwindSafe(campaign.verify(&server, open, seed)).catch_unwind();
+        tokio::select! {
+            verified = verified => match verified {
+                Ok(()) => campaign.violations,
+                Err(_) => vec!["a check met an answer that it could not even read".to_owned()],
+            },
+            sick = until_sick(&server) => vec![sick],
         }
     }
 
@@ -105,6 +109,18 @@ impl Recording {
             sent: sent.split_off(answered(sent.len(), open_sent)),
         };
         (Journal { placed, sent }, open)
+    }
+}
+
+/// A server that has lost history says so, and would never come to an end with its work.
+async fn until_sick(server: &Server) -> String {
+    let door = Door::at(&server.ready.url, &server.ready.operator_token);
+    loop {
+        let health = door.get("/healthz").await;
+        if health.status != 200 {
+            return health.text;
+        }
+        tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
 
@@ -164,7 +180,8 @@ async fn a_power_cut_during_the_first_start_leaves_what_can_be_started() {
     }
 }
 
-/// The same checks must catch a store that never syncs, or they prove nothing.
+/// The same checks must catch a store that never syncs, or they prove nothing. They see nothing wrong with what a kill
+/// at the same instant leaves.
 #[cfg(feature = "planted-bugs")]
 async fn is_caught(store: &str) {
     let mut seed = Seed::new();
@@ -173,6 +190,8 @@ async fn is_caught(store: &str) {
     for _ in 0..CUTS {
         let before = recording.any_event(&mut seed);
         if !recording.cut(before, Loss::Everything, &mut seed).await.is_empty() {
+            let after_kill = recording.cut(before, Loss::Nothing, &mut seed).await;
+            assert!(after_kill.is_empty(), "{after_kill:#?}");
             return;
         }
     }
@@ -201,11 +220,7 @@ async fn an_inbox_that_never_syncs_is_caught() {
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_alone_does_not_show_a_missing_sync() {
-    let mut seed = Seed::new();
-    for store in ["log", "keys", "work"] {
-        let bug = format!("synchronous-off:{store}");
-        let while_loaded = [("LOYALNEST_PLANTED_BUG", bug.as_str())];
-        let violations = super::crash::campaign(&mut seed, 1, &while_loaded).await;
-        assert!(violations.is_empty(), "{violations:#?}");
-    }
+    let while_loaded = [("LOYALNEST_PLANTED_BUG", "synchronous-off:log")];
+    let violations = super::crash::campaign(&mut Seed::new(), 3, &while_loaded).await;
+    assert!(violations.is_empty(), "{violations:#?}");
 }
