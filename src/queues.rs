@@ -2,8 +2,13 @@
 use std::sync::Arc;
 
 use axum::{Json, extract::State};
-use command_api::{policies::Policies, webhooks::Webhooks};
+use command_api::{
+    policies::Policies,
+    schedule::{self, Schedule},
+    webhooks::Webhooks,
+};
 use event_log::{Log, Position};
+use event_schemas::Timestamp;
 use http_edge::{Auth, Operator, Problem, WithAuth};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::OpenApi};
@@ -16,6 +21,8 @@ pub(crate) struct Queues {
     pub(crate) log: Log,
     /// The process managers.
     pub(crate) policies: Policies,
+    /// What happens because time passes.
+    pub(crate) schedule: Schedule,
     /// The inbox.
     pub(crate) webhooks: Webhooks,
     /// The read side's projections.
@@ -56,6 +63,8 @@ pub(crate) struct QueuesBody {
     policies: Vec<Policy>,
     /// Commands of policies that were refused against expectation, or that cannot be done yet.
     parked_tasks: u64,
+    /// What happens because time passes.
+    schedules: Vec<Job>,
     /// Read models.
     projections: Vec<Projection>,
 }
@@ -78,6 +87,19 @@ pub(crate) struct Policy {
     lag_events: u64,
 }
 
+/// A job that time sets off.
+#[derive(Debug, Serialize, ToSchema)]
+pub(crate) struct Job {
+    /// Its name.
+    name: String,
+    /// The time up to which all that was due was asked for; not there before the first pass.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    #[schema(value_type = Option<String>, format = DateTime)]
+    through: Option<Timestamp>,
+    /// Accounts that were due and could not be asked yet.
+    left: u64,
+}
+
 /// A read model.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct Projection {
@@ -96,14 +118,23 @@ pub(crate) struct Projection {
 #[utoipa::path(get, path = "/admin/queues", tag = "operator",
     responses((status = 200, body = QueuesBody), (status = 401, body = http_edge::ProblemBody)))]
 pub(crate) async fn show(_: Operator, State(queues): State<Queues>) -> Result<Json<QueuesBody>, Problem> {
+    // Jobs first: what they have sent is seen in the ends of the log.
+    let schedule_idle = queues.schedule.is_idle();
     let before = queues.ends();
     let mut body = queues.look().await?;
     // Whoever is in the middle of something either lags or moves an end of the log before the second look.
     let quiet = body.inbox.pending == 0
+        && schedule_idle
         && body.policies.iter().all(|policy| policy.lag_events == 0)
         && body.projections.iter().all(|projection| projection.lag_events == 0);
     body.idle = quiet && queues.ends() == before;
     Ok(Json(body))
+}
+
+impl From<schedule::Progress> for Job {
+    fn from(job: schedule::Progress) -> Self {
+        Self { name: job.name.to_owned(), through: job.through, left: job.left }
+    }
 }
 
 impl Queues {
@@ -127,6 +158,7 @@ impl Queues {
             inbox: Inbox { pending: inbox.pending, dead_lettered: inbox.dead_lettered },
             policies: policies.collect(),
             parked_tasks: self.policies.parked(),
+            schedules: self.schedule.progress().into_iter().map(Job::from).collect(),
             projections: projections.collect(),
         })
     }

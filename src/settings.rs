@@ -1,11 +1,14 @@
 //! Every setting of the executable, from flags, `LOYALNEST_*` variables and a TOML file, in this order of strength.
 use std::{
+    collections::BTreeMap,
     fmt, fs,
     path::{Path, PathBuf},
+    str::FromStr,
 };
 
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
+use event_schemas::ShopDomain;
 use serde::{Deserialize, Serialize};
 
 /// A text that is never shown.
@@ -45,6 +48,41 @@ impl Serialize for Secret {
     }
 }
 
+/// The newest version of Shopify's Admin API that our calls were written for.
+const SHOPIFY_API_VERSION: &str = "2026-10";
+
+/// Access tokens by shop domain; in the file a table.
+#[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(transparent)]
+pub struct ShopTokens(BTreeMap<ShopDomain, Secret>);
+
+impl ShopTokens {
+    /// Whether there are none.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.0.is_empty()
+    }
+
+    /// Each shop with its token.
+    pub fn iter(&self) -> impl Iterator<Item = (&ShopDomain, &Secret)> {
+        self.0.iter()
+    }
+}
+
+impl FromStr for ShopTokens {
+    /// What was expected; never the text itself, which holds secrets.
+    type Err = &'static str;
+
+    fn from_str(text: &str) -> Result<Self, Self::Err> {
+        const EXPECTED: &str = "expected shop.myshopify.com=token, several by comma";
+        let one = |pair: &str| {
+            let (shop, token) = pair.trim().split_once('=').ok_or(EXPECTED)?;
+            Ok((shop.parse().map_err(|_| EXPECTED)?, Secret::from(token)))
+        };
+        text.split(',').filter(|pair| !pair.trim().is_empty()).map(one).collect::<Result<_, _>>().map(Self)
+    }
+}
+
 /// What the installation is for.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize, ValueEnum)]
 #[serde(rename_all = "kebab-case")]
@@ -78,6 +116,12 @@ pub struct Given {
     /// Tasks that work off deliveries.
     #[arg(long, env = "LOYALNEST_WORKERS", value_parser = clap::value_parser!(u16).range(1..=256))]
     pub workers: Option<u16>,
+    /// Aggregates that are kept ready for commands, in all partitions together.
+    #[arg(long, env = "LOYALNEST_LIVE_STREAMS")]
+    pub live_streams: Option<usize>,
+    /// Memory for the packed state of further aggregates, in MiB; the rest is read when it is needed.
+    #[arg(long, env = "LOYALNEST_STATE_MEMORY_MB", value_parser = clap::value_parser!(u32).range(0..=1_048_576))]
+    pub state_memory_mb: Option<u32>,
     /// File of the root key; in production it must lie outside the data folder.
     #[arg(long, env = "LOYALNEST_ROOT_KEY", value_name = "FILE")]
     pub root_key: Option<PathBuf>,
@@ -90,6 +134,15 @@ pub struct Given {
     /// Token of the operator.
     #[arg(long, env = "LOYALNEST_OPERATOR_TOKEN", hide_env_values = true)]
     pub operator_token: Option<Secret>,
+    /// Access tokens of shops that make their own discount codes: `shop.myshopify.com=token`, by comma.
+    #[arg(long, env = "LOYALNEST_SHOPIFY_TOKENS", hide_env_values = true, value_name = "SHOP=TOKEN,…")]
+    pub shopify_tokens: Option<ShopTokens>,
+    /// Version of Shopify's Admin API.
+    #[arg(long, env = "LOYALNEST_SHOPIFY_API_VERSION", value_name = "YYYY-MM")]
+    pub shopify_api_version: Option<String>,
+    /// Address to use in the place of every shop's own Admin API, for tests.
+    #[arg(long, env = "LOYALNEST_SHOPIFY_ADMIN_URL", value_name = "URL")]
+    pub shopify_admin_url: Option<String>,
     /// What to log, such as `info` or `command_api=debug`.
     #[arg(long, env = "LOYALNEST_LOG", value_name = "FILTER")]
     pub log: Option<String>,
@@ -113,6 +166,10 @@ pub struct Settings {
     pub partitions: u16,
     /// Tasks that work off deliveries.
     pub workers: u16,
+    /// Aggregates that are kept ready for commands.
+    pub live_streams: usize,
+    /// Memory for the packed state of further aggregates, in MiB.
+    pub state_memory_mb: u32,
     /// File of the root key.
     pub root_key: PathBuf,
     /// Secret that Shopify signs webhooks with; derived from the root key if none was given.
@@ -124,6 +181,13 @@ pub struct Settings {
     /// Token of the operator; derived from the root key if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub operator_token: Option<Secret>,
+    /// Access tokens of shops that make their own discount codes, by domain.
+    pub shopify_tokens: ShopTokens,
+    /// Version of Shopify's Admin API.
+    pub shopify_api_version: String,
+    /// Address in the place of every shop's own Admin API.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub shopify_admin_url: Option<String>,
     /// What to log.
     pub log: String,
     /// Log as JSON lines.
@@ -145,9 +209,17 @@ impl Settings {
             mode,
             partitions: given.partitions.or(file.partitions).unwrap_or(8),
             workers: given.workers.or(file.workers).unwrap_or(8),
+            live_streams: given.live_streams.or(file.live_streams).unwrap_or(16_384),
+            state_memory_mb: given.state_memory_mb.or(file.state_memory_mb).unwrap_or(256),
             webhook_secret: given.webhook_secret.or(file.webhook_secret),
             webhook_secret_previous: given.webhook_secret_previous.or(file.webhook_secret_previous),
             operator_token: given.operator_token.or(file.operator_token),
+            shopify_tokens: given.shopify_tokens.or(file.shopify_tokens).unwrap_or_default(),
+            shopify_api_version: given
+                .shopify_api_version
+                .or(file.shopify_api_version)
+                .unwrap_or_else(|| SHOPIFY_API_VERSION.into()),
+            shopify_admin_url: given.shopify_admin_url.or(file.shopify_admin_url),
             log: given.log.or(file.log).unwrap_or_else(|| default_log(mode).into()),
             log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
         };
@@ -203,6 +275,9 @@ fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
             bail!("{}: the setting {name} must be 1 to 256", path.display());
         }
     }
+    if given.state_memory_mb.is_some_and(|mb| mb > 1_048_576) {
+        bail!("{}: the setting state_memory_mb must be 0 to 1048576", path.display());
+    }
     Ok(given)
 }
 
@@ -255,6 +330,7 @@ mod tests {
             webhook_secret: secret(),
             webhook_secret_previous: secret(),
             operator_token: secret(),
+            shopify_tokens: Some("demo-1.myshopify.com=hunter2-shpat".parse().unwrap()),
             ..Given::default()
         };
         let shown = format!("{given:?}");
@@ -262,7 +338,7 @@ mod tests {
         let settings = Settings::resolve(given, Some(&path)).unwrap();
         let printed = format!("{shown} {settings:?} {}", toml::to_string(&settings).unwrap());
         assert!(!printed.contains("hunter2"), "{printed}");
-        assert_eq!(printed.matches("(hidden)").count(), 9);
+        assert_eq!(printed.matches("(hidden)").count(), 12);
     }
 
     #[test]
@@ -272,6 +348,7 @@ mod tests {
             ("port = \"x\"", "port"),
             ("partitions = 0", "partitions"),
             ("webhook_secret = \"\"", "webhook_secret"),
+            ("[shopify_tokens]\n\"shop.example\" = \"x\"", "shopify_tokens"),
             ("mode = \"production\"", "root_key"),
             ("mode = \"production\"\nroot_key = \"data/root.key\"", "root_key"),
         ] {

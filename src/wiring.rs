@@ -1,12 +1,14 @@
 //! The only place where every part meets.
-use std::{net::IpAddr, sync::Arc};
+use std::{net::IpAddr, sync::Arc, time::Duration};
 
 use anyhow::Context as _;
 use axum::Router;
 use command_api::{
     App, Clock, Commander,
-    issuer::LocalIssuer,
+    issuer::{Credentials, Issuers, Shopify},
+    owner::{Keeping, Snapshots},
     policies::{self, Policies},
+    schedule::Schedule,
     webhooks::{self, Secrets, Webhooks},
 };
 use event_log::Log;
@@ -30,8 +32,12 @@ use crate::{
 /// Generation of the tokens that are given out.
 const TOKEN_GENERATION: u32 = 1;
 
+/// How long the end waits for the owners to save their state.
+const SAVE_MAX: Duration = Duration::from_secs(5);
+
 /// The running system.
 pub(crate) struct System {
+    commander: Commander,
     keys: KeyStore,
     shops: command_api::Shops,
     projections: Projections,
@@ -55,14 +61,16 @@ pub(crate) struct ShopToken {
 impl System {
     /// Starts everything over open stores: owners first, then what sends them commands, then what reads.
     pub(crate) async fn start(settings: &Settings, stores: Stores) -> anyhow::Result<Self> {
-        let Stores { log, keys, work, reads, .. } = stores;
+        let Stores { log, keys, work, reads, snapshots, .. } = stores;
         let webhook_secret = secret(settings.webhook_secret.as_ref(), &keys, WEBHOOK_SECRET);
         let operator_token = secret(settings.operator_token.as_ref(), &keys, OPERATOR_TOKEN);
         let auth: Arc<dyn Auth> =
             Arc::new(Tokens { keys: keys.clone(), operator_token: operator_token.clone() });
         let clock = Clock::open(&work, settings.mode == Mode::Development).await?;
-        let parts = parts(&log, &keys, &work, &clock).await?;
+        let parts = parts(settings, &log, &keys, &work, snapshots, &clock).await?;
+        let commander = parts.commander.clone();
         let policies = Policies::start(parts.clone()).await.context("could not start the policies")?;
+        let schedule = Schedule::start(&parts).await.context("could not start the schedule")?;
         let webhooks = Webhooks::start(webhooks::Parts {
             commander: parts.commander.clone(),
             shops: parts.shops.clone(),
@@ -80,6 +88,7 @@ impl System {
         let queues = Queues {
             log: log.clone(),
             policies: policies.clone(),
+            schedule,
             webhooks: webhooks.clone(),
             progress: projections.progress(),
             auth: Arc::clone(&auth),
@@ -102,7 +111,17 @@ impl System {
         let operators = queues::router(queues).merge(rebuilds::router(rebuilds.clone()));
         let router =
             openapi::served(command_api::router(app).merge(query_api::router(reads)).merge(operators));
-        Ok(Self { keys, shops, projections, router, live, rebuilds, webhook_secret, operator_token })
+        Ok(Self {
+            commander,
+            keys,
+            shops,
+            projections,
+            router,
+            live,
+            rebuilds,
+            webhook_secret,
+            operator_token,
+        })
     }
 
     /// All routes, wrapped once.
@@ -158,7 +177,10 @@ impl System {
     /// Ends what can be ended in order; the rest is safe to drop at any time.
     pub(crate) async fn stop(self) {
         drop(self.projections);
-        tokio::task::yield_now().await;
+        // What is not saved in time is read from the log at the next start.
+        if let Ok(Err(error)) = tokio::time::timeout(SAVE_MAX, self.commander.save()).await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "The owners' state is not saved");
+        }
     }
 }
 
@@ -172,14 +194,20 @@ fn with_tokens(shops: &command_api::Shops, keys: &KeyStore) -> Vec<ShopToken> {
 }
 
 async fn parts(
+    settings: &Settings,
     log: &Log,
     keys: &KeyStore,
     work: &Database,
+    snapshots: Snapshots,
     clock: &Clock,
 ) -> anyhow::Result<policies::Parts> {
-    let commander =
-        command_api::owner::start(log, keys, clock).await.context("could not claim the partitions")?;
+    let memory_mb = usize::try_from(settings.state_memory_mb)?;
+    let keeping = Keeping::new(snapshots, settings.live_streams, memory_mb.saturating_mul(1024 * 1024));
+    let commander = command_api::owner::start_keeping(log, keys, clock, Some(keeping))
+        .await
+        .context("could not claim the partitions")?;
     let shops = command_api::Shops::start(log).await.context("could not read the shops")?;
+    let issuers = Issuers::new(keys.clone(), shops.clone(), shopify(settings)?);
     Ok(policies::Parts {
         log: log.clone(),
         commander,
@@ -187,8 +215,22 @@ async fn parts(
         clock: clock.clone(),
         keys: keys.clone(),
         work: work.clone(),
-        issuer: Arc::new(LocalIssuer::new(keys.clone())),
+        issuers,
     })
+}
+
+/// Shopify's discounts, if any shop let us make them.
+fn shopify(settings: &Settings) -> anyhow::Result<Option<Shopify>> {
+    if settings.shopify_tokens.is_empty() {
+        return Ok(None);
+    }
+    let tokens =
+        settings.shopify_tokens.iter().map(|(shop, token)| (shop.clone(), token.expose().to_owned()));
+    let credentials: Credentials = tokens.collect();
+    let admin_url = settings.shopify_admin_url.as_deref();
+    Shopify::new(credentials, &settings.shopify_api_version, admin_url)
+        .map(Some)
+        .context("the settings for Shopify's Admin API cannot be used")
 }
 
 /// Purposes of the secrets that are derived when none is given.

@@ -11,7 +11,7 @@ use crate::{
     clock::Clock,
     commands::{Commander, Origin},
     idempotency::Idempotency,
-    issuer::CodeIssuer,
+    issuer::Issuers,
     policies::{Parts, Policies},
     problem::{account_redacted, key_fault},
     shops::{Shop, Shops},
@@ -27,7 +27,7 @@ pub struct App {
     pub(crate) keys: KeyStore,
     pub(crate) idempotency: Idempotency,
     pub(crate) policies: Policies,
-    pub(crate) issuer: Arc<dyn CodeIssuer>,
+    pub(crate) issuers: Issuers,
     /// Settings are merged and written by one call at a time, or two of them could undo each other.
     pub(crate) settings_turn: Arc<Mutex<()>>,
     webhooks: Webhooks,
@@ -38,10 +38,10 @@ impl App {
     /// Puts the running parts together.
     #[must_use]
     pub fn new(parts: Parts, policies: Policies, webhooks: Webhooks, auth: Arc<dyn Auth>) -> Self {
-        let Parts { commander, shops, clock, keys, work, issuer, .. } = parts;
+        let Parts { commander, shops, clock, keys, work, issuers, .. } = parts;
         let idempotency = Idempotency::new(work, keys.clone());
         let settings_turn = Arc::default();
-        Self { commander, shops, clock, keys, idempotency, policies, issuer, settings_turn, webhooks, auth }
+        Self { commander, shops, clock, keys, idempotency, policies, issuers, settings_turn, webhooks, auth }
     }
 
     pub(crate) fn shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {

@@ -5,14 +5,18 @@ use std::{
         Arc,
         atomic::{AtomicI64, Ordering},
     },
+    time::Duration,
 };
 
 use event_schemas::Timestamp;
 use group_commit::{Database, Fault};
 use rusqlite::OptionalExtension as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, watch};
 
 use crate::chance;
+
+/// The longest time that a sleeper trusts the real clock, which somebody may set.
+const NAP_MAX: Duration = Duration::from_secs(60);
 
 /// Reads the time; clones share the offset.
 #[derive(Clone)]
@@ -20,6 +24,8 @@ pub struct Clock {
     offset_us: Arc<AtomicI64>,
     /// Held while the clock is moved; absent in production, where it cannot be.
     store: Option<Arc<Mutex<Database>>>,
+    /// How often it was moved since the start.
+    moves: Arc<watch::Sender<u64>>,
 }
 
 /// Why the clock was not moved.
@@ -43,20 +49,41 @@ impl Clock {
     /// The offset cannot be read.
     pub async fn open(work: &Database, development: bool) -> Result<Self, Fault> {
         if !development {
-            return Ok(Self { offset_us: Arc::default(), store: None });
+            return Ok(Self { offset_us: Arc::default(), store: None, moves: Arc::default() });
         }
         let stored = work
             .run(|db| db.query_row("SELECT offset_us FROM clock", [], |row| row.get::<_, i64>(0)).optional())
             .await?;
         let offset_us = Arc::new(AtomicI64::new(stored.unwrap_or_default()));
-        Ok(Self { offset_us, store: Some(Arc::new(Mutex::new(work.clone()))) })
+        Ok(Self { offset_us, store: Some(Arc::new(Mutex::new(work.clone()))), moves: Arc::default() })
     }
 
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
         let real = chance::now_us();
-        Timestamp::from_micros(real.saturating_add(self.offset_us.load(Ordering::Relaxed)))
+        Timestamp::from_micros(real.saturating_add(self.offset_us.load(Ordering::Acquire)))
+    }
+
+    /// How often the clock was moved since the start, and word of each further time.
+    #[must_use]
+    pub fn moves(&self) -> watch::Receiver<u64> {
+        self.moves.subscribe()
+    }
+
+    /// Waits until the clock shows `time`, whether it passes or is moved there.
+    pub async fn sleep_until(&self, time: Timestamp) {
+        let mut moves = self.moves();
+        loop {
+            let left = time.micros().saturating_sub(self.now().micros());
+            let Ok(left @ 1..) = u64::try_from(left) else { return };
+            let nap = Duration::from_micros(left).min(NAP_MAX);
+            tokio::select! {
+                () = tokio::time::sleep(nap) => {}
+                // The sender lives as long as this clock.
+                _ = moves.changed() => {}
+            }
+        }
     }
 
     /// Moves the clock forward to `to`; durable when it returns.
@@ -76,7 +103,8 @@ impl Clock {
                 db.execute(sql, [offset_us])
             })
             .await?;
-        self.offset_us.store(offset_us, Ordering::Relaxed);
+        self.offset_us.store(offset_us, Ordering::Release);
+        self.moves.send_modify(|moves| *moves += 1);
         Ok(self.now())
     }
 }
@@ -105,6 +133,26 @@ mod tests {
         let back = Timestamp::from_micros(later.micros() - 1_000_000);
         assert!(matches!(moved.advance_to(back).await, Err(NotMoved::Backward)));
         assert!(clock(&folder, true).await.now() >= later);
+    }
+
+    #[tokio::test]
+    async fn a_sleeper_wakes_when_the_clock_is_moved_to_its_time_and_not_before() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock(&folder, true).await;
+        let hour = |n: i64| Timestamp::from_micros(clock.now().micros() + n * 3_600_000_000);
+        let (soon, late) = (hour(1), hour(3));
+        let sleeper = tokio::spawn({
+            let clock = clock.clone();
+            async move {
+                clock.sleep_until(late).await;
+                clock.now()
+            }
+        });
+        clock.advance_to(soon).await.unwrap();
+        tokio::task::yield_now().await;
+        assert!(!sleeper.is_finished());
+        clock.advance_to(late).await.unwrap();
+        assert!(sleeper.await.unwrap() >= late);
     }
 
     #[tokio::test]

@@ -1,19 +1,36 @@
-//! Who makes discount codes: a port, and our own issuer for wherever no shop credentials are set.
+//! Who makes discount codes: a port, Shopify for shops with credentials, and our own issuer for all others.
+mod local;
+pub(crate) mod shopify;
+
+use std::sync::Arc;
+
 use async_trait::async_trait;
-use event_schemas::{Code, MerchantId, Money, RedemptionId};
+use event_schemas::{Code, MerchantId, RedemptionId, ShopDomain, Timestamp, reward::Benefit};
 use privacy::KeyStore;
 
-/// A code to be made.
+pub use local::LocalIssuer;
+pub use shopify::{Credentials, NotConfigured, Shopify};
+
+use crate::shops::Shops;
+
+/// A code of one redemption: what is to be made, or made void.
 #[derive(Clone, Debug)]
 pub struct CodeOrder {
-    /// The shop.
-    pub merchant: MerchantId,
+    /// The shop's domain.
+    pub shop: ShopDomain,
     /// The redemption that it is for.
     pub redemption: RedemptionId,
-    /// The code, as [`CodeIssuer::code`] says it.
+    /// The code, as [`Issuers::code`] says it.
     pub code: String,
+}
+
+/// What a code is worth.
+#[derive(Clone, Copy, Debug)]
+pub struct Worth {
     /// What the code gives.
-    pub discount: Money,
+    pub benefit: Benefit,
+    /// From when on it is good.
+    pub from: Timestamp,
 }
 
 /// A code was not made or not made void.
@@ -22,7 +39,7 @@ pub enum NotIssued {
     /// It will never be; the redemption fails for this reason.
     #[error("the code was refused: {0}")]
     Refused(Code),
-    /// It may be, later.
+    /// It may be, later. Whether it was made is not known.
     #[error("the issuer cannot be reached")]
     Unavailable(#[source] Box<dyn std::error::Error + Send + Sync>),
 }
@@ -32,21 +49,19 @@ pub enum NotIssued {
 pub trait CodeIssuer: Send + Sync {
     /// Who it is, as the event says it.
     fn name(&self) -> Code;
-    /// The code of a redemption. It follows from the redemption alone, so a repeated call never makes a second code.
-    ///
-    /// # Errors
-    /// The key store failed.
-    fn code(&self, merchant: MerchantId, redemption: RedemptionId) -> Result<String, privacy::Error>;
     /// Makes the code good.
-    async fn issue(&self, order: &CodeOrder) -> Result<(), NotIssued>;
-    /// Makes the redemption's code void.
-    async fn void(&self, merchant: MerchantId, redemption: RedemptionId) -> Result<(), NotIssued>;
+    async fn issue(&self, order: &CodeOrder, worth: Worth) -> Result<(), NotIssued>;
+    /// Makes the redemption's code void, if there is one.
+    async fn void(&self, order: &CodeOrder) -> Result<(), NotIssued>;
 }
 
-/// Our own issuer: the code is a keyed hash of the redemption, and the log is all that remembers it.
-#[derive(Clone, Debug)]
-pub struct LocalIssuer {
+/// All issuers, and which shop has which; cheap to clone.
+#[derive(Clone)]
+pub struct Issuers {
     keys: KeyStore,
+    shops: Shops,
+    local: Arc<dyn CodeIssuer>,
+    shopify: Option<Arc<Shopify>>,
 }
 
 /// Digits and letters that nobody confuses when reading aloud.
@@ -54,33 +69,44 @@ const ALPHABET: &[u8; 32] = b"23456789ABCDEFGHJKLMNPQRSTUVWXYZ";
 /// 60 bits: nobody guesses another's code.
 const CODE_LEN: usize = 12;
 
-impl LocalIssuer {
-    /// The issuer of an installation.
+impl Issuers {
+    /// The issuers of an installation: shops for which `shopify` has credentials get their codes there.
     #[must_use]
-    pub const fn new(keys: KeyStore) -> Self {
-        Self { keys }
-    }
-}
-
-#[async_trait]
-impl CodeIssuer for LocalIssuer {
-    fn name(&self) -> Code {
-        Code::fixed("local")
+    pub fn new(keys: KeyStore, shops: Shops, shopify: Option<Shopify>) -> Self {
+        Self { keys, shops, local: Arc::new(LocalIssuer), shopify: shopify.map(Arc::new) }
     }
 
-    fn code(&self, merchant: MerchantId, redemption: RedemptionId) -> Result<String, privacy::Error> {
+    /// The code of a redemption. It follows from the redemption alone, so a repeated call never makes a second code.
+    ///
+    /// # Errors
+    /// The key store failed.
+    pub fn code(&self, merchant: MerchantId, redemption: RedemptionId) -> Result<String, privacy::Error> {
         let hash = self.keys.hash(merchant, "discount-code", &redemption.bytes())?;
         let letters = hash.iter().take(CODE_LEN).map(|byte| char::from(ALPHABET[usize::from(byte % 32)]));
         Ok("LN-".chars().chain(letters).collect())
     }
 
-    /// There is no shop to tell; the event that follows makes the code good.
-    async fn issue(&self, _: &CodeOrder) -> Result<(), NotIssued> {
-        Ok(())
+    /// Who makes this shop's codes now; the local one for a shop that is not known.
+    pub(crate) fn of(&self, shop: &ShopDomain) -> &dyn CodeIssuer {
+        match &self.shopify {
+            Some(shopify) if shopify.serves(shop) => &**shopify,
+            _ => &*self.local,
+        }
     }
 
-    /// Our own codes open nothing by themselves, so a cancelled redemption is all that makes one void.
-    async fn void(&self, _: MerchantId, _: RedemptionId) -> Result<(), NotIssued> {
-        Ok(())
+    /// Who can void a code that `name` made; none if its credentials are gone.
+    pub(crate) fn named(&self, name: &Code, shop: &ShopDomain) -> Option<&dyn CodeIssuer> {
+        [&*self.local, self.of(shop)].into_iter().find(|issuer| issuer.name() == *name)
+    }
+
+    /// What is to be made or made void; none if the shop is not known.
+    pub(crate) fn order(
+        &self,
+        merchant: MerchantId,
+        redemption: RedemptionId,
+    ) -> Result<Option<CodeOrder>, privacy::Error> {
+        let Some(shop) = self.shops.by_id(merchant) else { return Ok(None) };
+        let code = self.code(merchant, redemption)?;
+        Ok(Some(CodeOrder { shop: shop.domain.clone(), redemption, code }))
     }
 }

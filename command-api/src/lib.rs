@@ -1,4 +1,5 @@
 //! The write side: the webhook door and its workers, commands over HTTP, the owners of the log's partitions, policies.
+mod actions;
 pub mod app;
 pub mod chance;
 mod clock;
@@ -11,6 +12,7 @@ mod planted;
 pub mod policies;
 pub mod problem;
 pub mod routes;
+pub mod schedule;
 pub mod shops;
 #[cfg(test)]
 mod testing;

@@ -2,6 +2,7 @@
 //!
 //! Command keys follow from event and step, so a step that is repeated (after a crash, or because a request ran it
 //! inline already) finds its first outcome and has no second effect.
+mod complete;
 mod parked;
 mod perform;
 mod tail;
@@ -22,9 +23,11 @@ use event_schemas::{CorrelationId, EventId, MerchantId, Timestamp, record::Trace
 use group_commit::Database;
 use privacy::KeyStore;
 
-use crate::{clock::Clock, commands::Commander, commands::Made, issuer::CodeIssuer, shops::Shops};
+use crate::{clock::Clock, commands::Commander, commands::Made, issuer::Issuers, shops::Shops};
+pub(crate) use complete::expiry;
 use parked::Parked;
-use perform::Trouble;
+pub use parked::{NotParked, ParkedStep, Retried};
+use perform::Patience;
 
 /// What policies work with.
 #[derive(Clone)]
@@ -42,7 +45,7 @@ pub struct Parts {
     /// Their progress, and the tasks that are stuck.
     pub work: Database,
     /// Who makes discount codes.
-    pub issuer: Arc<dyn CodeIssuer>,
+    pub issuers: Issuers,
 }
 
 /// Policies cannot start.
@@ -85,6 +88,8 @@ pub struct Cause {
     pub stream: StreamRef,
     /// When it happened in business.
     pub occurred_at: Timestamp,
+    /// When the record was written.
+    pub recorded_at: Timestamp,
     /// What the request behind it is known by.
     pub correlation: CorrelationId,
     /// The request's trace context.
@@ -144,26 +149,28 @@ impl Policies {
     }
 
     /// Does now, within a request, what a record just made sets off; the tail will find it done. `at` is the record's
-    /// place. It never fails: what it cannot do is left to the tail.
+    /// place. It never fails: what it cannot do, or not soon, is left to the tail.
     pub async fn follow(&self, cause: Cause, made: Made, at: PositionToken) -> Followed {
         let mut followed = Followed { complete: true, at };
         let mut open = VecDeque::from([(cause, made)]);
         while let Some((cause, made)) = open.pop_front() {
             for (index, event) in (0..).zip(made.events.iter()) {
                 let id = EventId { record: made.record, index };
-                for reaction in policies().iter().flat_map(|policy| (policy.react)(id, cause.stream, event)) {
-                    match self.perform(&cause, id, reaction).await {
-                        Ok(None) => {}
-                        Ok(Some((stream, answered))) => {
-                            if answered.at.partition() == at.partition()
-                                && answered.at.position() > followed.at.position()
-                            {
-                                followed.at = answered.at;
-                            }
-                            followed.complete &= !answered.replayed;
-                            open.extend(answered.made.map(|made| (Cause { stream, ..cause }, made)));
+                for policy in policies() {
+                    for reaction in (policy.react)(id, cause.stream, event) {
+                        // A step counts on those before it.
+                        let Ok(performed) = self.perform(&cause, id, reaction, Patience::Short).await else {
+                            followed.complete = false;
+                            break;
+                        };
+                        let Some((stream, answered)) = performed else { continue };
+                        if answered.at.partition() == at.partition()
+                            && answered.at.position() > followed.at.position()
+                        {
+                            followed.at = answered.at;
                         }
-                        Err(Trouble::Later(_) | Trouble::Stuck(_)) => followed.complete = false,
+                        followed.complete &= !answered.replayed;
+                        open.extend(answered.made.map(|made| (Cause { stream, ..cause }, made)));
                     }
                 }
             }

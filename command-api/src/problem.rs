@@ -13,6 +13,12 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         Rejection::InsufficientPoints { needed, available } => {
             problem.detail(format!("{needed} points are needed, {available} can be spent"))
         }
+        Rejection::AccountMerged { into } => {
+            problem.detail(format!("the account of customer {into} goes on"))
+        }
+        Rejection::ActionLimitReached { limit, per } => {
+            problem.detail(format!("the action earns {limit} times per {}", per.as_str()))
+        }
         Rejection::UnsupportedSetting { pointer } => problem.field(pointer, "is not supported yet"),
         Rejection::InvalidSetting { pointer } => problem.field(pointer, "is out of range"),
         Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
@@ -22,9 +28,12 @@ pub fn rejected(rejection: &Rejection) -> Problem {
 
 const fn status(rejection: &Rejection) -> StatusCode {
     match rejection {
-        Rejection::UnknownMerchant | Rejection::UnknownOrder | Rejection::UnknownRedemption => {
-            StatusCode::NOT_FOUND
-        }
+        Rejection::UnknownMerchant
+        | Rejection::UnknownOrder
+        | Rejection::UnknownRedemption
+        | Rejection::UnknownReward
+        | Rejection::LotUnknown
+        | Rejection::TransferUnknown => StatusCode::NOT_FOUND,
         Rejection::InsufficientPoints { .. }
         | Rejection::SourceConflict
         | Rejection::ShopExists
@@ -33,13 +42,24 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::PointsNotSpent
         | Rejection::RedemptionNotCancellable
         | Rejection::RedemptionEnded
-        | Rejection::CodeNotIssued => StatusCode::CONFLICT,
+        | Rejection::CodeNotIssued
+        | Rejection::AccountFrozen
+        | Rejection::AccountMerged { .. }
+        | Rejection::TransferEnded
+        | Rejection::ActionLimitReached { .. }
+        | Rejection::ActionNotConfigured
+        | Rejection::RewardRetired => StatusCode::CONFLICT,
         Rejection::PointsOverflow
         | Rejection::AmountOverflow
         | Rejection::PointsNotPositive
         | Rejection::AdjustmentZero
         | Rejection::UnsupportedSetting { .. }
         | Rejection::InvalidSetting { .. }
+        | Rejection::MergeToSelf
+        | Rejection::TransferToSelf
+        | Rejection::InvalidExpiry
+        | Rejection::InvalidBenefit
+        | Rejection::InvalidSequence
         | Rejection::RefundExceedsOrder
         | Rejection::CurrencyMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Rejection::WrongStream => StatusCode::INTERNAL_SERVER_ERROR,

@@ -1,8 +1,11 @@
 //! Every call that changes something, one line each.
 mod clock;
 mod merchants;
+mod parked;
 mod points;
+mod pos;
 mod replies;
+mod rewards;
 mod settings;
 #[cfg(test)]
 mod tests;
@@ -29,12 +32,24 @@ fn all() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(merchants::install))
         .routes(routes!(clock::advance))
+        .routes(routes!(parked::list))
+        .routes(routes!(parked::retry))
+        .routes(routes!(parked::dismiss))
         .routes(routes!(settings::update))
         .routes(routes!(users::create))
         .routes(routes!(points::earn::earn))
         .routes(routes!(points::adjust::adjust))
         .routes(routes!(points::redeem::redeem))
         .routes(routes!(points::cancel::cancel))
+        .routes(routes!(points::actions::act))
+        .routes(routes!(points::simulate::simulate))
+        .routes(routes!(points::transfer::transfer))
+        .routes(routes!(points::freeze::freeze))
+        .routes(routes!(points::freeze::unfreeze))
+        .routes(routes!(points::expiry::extend))
+        .routes(routes!(pos::sync))
+        .routes(routes!(rewards::define))
+        .routes(routes!(rewards::change, rewards::retire))
         .routes(routes!(webhooks::door::receive))
         .routes(routes!(webhooks::deliveries::show))
         .routes(routes!(webhooks::dead_letters::list))

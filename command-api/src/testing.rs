@@ -5,12 +5,12 @@ use domain::{
     Aggregate, Command, StreamRef,
     customer::{Profile, RegisterCustomer},
     merchant::InstallMerchant,
-    points_account::{EarnPoints, ReservePoints},
+    points_account::{EarnPoints, EarnSource, ExpiryRule, ReservePoints},
 };
 use event_log::{Class, Log, memory};
 use event_schemas::{
     Code, CommandKey, CorrelationId, Currency, CustomerId, Digest, EntryId, MerchantId, Points, RedemptionId,
-    ShopDomain, TimeZone,
+    ShopDomain, TimeZone, Timestamp,
     customer::RegisteredBy,
     points_account::Balances,
     record::{Actor, Trace},
@@ -26,9 +26,10 @@ use crate::{
     app::App,
     clock::Clock,
     commands::{Answered, Commander, Envelope, Lane, Origin, Outcome},
-    issuer::LocalIssuer,
+    issuer::{Issuers, Shopify},
     owner,
     policies::{Parts, Policies},
+    schedule::Schedule,
     shops::Shops,
     webhooks::{self, Webhooks},
     work,
@@ -47,6 +48,8 @@ pub(crate) struct Bench {
     pub(crate) work: Database,
     pub(crate) log: Log,
     pub(crate) policies: Policies,
+    pub(crate) issuers: Issuers,
+    pub(crate) schedule: Schedule,
     pub(crate) folder: TempDir,
 }
 
@@ -61,6 +64,11 @@ impl Bench {
 
     /// Everything again over what is there, as after a restart.
     pub(crate) async fn resume(log: Log, folder: TempDir) -> Self {
+        Self::resume_with(log, folder, None).await
+    }
+
+    /// The same with a shop that makes codes itself.
+    pub(crate) async fn resume_with(log: Log, folder: TempDir, shopify: Option<Shopify>) -> Self {
         let root = RootKey::from_bytes([7; 32]);
         let keys = folder.path().join("keys.db");
         let keys = KeyStore::create_or_open(&keys, &root, *log.id().as_bytes()).await.unwrap();
@@ -68,6 +76,7 @@ impl Bench {
         let clock = Clock::open(&work, true).await.unwrap();
         let commander = owner::start(&log, &keys, &clock).await.unwrap();
         let shops = Shops::start(&log).await.unwrap();
+        let issuers = Issuers::new(keys.clone(), shops.clone(), shopify);
         let parts = Parts {
             log: log.clone(),
             commander: commander.clone(),
@@ -75,10 +84,11 @@ impl Bench {
             clock: clock.clone(),
             keys: keys.clone(),
             work: work.clone(),
-            issuer: Arc::new(LocalIssuer::new(keys.clone())),
+            issuers: issuers.clone(),
         };
-        let policies = Policies::start(parts).await.unwrap();
-        Self { commander, shops, clock, keys, work, log, policies, folder }
+        let policies = Policies::start(parts.clone()).await.unwrap();
+        let schedule = Schedule::start(&parts).await.unwrap();
+        Self { commander, shops, clock, keys, work, log, policies, issuers, schedule, folder }
     }
 
     pub(crate) fn parts(&self) -> Parts {
@@ -89,7 +99,7 @@ impl Bench {
             clock: self.clock.clone(),
             keys: self.keys.clone(),
             work: self.work.clone(),
-            issuer: Arc::new(LocalIssuer::new(self.keys.clone())),
+            issuers: self.issuers.clone(),
         }
     }
 
@@ -150,7 +160,12 @@ impl Bench {
         self.accept(merchant, StreamRef::account(customer), earn(points)).await
     }
 
-    async fn accept(&self, merchant: MerchantId, stream: StreamRef, command: impl Into<Command>) -> Answered {
+    pub(crate) async fn accept(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        command: impl Into<Command>,
+    ) -> Answered {
         let answered = self.commander.send(self.envelope(merchant, stream, command)).await.unwrap();
         assert_eq!(answered.outcome, Outcome::Accepted);
         answered
@@ -183,6 +198,19 @@ impl Bench {
         self.commander.read(merchant, StreamRef::account(customer), balances).await.unwrap()
     }
 
+    /// Moves the clock and waits until all that fell due is done.
+    pub(crate) async fn advance_to(&self, time: Timestamp) {
+        self.clock.advance_to(time).await.unwrap();
+        self.schedule_idle().await;
+    }
+
+    /// Waits until nothing is due.
+    pub(crate) async fn schedule_idle(&self) {
+        while !self.schedule.is_idle() {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    }
+
     /// Waits until the policies have nothing left to do.
     pub(crate) async fn policies_idle(&self) {
         while self.policies.lag().iter().any(|lag| lag.lag_events > 0) {
@@ -205,8 +233,11 @@ pub(crate) fn earn(points: i64) -> EarnPoints {
         entry: EntryId(id),
         points: Points(points),
         reason: Code::fixed("goodwill"),
-        source: Digest(id.into_bytes()),
+        source: EarnSource::Api(Digest(id.into_bytes())),
         rule: None,
+        release: None,
+        at: sample::time(),
+        expiry: ExpiryRule::none(),
         reference: None,
         content: sample::DIGEST,
     }
@@ -218,6 +249,10 @@ pub(crate) fn reserve(points: i64) -> ReservePoints {
         points: Points(points),
         discount: sample::usd(points),
         rule_version: 1,
+        reward: None,
+        pos: None,
+        at: sample::time(),
+        expiry: ExpiryRule::none(),
     }
 }
 

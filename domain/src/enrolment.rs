@@ -6,7 +6,8 @@ use crate::{Reaction, StreamRef, points_account::OpenAccount};
 pub(crate) fn react(_: EventId, stream: StreamRef, event: &Event) -> Vec<Reaction> {
     match (event, stream.subject()) {
         (Event::Customer(CustomerEvent::CustomerRegistered(_)), Some(customer)) => {
-            vec![Reaction::command("open-account", StreamRef::account(customer), OpenAccount {})]
+            // The sender fills in what signing up earns.
+            vec![Reaction::to_account("open-account", customer, OpenAccount { sign_up: None })]
         }
         _ => Vec::new(),
     }
@@ -24,7 +25,7 @@ mod tests {
         let registered = CustomerEvent::from(CustomerRegistered::sample()).into();
         assert_eq!(
             react(id, StreamRef::customer(sample::CUSTOMER), &registered),
-            [Reaction::command("open-account", StreamRef::account(sample::CUSTOMER), OpenAccount {})]
+            [Reaction::to_account("open-account", sample::CUSTOMER, OpenAccount { sign_up: None })]
         );
     }
 }

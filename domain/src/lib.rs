@@ -17,8 +17,11 @@ pub mod reward;
 pub mod testing;
 
 mod enrolment;
+mod merge_process;
 mod order_settlement;
+mod pos_process;
 mod redemption_process;
+mod transfer_process;
 
 pub use aggregates::{Aggregate, Command, Misplaced};
 pub use decider::Decider;

@@ -1,7 +1,10 @@
 //! Process managers, one line each: what an event sets off elsewhere. Pure, so the same event always asks for the same.
-use event_schemas::{CustomerId, Event, EventId, Points, RedemptionId, money::Money};
+use event_schemas::{Code, CustomerId, Event, EventId, RedemptionId, reward::Benefit};
 
-use crate::{Command, StreamRef, enrolment, order_settlement, redemption_process};
+use crate::{
+    Command, Rejection, StreamRef, enrolment, merge_process, order_settlement, points_account, pos_device,
+    pos_process, redemption_process, transfer_process,
+};
 
 /// A process manager. It keeps no state: what it needs is in the event.
 #[derive(Clone, Copy, Debug)]
@@ -30,6 +33,8 @@ pub enum Effect {
         stream: StreamRef,
         /// The command.
         command: Command,
+        /// What follows when the stream refuses it.
+        if_refused: IfRefused,
     },
     /// Have a discount code issued, named after the redemption so that it is never two; then `RecordCodeIssued` or
     /// `FailRedemption`.
@@ -38,12 +43,10 @@ pub enum Effect {
         redemption: RedemptionId,
         /// Who redeems.
         customer: CustomerId,
-        /// What it costs.
-        points: Points,
-        /// The discount it gives.
-        discount: Money,
+        /// What the code gives.
+        benefit: Benefit,
     },
-    /// Have the redemption's code made void; doing it again does nothing.
+    /// Have the redemption's code made void, if there is one; doing it again does nothing.
     VoidCode {
         /// The redemption.
         redemption: RedemptionId,
@@ -52,9 +55,68 @@ pub enum Effect {
     },
 }
 
+/// What follows when a stream refuses a policy's command.
+#[derive(Clone, Debug, PartialEq)]
+pub enum IfRefused {
+    /// Nobody expects it: the step is parked until somebody has looked.
+    Park,
+    /// From an account that was merged the command goes on to the one it was merged into; else as [`Self::Park`].
+    GoOn,
+    /// The same, but other refusals are part of the process too: this is sent instead.
+    GoOnOr(Box<Instead>),
+}
+
+/// A command in the place of one that was refused; it goes on from merged accounts, too.
+#[derive(Clone, Debug, PartialEq)]
+pub struct Instead {
+    /// What distinguishes it from all other steps of the event.
+    pub step: &'static str,
+    /// To this stream.
+    pub stream: StreamRef,
+    /// The command; the sender fills in why ([`Command::because`]).
+    pub command: Command,
+}
+
 impl Reaction {
+    /// A command that is never refused, as far as anybody can tell.
     pub(crate) fn command(step: &'static str, stream: StreamRef, command: impl Into<Command>) -> Self {
-        Self { step, effect: Effect::Command { stream, command: command.into() } }
+        Self::sent(step, stream, command, IfRefused::Park)
+    }
+
+    /// A command to a customer's account, wherever that lives on.
+    pub(crate) fn to_account(step: &'static str, customer: CustomerId, command: impl Into<Command>) -> Self {
+        Self::sent(step, StreamRef::account(customer), command, IfRefused::GoOn)
+    }
+
+    /// The same, with another command in its place if it is refused.
+    pub(crate) fn to_account_or(
+        step: &'static str,
+        customer: CustomerId,
+        command: impl Into<Command>,
+        instead: Instead,
+    ) -> Self {
+        Self::sent(step, StreamRef::account(customer), command, IfRefused::GoOnOr(Box::new(instead)))
+    }
+
+    fn sent(
+        step: &'static str,
+        stream: StreamRef,
+        command: impl Into<Command>,
+        if_refused: IfRefused,
+    ) -> Self {
+        Self { step, effect: Effect::Command { stream, command: command.into(), if_refused } }
+    }
+}
+
+impl Command {
+    /// Fills in why the command in whose place this one is sent was refused.
+    pub fn because(&mut self, why: &Rejection) {
+        let reason = match self {
+            Self::PosDevice(pos_device::Command::RejectPosEntry(reject)) => &mut reject.code,
+            Self::PointsAccount(points_account::Command::ReturnTransfer(back)) => &mut back.reason,
+            _ => return,
+        };
+        *reason = Code::fixed(why.code());
     }
 }
 
@@ -65,6 +127,9 @@ pub const fn policies() -> &'static [Policy] {
         Policy { name: "order-settlement", react: order_settlement::react },
         Policy { name: "redemption", react: redemption_process::react },
         Policy { name: "enrolment", react: enrolment::react },
+        Policy { name: "transfer", react: transfer_process::react },
+        Policy { name: "merge", react: merge_process::react },
+        Policy { name: "pos", react: pos_process::react },
     ]
 }
 
@@ -83,12 +148,26 @@ mod tests {
             let event = Event::decode(kind.number, kind.version, &(kind.sample)().unwrap()).unwrap();
             let all: Vec<_> =
                 policies().iter().flat_map(|policy| (policy.react)(id, stream, &event)).collect();
-            for (i, reaction) in all.iter().enumerate() {
-                assert!(all[..i].iter().all(|other| other.step != reaction.step), "{}", kind.name);
-                if let Effect::Command { stream, command } = &reaction.effect {
+            let mut steps = Vec::new();
+            for reaction in &all {
+                steps.push(reaction.step);
+                if let Effect::Command { stream, command, if_refused } = &reaction.effect {
                     assert_eq!(stream.stream_type, command.stream_type(), "{}", kind.name);
+                    if let IfRefused::GoOnOr(instead) = if_refused {
+                        assert_eq!(
+                            instead.stream.stream_type,
+                            instead.command.stream_type(),
+                            "{}",
+                            kind.name
+                        );
+                        steps.push(instead.step);
+                    }
                 }
             }
+            let count = steps.len();
+            steps.sort_unstable();
+            steps.dedup();
+            assert_eq!(steps.len(), count, "{}", kind.name);
             reactions += all.len();
         }
         assert_eq!(reactions, 9);

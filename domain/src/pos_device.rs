@@ -9,9 +9,7 @@ pub use sync_pos_batch::{Found, PosEntry, SyncPosBatch};
 use std::collections::BTreeMap;
 
 use event_schemas::{
-    Code, Digest, StreamType,
-    catalogue::PosDeviceEvent as Event,
-    pos_device::SequenceRange,
+    Code, Digest, StreamType, catalogue::PosDeviceEvent as Event, pos_device::SequenceRange,
 };
 use serde::{Deserialize, Serialize};
 

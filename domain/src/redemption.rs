@@ -9,12 +9,12 @@ mod request_redemption;
 pub use cancel_redemption::CancelRedemption;
 pub use complete_redemption::CompleteRedemption;
 pub use fail_redemption::FailRedemption;
-pub use quote::{NotRedeemable, quote};
+pub use quote::{NotRedeemable, price, quote, worth};
 pub use record_code_issued::RecordCodeIssued;
 pub use request_redemption::RequestRedemption;
 
 use event_schemas::{
-    CustomerId, Money, Points, StreamType, catalogue::RedemptionEvent as Event,
+    Code, CustomerId, Money, Points, StreamType, catalogue::RedemptionEvent as Event,
     redemption::RedemptionRequested,
 };
 use serde::{Deserialize, Serialize};
@@ -66,6 +66,7 @@ impl Status {
 pub struct State {
     requested: Option<RedemptionRequested>,
     status: Option<Status>,
+    issuer: Option<Code>,
 }
 
 impl State {
@@ -79,6 +80,12 @@ impl State {
     #[must_use]
     pub fn code_issued(&self) -> bool {
         self.status.is_some_and(|status| !matches!(status, Status::Requested | Status::Failed))
+    }
+
+    /// Who issued its code, if it was issued.
+    #[must_use]
+    pub const fn issuer(&self) -> Option<&Code> {
+        self.issuer.as_ref()
     }
 
     /// Who redeems.
@@ -119,7 +126,10 @@ impl Decider for State {
                 self.requested = Some(requested.clone());
                 Status::Requested
             }
-            Event::DiscountCodeIssued(_) => Status::CodeIssued,
+            Event::DiscountCodeIssued(issued) => {
+                self.issuer = Some(issued.issuer.clone());
+                Status::CodeIssued
+            }
             Event::RedemptionCompleted(_) => Status::Completed,
             Event::RedemptionFailed(_) => Status::Failed,
             Event::RedemptionCancelled(_) => Status::Cancelled,

@@ -2,14 +2,15 @@
 //!
 //! `RedemptionRequested` is the intent behind the outside call, so a crash at any step goes on where it stopped.
 use event_schemas::{
-    CustomerId, Event, EventId, RedemptionId,
+    Code, CustomerId, Event, EventId, RedemptionId, Timestamp,
     catalogue::{PointsAccountEvent, RedemptionEvent},
+    reward::Benefit,
 };
 
 use crate::{
     Effect, Reaction, StreamRef,
     points_account::{CommitRedemption, ReinstatePoints, ReleaseReservation},
-    redemption::{CompleteRedemption, RequestRedemption},
+    redemption::{CompleteRedemption, RecordCodeIssued, RequestRedemption},
 };
 
 pub(crate) fn react(id: EventId, stream: StreamRef, event: &Event) -> Vec<Reaction> {
@@ -26,12 +27,13 @@ fn of_account(customer: CustomerId, event: &PointsAccountEvent) -> Vec<Reaction>
         PointsAccountEvent::PointsReserved(reserved) => vec![Reaction::command(
             "request-redemption",
             StreamRef::redemption(reserved.redemption, customer),
-            RequestRedemption { customer, points: reserved.points, discount: reserved.discount },
-        )],
-        PointsAccountEvent::PointsRedeemed(redeemed) => vec![Reaction::command(
-            "complete-redemption",
-            StreamRef::redemption(redeemed.redemption, customer),
-            CompleteRedemption {},
+            RequestRedemption {
+                customer,
+                points: reserved.points,
+                discount: reserved.discount,
+                reward: reserved.reward,
+                pos: reserved.pos,
+            },
         )],
         _ => Vec::new(),
     }
@@ -43,31 +45,39 @@ fn of_redemption(
     redemption: RedemptionId,
     event: &RedemptionEvent,
 ) -> Vec<Reaction> {
-    let account = StreamRef::account(customer);
+    let own = StreamRef::redemption(redemption, customer);
+    // Also where no code is known: the call that should have made it may have been answered by nobody.
+    let void = Reaction { step: "void-code", effect: Effect::VoidCode { redemption, customer } };
     match event {
-        RedemptionEvent::RedemptionRequested(requested) => vec![Reaction {
-            step: "issue-code",
-            effect: Effect::IssueCode {
-                redemption,
-                customer,
-                points: requested.points,
-                discount: requested.discount,
-            },
-        }],
+        RedemptionEvent::RedemptionRequested(requested) if requested.pos.is_some() => {
+            // The till gave the discount already: there is no code, and the till stands for the issuer.
+            let given = RecordCodeIssued { code: None, issuer: Code::fixed("pos") };
+            vec![Reaction::command("record-given", own, given)]
+        }
+        RedemptionEvent::RedemptionRequested(requested) => {
+            let benefit = match requested.reward {
+                Some(reward) => reward.benefit,
+                None => Benefit::FixedDiscount { amount: requested.discount },
+            };
+            vec![Reaction { step: "issue-code", effect: Effect::IssueCode { redemption, customer, benefit } }]
+        }
         RedemptionEvent::DiscountCodeIssued(_) => {
             let commit = CommitRedemption { redemption, entry: id.entry("commit-redemption") };
-            vec![Reaction::command("commit-redemption", account, commit)]
+            vec![
+                Reaction::to_account("commit-redemption", customer, commit),
+                Reaction::command("complete-redemption", own, CompleteRedemption {}),
+            ]
         }
         RedemptionEvent::RedemptionFailed(failed) => {
-            let release = ReleaseReservation { redemption, reason: failed.reason.clone() };
-            vec![Reaction::command("release-reservation", account, release)]
+            let reason = failed.reason.clone();
+            // The sender fills in when, and how long the points live on at least.
+            let release = ReleaseReservation { redemption, reason, at: Timestamp::EPOCH, grace_days: 0 };
+            vec![void, Reaction::to_account("release-reservation", customer, release)]
         }
         RedemptionEvent::RedemptionCancelled(_) => {
-            let reinstate = ReinstatePoints { redemption, entry: id.entry("reinstate-points") };
-            vec![
-                Reaction { step: "void-code", effect: Effect::VoidCode { redemption, customer } },
-                Reaction::command("reinstate-points", account, reinstate),
-            ]
+            let entry = id.entry("reinstate-points");
+            let reinstate = ReinstatePoints { redemption, entry, at: Timestamp::EPOCH, grace_days: 0 };
+            vec![void, Reaction::to_account("reinstate-points", customer, reinstate)]
         }
         RedemptionEvent::RedemptionCompleted(_) => Vec::new(),
     }
@@ -78,15 +88,16 @@ mod tests {
     use event_schemas::{
         Code, RecordId,
         payload::Payload,
-        points_account::{PointsRedeemed, PointsReserved},
+        points_account::{PointsReserved, PosEntry},
         redemption::{DiscountCodeIssued, RedemptionCancelled, RedemptionFailed, RedemptionRequested},
-        sample::{CUSTOMER, ENTRY, REDEMPTION, points, usd},
+        reward::RewardUsed,
+        sample::{CUSTOMER, DEVICE, ENTRY, REDEMPTION, REWARD, points, usd},
     };
 
     use super::*;
 
     const ID: EventId = EventId { record: RecordId(ENTRY.0), index: 0 };
-    const REWARD: StreamRef = StreamRef::redemption(REDEMPTION, CUSTOMER);
+    const REWARD_STREAM: StreamRef = StreamRef::redemption(REDEMPTION, CUSTOMER);
     const ACCOUNT: StreamRef = StreamRef::account(CUSTOMER);
 
     fn on_account(event: impl Into<PointsAccountEvent>) -> Vec<Reaction> {
@@ -94,54 +105,71 @@ mod tests {
     }
 
     fn on_redemption(event: impl Into<RedemptionEvent>) -> Vec<Reaction> {
-        react(ID, REWARD, &event.into().into())
+        react(ID, REWARD_STREAM, &event.into().into())
+    }
+
+    fn till() -> Option<PosEntry> {
+        Some(PosEntry { device: DEVICE, sequence: 4 })
     }
 
     #[test]
     fn a_reservation_requests_its_reward() {
-        let request = RequestRedemption { customer: CUSTOMER, points: points(40), discount: usd(40) };
-        assert_eq!(
-            on_account(PointsReserved::sample()),
-            [Reaction::command("request-redemption", REWARD, request)]
-        );
+        for pos in [None, till()] {
+            let request = RequestRedemption {
+                customer: CUSTOMER,
+                points: points(40),
+                discount: usd(40),
+                reward: None,
+                pos,
+            };
+            assert_eq!(
+                on_account(PointsReserved { pos, ..PointsReserved::sample() }),
+                [Reaction::command("request-redemption", REWARD_STREAM, request)]
+            );
+        }
     }
 
     #[test]
-    fn a_request_issues_a_code_named_after_the_redemption() {
-        let all = on_redemption(RedemptionRequested::sample());
-        let [Reaction { effect: Effect::IssueCode { redemption, customer, .. }, .. }] = &all[..] else {
-            panic!("{all:?}")
-        };
-        assert_eq!((*redemption, *customer), (REDEMPTION, CUSTOMER));
+    fn a_request_issues_a_code_named_after_the_redemption_for_what_the_reward_gives() {
+        let used = |benefit| Some(RewardUsed { reward: REWARD, version: 2, benefit });
+        let fixed = Benefit::FixedDiscount { amount: usd(40) };
+        for (reward, expected) in [
+            (None, fixed),
+            (used(Benefit::Percentage { percent: 15 }), Benefit::Percentage { percent: 15 }),
+            (used(Benefit::FreeShipping), Benefit::FreeShipping),
+        ] {
+            let requested = RedemptionRequested { reward, ..RedemptionRequested::sample() };
+            let issue = Effect::IssueCode { redemption: REDEMPTION, customer: CUSTOMER, benefit: expected };
+            assert_eq!(on_redemption(requested), [Reaction { step: "issue-code", effect: issue }]);
+        }
     }
 
     #[test]
-    fn an_issued_code_spends_the_points_and_spent_points_complete_it() {
+    fn a_discount_that_a_till_gave_gets_no_code() {
+        let requested = RedemptionRequested { pos: till(), ..RedemptionRequested::sample() };
+        let given = RecordCodeIssued { code: None, issuer: Code::fixed("pos") };
+        assert_eq!(on_redemption(requested), [Reaction::command("record-given", REWARD_STREAM, given)]);
+    }
+
+    #[test]
+    fn an_issued_code_spends_the_points_and_then_completes_the_redemption() {
         let commit = CommitRedemption { redemption: REDEMPTION, entry: ID.entry("commit-redemption") };
         assert_eq!(
             on_redemption(DiscountCodeIssued::sample()),
-            [Reaction::command("commit-redemption", ACCOUNT, commit)]
-        );
-        assert_eq!(
-            on_account(PointsRedeemed::sample()),
-            [Reaction::command("complete-redemption", REWARD, CompleteRedemption {})]
-        );
-    }
-
-    #[test]
-    fn a_failure_releases_the_reservation_with_its_reason() {
-        let reason = Code::fixed("code-not-issued");
-        let release = ReleaseReservation { redemption: REDEMPTION, reason: reason.clone() };
-        assert_eq!(
-            on_redemption(RedemptionFailed { reason }),
-            [Reaction::command("release-reservation", ACCOUNT, release)]
+            [
+                Reaction::to_account("commit-redemption", CUSTOMER, commit),
+                Reaction::command("complete-redemption", REWARD_STREAM, CompleteRedemption {}),
+            ]
         );
     }
 
+    /// The release must come last: a code that stays good would be one without a reservation.
     #[test]
-    fn a_cancellation_voids_the_code_before_the_points_come_back() {
-        let steps: Vec<_> =
-            on_redemption(RedemptionCancelled::sample()).iter().map(|reaction| reaction.step).collect();
-        assert_eq!(steps, ["void-code", "reinstate-points"]);
+    fn a_code_is_void_before_its_points_come_back() {
+        let steps = |reactions: Vec<Reaction>| reactions.iter().map(|one| one.step).collect::<Vec<_>>();
+        let failed = on_redemption(RedemptionFailed { reason: Code::fixed("code-taken") });
+        assert_eq!(steps(failed), ["void-code", "release-reservation"]);
+        let cancelled = on_redemption(RedemptionCancelled::sample());
+        assert_eq!(steps(cancelled), ["void-code", "reinstate-points"]);
     }
 }

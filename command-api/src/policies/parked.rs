@@ -1,26 +1,34 @@
-//! Steps that got stuck: kept with their record, counted, and tried again now and then.
+//! Steps that got stuck: kept with their record, counted, tried again now and then, and shown to whoever can help.
 use std::{
-    collections::{HashMap, HashSet},
+    collections::HashMap,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
-use domain::policies;
-use event_schemas::{EventId, RecordId, Timestamp};
+use domain::{Reaction, policies};
+use event_schemas::{CommandKey, EventId, MerchantId, RecordId, Timestamp};
+use futures::StreamExt as _;
 use group_commit::{Database, Fault};
+use tokio::sync::Notify;
+use uuid::Uuid;
 
 use super::{
-    Policies,
+    Cause, Policies,
+    perform::{Patience, Trouble},
     tail::{Caused, decode_body},
 };
 
-/// A parked aggregate comes back with its owner's next claim; nothing else gets better by itself.
+/// A parked aggregate comes back with its owner's next claim, an issuer when it can be reached.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
+/// Sequences tried at once: some of them wait for a slow shop.
+const SEQUENCES_MAX: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Parked {
     work: Database,
     streams: Arc<Mutex<HashMap<Sequence, u64>>>,
+    /// Told when a step was parked that may go on soon.
+    wake: Arc<Notify>,
 }
 
 /// The steps of one policy for one stream: behind one that is stuck the later ones queue, because a level that was
@@ -37,6 +45,43 @@ struct Task {
     stream: [u8; 16],
     route: [u8; 16],
     body: Vec<u8>,
+    reason: String,
+    parked_at: i64,
+}
+
+/// A stuck step as somebody sees it who may help.
+#[derive(Clone, Debug)]
+pub struct ParkedStep {
+    /// The key of the command that the step would send.
+    pub key: CommandKey,
+    /// The policy.
+    pub policy: String,
+    /// The step's name.
+    pub step: String,
+    /// The event that set it off.
+    pub event: EventId,
+    /// The shop.
+    pub merchant: MerchantId,
+    /// The event's stream.
+    pub stream: Uuid,
+    /// Why it is stuck, in kebab-case.
+    pub reason: String,
+    /// Since when.
+    pub parked_at: Timestamp,
+}
+
+/// Which steps come first is decided by their keys in the list; this one is not (or no longer) in it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("no step with this key is parked")]
+pub struct NotParked;
+
+/// What another try came to.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Retried {
+    /// It is through.
+    Done,
+    /// It is stuck, for this reason in kebab-case.
+    Parked(String),
 }
 
 impl Parked {
@@ -49,7 +94,7 @@ impl Parked {
             rows.collect()
         };
         let streams = Arc::new(Mutex::new(work.run(read).await?));
-        Ok(Self { work, streams })
+        Ok(Self { work, streams, wake: Arc::default() })
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -103,14 +148,16 @@ impl Parked {
             *self.lock().entry((policy.to_owned(), frame.merchant, frame.stream)).or_default() += 1;
         }
         metrics::counter!("policy_steps_parked_total", "policy" => policy).increment(1);
+        self.wake.notify_one();
         Ok(())
     }
 
+    /// All stuck steps in the order in which they have to be done.
     async fn all(&self) -> Result<Vec<Task>, Fault> {
         let read = |db: &rusqlite::Connection| {
             let sql =
-                "SELECT policy, record, event_index, step, merchant, stream, route, body FROM parked_task
-                ORDER BY record, event_index, policy, step";
+                "SELECT policy, record, event_index, step, merchant, stream, route, body, reason, parked_at
+                FROM parked_task ORDER BY record, event_index, policy, step";
             let mut rows = db.prepare_cached(sql)?;
             let task = |row: &rusqlite::Row<'_>| {
                 Ok(Task {
@@ -122,28 +169,48 @@ impl Parked {
                     stream: row.get(5)?,
                     route: row.get(6)?,
                     body: row.get(7)?,
+                    reason: row.get(8)?,
+                    parked_at: row.get(9)?,
                 })
             };
-            rows.query_map([], task)?.collect()
+            rows.query_map([], task)?.collect::<rusqlite::Result<Vec<Task>>>()
         };
-        self.work.run(read).await
+        let mut all = self.work.run(read).await?;
+        // The steps of one event stand in the order of its policy, which the table does not know.
+        all.sort_by_cached_key(|task| {
+            (task.record, task.index, task.reaction().map_or(0, |(rank, ..)| rank))
+        });
+        Ok(all)
     }
 
-    async fn done(&self, task: Task) -> Result<(), Fault> {
-        let sequence = task.sequence();
-        let deleted: usize = self
-            .work
-            .run(move |db| {
-                let sql = "DELETE FROM parked_task WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
-                db.execute(sql, (&task.policy, task.record, task.index, &task.step))
-            })
-            .await?;
+    /// Deletes a step; whether it was still there.
+    async fn done(&self, task: &Task) -> Result<bool, Fault> {
+        let (policy, record, index, step) = (task.policy.clone(), task.record, task.index, task.step.clone());
+        let delete = move |db: &rusqlite::Connection| {
+            let sql = "DELETE FROM parked_task WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
+            db.execute(sql, (policy, record, index, step))
+        };
+        let deleted: usize = self.work.run(delete).await?;
         let mut streams = self.lock();
-        if let Some(left) = streams.get_mut(&sequence) {
+        if let Some(left) = streams.get_mut(&task.sequence()) {
             *left = left.saturating_sub(deleted as u64);
         }
         streams.retain(|_, left| *left > 0);
-        Ok(())
+        Ok(deleted > 0)
+    }
+
+    /// Notes why a step is stuck now.
+    async fn still(&self, task: &Task, reason: String) -> Result<(), Fault> {
+        if reason == task.reason {
+            return Ok(());
+        }
+        let (policy, record, index, step) = (task.policy.clone(), task.record, task.index, task.step.clone());
+        let update = move |db: &rusqlite::Connection| {
+            let sql = "UPDATE parked_task SET reason = ?5
+                WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
+            db.execute(sql, (policy, record, index, step, reason))
+        };
+        self.work.run(update).await.map(drop)
     }
 }
 
@@ -151,58 +218,138 @@ impl Task {
     fn sequence(&self) -> Sequence {
         (self.policy.clone(), self.merchant, self.stream)
     }
+
+    fn event(&self) -> EventId {
+        EventId { record: RecordId::from_bytes(self.record), index: self.index }
+    }
+
+    fn key(&self) -> CommandKey {
+        self.event().command_key(&self.step)
+    }
+
+    /// What the step's policy asks for, with its place among what it asks for; none if it no longer does.
+    fn reaction(&self) -> Option<(usize, Cause, Reaction)> {
+        let decoded = decode_body(&self.merchant, &self.stream, &self.route, &self.body);
+        // It was read when it was parked.
+        let (cause, events) = decoded.ok().flatten()?;
+        let (id, event) = events.into_iter().find(|(id, _)| *id == self.event())?;
+        let policy = policies().iter().find(|policy| policy.name == self.policy)?;
+        let mut asked = (policy.react)(id, cause.stream, &event).into_iter().enumerate();
+        let (rank, reaction) = asked.find(|(_, reaction)| reaction.step == self.step)?;
+        Some((rank, cause, reaction))
+    }
 }
 
 impl Policies {
-    pub(super) async fn retry_parked(self) {
-        loop {
-            if let Err(error) = self.retry_all().await {
-                tracing::warn!(
-                    error = &*error as &dyn std::error::Error,
-                    "Stuck steps could not be tried again"
-                );
-            }
-            tokio::time::sleep(RETRY_EVERY).await;
-        }
+    /// All stuck steps, in the order in which they will be tried.
+    ///
+    /// # Errors
+    /// work.db cannot be read.
+    pub async fn parked_steps(&self) -> Result<Vec<ParkedStep>, Fault> {
+        let shown = |task: Task| ParkedStep {
+            key: task.key(),
+            event: task.event(),
+            merchant: MerchantId::from_bytes(task.merchant),
+            stream: Uuid::from_bytes(task.stream),
+            parked_at: Timestamp::from_micros(task.parked_at),
+            policy: task.policy,
+            step: task.step,
+            reason: task.reason,
+        };
+        Ok(self.parked.all().await?.into_iter().map(shown).collect())
     }
 
-    pub(super) async fn retry_all(&self) -> Result<(), event_log::BoxError> {
-        if self.parked.count() == 0 {
-            return Ok(());
+    /// Tries a stuck step now, after those of its stream that came before it.
+    ///
+    /// # Errors
+    /// work.db cannot be read or written.
+    pub async fn retry_parked_step(&self, key: CommandKey) -> Result<Result<Retried, NotParked>, Fault> {
+        let mut tasks = self.parked.all().await?;
+        let Some(at) = tasks.iter().position(|task| task.key() == key) else { return Ok(Err(NotParked)) };
+        let sequence = tasks[at].sequence();
+        tasks.truncate(at + 1);
+        tasks.retain(|task| task.sequence() == sequence);
+        Ok(Ok(self.retry_sequence(&tasks).await?))
+    }
+
+    /// Gives a stuck step up: it will never be done, and those behind it go on.
+    ///
+    /// # Errors
+    /// work.db cannot be read or written.
+    pub async fn dismiss_parked_step(&self, key: CommandKey) -> Result<Result<(), NotParked>, Fault> {
+        let tasks = self.parked.all().await?;
+        let Some(task) = tasks.iter().find(|task| task.key() == key) else { return Ok(Err(NotParked)) };
+        if !self.parked.done(task).await? {
+            return Ok(Err(NotParked));
         }
-        let mut stuck = HashSet::new();
-        for task in self.parked.all().await? {
-            if stuck.contains(&task.sequence()) {
-                continue;
-            }
-            match self.retry(&task).await {
-                Ok(true) => self.parked.done(task).await?,
-                Ok(false) => drop(stuck.insert(task.sequence())),
+        tracing::warn!(policy = task.policy, event.id = %task.event(), step = task.step, reason = task.reason,
+            "Step {} of {} was dismissed", task.step, task.policy);
+        metrics::counter!("policy_steps_dismissed_total", "policy" => task.policy.clone()).increment(1);
+        self.parked.wake.notify_one();
+        Ok(Ok(()))
+    }
+
+    pub(super) async fn retry_parked(self) {
+        let mut moves = self.parts.clock.moves();
+        loop {
+            match self.retry_all().await {
+                // What came behind those that are through may go on at once.
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(error) => {
-                    tracing::warn!(error = &*error as &dyn std::error::Error, "A stuck step cannot be read");
-                    stuck.insert(task.sequence());
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "Stuck steps could not be tried again"
+                    );
                 }
             }
+            tokio::select! {
+                () = tokio::time::sleep(RETRY_EVERY) => {}
+                _ = moves.changed() => {}
+                () = self.parked.wake.notified() => {}
+            }
         }
-        Ok(())
     }
 
-    /// Whether the step is through now, or its policy no longer asks for it.
-    async fn retry(&self, task: &Task) -> Result<bool, event_log::BoxError> {
-        let id = EventId { record: RecordId::from_bytes(task.record), index: task.index };
-        let decoded = decode_body(&task.merchant, &task.stream, &task.route, &task.body)?;
-        let Some((cause, events)) = decoded else { return Ok(true) };
-        let Some((_, event)) = events.into_iter().find(|(event_id, _)| *event_id == id) else {
-            return Ok(true);
-        };
-        let asked = policies()
-            .iter()
-            .filter(|policy| policy.name == task.policy)
-            .flat_map(|policy| (policy.react)(id, cause.stream, &event))
-            .find(|reaction| reaction.step == task.step);
-        match asked {
-            Some(reaction) => Ok(self.perform(&cause, id, reaction).await.is_ok()),
-            None => Ok(true),
+    /// Tries all sequences, each up to its first step that is stuck; whether any step went through.
+    pub(super) async fn retry_all(&self) -> Result<bool, Fault> {
+        if self.parked.count() == 0 {
+            return Ok(false);
         }
+        let mut sequences: HashMap<Sequence, Vec<Task>> = HashMap::new();
+        for task in self.parked.all().await? {
+            sequences.entry(task.sequence()).or_default().push(task);
+        }
+        let before = self.parked.count();
+        let tried = sequences.into_values().map(|tasks| async move { self.retry_sequence(&tasks).await });
+        let tried: Vec<_> = futures::stream::iter(tried).buffer_unordered(SEQUENCES_MAX).collect().await;
+        tried.into_iter().try_for_each(|tried| tried.map(drop))?;
+        Ok(self.parked.count() < before)
+    }
+
+    /// Tries the steps one after the other, up to the first that is stuck; says how that went.
+    async fn retry_sequence(&self, tasks: &[Task]) -> Result<Retried, Fault> {
+        for task in tasks {
+            let reason = match self.retry(task).await {
+                Ok(()) => {
+                    self.parked.done(task).await?;
+                    continue;
+                }
+                Err(Trouble::Stuck(reason)) => reason,
+                Err(Trouble::Later(error)) => {
+                    tracing::warn!(error = &*error as &dyn std::error::Error, "A stuck step has to wait");
+                    "has-to-wait".to_owned()
+                }
+            };
+            self.parked.still(task, reason.clone()).await?;
+            return Ok(Retried::Parked(reason));
+        }
+        Ok(Retried::Done)
+    }
+
+    /// One try; a step that its policy no longer asks for is through.
+    async fn retry(&self, task: &Task) -> Result<(), Trouble> {
+        let Some((_, cause, reaction)) = task.reaction() else { return Ok(()) };
+        self.perform(&cause, task.event(), reaction, Patience::Long).await.map(drop)
     }
 }

@@ -1,24 +1,41 @@
 //! One step of a policy: a command with a key that follows from its event, or a call to the outside named after it.
-use domain::{
-    Command, Effect, Reaction, StreamRef,
-    points_account::SettleOrder,
-    redemption::{FailRedemption, RecordCodeIssued},
-};
-use event_schemas::{CustomerId, EventId, Money, Personal, RedemptionId, record::Actor};
-use privacy::Kind;
+use std::time::Duration;
 
 use super::{Cause, Policies};
 use crate::{
     commands::{Answered, Envelope, Lane, Origin, Outcome, Unavailable},
-    issuer::{CodeOrder, NotIssued},
+    issuer::{CodeIssuer, CodeOrder, NotIssued, Worth},
 };
+use domain::{
+    Command, Effect, IfRefused, Instead, Reaction, Rejection, StreamRef,
+    redemption::{FailRedemption, RecordCodeIssued},
+};
+use event_schemas::{
+    Code, CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
+};
+
+/// How long a call to the outside may hold up whoever waits behind it; it goes on as a parked step.
+const SHORT: Duration = Duration::from_secs(2);
+/// A reward that could not be issued for so long is given up, and the points go back.
+const RESERVED_FOR: Duration = Duration::from_secs(15 * 60);
+/// Accounts that were merged into each other one after the other; more would be a ring.
+const MERGES_MAX: u32 = 32;
+
+/// How long calls to the outside may take.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Patience {
+    /// Others wait.
+    Short,
+    /// As long as the issuer tries.
+    Long,
+}
 
 /// A step did not come to an end.
 #[derive(Debug)]
 pub(super) enum Trouble {
-    /// It may, if it is tried again.
+    /// It may, if it is tried again right away.
     Later(Box<dyn std::error::Error + Send + Sync>),
-    /// It was answered as nobody expected; somebody has to look. A code in kebab-case.
+    /// It will not come to one soon. A code in kebab-case.
     Stuck(String),
 }
 
@@ -50,6 +67,9 @@ impl From<Unavailable> for Trouble {
     }
 }
 
+/// The stream that answered, and what.
+type Sent = (StreamRef, Answered);
+
 impl Policies {
     /// Does it, and says what was answered by which stream; nothing if no command was needed.
     pub(super) async fn perform(
@@ -57,28 +77,79 @@ impl Policies {
         cause: &Cause,
         id: EventId,
         Reaction { step, effect }: Reaction,
-    ) -> Result<Option<(StreamRef, Answered)>, Trouble> {
-        let (stream, command) = match effect {
-            Effect::Command { stream, mut command } => {
-                if let (Some(settle), Some(customer)) = (command.settling(), stream.subject()) {
-                    self.complete(cause, customer, settle).await?;
+        patience: Patience,
+    ) -> Result<Option<Sent>, Trouble> {
+        match effect {
+            Effect::Command { stream, command, if_refused } => {
+                let hops_max = if if_refused == IfRefused::Park { 0 } else { MERGES_MAX };
+                let sent = self.send_on(cause, id, step, stream, command, hops_max).await?;
+                match (&sent.1.outcome, if_refused) {
+                    (Outcome::Rejected(why), IfRefused::GoOnOr(instead)) => {
+                        let Instead { step, stream, mut command } = *instead;
+                        command.because(why);
+                        expected(self.send_on(cause, id, step, stream, command, MERGES_MAX).await?)
+                    }
+                    _ => expected(sent),
                 }
-                (stream, command)
             }
-            Effect::IssueCode { redemption, customer, discount, .. } => {
-                (StreamRef::redemption(redemption, customer), self.issue(cause, redemption, discount).await?)
+            Effect::IssueCode { redemption, customer, benefit } => {
+                let stream = StreamRef::redemption(redemption, customer);
+                let key = id.command_key(step);
+                let known = self.parts.commander.recall(cause.merchant, stream, key, |_| ()).await?;
+                if let Some((answered, ())) = known {
+                    // Asking the issuer again could bring a code back that was made void since.
+                    return expected((stream, answered));
+                }
+                let command = self.issue(cause, redemption, benefit, patience).await?;
+                expected(self.send(cause, id, step, key, stream, command).await?)
             }
-            Effect::VoidCode { redemption, .. } => {
-                let voided = self.parts.issuer.void(cause.merchant, redemption).await;
-                return voided.map(|()| None).map_err(trouble);
+            Effect::VoidCode { redemption, customer } => {
+                self.void(cause, redemption, customer, patience).await.map(|()| None)
             }
-        };
+        }
+    }
+
+    /// Sends a command to a stream, or to the account that its account was merged into, so many merges on.
+    async fn send_on(
+        &self,
+        cause: &Cause,
+        id: EventId,
+        step: &'static str,
+        mut stream: StreamRef,
+        command: Command,
+        hops_max: u32,
+    ) -> Result<Sent, Trouble> {
+        let mut key = id.command_key(step);
+        let mut hop = 0;
+        loop {
+            let mut command = command.clone();
+            self.complete(cause, stream, &mut command).await?;
+            let sent = self.send(cause, id, step, key, stream, command).await?;
+            let into = match &sent.1.outcome {
+                Outcome::Rejected(Rejection::AccountMerged { into }) if hop < hops_max => *into,
+                _ => return Ok(sent),
+            };
+            hop += 1;
+            stream = StreamRef::account(into);
+            key = id.command_key(&format!("{step}/{hop}"));
+        }
+    }
+
+    async fn send(
+        &self,
+        cause: &Cause,
+        id: EventId,
+        step: &'static str,
+        key: CommandKey,
+        stream: StreamRef,
+        command: Command,
+    ) -> Result<Sent, Trouble> {
         let content = [id.record.bytes().as_slice(), &id.index.to_be_bytes(), step.as_bytes()].concat();
         let envelope = Envelope {
             merchant: cause.merchant,
             stream,
             command,
-            key: id.command_key(step),
+            key,
             content: self.parts.keys.digest(cause.merchant, "policy", &content)?,
             occurred_at: cause.occurred_at,
             origin: Origin {
@@ -89,11 +160,7 @@ impl Policies {
             },
             lane: Lane::Interactive,
         };
-        let answered = self.parts.commander.send(envelope).await?;
-        match &answered.outcome {
-            Outcome::Accepted | Outcome::Unchanged => Ok(Some((stream, answered))),
-            Outcome::Rejected(rejection) => Err(Trouble::Stuck(rejection.code().to_owned())),
-        }
+        Ok((stream, self.parts.commander.send(envelope).await?))
     }
 
     /// The command that records the code, or that there will be none. Both have the step's key, so only one can count.
@@ -101,45 +168,85 @@ impl Policies {
         &self,
         cause: &Cause,
         redemption: RedemptionId,
-        discount: Money,
+        benefit: Benefit,
+        patience: Patience,
     ) -> Result<Command, Trouble> {
-        let issuer = &self.parts.issuer;
-        let code = issuer.code(cause.merchant, redemption)?;
-        let order = CodeOrder { merchant: cause.merchant, redemption, code, discount };
-        match issuer.issue(&order).await {
+        let now = self.parts.clock.now();
+        let waited = now.micros().saturating_sub(cause.recorded_at.micros());
+        if u128::try_from(waited).is_ok_and(|waited| waited >= RESERVED_FOR.as_micros()) {
+            return Ok(FailRedemption { reason: Code::fixed("reservation-timed-out") }.into());
+        }
+        let order = self.order(cause, redemption)?;
+        let issuer = self.parts.issuers.of(&order.shop);
+        let worth = Worth { benefit, from: cause.occurred_at };
+        match within(patience, issuer.issue(&order, worth)).await {
             Ok(()) => {
                 let code = Some(Personal::Clear(order.code));
                 Ok(RecordCodeIssued { code, issuer: issuer.name() }.into())
             }
             Err(NotIssued::Refused(reason)) => Ok(FailRedemption { reason }.into()),
-            Err(NotIssued::Unavailable(source)) => Err(Trouble::Later(source)),
+            Err(NotIssued::Unavailable(source)) => Err(away(issuer, &*source)),
         }
     }
 
-    /// Fills in what a pure policy cannot know.
-    async fn complete(
+    /// Has the code made void by whoever made it; where that is not known, by whoever would have.
+    async fn void(
         &self,
         cause: &Cause,
+        redemption: RedemptionId,
         customer: CustomerId,
-        settle: &mut SettleOrder,
+        patience: Patience,
     ) -> Result<(), Trouble> {
-        let keys = &self.parts.keys;
-        if let Some(shop) = self.parts.shops.by_id(cause.merchant) {
-            settle.when_short = shop.settings.refund.when_short;
+        let stream = StreamRef::redemption(redemption, customer);
+        let issued_by = |aggregate: &domain::Aggregate| match aggregate {
+            domain::Aggregate::Redemption(state) => state.issuer().cloned(),
+            _ => None,
+        };
+        let made_by = self.parts.commander.glance(cause.merchant, stream, issued_by).await?;
+        let order = self.order(cause, redemption)?;
+        let issuers = &self.parts.issuers;
+        let issuer = match made_by {
+            Some(name) => issuers
+                .named(&name, &order.shop)
+                .ok_or_else(|| Trouble::Stuck("issuer-not-configured".to_owned()))?,
+            None => issuers.of(&order.shop),
+        };
+        match within(patience, issuer.void(&order)).await {
+            Ok(()) => Ok(()),
+            Err(NotIssued::Refused(reason)) => Err(Trouble::Stuck(reason.as_str().to_owned())),
+            Err(NotIssued::Unavailable(source)) => Err(away(issuer, &*source)),
         }
-        let reference = keys.reveal(cause.merchant, Kind::Order, settle.order.0).await?;
-        settle.reference = reference.map(Personal::Clear);
-        let level =
-            [settle.order.bytes().as_slice(), &settle.version.to_be_bytes(), &settle.target.0.to_be_bytes()]
-                .concat();
-        settle.content = keys.sealer(cause.merchant, customer)?.digest("settle-order", &level);
-        Ok(())
+    }
+
+    fn order(&self, cause: &Cause, redemption: RedemptionId) -> Result<CodeOrder, Trouble> {
+        let order = self.parts.issuers.order(cause.merchant, redemption)?;
+        // Shops are read from another partition, which may be behind.
+        order.ok_or_else(|| Trouble::Later("the shop is not known yet".into()))
     }
 }
 
-fn trouble(not_issued: NotIssued) -> Trouble {
-    match not_issued {
-        NotIssued::Refused(reason) => Trouble::Stuck(reason.as_str().to_owned()),
-        NotIssued::Unavailable(source) => Trouble::Later(source),
+fn expected(sent: Sent) -> Result<Option<Sent>, Trouble> {
+    match &sent.1.outcome {
+        Outcome::Accepted | Outcome::Unchanged => Ok(Some(sent)),
+        Outcome::Rejected(rejection) => Err(Trouble::Stuck(rejection.code().to_owned())),
     }
+}
+
+/// An answer that comes too late is no answer; what the call did meanwhile, its repeat finds out.
+async fn within(
+    patience: Patience,
+    call: impl Future<Output = Result<(), NotIssued>>,
+) -> Result<(), NotIssued> {
+    match patience {
+        Patience::Long => call.await,
+        Patience::Short => match tokio::time::timeout(SHORT, call).await {
+            Ok(answer) => answer,
+            Err(late) => Err(NotIssued::Unavailable(late.into())),
+        },
+    }
+}
+
+fn away(issuer: &dyn CodeIssuer, source: &(dyn std::error::Error + 'static)) -> Trouble {
+    tracing::warn!(error = source, "The issuer {} cannot be reached; the step waits", issuer.name());
+    Trouble::Stuck("issuer-unavailable".to_owned())
 }

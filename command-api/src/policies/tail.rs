@@ -15,7 +15,10 @@ use futures::StreamExt as _;
 use tokio::time::Instant;
 use uuid::Uuid;
 
-use super::{Cause, Error, Policies, perform::Trouble};
+use super::{
+    Cause, Error, Policies,
+    perform::{Patience, Trouble},
+};
 use crate::planted;
 
 /// Records of one batch; all are worked off before the next.
@@ -183,7 +186,7 @@ impl Policies {
             let performed = if self.parked.holds(policy.name, caused) {
                 Err(Trouble::Stuck("queued-behind-a-stuck-step".to_owned()))
             } else {
-                self.perform(&caused.cause, id, reaction.clone()).await.map(drop)
+                self.perform(&caused.cause, id, reaction.clone(), Patience::Short).await.map(drop)
             };
             let why = match performed {
                 Ok(()) => return,
@@ -236,6 +239,7 @@ pub(super) fn decode_body(
         merchant: MerchantId::from_bytes(*merchant),
         stream,
         occurred_at: meta.occurred_at,
+        recorded_at: meta.recorded_at,
         correlation: meta.correlation,
         trace: meta.trace,
     };

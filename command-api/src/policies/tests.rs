@@ -1,4 +1,7 @@
 //! Policies over real owners: each event has its effect once, whatever crashes in between, and what gets stuck shows.
+mod issuers;
+mod sagas;
+
 use domain::{
     Aggregate, StreamRef,
     loyalty_order::{Line, ObserveOrder, Shipping},
@@ -32,11 +35,19 @@ async fn observed(
 ) -> OrderId {
     let reference = Reference::new(Kind::Order, "820982911946154508", Uuid::now_v7(), Some(customer));
     let order = OrderId(bench.keys.resolve(merchant, reference).await.unwrap().id);
-    let line =
-        Line { product_id: None, gift_card: false, tags: Vec::new(), subtotal_minor: cents, tax_minor: 0 };
+    let line = Line {
+        product_id: None,
+        gift_card: false,
+        tip: false,
+        tags: Vec::new(),
+        subtotal_minor: cents,
+        tax_minor: 0,
+    };
     let observe = ObserveOrder {
         updated_at: sample::time(),
+        ordered_at: sample::time(),
         paid_at: None,
+        fulfilled_at: None,
         stage,
         test: false,
         customer: Some(customer),
@@ -217,6 +228,7 @@ async fn followed_inline_a_redemption_completes_and_the_tail_finds_it_done() {
         merchant,
         stream,
         occurred_at: envelope.occurred_at,
+        recorded_at: envelope.occurred_at,
         correlation: envelope.origin.correlation,
         trace: envelope.origin.trace,
     };

@@ -130,7 +130,8 @@ async fn what_is_wrong_with_the_input_is_named_before_anything_happens() {
             (422, "invalid-field"),
         ),
         (REDEEM, json!({"customer_id": api.customer, "points": -5}), (422, "invalid-field")),
-        (REDEEM, json!({"customer_id": api.customer, "reward_id": "x"}), (422, "reward-not-found")),
+        (REDEEM, json!({"customer_id": api.customer, "reward_id": "x"}), (422, "invalid-field")),
+        (REDEEM, json!({"customer_id": api.customer, "reward_id": api.customer}), (404, "unknown-reward")),
         (REDEEM, json!({"customer_id": stranger, "points": 5}), (404, "customer-not-found")),
     ] {
         let reply = api.post(path, body.clone()).await;

@@ -83,7 +83,11 @@ pub(crate) async fn create(
         // So that the account is open when the answer is there.
         let RequestContext { correlation, trace } = context;
         app.policies
-            .follow(Cause { merchant, stream, occurred_at, correlation, trace }, made, answered.at)
+            .follow(
+                Cause { merchant, stream, occurred_at, recorded_at: occurred_at, correlation, trace },
+                made,
+                answered.at,
+            )
             .await;
     }
     Ok(reply(StatusCode::CREATED, Created { customer_id: customer }, answered.replayed))

@@ -2,7 +2,7 @@
 use std::collections::{BTreeMap, btree_map};
 
 use event_schemas::{
-    Code, CustomerId, Digest, Points, Timestamp,
+    Code, CustomerId, Digest, Money, Points, Timestamp,
     pos_device::{PosBatchReceived, PosEntryAccepted, PosEntryKind, PosEntryRejected},
 };
 
@@ -34,6 +34,8 @@ pub struct Found {
     pub kind: PosEntryKind,
     /// How many points, above zero.
     pub points: Points,
+    /// What the till took off, if points were spent.
+    pub discount: Option<Money>,
     /// When it happened, by the till's clock.
     pub occurred_at: Timestamp,
     /// Keyed digest of its content.
@@ -67,11 +69,12 @@ pub(super) fn decide(state: &State, command: &SyncPosBatch) -> Result<Vec<Event>
 fn event(entry: &PosEntry) -> Event {
     let sequence = entry.sequence;
     match &entry.found {
-        Ok(Found { customer, kind, points, occurred_at, content }) => PosEntryAccepted {
+        Ok(Found { customer, kind, points, discount, occurred_at, content }) => PosEntryAccepted {
             sequence,
             customer: *customer,
             kind: *kind,
             points: *points,
+            discount: *discount,
             occurred_at: *occurred_at,
             content: *content,
         }
@@ -91,9 +94,9 @@ mod tests {
     };
 
     fn earn(sequence: u64) -> PosEntry {
-        let PosEntryAccepted { customer, kind, points, occurred_at, content, .. } =
+        let PosEntryAccepted { customer, kind, points, discount, occurred_at, content, .. } =
             PosEntryAccepted::sample();
-        PosEntry { sequence, found: Ok(Found { customer, kind, points, occurred_at, content }) }
+        PosEntry { sequence, found: Ok(Found { customer, kind, points, discount, occurred_at, content }) }
     }
 
     fn unusable(sequence: u64) -> PosEntry {

@@ -1,5 +1,5 @@
 //! What points buy: a whole number of minor units, or the nearest number of points that does.
-use event_schemas::{Currency, Money, Points, merchant::Redeem};
+use event_schemas::{Currency, Money, Points, merchant::Redeem, points::Overflow};
 
 /// The points buy no whole discount.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -43,6 +43,27 @@ pub fn quote(points: Points, redeem: &Redeem, currency: Currency) -> Result<Mone
             least: saturating(least),
         }),
     }
+}
+
+/// What this many points come to at a till, where nobody asks first: the discount is rounded down.
+///
+/// # Errors
+/// Overflow if that is beyond 64 bits of minor units.
+pub fn worth(points: Points, redeem: &Redeem, currency: Currency) -> Result<Money, Overflow> {
+    let points_per_unit = i128::from(redeem.points_per_unit.max(1));
+    let minor = i128::from(points.0) * i128::from(currency.minor_per_major()) / points_per_unit;
+    Ok(Money { minor: i64::try_from(minor).map_err(|_| Overflow)?, currency })
+}
+
+/// What a discount that a till gave costs: a part of a point counts as a whole one.
+///
+/// # Errors
+/// Overflow if that is beyond 64 bits.
+pub fn price(discount: Money, redeem: &Redeem) -> Result<Points, Overflow> {
+    let minor_per_major = i128::from(discount.currency.minor_per_major());
+    let parts = i128::from(discount.minor) * i128::from(redeem.points_per_unit.max(1));
+    let points = (parts + minor_per_major - 1) / minor_per_major;
+    i64::try_from(points).map(Points).map_err(|_| Overflow)
 }
 
 fn gcd(a: i128, b: i128) -> i128 {
@@ -102,6 +123,20 @@ mod tests {
         assert_eq!(quoted(i64::MAX, 1, 1, "KWD"), Err((Some(most), 1)));
         assert_eq!(quoted(most, 1, 1, "KWD"), Ok(most * 1000));
         assert_eq!(quoted(1, i64::MAX.unsigned_abs(), 1, "JPY"), Err((None, i64::MAX)));
+    }
+
+    #[test]
+    fn a_till_rounds_to_the_programmes_advantage_both_ways() {
+        let redeem = |points_per_unit| Redeem { points_per_unit, min_points: 1, reinstate_grace_days: 0 };
+        let usd = |minor| Money { minor, currency: "USD".parse().unwrap() };
+        for (points, points_per_unit, minor) in [(500, 100, 500), (4, 150, 2), (1, 1_000, 0)] {
+            assert_eq!(worth(Points(points), &redeem(points_per_unit), usd(0).currency), Ok(usd(minor)));
+        }
+        for (minor, points_per_unit, points) in [(500, 100, 500), (2, 150, 3), (1, 150, 2)] {
+            assert_eq!(price(usd(minor), &redeem(points_per_unit)), Ok(Points(points)));
+        }
+        assert_eq!(worth(Points(i64::MAX), &redeem(1), usd(0).currency), Err(Overflow));
+        assert_eq!(price(usd(i64::MAX), &redeem(u64::MAX >> 1)), Err(Overflow));
     }
 
     #[test]

@@ -1,5 +1,7 @@
 //! A reward is requested for points that are reserved: the intent behind the call that issues its code.
-use event_schemas::{CustomerId, Money, Points, redemption::RedemptionRequested};
+use event_schemas::{
+    CustomerId, Money, Points, points_account::PosEntry, redemption::RedemptionRequested, reward::RewardUsed,
+};
 
 use super::{Event, State};
 use crate::Rejection;
@@ -11,13 +13,17 @@ pub struct RequestRedemption {
     pub customer: CustomerId,
     /// What it costs.
     pub points: Points,
-    /// The discount it gives.
+    /// The discount it gives; zero where a reward's benefit has no amount.
     pub discount: Money,
+    /// The reward of the catalogue, if it is one.
+    pub reward: Option<RewardUsed>,
+    /// The till that gave the discount already, if one did.
+    pub pos: Option<PosEntry>,
 }
 
 pub(super) fn decide(state: &State, command: &RequestRedemption) -> Result<Vec<Event>, Rejection> {
-    let RequestRedemption { customer, points, discount } = *command;
-    let requested = RedemptionRequested { customer, points, discount };
+    let RequestRedemption { customer, points, discount, reward, pos } = *command;
+    let requested = RedemptionRequested { customer, points, discount, reward, pos };
     match &state.requested {
         None => Ok(vec![requested.into()]),
         Some(first) if *first == requested => Ok(Vec::new()),
@@ -33,8 +39,8 @@ mod tests {
     use crate::testing::given;
 
     fn request(points: i64) -> RequestRedemption {
-        let RedemptionRequested { customer, discount, .. } = RedemptionRequested::sample();
-        RequestRedemption { customer, points: Points(points), discount }
+        let RedemptionRequested { customer, discount, reward, pos, .. } = RedemptionRequested::sample();
+        RequestRedemption { customer, points: Points(points), discount, reward, pos }
     }
 
     #[test]

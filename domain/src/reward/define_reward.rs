@@ -70,7 +70,9 @@ mod tests {
 
     #[test]
     fn a_retired_reward_can_be_had_again() {
-        given::<State>([defined(1, 500), RewardRetired {}.into()]).when(five_off(500)).then([defined(2, 500)]);
+        given::<State>([defined(1, 500), RewardRetired {}.into()])
+            .when(five_off(500))
+            .then([defined(2, 500)]);
     }
 
     #[test]

@@ -19,7 +19,16 @@ use uuid::Uuid;
 
 fn command() -> impl Strategy<Value = redemption::Command> {
     prop_oneof![
-        Just(RequestRedemption { customer: CUSTOMER, points: Points(40), discount: usd(40) }.into()),
+        Just(
+            RequestRedemption {
+                customer: CUSTOMER,
+                points: Points(40),
+                discount: usd(40),
+                reward: None,
+                pos: None
+            }
+            .into()
+        ),
         Just(RecordCodeIssued { code: None, issuer: Code::fixed("local") }.into()),
         Just(CompleteRedemption {}.into()),
         Just(FailRedemption { reason: Code::fixed("code-not-issued") }.into()),
@@ -159,7 +168,13 @@ proptest! {
 
 #[test]
 fn the_state_of_a_redemption_survives_being_written() {
-    let requested = RequestRedemption { customer: CUSTOMER, points: Points(40), discount: usd(40) };
+    let requested = RequestRedemption {
+        customer: CUSTOMER,
+        points: Points(40),
+        discount: usd(40),
+        reward: None,
+        pos: None,
+    };
     let state: State = domain::testing::fold(played::<State>([requested.into()]));
     let text = serde_json::to_string(&state).unwrap();
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);

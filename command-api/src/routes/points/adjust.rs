@@ -4,21 +4,15 @@ use domain::{
     StreamRef,
     points_account::{AdjustPoints, State},
 };
-use event_schemas::{Code, CustomerId, Personal, Points, Timestamp, record::Actor};
+use event_schemas::{Code, CustomerId, Personal, Points, Timestamp};
 use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{canonical, entry, move_points};
-use crate::{
-    app::{App, origin},
-    commands::{Envelope, Lane},
-    idempotency::IdempotencyKey,
-    routes::replies::Movement,
-};
+use super::{Caller, canonical, check_note, entry, move_points};
+use crate::{app::App, idempotency::IdempotencyKey, policies::expiry, routes::replies::Movement};
 
 const PATH: &str = "/v1/api/points/adjust";
-const NOTE_LEN_MAX: usize = 1_000;
 
 /// An adjustment.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -65,11 +59,9 @@ pub(crate) async fn adjust(
     if body.points.is_zero() {
         return Err(Problem::invalid_field("/points", "expected a number other than zero"));
     }
-    for (pointer, note) in [("/public_note", &body.public_note), ("/internal_note", &body.internal_note)] {
-        if note.as_ref().is_some_and(|note| note.chars().count() > NOTE_LEN_MAX) {
-            return Err(Problem::invalid_field(pointer, "expected at most 1000 characters"));
-        }
-    }
+    check_note("/public_note", body.public_note.as_ref())?;
+    check_note("/internal_note", body.internal_note.as_ref())?;
+    let shop = app.shop(merchant)?;
     let occurred_at = app.occurred_at(body.occurred_at)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     app.known_customer(merchant, body.customer_id).await?;
@@ -90,17 +82,11 @@ pub(crate) async fn adjust(
         public_note: body.public_note.map(Personal::Clear),
         internal_note: body.internal_note.map(Personal::Clear),
         allow_negative: body.allow_negative,
+        at: app.clock.now(),
+        expiry: expiry(&shop),
         content,
     };
-    let envelope = Envelope {
-        merchant,
-        stream: StreamRef::account(body.customer_id),
-        command: command.into(),
-        key: attempt.command,
-        content,
-        occurred_at,
-        origin: origin(context, Actor::Merchant),
-        lane: Lane::Interactive,
-    };
-    move_points(&app, envelope, move |account: &State| account.entry(entry).copied()).await
+    let caller = Caller { merchant, context, occurred_at };
+    let envelope = caller.envelope(StreamRef::account(body.customer_id), attempt.command, command, content);
+    move_points(&app, envelope, move |account: &State| account.entry(entry)).await
 }

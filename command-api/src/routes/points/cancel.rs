@@ -84,7 +84,7 @@ pub(crate) async fn cancel(
     }
     if let Some(made) = answered.made {
         let RequestContext { correlation, trace } = context;
-        let cause = Cause { merchant, stream, occurred_at, correlation, trace };
+        let cause = Cause { merchant, stream, occurred_at, recorded_at: occurred_at, correlation, trace };
         app.policies.follow(cause, made, answered.at).await;
     }
     let (at, balances) = reinstated(&app, merchant, customer, redemption).await?;

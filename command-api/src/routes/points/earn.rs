@@ -2,22 +2,16 @@
 use axum::{extract, response::Response};
 use domain::{
     StreamRef,
-    points_account::{EarnPoints, State},
+    points_account::{EarnPoints, EarnSource, State},
 };
-use event_schemas::{
-    Code, CustomerId, Money, Personal, Points, Timestamp, points_account::RuleUsed, record::Actor,
-};
+use event_schemas::{Code, CustomerId, Money, Personal, Points, Timestamp, points_account::RuleUsed};
 use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{canonical, entry, first_answer, move_points};
+use super::{Caller, canonical, entry, first_answer, move_points};
 use crate::{
-    app::{App, origin},
-    commands::{Envelope, Lane},
-    idempotency::IdempotencyKey,
-    routes::replies::Movement,
-    shops::Shop,
+    app::App, idempotency::IdempotencyKey, policies::expiry, routes::replies::Movement, shops::Shop,
 };
 
 const PATH: &str = "/v1/api/points/earn";
@@ -43,7 +37,7 @@ pub(crate) struct Earn {
 }
 
 /// An amount of money.
-#[derive(Debug, Deserialize, ToSchema)]
+#[derive(Clone, Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Amount {
     /// Decimal text such as `54.93`.
@@ -76,14 +70,19 @@ pub(crate) async fn earn(
     app.known_customer(merchant, customer).await?;
     let stream = StreamRef::account(customer);
     let source = app.subject_digest(merchant, customer, "api-source", body.source_id.as_bytes())?;
-    let find = move |account: &State| account.entry_for_source(&source).copied();
-    if let Some(first) = first_answer(&app, merchant, stream, &attempt, find).await? {
+    let source = EarnSource::Api(source);
+    let find = {
+        let source = source.clone();
+        move |account: &State| account.entry_for_source(&source)
+    };
+    if let Some(first) = first_answer(&app, merchant, stream, &attempt, find.clone()).await? {
         return Ok(first);
     }
-    let (points, rule) = award(&body, &*app.shop(merchant)?)?;
+    let shop = app.shop(merchant)?;
+    let (points, rule) = award(&body, &shop)?;
     let attempt = app.idempotency.keep(attempt).await?;
     let given = match &body.amount {
-        Some(Amount { amount, currency }) => format!("{amount} {currency}"),
+        Some(amount) => amount.to_string(),
         None => points.to_string(),
     };
     let fields = canonical(&[given.as_bytes(), body.reason.as_str().as_bytes()]);
@@ -94,19 +93,14 @@ pub(crate) async fn earn(
         reason: body.reason,
         source,
         rule,
+        release: None,
+        at: app.clock.now(),
+        expiry: expiry(&shop),
         reference: Some(Personal::Clear(body.source_id)),
         content,
     };
-    let envelope = Envelope {
-        merchant,
-        stream,
-        command: command.into(),
-        key: attempt.command,
-        content,
-        occurred_at,
-        origin: origin(context, Actor::Merchant),
-        lane: Lane::Interactive,
-    };
+    let caller = Caller { merchant, context, occurred_at };
+    let envelope = caller.envelope(stream, attempt.command, command, content);
     move_points(&app, envelope, find).await
 }
 
@@ -128,22 +122,44 @@ fn award(body: &Earn, shop: &Shop) -> Result<(Points, Option<RuleUsed>), Problem
     let Some(amount) = &body.amount else { return Ok((body.points.unwrap_or_default(), None)) };
     let eligible = money(amount, shop)?;
     let rate = shop.rule.points_per_unit;
-    let points = rate.points_for(eligible).ok().filter(|points| points.is_positive());
-    let points = points.ok_or_else(|| {
-        Problem::invalid_field(
-            "/amount/amount",
-            "expected an amount that earns at least one point, within 64 bits",
-        )
-    })?;
-    let rule = RuleUsed { rule: Code::fixed("amount"), version: shop.rule.version, rate, eligible };
+    let points =
+        points_for(eligible, shop).map_err(|expected| Problem::invalid_field("/amount/amount", expected))?;
+    let rule = RuleUsed {
+        rule: Code::fixed("amount"),
+        version: shop.rule.version,
+        rate,
+        eligible,
+        multiplier: None,
+    };
     Ok((points, Some(rule)))
 }
 
-fn money(Amount { amount, currency }: &Amount, shop: &Shop) -> Result<Money, Problem> {
-    if currency != shop.currency.code() {
-        return Err(Problem::unprocessable("currency-mismatch", "The currency is not the shop's")
-            .field("/amount/currency", format!("expected {}", shop.currency)));
+/// The points that an amount earns by the programme's rate, or what was expected of it.
+pub(in crate::routes) fn points_for(amount: Money, shop: &Shop) -> Result<Points, &'static str> {
+    let points = shop.rule.points_per_unit.points_for(amount).ok().filter(|points| points.is_positive());
+    points.ok_or("expected an amount that earns at least one point, within 64 bits")
+}
+
+fn money(amount: &Amount, shop: &Shop) -> Result<Money, Problem> {
+    amount.in_currency_of(shop).map_err(|(field, expected)| match field {
+        "currency" => Problem::unprocessable("currency-mismatch", "The currency is not the shop's")
+            .field("/amount/currency", expected),
+        field => Problem::invalid_field(format!("/amount/{field}"), expected),
+    })
+}
+
+impl std::fmt::Display for Amount {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        write!(f, "{} {}", self.amount, self.currency)
     }
-    Money::parse(amount, shop.currency)
-        .map_err(|invalid| Problem::invalid_field("/amount/amount", invalid.to_string()))
+}
+
+impl Amount {
+    /// The amount, or the field that is wrong and what was expected of it.
+    pub(in crate::routes) fn in_currency_of(&self, shop: &Shop) -> Result<Money, (&'static str, String)> {
+        if self.currency != shop.currency.code() {
+            return Err(("currency", format!("expected {}", shop.currency)));
+        }
+        Money::parse(&self.amount, shop.currency).map_err(|invalid| ("amount", invalid.to_string()))
+    }
 }

@@ -3,12 +3,15 @@ use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
-    Aggregate, StreamRef,
+    Aggregate, Rejection, StreamRef,
     points_account::{ReservePoints, State as Account},
     redemption::{Status, quote},
 };
 use event_schemas::{
-    CustomerId, MerchantId, Money, Points, RedemptionId, points_account::Balances, record::Actor,
+    CustomerId, MerchantId, Money, Points, RedemptionId, RewardId,
+    points_account::Balances,
+    record::Actor,
+    reward::{Benefit, RewardUsed},
 };
 use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use privacy::{Kind, Reference};
@@ -20,9 +23,10 @@ use crate::{
     app::{App, origin},
     commands::{Answered, Envelope, Lane, Outcome},
     idempotency::{Attempt, IdempotencyKey},
-    policies::{Cause, Followed},
+    policies::{Cause, Followed, expiry},
     problem::{key_fault, not_redeemable, rejected},
     routes::replies::{Balance, marked, reply},
+    shops::Shop,
 };
 
 const PATH: &str = "/v1/api/points/redeem";
@@ -40,8 +44,9 @@ pub(crate) struct Redeem {
     /// Points to spend on a discount.
     #[schema(value_type = Option<i64>)]
     points: Option<Points>,
-    /// A reward of the catalogue; there is none yet.
-    reward_id: Option<String>,
+    /// A reward of the catalogue, for the points that it costs.
+    #[schema(value_type = Option<String>, format = Uuid)]
+    reward_id: Option<RewardId>,
 }
 
 /// A redemption.
@@ -82,8 +87,9 @@ impl From<Money> for Discount {
     post, path = PATH, tag = "points", request_body = Redeem,
     responses(
         (status = 200, body = Redeemed),
-        (status = 404, body = ProblemBody, description = "`customer-not-found`"),
-        (status = 409, body = ProblemBody, description = "`insufficient-points`"),
+        (status = 404, body = ProblemBody, description = "`customer-not-found`, `unknown-reward`"),
+        (status = 409, body = ProblemBody,
+            description = "`insufficient-points`, `reward-retired`, `account-frozen`, `account-merged`"),
         (status = 422, body = ProblemBody, description = "`not-redeemable-amount`")
     )
 )]
@@ -95,7 +101,7 @@ pub(crate) async fn redeem(
     Body(body, raw): Body<Redeem>,
 ) -> Result<Response, Problem> {
     let (merchant, customer) = (scope.merchant(), body.customer_id);
-    let points = asked(&body)?;
+    let wanted = Wanted::read(&body)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     app.known_customer(merchant, customer).await?;
     let stream = StreamRef::account(customer);
@@ -104,15 +110,26 @@ pub(crate) async fn redeem(
         return Ok(first);
     }
     let shop = app.shop(merchant)?;
-    let discount = quote(points, &shop.settings.redeem, shop.currency).map_err(|not| not_redeemable(&not))?;
+    let Priced { points, discount, reward } = wanted.price(&app, &shop)?;
     request.attempt = app.idempotency.keep(request.attempt).await?;
     let redemption = request.redemption();
     note_owner(&app, merchant, redemption, customer).await?;
-    let fields = canonical(&[&points.0.to_be_bytes()]);
+    let reward_id = reward.map(|used| used.reward.bytes());
+    let fields = canonical(&[&points.0.to_be_bytes(), reward_id.as_ref().map_or(&[], |id| id)]);
+    let command = ReservePoints {
+        redemption,
+        points,
+        discount,
+        rule_version: shop.settings_version,
+        reward,
+        pos: None,
+        at: app.clock.now(),
+        expiry: expiry(&shop),
+    };
     let envelope = Envelope {
         merchant,
         stream,
-        command: ReservePoints { redemption, points, discount, rule_version: shop.settings_version }.into(),
+        command: command.into(),
         key: request.attempt.command,
         content: app.subject_digest(merchant, customer, "redeem-points", &fields)?,
         occurred_at: app.clock.now(),
@@ -123,13 +140,58 @@ pub(crate) async fn redeem(
     request.answer(answered, seen).await
 }
 
-fn asked(body: &Redeem) -> Result<Points, Problem> {
-    match (body.points, &body.reward_id) {
-        (Some(points), None) if points.is_positive() => Ok(points),
-        (Some(_), None) => Err(Problem::invalid_field("/points", "expected at least one point")),
-        (None, Some(_)) => Err(Problem::unprocessable("reward-not-found", "There is no such reward")
-            .field("/reward_id", "expected a reward of the catalogue")),
-        _ => Err(Problem::invalid_field("/points", "expected points or a reward")),
+/// What is to be redeemed.
+#[derive(Clone, Copy)]
+enum Wanted {
+    Points(Points),
+    Reward(RewardId),
+}
+
+/// What is redeemed, frozen.
+struct Priced {
+    points: Points,
+    discount: Money,
+    reward: Option<RewardUsed>,
+}
+
+impl Wanted {
+    fn read(body: &Redeem) -> Result<Self, Problem> {
+        match (body.points, body.reward_id) {
+            (Some(points), None) if points.is_positive() => Ok(Self::Points(points)),
+            (Some(_), None) => Err(Problem::invalid_field("/points", "expected at least one point")),
+            (None, Some(reward)) => Ok(Self::Reward(reward)),
+            _ => Err(Problem::invalid_field("/points", "expected either points or a reward")),
+        }
+    }
+
+    fn price(self, app: &App, shop: &Shop) -> Result<Priced, Problem> {
+        let (settings, currency) = (&shop.settings.redeem, shop.currency);
+        let wanted = match self {
+            Self::Points(points) => {
+                let discount = quote(points, settings, currency).map_err(|not| not_redeemable(&not))?;
+                return Ok(Priced { points, discount, reward: None });
+            }
+            Self::Reward(reward) => reward,
+        };
+        let expected = |rejection: Rejection| {
+            rejected(&rejection).field("/reward_id", "expected a reward that the catalogue offers")
+        };
+        let reward = app.shops.reward(shop.merchant, wanted);
+        let reward = reward.ok_or_else(|| expected(Rejection::UnknownReward))?;
+        let defined = reward.defined().ok_or_else(|| expected(Rejection::UnknownReward))?;
+        let (benefit, points) = reward.offered().ok_or_else(|| expected(Rejection::RewardRetired))?;
+        let discount = match benefit {
+            Benefit::FixedDiscount { amount } if amount.currency == currency => amount,
+            Benefit::FixedDiscount { amount } => {
+                return Err(expected(Rejection::CurrencyMismatch {
+                    expected: currency,
+                    found: amount.currency,
+                }));
+            }
+            Benefit::Percentage { .. } | Benefit::FreeShipping => Money { minor: 0, currency },
+        };
+        let used = RewardUsed { reward: wanted, version: defined.version, benefit };
+        Ok(Priced { points, discount, reward: Some(used) })
     }
 }
 
@@ -264,6 +326,7 @@ impl Request<'_> {
             merchant: self.merchant,
             stream: StreamRef::account(self.customer),
             occurred_at: self.app.clock.now(),
+            recorded_at: self.app.clock.now(),
             correlation: self.context.correlation,
             trace: self.context.trace,
         }
@@ -272,7 +335,7 @@ impl Request<'_> {
     /// The code is added at the end: it is personal and never kept in clear.
     fn with_code(&self, mut body: serde_json::Value, replayed: bool) -> Result<Response, Problem> {
         if body["status"] == COMPLETED {
-            let code = self.app.issuer.code(self.merchant, self.redemption());
+            let code = self.app.issuers.code(self.merchant, self.redemption());
             body["code"] = code.map_err(|error| key_fault(&error))?.into();
         }
         Ok(reply(StatusCode::OK, body, replayed))

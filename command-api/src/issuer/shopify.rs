@@ -1,0 +1,135 @@
+//! Shopify's discount codes over the Admin API: made and made void by name, so that no call counts twice.
+//!
+//! The code is named after its redemption, and so is the discount's title. A create that was answered by nobody is
+//! simply sent again: if it had taken effect the code is taken, and its title says whether it was taken by us.
+mod calls;
+mod client;
+#[cfg(test)]
+pub(crate) mod fake;
+#[cfg(test)]
+mod tests;
+
+use std::{collections::HashMap, fmt};
+
+use async_trait::async_trait;
+use event_schemas::{Code, RedemptionId, ShopDomain};
+
+use super::{CodeIssuer, CodeOrder, NotIssued, Worth};
+use calls::{Deactivate, FindByCode, Made};
+use client::{Client, Failure, Pace};
+
+/// Access tokens of shops that let us make discounts. Never shown.
+#[derive(Clone, Default)]
+pub struct Credentials(HashMap<ShopDomain, String>);
+
+impl FromIterator<(ShopDomain, String)> for Credentials {
+    fn from_iter<I: IntoIterator<Item = (ShopDomain, String)>>(tokens: I) -> Self {
+        Self(tokens.into_iter().collect())
+    }
+}
+
+impl fmt::Debug for Credentials {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "Credentials of {} shops", self.0.len())
+    }
+}
+
+/// The issuer cannot be set up as configured.
+#[derive(Debug, thiserror::Error)]
+pub enum NotConfigured {
+    /// The version is not one of Shopify's.
+    #[error("expected a version of the Admin API such as 2026-10")]
+    ApiVersion,
+    /// The address of the Admin API is not one.
+    #[error("expected an address such as https://example.com")]
+    AdminUrl,
+    /// A token cannot stand in a header.
+    #[error("the access token of {0} is not visible ASCII text")]
+    Token(ShopDomain),
+    /// The HTTP client cannot start.
+    #[error("the HTTP client cannot start")]
+    Client(#[from] reqwest::Error),
+}
+
+/// Makes codes at the shops whose credentials it has.
+#[derive(Debug)]
+pub struct Shopify {
+    client: Client,
+    credentials: Credentials,
+}
+
+impl Shopify {
+    /// An issuer for these shops. `admin_url` stands for every shop's own address in tests.
+    ///
+    /// # Errors
+    /// [`NotConfigured`] names what is wrong.
+    pub fn new(
+        credentials: Credentials,
+        api_version: &str,
+        admin_url: Option<&str>,
+    ) -> Result<Self, NotConfigured> {
+        let bad = credentials
+            .0
+            .iter()
+            .find(|(_, token)| token.is_empty() || !token.bytes().all(|byte| byte.is_ascii_graphic()));
+        match bad {
+            Some((shop, _)) => Err(NotConfigured::Token(shop.clone())),
+            None => Ok(Self { client: Client::new(api_version, admin_url, Pace::LIVE)?, credentials }),
+        }
+    }
+
+    pub(crate) fn serves(&self, shop: &ShopDomain) -> bool {
+        self.credentials.0.contains_key(shop)
+    }
+
+    async fn call<C: calls::Call>(&self, shop: &ShopDomain, call: &C) -> Result<C::Answer, Failure> {
+        let token = self.credentials.0.get(shop).ok_or(Failure::NoCredentials)?;
+        self.client.call(shop, token, call).await
+    }
+
+    /// The discount that has this code, with whether it is the redemption's own.
+    async fn find(&self, order: &CodeOrder) -> Result<Option<(String, bool)>, Failure> {
+        let found = self.call(&order.shop, &FindByCode { code: &order.code }).await?;
+        Ok(found.map(|found| (found.id, found.title == title(order.redemption))))
+    }
+}
+
+/// What tells our discounts from all others, also for the merchant who reads it.
+fn title(redemption: RedemptionId) -> String {
+    format!("LoyalNest redemption {redemption}")
+}
+
+#[async_trait]
+impl CodeIssuer for Shopify {
+    fn name(&self) -> Code {
+        Code::fixed("shopify")
+    }
+
+    async fn issue(&self, order: &CodeOrder, worth: Worth) -> Result<(), NotIssued> {
+        let title = title(order.redemption);
+        let create = calls::Create { title: &title, code: &order.code, worth };
+        match self.call(&order.shop, &create).await? {
+            Made::Done => Ok(()),
+            Made::Taken => match self.find(order).await? {
+                Some((_, true)) => Ok(()),
+                Some((_, false)) => Err(NotIssued::Refused(Code::fixed("code-taken"))),
+                None => Err(Failure::Contradiction.into()),
+            },
+            Made::Refused(code) => Err(NotIssued::Refused(code)),
+        }
+    }
+
+    async fn void(&self, order: &CodeOrder) -> Result<(), NotIssued> {
+        match self.find(order).await? {
+            Some((id, true)) => Ok(self.call(&order.shop, &Deactivate { id: &id }).await?),
+            // Never made, or somebody else's.
+            Some((_, false)) | None => Ok(()),
+        }
+    }
+}
+
+impl From<Failure> for NotIssued {
+    fn from(failure: Failure) -> Self {
+        Self::Unavailable(failure.into())
+    }
+}

@@ -1,0 +1,177 @@
+//! The jobs, one line each, and how one is run: every account that is due gets its command once per time.
+use std::sync::Arc;
+
+use chrono::Months;
+use domain::{
+    Command, DueKind,
+    points_account::{ExpirePoints, ExpiryRule, ReleasePendingPoints, WarnOfExpiry},
+};
+use event_schemas::{
+    CommandKey, CorrelationId, EntryId, MerchantId, Timestamp,
+    merchant::ExpiryMode,
+    record::{Actor, Trace},
+};
+use futures::StreamExt as _;
+use uuid::Uuid;
+
+use super::{Schedule, Stopped};
+use crate::{
+    chance,
+    commands::{Envelope, Lane, Origin, Outcome},
+    owner::{DueQuery, DueStream},
+    policies::expiry,
+    shops::Shop,
+};
+
+/// Accounts that are asked for at once, and how many of them are worked on at once.
+const PAGE: usize = 512;
+const AT_ONCE: usize = 64;
+
+/// When a job runs.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(super) enum When {
+    /// As soon as it is due.
+    Always,
+    /// Once a day, at the shop's 01:00.
+    Daily,
+}
+
+/// Something that time sets off.
+pub(super) struct Job {
+    pub(super) name: &'static str,
+    when: When,
+    kind: DueKind,
+    /// Accounts due up to then are asked; none if the shop has no such job.
+    pub(super) up_to: fn(&Shop, Timestamp) -> Option<Timestamp>,
+    command: fn(&Ask) -> Command,
+}
+
+/// What a job's command is made of.
+struct Ask {
+    as_of: Timestamp,
+    expiry: ExpiryRule,
+    entry: EntryId,
+}
+
+/// All jobs, in the order in which they run.
+pub(super) const JOBS: &[Job] = &[
+    Job { name: "release", when: When::Always, kind: DueKind::Release, up_to: now, command: release },
+    Job { name: "expiry", when: When::Daily, kind: DueKind::Expiry, up_to: now, command: expire },
+    Job {
+        name: "inactivity",
+        when: When::Daily,
+        kind: DueKind::Activity,
+        up_to: idle_since,
+        command: expire,
+    },
+    Job { name: "warning", when: When::Daily, kind: DueKind::Warning, up_to: now, command: warning },
+];
+
+/// The jobs that run then.
+pub(super) fn of(when: When) -> impl Iterator<Item = &'static Job> {
+    JOBS.iter().filter(move |job| job.when == when)
+}
+
+#[expect(clippy::unnecessary_wraps, reason = "not every line of the table has a time")]
+const fn now(_: &Shop, as_of: Timestamp) -> Option<Timestamp> {
+    Some(as_of)
+}
+
+/// Whoever did nothing since then loses the points, if the programme says so.
+fn idle_since(shop: &Shop, as_of: Timestamp) -> Option<Timestamp> {
+    let expiry = &shop.settings.expiry;
+    let since = || as_of.utc().checked_sub_months(Months::new(expiry.months)).map(Timestamp::from);
+    (expiry.mode == ExpiryMode::Inactivity).then(since).flatten()
+}
+
+fn release(ask: &Ask) -> Command {
+    ReleasePendingPoints { as_of: ask.as_of, expiry: ask.expiry.clone() }.into()
+}
+
+fn expire(ask: &Ask) -> Command {
+    ExpirePoints { entry: ask.entry, as_of: ask.as_of, expiry: ask.expiry.clone() }.into()
+}
+
+fn warning(ask: &Ask) -> Command {
+    WarnOfExpiry { as_of: ask.as_of, expiry: ask.expiry.clone() }.into()
+}
+
+impl Schedule {
+    /// Asks every account that is due, of one shop or of all; how many could not be asked.
+    pub(super) async fn run_job(
+        &self,
+        job: &Job,
+        merchant: Option<MerchantId>,
+        up_to: Timestamp,
+        as_of: Timestamp,
+    ) -> Result<u64, Stopped> {
+        let correlation = CorrelationId(chance::id());
+        let mut left = 0;
+        for partition in 0..self.commander.partitions() {
+            let mut query = DueQuery { kind: job.kind, up_to, merchant, after: None, limit: PAGE };
+            loop {
+                let page = self.commander.due(partition, query).await?;
+                let (found, last) = (page.len(), page.last().copied());
+                let asks = page.into_iter().map(|due| self.ask(job, due, as_of, correlation));
+                let through: Vec<bool> =
+                    futures::stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
+                left += through.iter().filter(|through| !**through).count() as u64;
+                if found < PAGE {
+                    break;
+                }
+                query.after = last;
+            }
+        }
+        Ok(left)
+    }
+
+    /// Sends one account its command; whether that came to an end. What an account refuses is told, not repeated.
+    async fn ask(&self, job: &Job, due: DueStream, as_of: Timestamp, correlation: CorrelationId) -> bool {
+        let Some(envelope) = self.envelope(job, due, as_of, correlation) else { return true };
+        match self.commander.send(envelope).await {
+            Ok(answered) => {
+                if let Outcome::Rejected(rejection) = answered.outcome {
+                    tracing::warn!(job = job.name, stream = %due.stream.id, "Refused: {}", rejection.code());
+                }
+                metrics::counter!("due_jobs_total", "job" => job.name).increment(1);
+                true
+            }
+            Err(error) => {
+                tracing::warn!(
+                    job = job.name,
+                    error = &error as &dyn std::error::Error,
+                    "A due job has to wait"
+                );
+                // A parked account comes back with its owner; the daily run does not wait for it.
+                !error.is_transient()
+            }
+        }
+    }
+
+    fn envelope(
+        &self,
+        job: &Job,
+        due: DueStream,
+        as_of: Timestamp,
+        correlation: CorrelationId,
+    ) -> Option<Envelope> {
+        let shop: Arc<Shop> = self.shops.by_id(due.merchant).filter(|shop| shop.installed)?;
+        let name = [job.name.as_bytes(), &as_of.micros().to_be_bytes()].concat();
+        let key = Uuid::new_v5(&due.stream.id, &name);
+        let content = self.keys.digest(due.merchant, "due-job", &name);
+        let content = content.inspect_err(|error| {
+            tracing::error!(error = error as &dyn std::error::Error, "A due job cannot be asked");
+        });
+        let ask = Ask { as_of, expiry: expiry(&shop), entry: EntryId(key) };
+        Some(Envelope {
+            merchant: due.merchant,
+            stream: due.stream,
+            command: (job.command)(&ask),
+            key: CommandKey(key),
+            content: content.ok()?,
+            occurred_at: as_of,
+            origin: Origin { actor: Actor::System, correlation, trace: Trace::default(), causation: None },
+            lane: Lane::Bulk,
+        })
+    }
+}
