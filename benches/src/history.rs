@@ -1,8 +1,12 @@
 //! The long log that several measurements read: made once, by commands.
-use std::path::{Path, PathBuf};
+use std::{
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use event_log::{AdmittedRecord, FETCH_RECORDS_MAX, Log};
 use tempfile::TempDir;
+use tokio::time::sleep;
 
 use crate::{
     measure::Bench,
@@ -65,13 +69,18 @@ impl History {
         self.folder().join("log.db")
     }
 
-    /// Waits until the owners have let go of the log, which they do a moment after the last handle.
+    /// Waits until nobody writes it any more.
     pub(crate) async fn closed(&self) -> anyhow::Result<()> {
-        loop {
-            match event_log::sqlite::open(&self.file()) {
-                Err(event_log::Error::Locked { .. }) => tokio::task::yield_now().await,
-                opened => return Ok(opened.map(drop)?),
-            }
+        closed(&self.file()).await
+    }
+}
+
+/// Waits until the owners have let go of a log, which they do a moment after the last handle.
+pub(crate) async fn closed(log: &Path) -> anyhow::Result<()> {
+    loop {
+        match event_log::sqlite::open(log) {
+            Err(event_log::Error::Locked { .. }) => sleep(Duration::from_millis(1)).await,
+            opened => return Ok(opened.map(drop)?),
         }
     }
 }

@@ -74,7 +74,7 @@ enum Part {
     HmacServer { secret: String },
     /// Start the owners of a folder and print by how many bytes that grew this process.
     #[command(hide = true)]
-    OwnerMemory { folder: PathBuf },
+    OwnerMemory { accounts: usize, folder: PathBuf },
 }
 
 #[tokio::main]
@@ -91,8 +91,8 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match &arguments.part {
         Some(Part::HmacServer { secret }) => return peers::hmac_server::serve(secret.clone()).await,
-        Some(Part::OwnerMemory { folder }) => {
-            println!("{}", memory::weigh(folder).await?);
+        Some(Part::OwnerMemory { accounts, folder }) => {
+            println!("{}", memory::weigh(folder, *accounts).await?);
             return Ok(());
         }
         None => {}

@@ -1,25 +1,84 @@
-//! What a hot account weighs: the growth of a fresh process whose owners take in accounts with ten orders each.
-use std::{path::Path, process::Command};
+//! What an account with ten orders weighs in memory, and what it costs to load one from disk.
+use std::{path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, ensure};
-use domain::points_account::SettleOrder;
+use domain::points_account::{ExpiryRule, SettleOrder};
 use event_schemas::{
-    Currency, Digest, EntryId, Money, OrderId, Points, Rate, loyalty_order::OrderStatus, merchant::WhenShort,
+    Currency, Digest, Money, OrderId, Points, Rate, Timestamp, loyalty_order::OrderStatus,
+    merchant::WhenShort,
 };
+use tempfile::TempDir;
 use uuid::Uuid;
 
 use crate::{
+    history::closed,
     measure::{Bench, Row, Unit},
-    owners::{Owners, account, fresh_id},
+    owners::{Owners, account},
+    rounds::quantile,
 };
 
 /// Orders of each account.
 const ORDERS: usize = 10;
+/// Next to no account is ready for commands, and all others have room.
+const ALL_PACKED: (usize, usize) = (8, 4 << 30);
+/// The account asked last is at hand, all others are on disk.
+const NONE_IN_MEMORY: (usize, usize) = (8, 0);
+/// As many accounts are looked at.
+const LOOKS_MAX: usize = 2_000;
 /// Accounts that are filled at once.
 const AT_ONCE: usize = 256;
 
-/// Resident memory per account, everything included.
+/// Resident memory per account whose state lies packed in memory, everything included.
 pub(crate) async fn per_account(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let folder = filled(bench).await?;
+    let accounts = bench.size.accounts;
+    let output = Command::new(std::env::current_exe()?)
+        .args(["owner-memory", &accounts.to_string()])
+        .arg(folder.path())
+        .output()?;
+    ensure!(
+        output.status.success(),
+        "the weighed process failed: {}",
+        String::from_utf8_lossy(&output.stderr)
+    );
+    let grown: u64 = String::from_utf8(output.stdout)?.trim().parse().context("the weighed process said")?;
+    let case = format!("{ORDERS} orders each, {accounts} accounts");
+    Ok(vec![Row::alone(case, Unit::Bytes, grown / accounts.max(1) as u64)])
+}
+
+/// In the fresh process: by how many bytes it grows when the owners of this folder start and every account was asked.
+pub(crate) async fn weigh(folder: &Path, accounts: usize) -> anyhow::Result<u64> {
+    let before = resident("self")?;
+    let owners = Owners::open_with(folder, accounts, ALL_PACKED).await?;
+    for number in 0..accounts {
+        owners.glance(number).await?;
+    }
+    let after = resident("self")?;
+    drop(owners);
+    Ok(after.saturating_sub(before))
+}
+
+/// How long a look at one account takes, when its state is on disk and when it is at hand.
+pub(crate) async fn cold_load(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let folder = filled(bench).await?;
+    let owners = Owners::open_with(folder.path(), bench.size.accounts, NONE_IN_MEMORY).await?;
+    let (mut cold, mut hot) = (Vec::new(), Vec::new());
+    for number in 0..bench.size.accounts.min(LOOKS_MAX) {
+        for times in [&mut cold, &mut hot] {
+            let started = Instant::now();
+            owners.glance(number).await?;
+            times.push(u64::try_from(started.elapsed().as_nanos() / 1_000)?);
+        }
+    }
+    Ok(vec![
+        Row::alone("on disk, p50", Unit::Micros, quantile(cold.clone(), 50)),
+        Row::alone("on disk, p99", Unit::Micros, quantile(cold, 99)),
+        Row::alone("at hand, p50", Unit::Micros, quantile(hot, 50)),
+    ])
+}
+
+/// Accounts with ten orders each, their owners ended.
+async fn filled(bench: &Bench) -> anyhow::Result<TempDir> {
     let folder = bench.folder("memory-")?;
     let accounts = bench.size.accounts;
     let owners = Owners::create(folder.path(), accounts).await?;
@@ -39,28 +98,8 @@ pub(crate) async fn per_account(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         done??;
     }
     drop(owners);
-    let log = folder.path().join("log.db");
-    while matches!(event_log::sqlite::open(&log), Err(event_log::Error::Locked { .. })) {
-        tokio::task::yield_now().await;
-    }
-    let output = Command::new(std::env::current_exe()?).arg("owner-memory").arg(folder.path()).output()?;
-    ensure!(
-        output.status.success(),
-        "the weighed process failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let grown: u64 = String::from_utf8(output.stdout)?.trim().parse().context("the weighed process said")?;
-    let case = format!("{ORDERS} orders each, {accounts} accounts");
-    Ok(vec![Row::alone(case, Unit::Bytes, grown / accounts.max(1) as u64)])
-}
-
-/// In the fresh process: by how many bytes it grows when the owners of this folder start.
-pub(crate) async fn weigh(folder: &Path) -> anyhow::Result<u64> {
-    let before = resident("self")?;
-    let owners = Owners::open(folder, 1).await?;
-    let after = resident("self")?;
-    drop(owners);
-    Ok(after.saturating_sub(before))
+    closed(&folder.path().join("log.db")).await?;
+    Ok(folder)
 }
 
 /// Resident memory of a process, in bytes.
@@ -83,8 +122,11 @@ async fn settle(owners: &Owners, number: usize, order: usize) -> anyhow::Result<
         refunded: money(0)?,
         rate: Rate::ONE,
         rule_version: 1,
+        release: None,
+        bonuses: Vec::new(),
         when_short: WhenShort::Unlimited,
-        entry: EntryId(fresh_id()),
+        at: Timestamp::EPOCH,
+        expiry: ExpiryRule::none(),
         reference: None,
         content: Digest([0; 16]),
     };

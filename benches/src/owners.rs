@@ -8,11 +8,17 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
-use command_api::{Clock, Commander, Envelope, Lane, Origin, Outcome};
-use domain::{Command, StreamRef, points_account::EarnPoints};
+use command_api::{
+    Clock, Commander, Envelope, Lane, Origin, Outcome,
+    owner::{Keeping, Snapshots},
+};
+use domain::{
+    Command, StreamRef,
+    points_account::{EarnPoints, EarnSource, ExpiryRule},
+};
 use event_log::Log;
 use event_schemas::{
-    Code, CommandKey, CorrelationId, CustomerId, Digest, EntryId, MerchantId, Points,
+    Code, CommandKey, CorrelationId, CustomerId, Digest, EntryId, MerchantId, Points, Timestamp,
     record::{Actor, Trace},
 };
 use group_commit::Database;
@@ -21,6 +27,8 @@ use uuid::Uuid;
 
 /// As the executable has it by default.
 const PARTITIONS: u16 = 8;
+/// Streams ready for commands, and memory for the packed state of others, as the executable has them by default.
+pub(crate) const IN_MEMORY: (usize, usize) = (16_384, 256 << 20);
 /// Shops that the accounts belong to.
 const SHOPS: usize = 16;
 
@@ -40,20 +48,37 @@ impl Owners {
     /// A new installation in an empty folder, complete enough for the executable to go on with it.
     pub(crate) async fn create(folder: &Path, accounts: usize) -> anyhow::Result<Self> {
         RootKey::create_file(&folder.join("dev-root.key"))?;
-        Self::over(folder, event_log::sqlite::init(&folder.join("log.db"), PARTITIONS)?, accounts).await
+        let log = event_log::sqlite::init(&folder.join("log.db"), PARTITIONS)?;
+        Self::over(folder, log, accounts, IN_MEMORY).await
     }
 
     /// What [`Self::create`] made, again.
     pub(crate) async fn open(folder: &Path, accounts: usize) -> anyhow::Result<Self> {
-        Self::over(folder, event_log::sqlite::open(&folder.join("log.db"))?, accounts).await
+        Self::open_with(folder, accounts, IN_MEMORY).await
     }
 
-    async fn over(folder: &Path, log: Log, accounts: usize) -> anyhow::Result<Self> {
+    /// The same, with so many streams ready and so many bytes for the others in memory.
+    pub(crate) async fn open_with(
+        folder: &Path,
+        accounts: usize,
+        in_memory: (usize, usize),
+    ) -> anyhow::Result<Self> {
+        Self::over(folder, event_log::sqlite::open(&folder.join("log.db"))?, accounts, in_memory).await
+    }
+
+    async fn over(
+        folder: &Path,
+        log: Log,
+        accounts: usize,
+        (live_streams, memory_bytes): (usize, usize),
+    ) -> anyhow::Result<Self> {
         let root = RootKey::load_file(&folder.join("dev-root.key"))?;
         let keys = KeyStore::create_or_open(&folder.join("keys.db"), &root, *log.id().as_bytes()).await?;
         let work = command_api::work::open(&folder.join("work.db"))?;
         let clock = Clock::open(&work, true).await?;
-        let commander = command_api::owner::start(&log, &keys, &clock).await?;
+        let snapshots = Snapshots::open(&folder.join("snap.db"), log.id()).await?;
+        let keeping = Some(Keeping::new(snapshots, live_streams, memory_bytes));
+        let commander = command_api::owner::start_keeping(&log, &keys, &clock, keeping).await?;
         Ok(Self { log, commander, clock, _work: work, accounts, turn: Arc::default() })
     }
 
@@ -62,6 +87,12 @@ impl Owners {
         let turn = self.turn.fetch_add(1, Ordering::Relaxed);
         let (merchant, customer) = account(turn % self.accounts);
         self.accept(merchant, customer, earn()).await
+    }
+
+    /// Looks at an account, wherever its state lies.
+    pub(crate) async fn glance(&self, number: usize) -> anyhow::Result<()> {
+        let (merchant, customer) = account(number);
+        Ok(self.commander.glance(merchant, StreamRef::account(customer), |_| ()).await?)
     }
 
     /// Sends a command to a customer's account; durable when it returns.
@@ -100,8 +131,11 @@ pub(crate) fn earn() -> EarnPoints {
         entry: EntryId(id),
         points: Points(7),
         reason: Code::fixed("goodwill"),
-        source: Digest(id.into_bytes()),
+        source: EarnSource::Api(Digest(id.into_bytes())),
         rule: None,
+        release: None,
+        at: Timestamp::EPOCH,
+        expiry: ExpiryRule::none(),
         reference: None,
         content: Digest([0; 16]),
     }

@@ -43,7 +43,7 @@ async fn rebuild(log: &Log, file: &Path) -> anyhow::Result<std::time::Duration> 
     shadow.fold_to_end(log, &mut |_| ()).await?;
     let took = started.elapsed();
     ensure!(shadow.parked().await?.iter().all(|(_, parked)| *parked == 0), "events were parked");
-    shadow.swap().await?;
+    shadow.serve(log, &mut |_| ()).await?;
     Ok(took)
 }
 

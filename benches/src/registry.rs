@@ -80,6 +80,14 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         run: |bench| Box::pin(memory::per_account(bench)),
     },
     Measurement {
+        name: "cold-load",
+        what: "a look at one account with ten orders",
+        peer: "",
+        mark: Mark::Reported,
+        needs_postgres: false,
+        run: |bench| Box::pin(memory::cold_load(bench)),
+    },
+    Measurement {
         name: "start-up",
         what: "from the start of the executable on a long log",
         peer: "",

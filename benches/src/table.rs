@@ -103,6 +103,7 @@ fn tenths(number: u64) -> String {
 fn figure(number: u64, unit: Unit) -> String {
     match unit {
         Unit::PerSecond => format!("{}/s", thousands(number)),
+        Unit::Micros if number < 1_000 => format!("{number} us"),
         Unit::Micros => format!("{} ms", tenths(number / 100)),
         Unit::Bytes if number < 1024 * 1024 => format!("{} B", thousands(number)),
         Unit::Bytes => format!("{} MiB", thousands(number / 1024 / 1024)),
