@@ -8,6 +8,7 @@ use crate::{
     hash::Hash,
     ids::{LogId, Position, WriterId},
     merchant::MerchantHeads,
+    reader::AdmittedRecord,
 };
 
 const CHECKPOINT_VERSION: u8 = 1;
@@ -109,6 +110,21 @@ impl Covering {
     pub fn start(genesis: &Genesis, partition: u16) -> Self {
         let checkpoint = Checkpoint::start(genesis, partition);
         Self { checkpoint, merchants: MerchantHeads::default(), key_count: 0 }
+    }
+
+    /// Takes in the records that a reader of the partition admitted behind it, all that one call of
+    /// [`Reader::next`](crate::Reader::next) gave, and the reader's checkpoint after them.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] if a record does not extend its merchant's chain.
+    pub fn follow(&mut self, records: &[AdmittedRecord], checkpoint: Checkpoint) -> Result<(), Error> {
+        for record in records {
+            let followed = self.merchants.follow(&record.frame, record.hash);
+            followed.map_err(|reason| reason.at(record.partition, record.position))?;
+            self.key_count = self.key_count.max(record.frame.key_count);
+        }
+        self.checkpoint = checkpoint;
+        Ok(())
     }
 
     /// Version and fields, big-endian.

@@ -46,6 +46,8 @@ macro_rules! conformance {
             partitions_are_histories_of_their_own,
             a_claim_hands_over_every_record_once,
             a_claim_from_a_covering_checkpoint_hands_over_the_rest,
+            a_checkpoint_of_what_was_sent_comes_when_all_of_it_is_admitted,
+            a_record_is_read_again_at_its_position_and_nowhere_else,
             a_failing_owner_stops_its_claim,
             records_for_another_partition_or_too_large_are_not_sent,
             readers_refuse_a_record_of_another_partition,

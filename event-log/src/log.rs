@@ -4,11 +4,13 @@ use std::{sync::Arc, time::Duration};
 
 use crate::{
     admit::State,
-    backend::Backend,
+    backend::{Backend, Last},
     checkpoint::{Checkpoint, Covering},
     claim,
-    error::{BoxError, Error},
+    error::{BoxError, Error, Reason},
+    frame::Record,
     genesis::{Class, Genesis},
+    hash::roll,
     ids::{LogId, Position},
     reader::{AdmittedRecord, Reader},
     writer::Writer,
@@ -116,6 +118,39 @@ impl Log {
         F: FnMut(&AdmittedRecord) -> Result<(), BoxError> + Send,
     {
         claim::claim(self, partition, from, on_record).await
+    }
+
+    /// What an owner's checkpoint is before the first record of a partition.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`].
+    pub fn covering_start(&self, partition: u16) -> Result<Covering, Error> {
+        self.check(partition)?;
+        Ok(Covering::start(self.genesis(), partition))
+    }
+
+    /// Reads one record again that was admitted at this position, for who remembers only where it stands. Its bytes and
+    /// its route are checked; that it extends the chain only a [`Reader`] can tell.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`], [`Error::Storage`]; [`Error::Diverged`] if there is nothing at the position, or what
+    /// can never have been a record there.
+    pub async fn record_at(&self, partition: u16, position: Position) -> Result<AdmittedRecord, Error> {
+        self.check(partition)?;
+        let diverged = |reason: Reason| reason.at(partition, position);
+        let bytes = match self.backend.tail(partition).fetch(position, 0).await?.last {
+            Last::Bytes(bytes) => bytes,
+            Last::Absent => return Err(diverged(Reason::LastReadGone).into()),
+            // A tail that has read nothing yet has nothing to vouch for.
+            Last::Unbroken => return Err(diverged(Reason::LastReadChanged).into()),
+        };
+        let record = Record::decode(bytes).map_err(|_| diverged(Reason::Undecodable))?;
+        let Record { frame, hash, .. } = record;
+        if frame.kind.is_routed() && self.partition_of(frame.merchant, frame.route) != partition {
+            return Err(diverged(Reason::Misrouted).into());
+        }
+        let (body, head) = (record.body(), roll(frame.prev, hash));
+        Ok(AdmittedRecord { partition, position, frame, body, hash, height: frame.height, head })
     }
 
     pub(crate) fn backend(&self) -> &dyn Backend {

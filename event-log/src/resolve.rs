@@ -11,6 +11,7 @@ use tokio::{
 use crate::{
     admit::State,
     backend::Delivery,
+    checkpoint::Covering,
     error::{Error, Fault, Stopped},
     frame::{Frame, Kind},
     genesis::Class,
@@ -32,18 +33,25 @@ pub(crate) struct InFlight {
     pub(crate) answer: oneshot::Sender<Result<Appended, Stopped>>,
 }
 
+/// What a writer hands to its task, in order.
+pub(crate) enum Sent {
+    Record(InFlight),
+    /// Wants the owner's checkpoint behind everything before it.
+    Mark(oneshot::Sender<Covering>),
+}
+
 /// The task behind a writer.
 pub(crate) struct Resolver {
     partition: u16,
     term: Term,
-    queue: mpsc::UnboundedReceiver<InFlight>,
+    queue: mpsc::UnboundedReceiver<Sent>,
     /// On a conditional store the committed transaction is the read-back.
     read_back: Option<ReadBack>,
     shared: Arc<Shared>,
 }
 
 impl Resolver {
-    pub(crate) fn new(queue: mpsc::UnboundedReceiver<InFlight>, reader: Reader, shared: Arc<Shared>) -> Self {
+    pub(crate) fn new(queue: mpsc::UnboundedReceiver<Sent>, reader: Reader, shared: Arc<Shared>) -> Self {
         let (partition, state) = {
             let covering = shared.covering();
             (covering.checkpoint.partition, covering.checkpoint.state)
@@ -61,7 +69,8 @@ impl Resolver {
         loop {
             match self.next().await {
                 Ok(None) => return,
-                Ok(Some(mut record)) => match self.resolve(&mut record).await {
+                Ok(Some(Sent::Mark(mark))) => drop(mark.send(self.shared.covering().clone())),
+                Ok(Some(Sent::Record(mut record))) => match self.resolve(&mut record).await {
                     Ok(appended) => drop(record.answer.send(Ok(appended))),
                     Err(stopped) => return self.stop(stopped, Some(record)).await,
                 },
@@ -70,8 +79,8 @@ impl Resolver {
         }
     }
 
-    /// The oldest record without an answer. While there is none, an open store is watched for a newer claim.
-    async fn next(&mut self) -> Result<Option<InFlight>, Stopped> {
+    /// The oldest record or mark without an answer. While there is none, an open store is watched for a newer claim.
+    async fn next(&mut self) -> Result<Option<Sent>, Stopped> {
         loop {
             let Some(read_back) = &mut self.read_back else {
                 return Ok(self.queue.recv().await);
@@ -144,9 +153,11 @@ impl Resolver {
         // Before the queue is closed: whoever finds it closed finds the reason.
         drop(self.shared.stopped.set(stopped.clone()));
         self.queue.close();
-        let mut next = unanswered;
-        while let Some(record) = next {
-            drop(record.answer.send(Err(stopped.clone())));
+        let mut next = unanswered.map(Sent::Record);
+        while let Some(sent) = next {
+            if let Sent::Record(record) = sent {
+                drop(record.answer.send(Err(stopped.clone())));
+            }
             next = self.queue.recv().await;
         }
     }

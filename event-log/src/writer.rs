@@ -27,7 +27,7 @@ use crate::{
     log::{Log, Timing},
     merchant::MerchantHeads,
     reader::Reader,
-    resolve::{InFlight, Resolver},
+    resolve::{InFlight, Resolver, Sent},
 };
 
 /// What may be appended; claims are made by claiming only.
@@ -96,7 +96,7 @@ pub struct Writer {
     /// As if everything sent were admitted.
     speculative: State,
     merchants: MerchantHeads,
-    in_flight: mpsc::UnboundedSender<InFlight>,
+    in_flight: mpsc::UnboundedSender<Sent>,
     timing: Timing,
     shared: Arc<Shared>,
 }
@@ -196,6 +196,15 @@ impl Writer {
         self.shared.covering().clone()
     }
 
+    /// The owner's checkpoint right behind all that was sent so far, once all of it is admitted; for a snapshot of
+    /// what the owner's state is now. Nothing comes if the writer stops before.
+    pub fn covering_of_sent(&self) -> oneshot::Receiver<Covering> {
+        let (answer, covering) = oneshot::channel();
+        // If the task stopped, the answer's sender is dropped here.
+        drop(self.in_flight.send(Sent::Mark(answer)));
+        covering
+    }
+
     /// Why it takes no more records, if so.
     pub fn stopped(&self) -> Option<Stopped> {
         self.shared.stopped.get().cloned()
@@ -246,7 +255,7 @@ impl Writer {
         let deadline = Instant::now() + self.timing.append_timeout;
         let in_flight = InFlight { frame, hash, after: self.speculative, delivery, deadline, answer };
         // If the task stopped meanwhile, the answer's sender is dropped here and `Pending` says why.
-        drop(self.in_flight.send(in_flight));
+        drop(self.in_flight.send(Sent::Record(in_flight)));
         Ok(Pending { answer: pending, shared: self.shared.clone(), partition: self.partition })
     }
 }

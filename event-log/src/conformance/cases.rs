@@ -125,6 +125,47 @@ pub(crate) async fn a_claim_hands_over_every_record_once(fixture: impl Fixture) 
     assert_eq!(writer.covering().checkpoint.position, writer.claimed().position);
 }
 
+/// With a mark that is answered out of turn the checkpoint is an earlier one; so it was seen to fail.
+pub(crate) async fn a_checkpoint_of_what_was_sent_comes_when_all_of_it_is_admitted(fixture: impl Fixture) {
+    let log = fixture.log();
+    let mut writer = claim(&log).await;
+    let before = writer.covering_of_sent();
+    let sent = append_all(&mut writer, 0..4);
+    let between = writer.covering_of_sent();
+    let rest = append_all(&mut writer, 4..6);
+    let mut appended = Vec::new();
+    for pending in sent.into_iter().chain(rest) {
+        appended.push(pending.await.unwrap());
+    }
+    assert_eq!(before.await.unwrap().checkpoint.position, writer.claimed().position);
+    let between = between.await.unwrap();
+    assert_eq!((between.checkpoint.position, between.checkpoint.hash), (appended[3].position, appended[3].hash));
+
+    // The same that whoever reads up to there puts together.
+    let mut reader = log.reader(PARTITION, None).unwrap();
+    let mut followed = log.covering_start(PARTITION).unwrap();
+    while followed.checkpoint.position < between.checkpoint.position {
+        let records = reader.next(1).await.unwrap().records;
+        followed.follow(&records, reader.checkpoint()).unwrap();
+    }
+    assert_eq!(followed, between);
+}
+
+/// With the position left out of what is asked for this was seen to fail.
+pub(crate) async fn a_record_is_read_again_at_its_position_and_nowhere_else(fixture: impl Fixture) {
+    let log = fixture.log();
+    append_and_wait(&mut claim(&log).await, 0..4).await;
+    let (records, _) = read_all(&log).await.unwrap();
+    for record in records.iter().filter(|record| record.frame.kind != Kind::Claim) {
+        assert_eq!(log.record_at(PARTITION, record.position).await.unwrap(), *record);
+    }
+    let behind = Position::new(log.end(PARTITION).get() + 1);
+    let absent = diverged(log.record_at(PARTITION, behind).await).unwrap();
+    assert_eq!((absent.position, absent.reason), (behind, Reason::LastReadGone));
+    let elsewhere = log.record_at(1, records[1].position).await;
+    assert!(elsewhere.is_err());
+}
+
 pub(crate) async fn a_claim_from_a_covering_checkpoint_hands_over_the_rest(fixture: impl Fixture) {
     let log = fixture.log();
     let mut writer = claim(&log).await;
