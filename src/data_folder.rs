@@ -5,6 +5,7 @@ use std::{
 };
 
 use anyhow::{Context as _, bail};
+use command_api::owner::Snapshots;
 use event_log::Log;
 use group_commit::Database;
 use privacy::{KeyStore, RootKey};
@@ -22,6 +23,8 @@ pub(crate) struct Stores {
     pub(crate) work: Database,
     /// Read models.
     pub(crate) reads: ReadStore,
+    /// State of the owners.
+    pub(crate) snapshots: Snapshots,
     /// Whether this start created them.
     pub(crate) created: bool,
 }
@@ -35,6 +38,7 @@ pub(crate) struct Files {
     pub(crate) keys: PathBuf,
     work: PathBuf,
     pub(crate) reads: PathBuf,
+    snapshots: PathBuf,
     creating: PathBuf,
 }
 
@@ -46,6 +50,7 @@ impl Files {
             keys: file("keys.db"),
             work: file("work.db"),
             reads: file("read.db"),
+            snapshots: file("snap.db"),
             creating: file(CREATING),
         }
     }
@@ -111,7 +116,10 @@ async fn open_beside(log: Log, root: &RootKey, files: &Files, created: bool) -> 
     let reads = ReadStore::open(&files.reads)
         .await
         .with_context(|| format!("could not open {}", files.reads.display()))?;
-    Ok(Stores { log, keys, work, reads, created })
+    let snapshots = Snapshots::open(&files.snapshots, log.id())
+        .await
+        .with_context(|| format!("could not open {}", files.snapshots.display()))?;
+    Ok(Stores { log, keys, work, reads, snapshots, created })
 }
 
 fn clear_half_created(files: &Files) -> anyhow::Result<()> {

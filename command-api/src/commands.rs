@@ -9,7 +9,7 @@ use event_schemas::{
 };
 use tokio::sync::oneshot;
 
-use crate::owner::{self, Asker, DueQuery, DueStream, Listing, Message, Work};
+use crate::owner::{self, Asker, DueQuery, DueStream, Listing, Message, Saving, Work};
 
 /// A command with all that its record says about it.
 #[derive(Clone, Debug)]
@@ -251,6 +251,55 @@ impl Commander {
         let message = Message { merchant, stream, lane: Lane::Bulk, resumed: false, work };
         self.owner(partition)?.post(message)?;
         answered.await.unwrap_or(Err(Unavailable::NotOwned))
+    }
+
+    /// Has all owners save their state as it is now, and returns when it is saved; at a clean end, so that the next start
+    /// has nothing to read.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: not all of it is saved; the log has the rest.
+    pub async fn save(&self) -> Result<(), Unavailable> {
+        let all = (0..self.partitions())
+            .map(|partition| self.save_in(partition, MerchantId::from_bytes([0; 16]), &[]));
+        futures::future::join_all(all).await.into_iter().collect()
+    }
+
+    /// Overwrites what was saved of these streams with what they are now, so that nothing older remains of them outside
+    /// the log. For a person who is forgotten, after the stream said so.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub async fn forget(&self, merchant: MerchantId, streams: &[StreamRef]) -> Result<(), Unavailable> {
+        for partition in 0..self.partitions() {
+            let is_here = |stream: &&StreamRef| {
+                self.log.partition_of(merchant.bytes(), stream.route.into_bytes()) == partition
+            };
+            let here: Vec<StreamRef> = streams.iter().filter(is_here).copied().collect();
+            if !here.is_empty() {
+                self.save_in(partition, merchant, &here).await?;
+            }
+        }
+        Ok(())
+    }
+
+    async fn save_in(
+        &self,
+        partition: u16,
+        merchant: MerchantId,
+        renew: &[StreamRef],
+    ) -> Result<(), Unavailable> {
+        let (done, saved) = oneshot::channel();
+        let work = Work::Save(Saving { renew: renew.to_vec(), done });
+        let stream = StreamRef::merchant(merchant);
+        let message = Message { merchant, stream, lane: Lane::Interactive, resumed: false, work };
+        self.owner(partition)?.post(message)?;
+        saved.await.unwrap_or(Err(Unavailable::NotOwned))
+    }
+
+    /// How many records the owners read to claim their partitions: few, if the snapshots fit.
+    #[must_use]
+    pub fn records_read(&self) -> u64 {
+        self.owners.iter().map(owner::Handle::records).sum()
     }
 
     /// How many partitions there are; the first is 0.

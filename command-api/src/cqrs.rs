@@ -30,7 +30,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     commands::{Envelope, Made, Outcome, Unavailable},
-    owner::{Partition, StreamKey, meta},
+    owner::{Partition, StateError, StreamKey, meta},
     planted::Hand,
 };
 
@@ -47,6 +47,9 @@ pub(crate) enum Failure {
     /// The writer stopped; the command may be decided again after the next claim.
     #[error("the writer stopped")]
     Stopped(#[source] Stopped),
+    /// The state that the command is about cannot be had.
+    #[error("the state cannot be had")]
+    State(#[source] StateError),
     /// Told to the caller.
     #[error(transparent)]
     Refused(Unavailable),
@@ -108,6 +111,9 @@ hosted! {
     LoyaltyOrder => loyalty_order;
     PointsAccount => points_account;
     Redemption => redemption;
+    Reward => reward;
+    Product => product;
+    PosDevice => pos_device;
 }
 
 async fn execute_as<D: Hostable>(
@@ -337,7 +343,7 @@ impl<D: Hostable> Loaded<D> {
     /// Puts the aggregate back as it was taken.
     fn give_back(mut self) {
         let key = self.key;
-        self.partition.folded.stream(key).aggregate = Some(self.aggregate.0.into_aggregate());
+        self.partition.folded.give_back(key, self.aggregate.0.into_aggregate());
     }
 }
 
@@ -372,11 +378,13 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
         let key: StreamKey = aggregate_id.parse().map_err(|error| unexpected(Failure::fault(error)))?;
         let mut partition = self.partition.clone().lock_owned().await;
         let recorded_at = partition.stamp();
-        let stream = partition.folded.stream(key);
-        let meta = meta(&self.envelope, stream.version + 1, recorded_at);
-        let aggregate = stream.aggregate.take().and_then(D::from_aggregate).map(Hosted);
-        let aggregate =
-            aggregate.ok_or_else(|| unexpected(Failure::Refused(Unavailable::AggregateParked)))?;
+        partition.folded.wake(key).await.map_err(|error| unexpected(Failure::State(error)))?;
+        let taken = partition.folded.take(key).and_then(|(aggregate, version)| {
+            D::from_aggregate(aggregate).map(|aggregate| (Hosted(aggregate), version))
+        });
+        let (aggregate, version) =
+            taken.ok_or_else(|| unexpected(Failure::Refused(Unavailable::AggregateParked)))?;
+        let meta = meta(&self.envelope, version + 1, recorded_at);
         let subject = self.envelope.stream.subject();
         Ok(Loaded { partition, key, meta, subject, aggregate })
     }

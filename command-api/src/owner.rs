@@ -2,36 +2,56 @@
 //! answers each command when its own record is admitted.
 //!
 //! It claims, serves until it is fenced or in doubt, and claims again; a history that diverged stops it for good.
+mod answers;
+mod catch_up;
 mod due;
+#[cfg(test)]
+mod keeping_tests;
 mod mailbox;
+mod packed;
 mod partition;
+mod saver;
+mod snapshots;
+mod state;
+mod stream;
 mod tenure;
 #[cfg(test)]
 mod tests;
+mod tiers;
+mod unsaved;
 
 use std::{
     sync::{
         Arc,
-        atomic::{AtomicBool, AtomicUsize, Ordering},
+        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
     },
     time::Duration,
 };
 
 use event_log::{Log, Stopped};
 use privacy::KeyStore;
-use tokio::sync::{mpsc, oneshot};
+use tokio::{
+    sync::{mpsc, oneshot},
+    time::{Instant, sleep_until},
+};
 
 pub use due::{DueQuery, DueStream};
-pub(crate) use mailbox::{Asker, Listing, Message, Work};
-pub(crate) use partition::{Folded, Partition, StreamKey, meta};
+pub use snapshots::{SnapshotError, Snapshots};
+
+pub(crate) use mailbox::{Asker, Listing, Message, Saving, Work};
+pub(crate) use partition::{First, Partition, StreamKey, meta};
+pub(crate) use state::StateError;
 
 use crate::{
     chance,
     clock::Clock,
     commands::{Commander, Unavailable},
 };
+use catch_up::Claimed;
 use mailbox::Mailbox;
-use tenure::Tenure;
+use saver::Saver;
+use tenure::{Halt, Tenure};
+use tiers::Limits;
 
 /// More messages than this waiting for one owner are refused.
 const WAITING_MAX: usize = 65_536;
@@ -51,9 +71,57 @@ pub enum StartError {
     /// The key store has lost inserts that the log's records have seen.
     #[error("the key store does not fit the log")]
     Keys(#[source] privacy::Error),
+    /// The snapshots failed, or what they say cannot be read.
+    #[error("the state cannot be had")]
+    State(#[source] Box<dyn std::error::Error + Send + Sync>),
     /// The owner's task is gone.
     #[error("the owner's task ended")]
     Ended,
+}
+
+/// Where owners keep the state that is too much for the memory, and how much of it may be there.
+#[derive(Clone)]
+pub struct Keeping {
+    /// The rest, and what a start begins with.
+    snapshots: Snapshots,
+    /// Streams that are ready for commands at once, in all partitions together.
+    live_streams: usize,
+    /// Memory for the packed state of the others, in bytes, in all partitions together.
+    memory_bytes: usize,
+    /// A bug that a test plants.
+    #[cfg(test)]
+    pub(crate) planted: Option<Planted>,
+}
+
+/// Bugs of saving that the tests must find.
+#[cfg(test)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Planted {
+    /// A round is written before what was on its way is admitted.
+    SpeculativeSnapshot,
+    /// The checkpoint moves on without one of the streams that changed.
+    ForgottenRow,
+}
+
+impl Keeping {
+    /// In these snapshots, with so many streams and bytes in memory.
+    #[must_use]
+    pub const fn new(snapshots: Snapshots, live_streams: usize, memory_bytes: usize) -> Self {
+        Self {
+            snapshots,
+            live_streams,
+            memory_bytes,
+            #[cfg(test)]
+            planted: None,
+        }
+    }
+
+    fn limits(&self, partitions: u16) -> Limits {
+        let partitions = usize::from(partitions.max(1));
+        let packed_bytes = self.memory_bytes / partitions;
+        // Decoded, a state takes a few times of what it takes packed.
+        Limits { live: self.live_streams / partitions, live_bytes: packed_bytes / 4, packed_bytes }
+    }
 }
 
 /// The way into one owner's mailbox.
@@ -68,6 +136,8 @@ struct Gauge {
     waiting: AtomicUsize,
     parked: AtomicUsize,
     halted: AtomicBool,
+    /// How many records were read to claim last.
+    records: AtomicU64,
 }
 
 impl Handle {
@@ -83,17 +153,35 @@ impl Handle {
         self.gauge.parked.load(Ordering::Relaxed)
     }
 
+    /// How many records were read to claim last.
+    pub(crate) fn records(&self) -> u64 {
+        self.gauge.records.load(Ordering::Relaxed)
+    }
+
     /// Whether the owner is stopped for good.
     pub(crate) fn halted(&self) -> bool {
         self.gauge.halted.load(Ordering::Relaxed)
     }
 }
 
+/// [`start_keeping`] with nothing kept: every start reads the whole log, and all state stays in memory.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start(log: &Log, keys: &KeyStore, clock: &Clock) -> Result<Commander, StartError> {
+    start_keeping(log, keys, clock, None).await
+}
+
 /// Starts an owner per partition and returns when all have claimed. They end with the last [`Commander`].
 ///
 /// # Errors
 /// [`StartError`]: the log or the key store is not fit to be written on.
-pub async fn start(log: &Log, keys: &KeyStore, clock: &Clock) -> Result<Commander, StartError> {
+pub async fn start_keeping(
+    log: &Log,
+    keys: &KeyStore,
+    clock: &Clock,
+    keeping: Option<Keeping>,
+) -> Result<Commander, StartError> {
     let mut handles = Vec::new();
     let mut claims = Vec::new();
     for number in 0..log.partitions() {
@@ -104,7 +192,19 @@ pub async fn start(log: &Log, keys: &KeyStore, clock: &Clock) -> Result<Commande
         claims.push(claim);
         let mailbox = Mailbox::default();
         let (log, keys, clock) = (log.clone(), keys.clone(), clock.clone());
-        let owner = Owner { log, number, keys, clock, posted, closed: false, mailbox, gauge };
+        let keeping = keeping.clone();
+        let owner = Owner {
+            log,
+            number,
+            keys,
+            clock,
+            keeping,
+            distrusted: false,
+            posted,
+            closed: false,
+            mailbox,
+            gauge,
+        };
         tokio::spawn(owner.run(claimed));
     }
     for claim in claims {
@@ -118,6 +218,9 @@ struct Owner {
     number: u16,
     keys: KeyStore,
     clock: Clock,
+    keeping: Option<Keeping>,
+    /// The snapshots failed in the last term.
+    distrusted: bool,
     posted: mpsc::UnboundedReceiver<Message>,
     /// Nobody can post any more.
     closed: bool,
@@ -128,7 +231,7 @@ struct Owner {
 /// Why an owner stopped serving.
 enum End {
     Closed,
-    Stopped(Stopped),
+    Halt(Halt),
 }
 
 impl Owner {
@@ -142,10 +245,10 @@ impl Owner {
                     pause = Duration::from_millis(5);
                     match self.serve(partition).await {
                         End::Closed => return,
-                        End::Stopped(Stopped::Diverged(diverged)) => {
+                        End::Halt(Halt::Stopped(Stopped::Diverged(diverged))) => {
                             return self.halt(&StartError::Log(diverged.into())).await;
                         }
-                        End::Stopped(stopped) => self.report(&stopped),
+                        End::Halt(halt) => self.report(&halt),
                     }
                 }
                 Err(error) if is_final(&error) => {
@@ -174,9 +277,18 @@ impl Owner {
 
     /// Claims and folds every record there is.
     async fn claim(&mut self) -> Result<Partition, StartError> {
-        let mut folded = Folded::new(self.log.clone(), self.number);
-        let writer =
-            self.log.claim(self.number, |record| folded.admit(record)).await.map_err(StartError::Log)?;
+        let begun = Instant::now();
+        let claimed = catch_up::claim(&self.log, self.number, self.keeping.as_ref(), self.distrusted).await;
+        let Claimed { folded, writer, records } = claimed?;
+        self.distrusted = false;
+        self.gauge.records.store(records, Ordering::Relaxed);
+        tracing::info!(
+            partition = self.number,
+            records,
+            elapsed_ms = u64::try_from(begun.elapsed().as_millis()).unwrap_or(u64::MAX),
+            "Partition {} is claimed; {records} records were read",
+            self.number
+        );
         self.keys.ensure_at_least(writer.key_count()).map_err(StartError::Keys)?;
         self.gauge.parked.store(folded.parked(), Ordering::Relaxed);
         Ok(Partition::new(folded, writer, self.keys.clone(), self.clock.clone()))
@@ -185,22 +297,31 @@ impl Owner {
     /// Works off the mailbox until the writer stops or nobody can ask any more.
     async fn serve(&mut self, partition: Partition) -> End {
         let mut tenure = Tenure::new(partition);
+        let mut saver = Saver::new();
+        #[cfg(test)]
+        saver.plant(self.keeping.as_ref().and_then(|keeping| keeping.planted));
         loop {
             let dry = self.closed && self.mailbox.is_empty();
             if dry && tenure.is_idle() {
+                tenure.save_all(&mut saver).await;
                 return End::Closed;
             }
+            let has_changes = tenure.save(&mut saver).await;
+            let (has_work, next_round) = (saver.has_work(), saver.next_round(has_changes));
             tokio::select! {
                 biased;
                 admitted = tenure.admitted(), if !tenure.is_idle() => match admitted {
                     Ok(appended) => tenure.settle(appended).await,
-                    Err(stopped) => return self.stop(tenure, stopped),
+                    Err(stopped) => return self.stop(tenure, stopped.into()),
                 },
+                news = saver.news() => tenure.take(&mut saver, news).await,
                 () = self.fill(), if !dry && tenure.len() < IN_FLIGHT_MAX => {
-                    if let Err(stopped) = self.drain(&mut tenure).await {
-                        return self.stop(tenure, stopped);
+                    if let Err(halt) = self.drain(&mut tenure).await {
+                        return self.stop(tenure, halt);
                     }
                 }
+                () = std::future::ready(()), if has_work => {}
+                () = sleep_until(next_round.unwrap_or_else(Instant::now)), if next_round.is_some() => {}
             }
         }
     }
@@ -218,7 +339,7 @@ impl Owner {
         }
     }
 
-    async fn drain(&mut self, tenure: &mut Tenure) -> Result<(), Stopped> {
+    async fn drain(&mut self, tenure: &mut Tenure) -> Result<(), Halt> {
         for _ in 0..DRAIN_MAX {
             let Some(message) = self.mailbox.take() else { break };
             self.gauge.waiting.fetch_sub(1, Ordering::Relaxed);
@@ -232,23 +353,25 @@ impl Owner {
         tenure.prove_reads().await
     }
 
-    /// Fenced: somebody newer answers now. Doubt: the commands are kept and found or decided again after the claim.
-    fn stop(&mut self, tenure: Tenure, stopped: Stopped) -> End {
+    /// Fenced: somebody newer answers now. Doubt, or state that cannot be had: the commands are kept and found or decided
+    /// again after the claim.
+    fn stop(&mut self, tenure: Tenure, halt: Halt) -> End {
         let pending = tenure.abandon();
-        match &stopped {
-            Stopped::Doubt { .. } => {
+        match &halt {
+            Halt::Stopped(Stopped::Doubt { .. }) | Halt::State(_) => {
+                self.distrusted = matches!(halt, Halt::State(_));
                 self.gauge.waiting.fetch_add(pending.len(), Ordering::Relaxed);
                 self.mailbox.resume(pending);
             }
-            Stopped::Fenced { .. } => {
+            Halt::Stopped(Stopped::Fenced { .. }) => {
                 pending.into_iter().for_each(|message| message.work.refuse(Unavailable::NotOwned));
                 self.refuse_waiting(&Unavailable::NotOwned);
             }
-            Stopped::Diverged(_) => {
+            Halt::Stopped(Stopped::Diverged(_)) => {
                 pending.into_iter().for_each(|message| message.work.refuse(Unavailable::Stopped));
             }
         }
-        End::Stopped(stopped)
+        End::Halt(halt)
     }
 
     fn refuse_waiting(&mut self, why: &Unavailable) {
@@ -261,11 +384,11 @@ impl Owner {
         }
     }
 
-    fn report(&self, stopped: &Stopped) {
+    fn report(&self, halt: &Halt) {
         metrics::counter!("owner_stopped_total").increment(1);
         tracing::warn!(
             partition = self.number,
-            error = stopped as &dyn std::error::Error,
+            error = halt as &dyn std::error::Error,
             "The owner of partition {} stopped and claims again",
             self.number
         );
@@ -296,6 +419,12 @@ fn is_final(error: &StartError) -> bool {
             error,
             event_log::Error::Diverged(_) | event_log::Error::Owner { .. } | event_log::Error::ReadOnly
         ),
-        StartError::Ended => false,
+        StartError::State(_) | StartError::Ended => false,
     }
+}
+
+/// Partition 0 of a log, claimed for one test, with nothing kept.
+#[cfg(test)]
+pub(crate) async fn claim(log: &Log) -> Claimed {
+    catch_up::claim(log, 0, None, false).await.unwrap()
 }

@@ -5,7 +5,8 @@
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
-    use event_log::{AppendError, NewRecord, Pending};
+    use event_log::{AppendError, Covering, NewRecord, Pending};
+    use tokio::sync::oneshot;
 
     /// The answer to come for one record.
     pub(crate) type Hand = Pending;
@@ -21,6 +22,15 @@ mod honest {
         pub(crate) fn append(&mut self, record: NewRecord) -> Result<Hand, AppendError> {
             self.0.append(record)
         }
+
+        pub(crate) fn covering_of_sent(&self) -> oneshot::Receiver<Covering> {
+            self.0.covering_of_sent()
+        }
+
+        #[cfg(test)]
+        pub(crate) fn covering(&self) -> Option<Covering> {
+            Some(self.0.covering())
+        }
     }
 }
 
@@ -28,7 +38,7 @@ mod honest {
 mod dishonest {
     use std::{future::Future, pin::Pin, time::Duration};
 
-    use event_log::{AppendError, Appended, NewRecord, Stopped};
+    use event_log::{AppendError, Appended, Covering, NewRecord, Stopped};
     use futures::FutureExt as _;
     use tokio::{sync::mpsc, sync::oneshot, time::sleep};
 
@@ -85,6 +95,22 @@ mod dishonest {
                     drop(hold.send((record, answer)));
                     Ok(async { answered.await.unwrap_or_else(|_| Err(lost())) }.boxed())
                 }
+            }
+        }
+
+        /// Nothing comes of records that are held back.
+        pub(crate) fn covering_of_sent(&self) -> oneshot::Receiver<Covering> {
+            match self {
+                Self::Prompt(writer) => writer.covering_of_sent(),
+                Self::Late(_) => oneshot::channel().1,
+            }
+        }
+
+        #[cfg(test)]
+        pub(crate) fn covering(&self) -> Option<Covering> {
+            match self {
+                Self::Prompt(writer) => Some(writer.covering()),
+                Self::Late(_) => None,
             }
         }
     }

@@ -11,7 +11,7 @@ use event_schemas::{MerchantId, Points};
 
 use super::*;
 use crate::{
-    owner::Folded,
+    owner,
     testing::{Bench, balances, earn, reserve},
 };
 
@@ -30,9 +30,9 @@ impl Desk {
         let bench = Bench::start().await;
         let merchant = bench.install("demo-1.myshopify.com").await;
         let stream = StreamRef::account(bench.customer(merchant).await);
-        let mut folded = Folded::new(log.clone(), 0);
-        let writer = log.claim(0, |record| folded.admit(record)).await.unwrap();
-        let partition = Partition::new(folded, writer, bench.keys.clone(), bench.clock.clone());
+        let claimed = owner::claim(log).await;
+        let partition =
+            Partition::new(claimed.folded, claimed.writer, bench.keys.clone(), bench.clock.clone());
         Self { bench, partition: Arc::new(Mutex::new(partition)), merchant, stream }
     }
 
@@ -69,7 +69,7 @@ async fn events_are_applied_once_where_the_snapshot_stores_apply_them_twice() {
     execute(&desk.partition, &desk.envelope(earn(5))).await.unwrap();
     assert_eq!(desk.available().await, Points(15));
     let key = StreamKey::new(desk.merchant, desk.stream);
-    assert_eq!(desk.partition.lock().await.folded.stream(key).version, 3);
+    assert_eq!(desk.partition.lock().await.folded.take(key).unwrap().1, 3);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

@@ -33,8 +33,24 @@ pub(crate) enum Work {
     Read(Box<dyn Asker<PositionToken>>),
     /// To look, without proof.
     Glance(Box<dyn Asker<()>>),
+    /// To save the state as it is now, some streams of it anew.
+    Save(Saving),
     /// To list the streams that have something to do, with proof; of no aggregate in particular.
     Due(Listing),
+}
+
+/// A wish to save, and who waits for it.
+pub(crate) struct Saving {
+    pub(crate) renew: Vec<StreamRef>,
+    pub(crate) done: oneshot::Sender<Result<(), Unavailable>>,
+}
+
+impl Saving {
+    /// Says that all is saved, or why not.
+    pub(crate) fn finish(self, saved: Result<(), Unavailable>) {
+        // A caller that went away no longer wants to know.
+        drop(self.done.send(saved));
+    }
 }
 
 /// Streams that are asked for, and those found.
@@ -60,6 +76,7 @@ impl Work {
             Self::Read(asker) => asker.answer(Err(why)),
             Self::Glance(asker) => asker.answer(Err(why)),
             Self::Due(listing) => listing.finish(Err(why)),
+            Self::Save(saving) => saving.finish(Err(why)),
         }
     }
 
@@ -69,7 +86,7 @@ impl Work {
             Self::Recall(_, asker) => asker.see(aggregate),
             Self::Read(asker) => asker.see(aggregate),
             Self::Glance(asker) => asker.see(aggregate),
-            Self::Due(_) => {}
+            Self::Due(_) | Self::Save(_) => {}
         }
     }
 }

@@ -5,14 +5,18 @@ use std::{
     sync::Arc,
 };
 
+use domain::StreamRef;
 use event_log::{Appended, PositionToken, Stopped};
-use event_schemas::{CommandKey, StreamType};
+use event_schemas::{CommandKey, MerchantId, StreamType};
 use futures::FutureExt as _;
-use tokio::sync::Mutex;
+use tokio::sync::{Mutex, oneshot};
 
 use super::{
-    mailbox::{Message, Work},
+    First,
+    mailbox::{Message, Saving, Work},
     partition::{Partition, StreamKey},
+    saver::{News, Saver},
+    state::StateError,
 };
 use crate::{
     commands::{Answered, Envelope, Made, Outcome, Unavailable},
@@ -37,8 +41,20 @@ struct Waiting {
 
 struct Decided {
     outcome: Outcome,
+    /// Where its record stands, if that is known yet.
+    at: Option<PositionToken>,
     replayed: bool,
     made: Option<Made>,
+}
+
+/// Why a term ends before its owner does.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum Halt {
+    #[error(transparent)]
+    Stopped(#[from] Stopped),
+    /// What is known of a stream cannot be had. Nothing was decided without it.
+    #[error("the state cannot be had")]
+    State(#[from] StateError),
 }
 
 pub(super) struct Tenure {
@@ -46,6 +62,8 @@ pub(super) struct Tenure {
     in_flight: VecDeque<InFlight>,
     /// Readings that no record sent after them has proved yet.
     unproved: Vec<Waiting>,
+    /// Who wants the state saved.
+    wishes: Vec<Saving>,
     parked: usize,
 }
 
@@ -56,6 +74,7 @@ impl Tenure {
             partition: Arc::new(Mutex::new(partition)),
             in_flight: VecDeque::new(),
             unproved: Vec::new(),
+            wishes: Vec::new(),
             parked,
         }
     }
@@ -73,45 +92,112 @@ impl Tenure {
     }
 
     /// Works off one message as far as it goes without waiting for the log.
-    pub(super) async fn work(&mut self, mut message: Message) -> Result<(), Stopped> {
+    pub(super) async fn work(&mut self, mut message: Message) -> Result<(), Halt> {
         let stream = StreamKey::new(message.merchant, message.stream);
-        let key = match &mut message.work {
+        let found = match &mut message.work {
+            Work::Due(listing) => {
+                let found = self.partition.lock().await.folded.due(&listing.query).await;
+                found.map(|found| listing.found = found)
+            }
+            Work::Save(saving) => self.renew(message.merchant, &saving.renew).await,
+            _ => self.partition.lock().await.folded.wake(stream).await,
+        };
+        let key = match &message.work {
             Work::Command(envelope, _) => Some(envelope.key),
             Work::Recall(key, _) => Some(*key),
-            Work::Read(_) | Work::Glance(_) => None,
-            Work::Due(listing) => {
-                listing.found = self.partition.lock().await.folded.due(&listing.query);
+            _ => None,
+        };
+        let known = match (found, key) {
+            (Ok(()), Some(key)) => self.partition.lock().await.folded.first(stream, key).await,
+            (found, _) => found.map(|()| None),
+        };
+        let known = match known {
+            Ok(known) => known,
+            Err(error) => {
                 self.unproved.push(Waiting { message, decided: None });
-                return Ok(());
+                return Err(error.into());
             }
         };
-        let known = match key {
-            Some(key) => self.partition.lock().await.folded.first(stream, key).cloned(),
-            None => None,
+        let undecided = match &message.work {
+            Work::Command(envelope, _) if known.is_none() => Some(envelope.clone()),
+            _ => None,
         };
-        if let (Work::Command(envelope, _), None) = (&message.work, &known) {
-            let envelope = envelope.clone();
-            return self.decide(message, &envelope).await;
-        }
-        if let Err(unavailable) = look(&*self.partition.lock().await, stream, &mut message) {
-            message.work.refuse(unavailable);
-            return Ok(());
-        }
-        let is_placed = known.as_ref().is_some_and(|first| first.at.is_some());
-        let decided =
-            known.map(|first| Decided { outcome: first.outcome, replayed: !message.resumed, made: None });
-        match &message.work {
-            Work::Glance(_) => finish(&*self.partition.lock().await, Waiting { message, decided }, None),
-            Work::Command(..) => self.after_in_flight(Waiting { message, decided }, is_placed).await,
-            Work::Recall(..) | Work::Read(_) | Work::Due(_) => {
-                self.unproved.push(Waiting { message, decided });
+        match (undecided, message) {
+            (Some(envelope), message) => self.decide(message, &envelope).await?,
+            (None, Message { work: Work::Save(saving), .. }) => self.wishes.push(saving),
+            (None, message) if matches!(message.work, Work::Due(_)) => {
+                self.unproved.push(Waiting { message, decided: None });
             }
+            (None, message) => self.show(message, known).await,
         }
         Ok(())
     }
 
+    /// Answers a message about what is known, as soon as its kind of answer may be given.
+    async fn show(&mut self, mut message: Message, known: Option<First>) {
+        let stream = StreamKey::new(message.merchant, message.stream);
+        if let Err(unavailable) = look(&*self.partition.lock().await, stream, &mut message) {
+            message.work.refuse(unavailable);
+            return;
+        }
+        let is_placed = known.as_ref().is_some_and(|first| first.at.is_some());
+        let decided = known.map(|First { outcome, at }| Decided {
+            outcome,
+            at,
+            replayed: !message.resumed,
+            made: None,
+        });
+        let (is_glance, is_command) =
+            (matches!(message.work, Work::Glance(_)), matches!(message.work, Work::Command(..)));
+        let waiting = Waiting { message, decided };
+        if is_glance {
+            finish(&*self.partition.lock().await, waiting, None);
+        } else if is_command {
+            self.after_in_flight(waiting, is_placed).await;
+        } else {
+            self.unproved.push(waiting);
+        }
+    }
+
+    /// Has streams saved as they are now, whatever is saved of them.
+    async fn renew(&mut self, merchant: MerchantId, streams: &[StreamRef]) -> Result<(), StateError> {
+        let mut partition = self.partition.lock().await;
+        for stream in streams {
+            partition.folded.renew(StreamKey::new(merchant, *stream), stream.route).await?;
+        }
+        Ok(())
+    }
+
+    /// Lets the saver do what it can; whether there is anything that is not saved.
+    pub(super) async fn save(&mut self, saver: &mut Saver) -> bool {
+        saver.want(self.wishes.drain(..));
+        let mut partition = self.partition.lock().await;
+        saver.step(&mut partition, self.in_flight.len());
+        partition.folded.kept().is_some() && partition.folded.unsaved_records() > 0
+    }
+
+    pub(super) async fn take(&mut self, saver: &mut Saver, news: News) {
+        saver.take(&mut *self.partition.lock().await, news);
+    }
+
+    /// Saves everything, at a clean end. What cannot be saved is read from the log next time.
+    pub(super) async fn save_all(&mut self, saver: &mut Saver) {
+        let (done, mut saved) = oneshot::channel();
+        self.wishes.push(Saving { renew: Vec::new(), done });
+        loop {
+            self.save(saver).await;
+            if !matches!(saved.try_recv(), Err(oneshot::error::TryRecvError::Empty)) {
+                return;
+            }
+            if !saver.has_work() {
+                let news = saver.news().await;
+                self.take(saver, news).await;
+            }
+        }
+    }
+
     /// Decides a command that is not known yet. A panic parks its aggregate, and the partition lives on.
-    async fn decide(&mut self, mut message: Message, envelope: &Arc<Envelope>) -> Result<(), Stopped> {
+    async fn decide(&mut self, mut message: Message, envelope: &Arc<Envelope>) -> Result<(), Halt> {
         let stream = StreamKey::new(message.merchant, message.stream);
         let executed = AssertUnwindSafe(cqrs::execute(&self.partition, envelope)).catch_unwind().await;
         let Handed { hand, outcome, made } = match executed {
@@ -119,7 +205,11 @@ impl Tenure {
             Ok(Err(Failure::Stopped(stopped))) => {
                 // Nothing of it was sent; it waits for the next claim with those that were.
                 self.unproved.push(Waiting { message, decided: None });
-                return Err(stopped);
+                return Err(stopped.into());
+            }
+            Ok(Err(Failure::State(error))) => {
+                self.unproved.push(Waiting { message, decided: None });
+                return Err(error.into());
             }
             Ok(Err(Failure::Refused(unavailable))) => {
                 if !matches!(unavailable, Unavailable::AggregateParked) {
@@ -141,7 +231,7 @@ impl Tenure {
         let mut waiting = std::mem::take(&mut self.unproved);
         match look(&*self.partition.lock().await, stream, &mut message) {
             Ok(()) => {
-                let decided = Some(Decided { outcome, replayed: false, made });
+                let decided = Some(Decided { outcome, at: None, replayed: false, made });
                 waiting.push(Waiting { message, decided });
             }
             Err(unavailable) => message.work.refuse(unavailable),
@@ -167,7 +257,7 @@ impl Tenure {
     }
 
     /// Sends one barrier for all readings that no command proved.
-    pub(super) async fn prove_reads(&mut self) -> Result<(), Stopped> {
+    pub(super) async fn prove_reads(&mut self) -> Result<(), Halt> {
         if self.unproved.is_empty() {
             return Ok(());
         }
@@ -177,7 +267,7 @@ impl Tenure {
                 self.in_flight.push_back(InFlight { hand, command: None, waiting });
                 Ok(())
             }
-            Err(event_log::AppendError::Stopped(stopped)) => Err(stopped),
+            Err(event_log::AppendError::Stopped(stopped)) => Err(stopped.into()),
             Err(other) => {
                 let why = Unavailable::fault(other);
                 self.unproved.drain(..).for_each(|waiting| waiting.message.work.refuse(why.clone()));
@@ -200,9 +290,7 @@ impl Tenure {
         let Some(InFlight { command, waiting, .. }) = self.in_flight.pop_front() else { return };
         let mut partition = self.partition.lock().await;
         let at = token(&partition, appended);
-        if let Some((stream, key)) = command {
-            partition.folded.settle(stream, key, at);
-        }
+        partition.folded.settle(command.map(|(stream, key)| (stream, key, at)));
         waiting.into_iter().for_each(|waiting| finish(&partition, waiting, Some(at)));
     }
 
@@ -241,14 +329,15 @@ fn look(partition: &Partition, stream: StreamKey, message: &mut Message) -> Resu
 /// Answers. `proof` is the record that was admitted after the message came in.
 fn finish(partition: &Partition, Waiting { message, decided }: Waiting, proof: Option<PositionToken>) {
     let stream = StreamKey::new(message.merchant, message.stream);
-    let answered = |key, Decided { outcome, replayed, made }| {
-        let first = partition.folded.first(stream, key).and_then(|first| first.at);
+    let answered = |key, Decided { outcome, at, replayed, made }: Decided| {
+        let first = at.or_else(|| partition.folded.place(stream, key));
         let at = first.or(proof).ok_or(Unavailable::NotOwned)?;
         Ok(Answered { outcome, at, replayed, made })
     };
     match message.work {
         Work::Glance(asker) => asker.answer(Ok(())),
         Work::Read(asker) => asker.answer(proof.ok_or(Unavailable::NotOwned)),
+        Work::Save(saving) => saving.finish(Err(Unavailable::NotOwned)),
         Work::Due(listing) => listing.finish(proof.map(drop).ok_or(Unavailable::NotOwned)),
         Work::Recall(key, asker) => asker.answer(decided.map(|decided| answered(key, decided)).transpose()),
         Work::Command(envelope, asker) => {

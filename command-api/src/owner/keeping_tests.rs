@@ -1,0 +1,424 @@
+//! Owners that keep their state in snapshots know exactly what the log says, wherever they are stopped.
+use std::{fs, path::PathBuf, time::Duration};
+
+use domain::{Aggregate, Command, StreamRef};
+use event_log::{
+    Class, Log,
+    faulty::{Fate, Faulty, Plan},
+    memory::{self, Memory},
+};
+use event_schemas::{
+    CommandKey, CorrelationId, CustomerId, MerchantId,
+    record::{Actor, Trace},
+    sample,
+};
+use futures::FutureExt as _;
+use privacy::{KeyStore, RootKey};
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng, seq::IndexedRandom as _};
+use tempfile::TempDir;
+use uuid::Uuid;
+
+use super::{Keeping, Planted, Snapshots};
+use crate::{
+    clock::Clock,
+    commands::{Answered, Commander, Envelope, Lane, Origin, Outcome},
+    testing::{balances, earn, process, reserve},
+    work,
+};
+
+const MERCHANT: MerchantId = MerchantId::from_bytes([7; 16]);
+
+/// What outlives a process.
+struct Disk {
+    log: Log,
+    folder: TempDir,
+}
+
+/// How a process keeps its state.
+#[derive(Clone, Copy)]
+struct How {
+    live_streams: usize,
+    memory_bytes: usize,
+    planted: Option<Planted>,
+}
+
+const ROOMY: How = How { live_streams: 1_000, memory_bytes: 1 << 30, planted: None };
+/// Nothing stays in memory that is not at work.
+const NO_ROOM: How = How { live_streams: 0, memory_bytes: 0, planted: None };
+
+impl Disk {
+    fn new(log: Log) -> Self {
+        Self { log, folder: tempfile::tempdir().unwrap() }
+    }
+
+    fn memory() -> Self {
+        Self::new(memory::init(2, Class::Conditional))
+    }
+
+    fn snapshots(&self) -> PathBuf {
+        self.folder.path().join("snap.db")
+    }
+
+    async fn try_start(&self, log: &Log, how: Option<How>) -> Result<Commander, super::StartError> {
+        let keys = self.folder.path().join("keys.db");
+        let root = RootKey::from_bytes([7; 32]);
+        let keys = KeyStore::create_or_open(&keys, &root, *log.id().as_bytes()).await.unwrap();
+        let work = work::open(&self.folder.path().join("work.db")).unwrap();
+        let clock = Clock::open(&work, true).await.unwrap();
+        let keeping = match how {
+            None => None,
+            Some(How { live_streams, memory_bytes, planted }) => {
+                let snapshots = Snapshots::open(&self.snapshots(), log.id()).await.unwrap();
+                Some(Keeping { snapshots, live_streams, memory_bytes, planted })
+            }
+        };
+        super::start_keeping(log, &keys, &clock, keeping).await
+    }
+
+    async fn start(&self, how: How) -> Commander {
+        self.try_start(&self.log, Some(how)).await.unwrap()
+    }
+
+    /// The whole state of accounts as the log alone says it.
+    async fn by_the_log(&self, accounts: &[CustomerId]) -> Vec<Aggregate> {
+        let commander = self.try_start(&self.log, None).await.unwrap();
+        states(&commander, accounts).await
+    }
+}
+
+fn envelope(customer: CustomerId, key: CommandKey, command: impl Into<Command>) -> Envelope {
+    Envelope {
+        merchant: MERCHANT,
+        stream: StreamRef::account(customer),
+        command: command.into(),
+        key,
+        content: sample::DIGEST,
+        occurred_at: sample::time(),
+        origin: Origin {
+            actor: Actor::Merchant,
+            correlation: CorrelationId(Uuid::now_v7()),
+            trace: Trace::default(),
+            causation: None,
+        },
+        lane: Lane::Interactive,
+    }
+}
+
+async fn state(commander: &Commander, customer: CustomerId) -> Aggregate {
+    commander.read(MERCHANT, StreamRef::account(customer), Aggregate::clone).await.unwrap()
+}
+
+async fn states(commander: &Commander, accounts: &[CustomerId]) -> Vec<Aggregate> {
+    futures::future::join_all(accounts.iter().map(|customer| state(commander, *customer))).await
+}
+
+/// Sends the same command until there is an answer.
+async fn insist(commander: &Commander, envelope: &Envelope) -> Answered {
+    loop {
+        match commander.send(envelope.clone()).await {
+            Ok(answered) => return answered,
+            Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
+        }
+        tokio::time::sleep(Duration::from_millis(5)).await;
+    }
+}
+
+async fn available(commander: &Commander, customer: CustomerId) -> i64 {
+    commander.read(MERCHANT, StreamRef::account(customer), balances).await.unwrap().available.0
+}
+
+fn accounts<const COUNT: usize>() -> [CustomerId; COUNT] {
+    std::array::from_fn(|n| CustomerId(Uuid::from_u128(n as u128 + 1)))
+}
+
+/// Everything that was answered so far, to be asked again.
+#[derive(Default)]
+struct Told(Vec<(Envelope, Answered)>);
+
+impl Told {
+    /// Sends random commands: awards, reservations that may be refused, and what was answered before. Saves now and then.
+    async fn go_on(&mut self, rng: &mut StdRng, commander: &Commander, accounts: &[CustomerId]) {
+        for _ in 0..rng.random_range(1..30) {
+            let again = self.0.choose(rng).filter(|_| rng.random_ratio(1, 4)).cloned();
+            if let Some((envelope, first)) = again {
+                check_told(commander, &envelope, &first).await;
+                continue;
+            }
+            let (customer, key) = (*accounts.choose(rng).unwrap(), CommandKey(Uuid::now_v7()));
+            let points = rng.random_range(1..20);
+            let envelope = match rng.random_ratio(1, 3) {
+                true => envelope(customer, key, reserve(points)),
+                false => envelope(customer, key, earn(points)),
+            };
+            let answered = insist(commander, &envelope).await;
+            self.0.push((envelope, answered));
+            if rng.random_ratio(1, 12) {
+                commander.save().await.unwrap();
+            }
+        }
+    }
+
+    async fn check(&self, commander: &Commander) {
+        for (envelope, first) in &self.0 {
+            check_told(commander, envelope, first).await;
+        }
+    }
+}
+
+async fn check_told(commander: &Commander, envelope: &Envelope, first: &Answered) {
+    let again = insist(commander, envelope).await;
+    assert_eq!((&again.outcome, again.at, again.replayed), (&first.outcome, first.at, true));
+    assert!(again.made.is_none());
+}
+
+/// Histories of awards, refusals and repeats, cut by kills; with room and without. With a checkpoint that moves on without
+/// one of the rows this was seen to fail; see also [`a_checkpoint_that_moves_on_without_a_row_is_found`].
+#[test]
+fn wherever_it_is_killed_an_owner_knows_what_the_log_says() {
+    for seed in 0..8 {
+        let (disk, mut rng, mut told) = (Disk::memory(), StdRng::seed_from_u64(seed), Told::default());
+        let accounts = accounts::<5>();
+        for _ in 0..6 {
+            let how = if rng.random() { ROOMY } else { NO_ROOM };
+            process(async {
+                let commander = disk.start(how).await;
+                told.go_on(&mut rng, &commander, &accounts).await;
+            });
+        }
+        process(async {
+            let commander = disk.start(NO_ROOM).await;
+            told.check(&commander).await;
+            let kept = states(&commander, &accounts).await;
+            assert_eq!(kept, disk.by_the_log(&accounts).await, "seed {seed}");
+        });
+    }
+}
+
+/// A process that earns for two customers, saves, earns once more, and is killed. How many records the next one reads,
+/// and what it finds.
+fn saved_and_killed(how: How) -> (u64, Vec<i64>) {
+    let disk = Disk::memory();
+    let accounts = accounts::<2>();
+    process(async {
+        let commander = disk.start(how).await;
+        for customer in &accounts {
+            for _ in 0..10 {
+                insist(&commander, &envelope(*customer, CommandKey(Uuid::now_v7()), earn(1))).await;
+            }
+        }
+        commander.save().await.unwrap();
+        insist(&commander, &envelope(accounts[0], CommandKey(Uuid::now_v7()), earn(1))).await;
+    });
+    process(async {
+        let commander = disk.start(how).await;
+        let read = commander.records_read();
+        let mut found = Vec::new();
+        for customer in &accounts {
+            found.push(available(&commander, *customer).await);
+        }
+        (read, found)
+    })
+}
+
+#[test]
+fn a_start_reads_only_what_came_after_the_checkpoint() {
+    let (read, found) = saved_and_killed(ROOMY);
+    assert_eq!(found, [11, 10]);
+    // The award behind the checkpoint, and a claim of each partition.
+    assert!((3..=4).contains(&read), "{read}");
+}
+
+/// Planted: the checkpoint covers records of a stream whose row was not written.
+#[test]
+fn a_checkpoint_that_moves_on_without_a_row_is_found() {
+    let (_, found) = saved_and_killed(How { planted: Some(Planted::ForgottenRow), ..ROOMY });
+    assert_ne!(found, [11, 10]);
+}
+
+/// An award is on its way when the state is to be saved, and is lost. Whether it still counts exactly once, after the
+/// doubt and after a restart.
+fn lost_while_saving(how: How) -> bool {
+    let disk = Disk::new(memory::init(1, Class::Open));
+    let [customer] = accounts();
+    let first = envelope(customer, CommandKey(Uuid::now_v7()), earn(10));
+    let lost = envelope(customer, CommandKey(Uuid::now_v7()), earn(5));
+    let faulty = Faulty::new(&disk.log, Plan::default());
+    let after_doubt = process(async {
+        let commander = disk.try_start(&faulty.log(), Some(how)).await.unwrap();
+        insist(&commander, &first).await;
+        faulty.script([Fate::Lose]);
+        faulty.pause();
+        let save = async {
+            let saved = commander.save();
+            match how.planted {
+                // It does not wait for what is on its way, which the pause holds up.
+                Some(_) => saved.await.unwrap(),
+                None => assert!(saved.now_or_never().is_none()),
+            }
+            faulty.resume();
+        };
+        let (answered, ()) = tokio::join!(commander.send(lost.clone()), save);
+        match answered.unwrap().outcome {
+            Outcome::Accepted => available(&commander, customer).await,
+            _ => 0,
+        }
+    });
+    let after_restart = process(async { available(&disk.start(how).await, customer).await });
+    (after_doubt, after_restart) == (15, 15)
+}
+
+#[test]
+fn what_is_on_its_way_is_not_saved() {
+    assert!(lost_while_saving(ROOMY));
+    assert!(lost_while_saving(NO_ROOM));
+}
+
+/// Planted: a round is written without waiting for what is on its way.
+#[test]
+fn a_snapshot_of_speculative_state_is_found() {
+    assert!(!lost_while_saving(How { planted: Some(Planted::SpeculativeSnapshot), ..ROOMY }));
+}
+
+fn copy(from: &std::path::Path, to: &std::path::Path) {
+    for suffix in ["", "-wal", "-shm"] {
+        let with = |path: &std::path::Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        drop(fs::remove_file(with(to)));
+        if with(from).exists() {
+            fs::copy(with(from), with(to)).unwrap();
+        }
+    }
+}
+
+#[test]
+fn an_old_snapshot_file_only_means_more_to_read() {
+    let (disk, mut rng, mut told) = (Disk::memory(), StdRng::seed_from_u64(1), Told::default());
+    let (accounts, old) = (accounts::<3>(), disk.folder.path().join("old.db"));
+    for round in 0..4 {
+        process(async {
+            let commander = disk.start(NO_ROOM).await;
+            told.go_on(&mut rng, &commander, &accounts).await;
+            commander.save().await.unwrap();
+        });
+        if round == 1 {
+            copy(&disk.snapshots(), &old);
+        }
+    }
+    copy(&old, &disk.snapshots());
+    process(async {
+        let commander = disk.start(NO_ROOM).await;
+        told.check(&commander).await;
+        assert_eq!(states(&commander, &accounts).await, disk.by_the_log(&accounts).await);
+    });
+}
+
+#[test]
+fn the_snapshots_of_another_log_and_what_is_no_database_are_dropped() {
+    let (disk, other, accounts) = (Disk::memory(), Disk::memory(), accounts::<3>());
+    let (mut rng, mut told) = (StdRng::seed_from_u64(2), Told::default());
+    for disk in [&other, &disk] {
+        process(async {
+            let commander = disk.start(ROOMY).await;
+            told.0.clear();
+            told.go_on(&mut rng, &commander, &accounts).await;
+            commander.save().await.unwrap();
+        });
+    }
+    for is_foreign in [true, false] {
+        copy(&other.snapshots(), &disk.snapshots());
+        if !is_foreign {
+            copy(&disk.folder.path().join("none"), &disk.snapshots());
+            fs::write(disk.snapshots(), "this is no database ".repeat(500)).unwrap();
+        }
+        process(async {
+            let commander = disk.start(ROOMY).await;
+            told.check(&commander).await;
+            assert_eq!(states(&commander, &accounts).await, disk.by_the_log(&accounts).await);
+        });
+    }
+}
+
+/// The state is packed and put into the snapshots anew, whatever they had.
+#[test]
+fn a_damaged_row_is_read_from_the_log_again() {
+    let (disk, accounts) = (Disk::memory(), accounts::<3>());
+    let (mut rng, mut told) = (StdRng::seed_from_u64(3), Told::default());
+    process(async {
+        let commander = disk.start(ROOMY).await;
+        told.go_on(&mut rng, &commander, &accounts).await;
+        commander.save().await.unwrap();
+    });
+    let file = rusqlite::Connection::open(disk.snapshots()).unwrap();
+    assert!(file.execute("UPDATE stream SET state = substr(state, 1, length(state) - 1)", ()).unwrap() > 0);
+    drop(file);
+    process(async {
+        let commander = disk.start(ROOMY).await;
+        told.check(&commander).await;
+        assert_eq!(states(&commander, &accounts).await, disk.by_the_log(&accounts).await);
+    });
+}
+
+#[test]
+fn a_log_that_was_cut_is_refused_with_snapshots_as_without() {
+    for how in [Some(ROOMY), None] {
+        let store = Memory::init(1, Class::Conditional);
+        let disk = Disk::new(store.log());
+        let customer = accounts::<1>()[0];
+        process(async {
+            let commander = disk.try_start(&disk.log, how).await.unwrap();
+            for _ in 0..5 {
+                insist(&commander, &envelope(customer, CommandKey(Uuid::now_v7()), earn(1))).await;
+            }
+            commander.save().await.unwrap();
+        });
+        store.tamper(0, |records| records.truncate(4));
+        let started = process(async { disk.try_start(&disk.log, how).await.map(drop) });
+        let error = started.unwrap_err();
+        assert!(matches!(error, super::StartError::Log(event_log::Error::Diverged(_))), "{error:?}");
+    }
+}
+
+#[test]
+fn two_keys_of_the_same_short_hash_are_told_apart() {
+    let (disk, customer) = (Disk::memory(), accounts::<1>()[0]);
+    let key = |n: u128| CommandKey(Uuid::from_u128(n << 64 | 0xabcd));
+    let envelopes = [envelope(customer, key(1), earn(1)), envelope(customer, key(2), reserve(5))];
+    let told = process(async {
+        let commander = disk.start(ROOMY).await;
+        let mut told = Vec::new();
+        for envelope in &envelopes {
+            told.push(insist(&commander, envelope).await);
+        }
+        commander.save().await.unwrap();
+        told
+    });
+    process(async {
+        let commander = disk.start(NO_ROOM).await;
+        for (envelope, first) in envelopes.iter().zip(&told) {
+            check_told(&commander, envelope, first).await;
+        }
+        let third = insist(&commander, &envelope(customer, key(3), earn(1))).await;
+        assert!(!third.replayed);
+    });
+}
+
+/// An older state stands in two rows; what is saved of the one that is forgotten is its state of now.
+#[test]
+fn a_stream_that_is_forgotten_is_saved_anew_as_it_is_now() {
+    let (disk, customers) = (Disk::memory(), accounts::<2>());
+    process(async {
+        let commander = disk.start(ROOMY).await;
+        for customer in &customers {
+            insist(&commander, &envelope(*customer, CommandKey(Uuid::now_v7()), earn(3))).await;
+        }
+        commander.save().await.unwrap();
+        let file = rusqlite::Connection::open(disk.snapshots()).unwrap();
+        file.busy_timeout(Duration::from_secs(5)).unwrap();
+        file.execute("UPDATE stream SET state = x'01'", ()).unwrap();
+        commander.forget(MERCHANT, &[StreamRef::account(customers[1])]).await.unwrap();
+        let is_old = |customer: CustomerId| {
+            let saved = "SELECT state = x'01' FROM stream WHERE id = ?1";
+            file.query_row(saved, [customer.bytes()], |row| row.get::<_, bool>(0)).unwrap()
+        };
+        assert_eq!(customers.map(is_old), [true, false]);
+    });
+}
