@@ -3,10 +3,10 @@ use event_schemas::{
     EntryId, Points,
     catalogue::PointsAccountEvent as Event,
     points_account::{
-        MovedLot, PointsAccountMerged, PointsAdjusted, PointsClawedBack, PointsEarned, PointsExpired,
-        PointsExpiryWarned, PointsRedeemed, PointsReinstated, PointsReleaseScheduled, PointsReleased,
-        PointsReservationReleased, PointsReserved, PointsTransferReturned, PointsTransferredIn,
-        PointsTransferredOut, PointsVoided, Release, Source,
+        LotExpiry, MovedLot, PointsAccountMerged, PointsAdjusted, PointsClawedBack, PointsEarned,
+        PointsExpired, PointsExpiryWarned, PointsRedeemed, PointsReinstated, PointsReleaseScheduled,
+        PointsReleased, PointsReservationReleased, PointsReserved, PointsTransferReturned,
+        PointsTransferredIn, PointsTransferredOut, PointsVoided, Release, Source,
     },
 };
 
@@ -40,6 +40,7 @@ impl State {
                 for one in &event.lots {
                     self.lots.change(one.lot, |lot| lot.expires_at = Some(one.expires_at));
                 }
+                self.date_held(&event.lots);
             }
             Event::PointsExpiryWarned(event) => self.told(event),
             Event::PointsTransferredOut(event) => self.sent(event),
@@ -200,6 +201,8 @@ impl State {
                 self.lots.put_back(Held { points: *points, ..*held }, *expires_at);
             }
         }
+        let dated = |moved: &MovedLot| Some(LotExpiry { lot: moved.lot, expires_at: moved.expires_at? });
+        self.date_held(&event.lots.iter().filter_map(dated).collect::<Vec<_>>());
     }
 
     /// What lived on elsewhere is gone; what was honoured here stays known.

@@ -49,7 +49,7 @@ mod tests {
     use super::*;
     use crate::points_account::{
         Command, EarnPoints,
-        specs::{at, earn, expire, extend, other_entry, per_lot, state_after, when_after},
+        specs::{at, earn, expire, extend, other_entry, per_lot, release, reserve, state_after, when_after},
     };
 
     fn dated() -> EarnPoints {
@@ -61,6 +61,19 @@ mod tests {
         let history = || [Command::from(dated()), extend(100).into()];
         when_after(history(), expire(99)).then_unchanged();
         assert_eq!(state_after(history()).lots().next().unwrap().expires_at, Some(at(100)));
+    }
+
+    /// Catches: points that are held while their lot is extended, and come back with the date that it had before.
+    #[test]
+    fn held_points_of_an_extended_lot_come_back_with_its_new_date() {
+        let history = [
+            Command::from(dated()),
+            reserve(1, 4).into(),
+            extend(100).into(),
+            reserve(2, 6).into(),
+            release(1).into(),
+        ];
+        assert_eq!(state_after(history).lots().next().unwrap().expires_at, Some(at(100)));
     }
 
     /// Catches: an extension that shortens, or that gives a date to points without one.

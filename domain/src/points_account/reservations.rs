@@ -1,4 +1,6 @@
 //! Points set aside for a redemption, and how that went on.
+use std::collections::BTreeMap;
+
 use event_schemas::{
     EntryId, Money, Points, Timestamp,
     points_account::{Allocation, Balances, LotExpiry, ReservationPhase as Phase},
@@ -8,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     State, expiry,
     lots::{Held, less_repaid},
+    transfers::Transfer,
 };
 
 /// Points set aside for a redemption.
@@ -71,6 +74,23 @@ impl State {
             if let Some(held) = held.iter().find(|held| held.entry == *lot) {
                 self.lots.put_back(Held { points: *points, ..*held }, renewed);
             }
+        }
+        self.date_held(expiries);
+    }
+
+    /// A lot has one date: points of it that are held or on their way come back with it.
+    pub(super) fn date_held(&mut self, dates: &[LotExpiry]) {
+        if dates.is_empty() {
+            return;
+        }
+        let dates: BTreeMap<_, _> = dates.iter().map(|one| (one.lot, one.expires_at)).collect();
+        let reserved = self.reservations.values_mut().flat_map(|one| &mut one.held);
+        let sent = self.transfers.values_mut().flat_map(|one| match one {
+            Transfer::InTransit(transit) => transit.held.as_mut_slice(),
+            Transfer::Completed | Transfer::Returned | Transfer::Received => &mut [],
+        });
+        for held in reserved.chain(sent) {
+            held.expires_at = dates.get(&held.entry).copied().or(held.expires_at);
         }
     }
 }
