@@ -8,6 +8,7 @@ mod shopify;
 mod scenarios {
     mod any_order;
     mod bad_input;
+    mod bonuses;
     mod commands;
     mod crash;
     mod customers;
@@ -17,10 +18,15 @@ mod scenarios {
     mod idempotency;
     mod live_feed;
     mod main_job;
+    mod merges;
     mod observability;
+    mod order_topics;
     mod overflow;
+    mod own_topics;
+    mod pending;
     mod personal_data;
     mod power_cut;
+    mod products;
     mod readme;
     mod rebuild;
     mod redemptions;

@@ -2,6 +2,7 @@
 //!
 //! Amounts are in minor units. The traps are on purpose: ids above 2^53, presentment money that is not the shop's,
 //! a quantity that is left after refunds beside the one that was bought, a phone number beside every name.
+mod events;
 mod order;
 mod person;
 mod refund;
@@ -11,6 +12,7 @@ use std::sync::atomic::{AtomicU64, Ordering};
 use chrono::{DateTime, Duration, FixedOffset};
 use serde_json::{Value, json};
 
+pub(crate) use events::{deletion, edit, merge, own_facts, product, subscription, transaction};
 pub(crate) use order::{Line, Order, line, order};
 pub(crate) use person::{Person, person};
 pub(crate) use refund::{Refund, refund};
@@ -27,6 +29,12 @@ pub(crate) fn fresh_id() -> u64 {
 pub(crate) fn at(minute: i64) -> String {
     let start: DateTime<FixedOffset> = "2026-01-10T08:00:00-05:00".parse().unwrap();
     (start + Duration::minutes(minute)).to_rfc3339()
+}
+
+/// The minute of [`at`] that is now: what is placed then has not waited yet.
+pub(crate) fn this_minute() -> i64 {
+    let start: DateTime<FixedOffset> = at(0).parse().unwrap();
+    (chrono::Utc::now() - start.to_utc()).num_minutes()
 }
 
 /// `5493` as `54.93` in a currency with two places.

@@ -17,24 +17,48 @@ fn patch(pointer: &str, value: &Value) -> Value {
 }
 
 #[tokio::test]
-async fn settings_whose_rules_do_not_exist_yet_are_refused_by_name() {
+async fn every_setting_of_the_contract_can_be_set() {
     let shop = Shop::open(shared()).await;
-    let before = shop.get(SETTINGS).await.expect(200);
+    let bonus = json!({"id": "double", "multiplier": "2", "starts_at": null, "ends_at": null, "product_ids": ["7"], "tags": []});
     for (pointer, value) in [
-        ("/earn/pending/policy", json!("days_after_paid")),
-        ("/earn/pending/policy", json!("on_fulfilled")),
-        ("/earn/pending/policy", json!("days_after_fulfilled")),
-        ("/earn/pending/days", json!(3)),
+        ("/earn/pending", json!({"policy": "days_after_paid", "days": 3})),
+        ("/earn/pending", json!({"policy": "on_fulfilled", "days": 0})),
+        ("/earn/pending", json!({"policy": "days_after_fulfilled", "days": 14})),
         ("/earn/excluded_tags", json!(["sale"])),
+        ("/earn/include_tips", json!(true)),
+        ("/earn/include_gift_cards", json!(true)),
+        ("/earn/bonuses", json!([bonus])),
         ("/refund/when_short", json!("within_balance")),
         ("/refund/when_short", json!("only_pending")),
-        ("/expiry/mode", json!("per_lot")),
+        ("/refund/store_credit", json!("keep")),
+        ("/expiry", json!({"mode": "per_lot", "months": 6})),
         ("/expiry/mode", json!("inactivity")),
-        ("/expiry/months", json!(6)),
         ("/redeem/reinstate_grace_days", json!(10)),
+        ("/actions/sign-up/points", json!(100)),
+        ("/actions/instagram-follow", json!({"points": 5, "limit": {"count": 1, "per": "lifetime"}})),
+    ] {
+        let document = shop.set(&patch(pointer, &value)).await;
+        assert_eq!(document.pointer(pointer), Some(&value), "{pointer} in {document}");
+    }
+}
+
+#[tokio::test]
+async fn settings_that_contradict_themselves_are_refused_by_name() {
+    let shop = Shop::open(shared()).await;
+    let before = shop.get(SETTINGS).await.expect(200);
+    let bonus = |id: &str, multiplier: &str| json!({"id": id, "multiplier": multiplier});
+    for (pointer, value, fault) in [
+        ("/earn/pending/days", json!(3), "/earn/pending/days"),
+        ("/earn/pending", json!({"policy": "days_after_paid", "days": 366}), "/earn/pending/days"),
+        ("/expiry", json!({"mode": "per_lot", "months": 0}), "/expiry/months"),
+        ("/expiry", json!({"mode": "inactivity", "months": 121}), "/expiry/months"),
+        ("/redeem/reinstate_grace_days", json!(3651), "/redeem/reinstate_grace_days"),
+        ("/earn/bonuses", json!([bonus("a", "2"), bonus("a", "3")]), "/earn/bonuses/1/id"),
+        ("/earn/bonuses", json!([bonus("a", "1")]), "/earn/bonuses/0/multiplier"),
+        ("/actions/birthday/limit/count", json!(0), "/actions/birthday/limit/count"),
     ] {
         let refused = shop.put(SETTINGS, &patch(pointer, &value)).await;
-        assert_eq!(refused.refused_field("unsupported-setting"), pointer);
+        assert_eq!(refused.refused_field("invalid-setting"), fault, "{}", refused.text);
     }
     assert_eq!(shop.get(SETTINGS).await.expect(200), before);
 }

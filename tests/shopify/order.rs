@@ -17,12 +17,23 @@ pub(crate) struct Line {
     /// Of the whole line.
     pub(crate) tax: i64,
     pub(crate) gift_card: bool,
+    tip: bool,
 }
 
 /// A line: price of one in minor units, and how many.
 pub(crate) fn line(price: i64, quantity: i64) -> Line {
     let (id, product) = (fresh_id(), Some(632_910_392));
-    Line { id, product, price, quantity, current_quantity: quantity, discount: 0, tax: 0, gift_card: false }
+    Line {
+        id,
+        product,
+        price,
+        quantity,
+        current_quantity: quantity,
+        discount: 0,
+        tax: 0,
+        gift_card: false,
+        tip: false,
+    }
 }
 
 impl Line {
@@ -46,6 +57,11 @@ impl Line {
         self
     }
 
+    pub(crate) fn tip(mut self) -> Self {
+        (self.tip, self.product) = (true, None);
+        self
+    }
+
     pub(crate) fn left(mut self, quantity: i64) -> Self {
         self.current_quantity = quantity;
         self
@@ -62,7 +78,7 @@ impl Line {
             "amount_set": mint.set(self.discount),
             "discount_application_index": 0,
         }]);
-        json!({
+        let mut line = json!({
             "id": self.id,
             "admin_graphql_api_id": format!("gid://shopify/LineItem/{}", self.id),
             "current_quantity": self.current_quantity,
@@ -85,7 +101,11 @@ impl Line {
             "total_discount_set": mint.set(0),
             "tax_lines": if self.tax == 0 { json!([]) } else { mint.tax_lines(self.tax) },
             "discount_allocations": if self.discount == 0 { json!([]) } else { discounts },
-        })
+        });
+        if self.tip {
+            line["tip"] = json!({"payment_gateway": "bogus", "payment_method": "visa"});
+        }
+        line
     }
 }
 
@@ -110,6 +130,10 @@ pub(crate) struct Order {
     status: &'static str,
     cancelled: bool,
     test: bool,
+    /// Minutes of its fulfilments, and whether they are all of it.
+    fulfilled: (Vec<i64>, bool),
+    /// When it was placed.
+    placed_min: i64,
     pub(crate) updated_min: i64,
     refunds: Vec<Refund>,
     /// Where its status page is, which names the shop: its own myshopify.com host, another one, or nowhere.
@@ -132,6 +156,8 @@ pub(crate) fn order() -> Order {
         status: "pending",
         cancelled: false,
         test: false,
+        fulfilled: (Vec::new(), false),
+        placed_min: 0,
         updated_min: 0,
         refunds: Vec::new(),
         status_host: Some(StatusHost::Own),
@@ -202,6 +228,25 @@ impl Order {
         self
     }
 
+    /// Placed, and as it was, at this minute.
+    pub(crate) fn placed(mut self, minute: i64) -> Self {
+        (self.placed_min, self.updated_min) = (minute, minute);
+        self
+    }
+
+    /// All of it went out at this minute.
+    pub(crate) fn fulfilled(mut self, minute: i64) -> Self {
+        self.fulfilled.0.push(minute);
+        self.fulfilled.1 = true;
+        self
+    }
+
+    /// A part of it went out at this minute.
+    pub(crate) fn partly_fulfilled(mut self, minute: i64) -> Self {
+        self.fulfilled.0.push(minute);
+        self
+    }
+
     /// The version of this minute.
     pub(crate) fn at(mut self, minute: i64) -> Self {
         self.updated_min = minute;
@@ -232,6 +277,17 @@ impl Order {
 
     pub(crate) const fn has_customer(&self) -> bool {
         self.customer.is_some()
+    }
+
+    fn fulfillment_status(&self) -> Option<&'static str> {
+        match &self.fulfilled {
+            (_, true) => Some("fulfilled"),
+            (parts, false) => (!parts.is_empty()).then_some("partial"),
+        }
+    }
+
+    fn fulfilment(&self, minute: i64) -> Value {
+        json!({"id": self.id + 7, "order_id": self.id, "status": "success", "created_at": at(minute)})
     }
 
     fn subtotal(&self) -> i64 {
@@ -277,17 +333,18 @@ impl Order {
             "checkout_token": self.token,
             "confirmed": true,
             "contact_email": self.email,
-            "created_at": at(0),
+            "created_at": at(self.placed_min),
             "currency": shop.currency,
             "presentment_currency": "CAD",
             "email": self.email,
             "financial_status": self.status,
-            "fulfillment_status": null,
+            "fulfillment_status": self.fulfillment_status(),
+            "fulfillments": self.fulfilled.0.iter().map(|minute| self.fulfilment(*minute)).collect::<Vec<_>>(),
             "name": "#9999",
             "note": self.note,
             "order_number": 1234,
             "phone": self.phone,
-            "processed_at": paid.then(|| at(0)),
+            "processed_at": paid.then(|| at(self.placed_min)),
             "tags": "tag1, tag2",
             "taxes_included": self.taxes_included,
             "test": self.test,

@@ -116,13 +116,16 @@ impl Entry {
 }
 
 fn calculation(rule: &RuleUsed) -> String {
+    // A bonus adds what its multiplier has above one.
+    let bonus = rule.multiplier.map(|multiplier| format!("; {} makes it {multiplier} times that", rule.rule));
     format!(
-        "{} {} eligible at {} per {}, settings version {}",
+        "{} {} eligible at {} per {}, settings version {}{}",
         rule.eligible.currency,
         rule.eligible.amount(),
         rule.rate,
         rule.eligible.currency,
-        rule.version
+        rule.version,
+        bonus.unwrap_or_default()
     )
 }
 
