@@ -40,7 +40,6 @@ static ALLOCATOR: mimalloc::MiMalloc = mimalloc::MiMalloc;
 
 #[derive(Parser)]
 #[command(about = "Measures speed and memory")]
-
 struct Arguments {
     /// Measure only what has this in its name.
     filter: Option<String>,
@@ -136,7 +135,7 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Bench> {
 /// Where this program lies: on a real disk, which a folder for temporary files need not be.
 fn target_folder() -> anyhow::Result<PathBuf> {
     let own = std::env::current_exe()?;
-    Ok(own.parent().map(Path::to_owned).context("this program lies in a folder")?)
+    own.parent().map(Path::to_owned).context("this program lies in a folder")
 }
 
 async fn measure_all(bench: &Bench, chosen: &[&'static Measurement]) -> Vec<Found> {

@@ -52,6 +52,6 @@ fn commit(file: &mut File, group: &mut Vec<Job>, bytes: &mut Vec<u8>) {
     let written = file.write_all(bytes).and_then(|()| file.sync_data());
     for (_, answer) in group.drain(..) {
         // A caller that went away no longer wants to know.
-        drop(answer.send(written.as_ref().map(|()| ()).map_err(|error| error.kind().into())));
+        drop(answer.send(written.as_ref().copied().map_err(|error| error.kind().into())));
     }
 }

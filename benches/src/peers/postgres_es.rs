@@ -28,7 +28,7 @@ const SCHEMA: &str = "DROP TABLE IF EXISTS events; CREATE TABLE events (
     aggregate_type text NOT NULL, aggregate_id text NOT NULL, sequence bigint CHECK (sequence >= 0) NOT NULL,
     event_type text NOT NULL, event_version text NOT NULL, payload json NOT NULL, metadata json NOT NULL,
     PRIMARY KEY (aggregate_type, aggregate_id, sequence))";
-/// Connections. More or fewer were slower at 64 callers on two cores.
+/// Connections: so many that the server shares its syncs among them too.
 const CONNECTIONS: u32 = 32;
 /// Tries of one command that always meets another one.
 const TRIES_MAX: usize = 100;
