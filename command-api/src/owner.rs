@@ -99,8 +99,8 @@ pub struct Keeping {
 pub(crate) enum Planted {
     /// A round is written before what was on its way is admitted.
     SpeculativeSnapshot,
-    /// The checkpoint moves on without one of the streams that changed.
-    ForgottenRow,
+    /// The checkpoint moves on without the streams that changed.
+    ForgottenRows,
 }
 
 impl Keeping {

@@ -83,6 +83,11 @@ impl Partition {
         self.folded.stamp(self.clock.now())
     }
 
+    /// The time by the owner's clock.
+    pub(super) fn now(&self) -> Timestamp {
+        self.clock.now()
+    }
+
     pub(crate) fn log(&self) -> &Log {
         self.folded.log()
     }

@@ -19,11 +19,11 @@ use super::{
     tiers::{Form, Tiers},
 };
 
-/// A state of so many bytes is written anew only when it has gathered [`TAIL_MAX`] records.
-const LARGE_BYTES: usize = 32 * 1024;
+/// A state of so many bytes is written anew only when it has gathered [`TAIL_MAX`] records. Tests come there sooner.
+const LARGE_BYTES: usize = if cfg!(test) { 256 } else { 32 * 1024 };
 
 /// The longest tail of a large stream.
-const TAIL_MAX: usize = 4_096;
+const TAIL_MAX: usize = if cfg!(test) { 12 } else { 4_096 };
 
 /// What changed in one stream.
 struct Change {
