@@ -7,7 +7,7 @@ mod parked;
 mod perform;
 mod tail;
 #[cfg(test)]
-mod tests;
+pub(crate) mod tests;
 
 use std::{
     collections::VecDeque,

@@ -1,5 +1,7 @@
 //! Every call that changes something, one line each.
 mod clock;
+#[cfg(test)]
+mod ledger_tests;
 mod merchants;
 mod parked;
 mod points;

@@ -22,7 +22,7 @@ use crate::{
 };
 
 /// A paid order of this many cents, one point per dollar.
-async fn order(bench: &Bench, merchant: MerchantId, customer: CustomerId, cents: i64) -> OrderId {
+pub(crate) async fn order(bench: &Bench, merchant: MerchantId, customer: CustomerId, cents: i64) -> OrderId {
     observed(bench, merchant, customer, cents, OrderStage::Paid).await
 }
 

@@ -10,31 +10,31 @@ use tower::ServiceExt as _;
 
 use crate::testing::{Bench, OPERATOR};
 
-struct Api {
-    bench: Bench,
+pub(super) struct Api {
+    pub(super) bench: Bench,
     router: Router,
-    merchant: MerchantId,
-    customer: CustomerId,
+    pub(super) merchant: MerchantId,
+    pub(super) customer: CustomerId,
 }
 
-struct Reply {
-    status: StatusCode,
+pub(super) struct Reply {
+    pub(super) status: StatusCode,
     headers: HeaderMap,
-    body: Value,
+    pub(super) body: Value,
 }
 
 impl Reply {
-    fn code(&self) -> (u16, &str) {
+    pub(super) fn code(&self) -> (u16, &str) {
         (self.status.as_u16(), self.body["code"].as_str().unwrap_or_default())
     }
 
-    fn replayed(&self) -> bool {
+    pub(super) fn replayed(&self) -> bool {
         self.headers.get("idempotent-replayed").is_some_and(|value| value == "true")
     }
 }
 
 impl Api {
-    async fn start() -> Self {
+    pub(super) async fn start() -> Self {
         let bench = Bench::start().await;
         let router = bench.router();
         let merchant = bench.install("demo-1.myshopify.com").await;
@@ -42,7 +42,7 @@ impl Api {
         Self { bench, router, merchant, customer }
     }
 
-    async fn call(&self, method: Method, path: &str, token: &str, key: Option<&str>, body: &Value) -> Reply {
+    pub(super) async fn call(&self, method: Method, path: &str, token: &str, key: Option<&str>, body: &Value) -> Reply {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
@@ -58,26 +58,26 @@ impl Api {
         Reply { status, headers, body: serde_json::from_slice(&bytes).unwrap_or(Value::Null) }
     }
 
-    async fn post(&self, path: &str, body: Value) -> Reply {
+    pub(super) async fn post(&self, path: &str, body: Value) -> Reply {
         self.call(Method::POST, path, &self.bench.token(self.merchant), None, &body).await
     }
 
-    async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Reply {
+    pub(super) async fn post_with_key(&self, path: &str, key: &str, body: &Value) -> Reply {
         self.call(Method::POST, path, &self.bench.token(self.merchant), Some(key), body).await
     }
 
-    async fn put_settings(&self, body: Value) -> Reply {
+    pub(super) async fn put_settings(&self, body: Value) -> Reply {
         self.call(Method::PUT, "/v1/api/core/settings", &self.bench.token(self.merchant), None, &body).await
     }
 
-    async fn earn(&self, source: &str, points: i64) -> Reply {
+    pub(super) async fn earn(&self, source: &str, points: i64) -> Reply {
         self.post(EARN, earn(self.customer, source, points)).await
     }
 }
 
 const EARN: &str = "/v1/api/points/earn";
 const ADJUST: &str = "/v1/api/points/adjust";
-const REDEEM: &str = "/v1/api/points/redeem";
+pub(super) const REDEEM: &str = "/v1/api/points/redeem";
 
 fn earn(customer: CustomerId, source: &str, points: i64) -> Value {
     json!({"customer_id": customer, "points": points, "reason": "goodwill", "source_id": source})

@@ -1,0 +1,191 @@
+//! The calls of the whole ledger as programs make them: actions, rewards, transfers, freezes, tills, simulation, parked steps.
+use axum::http::Method;
+use event_schemas::CustomerId;
+use serde_json::{Value, json};
+
+use super::tests::{Api, REDEEM};
+use crate::testing::OPERATOR;
+
+const ACTIONS: &str = "/v1/api/points/actions";
+const ADJUST: &str = "/v1/api/points/adjust";
+const EXTEND: &str = "/v1/api/points/expiry/extend";
+const FREEZE: &str = "/v1/api/points/freeze";
+const REWARDS: &str = "/v1/api/rewards";
+const SIMULATE: &str = "/v1/api/points/simulate";
+const SYNC: &str = "/v1/api/points/sync";
+const TRANSFER: &str = "/v1/api/points/transfer";
+const UNFREEZE: &str = "/v1/api/points/unfreeze";
+
+fn act(customer: CustomerId, action: &str, source: &str) -> Value {
+    json!({"customer_id": customer, "action": action, "source_id": source})
+}
+
+#[tokio::test]
+async fn an_action_earns_as_often_as_its_limit_allows() {
+    let api = Api::start().await;
+    let birthday = |source: &str| act(api.customer, "birthday", source);
+    assert_eq!(api.post(ACTIONS, birthday("2026")).await.code(), (409, "action-not-configured"));
+    let on = json!({"actions": {"birthday": {"points": 20}}});
+    assert_eq!(api.put_settings(on).await.status, 200);
+    let first = api.post(ACTIONS, birthday("2026")).await;
+    assert_eq!((first.body["points"].as_i64(), first.body["balance"].as_i64()), (Some(20), Some(20)));
+    assert_eq!(api.post(ACTIONS, birthday("2026")).await.body["entry_id"], first.body["entry_id"]);
+    assert_eq!(api.post(ACTIONS, birthday("again")).await.code(), (409, "action-limit-reached"));
+}
+
+#[tokio::test]
+async fn a_reward_is_offered_redeemed_changed_and_retired() {
+    let api = Api::start().await;
+    api.earn("visit", 100).await;
+    let benefit = json!({"kind": "fixed-discount", "amount": {"amount": "5.00", "currency": "USD"}});
+    let define = |points: i64| json!({"name": "5 off", "benefit": benefit, "points": points});
+    let reward = api.post(REWARDS, define(40)).await;
+    assert_eq!((reward.status.as_u16(), &reward.body["status"]), (201, &json!("offered")));
+    let redeem = json!({"customer_id": api.customer, "reward_id": reward.body["reward_id"]});
+    let redeemed = api.post(REDEEM, redeem.clone()).await;
+    assert_eq!(
+        (&redeemed.body["status"], redeemed.body["balance"].as_i64()),
+        (&json!("completed"), Some(60))
+    );
+    assert_eq!(redeemed.body["discount"], json!({"amount": "5.00", "currency": "USD"}));
+    let path = format!("{REWARDS}/{}", reward.body["reward_id"].as_str().unwrap());
+    let changed = api.post(&path, define(50)).await;
+    assert_eq!((changed.body["version"].as_i64(), changed.body["points"].as_i64()), (Some(2), Some(50)));
+    let token = api.bench.token(api.merchant);
+    let retired = api.call(Method::DELETE, &path, &token, None, &Value::Null).await;
+    assert_eq!(retired.body["status"], "retired");
+    assert_eq!(api.post(REDEEM, redeem).await.code(), (409, "reward-retired"));
+}
+
+#[tokio::test]
+async fn a_transfer_completes_and_is_answered_again_as_it_was() {
+    let api = Api::start().await;
+    let other = api.bench.customer(api.merchant).await;
+    api.bench.policies_idle().await;
+    api.earn("visit", 100).await;
+    let body = json!({
+        "from_customer_id": api.customer, "to_customer_id": other, "points": 30, "reason_code": "gift"
+    });
+    let first = api.post_with_key(TRANSFER, "t-1", &body).await;
+    assert_eq!((&first.body["status"], first.body["balance"].as_i64()), (&json!("completed"), Some(70)));
+    api.earn("visit-2", 5).await;
+    let again = api.post_with_key(TRANSFER, "t-1", &body).await;
+    assert_eq!((again.replayed(), again.body), (true, first.body));
+    let too_many = json!({
+        "from_customer_id": api.customer, "to_customer_id": other, "points": 300, "reason_code": "gift"
+    });
+    assert_eq!(api.post(TRANSFER, too_many).await.code(), (409, "insufficient-points"));
+}
+
+#[tokio::test]
+async fn a_frozen_account_refuses_programs_and_takes_adjustments_until_it_goes_on() {
+    let api = Api::start().await;
+    api.earn("visit", 100).await;
+    let reason = json!({"customer_id": api.customer, "reason_code": "suspected-fraud"});
+    assert_eq!(api.post(FREEZE, reason.clone()).await.body["status"], "frozen");
+    let redeem = json!({"customer_id": api.customer, "points": 50});
+    assert_eq!(api.post(REDEEM, redeem.clone()).await.code(), (409, "account-frozen"));
+    assert_eq!(api.earn("visit-2", 1).await.code(), (409, "account-frozen"));
+    let adjust = json!({"customer_id": api.customer, "points": -1, "reason_code": "fix"});
+    assert_eq!(api.post(ADJUST, adjust).await.body["balance"], 99);
+    assert_eq!(api.post(UNFREEZE, reason).await.body["status"], "open");
+    assert_eq!(api.post(REDEEM, redeem).await.body["status"], "completed");
+}
+
+#[tokio::test]
+async fn a_cart_is_told_what_it_would_earn_and_why_and_nothing_is_kept() {
+    let api = Api::start().await;
+    let settings = json!({"earn": {
+        "excluded_product_ids": ["7"],
+        "bonuses": [{"id": "double", "multiplier": "2", "product_ids": ["1"]}],
+    }});
+    assert_eq!(api.put_settings(settings).await.status, 200);
+    let cart = json!({"line_items": [
+        {"product_id": "1", "price": "10.00", "quantity": 2, "total_discount": "1.00"},
+        {"product_id": "7", "price": "5.00", "quantity": 1},
+        {"product_id": "8", "price": "3.00", "quantity": 1, "gift_card": true},
+    ], "shipping": "4.00"});
+    let told = api.post(SIMULATE, cart).await.body;
+    assert_eq!(told["eligible_amount"], json!({"amount": "19.00", "currency": "USD"}), "{told}");
+    assert_eq!((told["points"].as_i64(), told["bonuses"][0]["points"].as_i64()), (Some(38), Some(19)));
+    let reasons: Vec<_> = told["lines"].as_array().unwrap().iter().map(|line| &line["reason"]).collect();
+    assert_eq!(reasons, [&Value::Null, &json!("product-excluded"), &json!("gift-card")]);
+    let wrong = json!({"line_items": [{"price": "1.005", "quantity": 1}]});
+    let refused = api.post(SIMULATE, wrong).await;
+    assert_eq!(refused.code(), (422, "invalid-field"));
+    assert_eq!(refused.body["errors"][0]["pointer"], "/line_items/0/price");
+}
+
+#[tokio::test]
+async fn a_tills_batches_may_be_repeated_late_and_with_gaps() {
+    let api = Api::start().await;
+    let till = CustomerId(uuid::Uuid::now_v7());
+    let entry = |sequence: u64, kind: &str, points: i64| {
+        json!({"sequence": sequence, "type": kind, "customer_id": api.customer, "points": points,
+            "occurred_at": "2026-03-01T12:00:00Z"})
+    };
+    let batch = |entries: Vec<Value>| json!({"device_id": till, "entries": entries});
+    let stranger = json!({"sequence": 4, "type": "earn", "shopify_customer_id": "1", "points": 1,
+        "occurred_at": "2026-03-01T12:00:00Z"});
+    let first = batch(vec![entry(1, "earn", 50), entry(3, "redeem", 20), stranger]);
+    let synced = api.post(SYNC, first.clone()).await;
+    assert_eq!(synced.body["missing"], json!([{"first": 2, "last": 2}]), "{}", synced.body);
+    let statuses = |body: &Value| -> Vec<String> {
+        let all = body["entries"].as_array().unwrap().iter();
+        all.map(|entry| format!("{}{}", entry["status"], entry["code"]).replace(['"'], "")).collect()
+    };
+    assert_eq!(statuses(&synced.body), ["acceptednull", "acceptednull", "rejectedcustomer-not-found"]);
+    let again = api.post(SYNC, first).await;
+    assert_eq!(statuses(&again.body), statuses(&synced.body));
+    let late = api.post(SYNC, batch(vec![entry(2, "redeem", 500), entry(1, "earn", 51)])).await;
+    assert_eq!(late.body["missing"], json!([]));
+    assert_eq!(statuses(&late.body), ["rejectedinsufficient-points", "conflictnull"]);
+    api.bench.policies_idle().await;
+    assert_eq!(api.bench.balances(api.merchant, api.customer).await.available.0, 30);
+}
+
+#[tokio::test]
+async fn what_is_wrong_with_the_ledgers_input_is_named() {
+    let api = Api::start().await;
+    let customer = api.customer;
+    let past = json!({"customer_id": customer, "until": "2020-01-01T00:00:00Z", "reason_code": "x"});
+    let percent = json!({"name": "x", "benefit": {"kind": "percentage", "percent": 101}, "points": 1});
+    let to_self =
+        json!({"from_customer_id": customer, "to_customer_id": customer, "points": 1, "reason_code": "x"});
+    let entry = json!({"sequence": 0, "type": "earn", "customer_id": customer, "points": 1,
+        "occurred_at": "2026-03-01T12:00:00Z"});
+    for (path, body, code, pointer) in [
+        (EXTEND, past, "invalid-expiry", "/until"),
+        (REWARDS, percent, "invalid-field", "/benefit/percent"),
+        (TRANSFER, to_self, "transfer-to-self", ""),
+        (SYNC, json!({"device_id": customer, "entries": [entry]}), "invalid-field", "/entries/0/sequence"),
+        (ACTIONS, act(customer, "birthday", ""), "invalid-field", "/source_id"),
+        (SIMULATE, json!({"line_items": []}), "invalid-field", "/line_items"),
+    ] {
+        let refused = api.post(path, body).await;
+        assert_eq!(refused.code(), (422, code), "{path} {}", refused.body);
+        assert_eq!(refused.body["errors"][0]["pointer"].as_str().unwrap_or_default(), pointer, "{path}");
+    }
+}
+
+#[tokio::test]
+async fn a_stuck_step_is_listed_tried_again_and_dismissed_by_the_operator() {
+    let api = Api::start().await;
+    let list = || api.call(Method::GET, "/admin/policies/parked", OPERATOR, None, &Value::Null);
+    assert_eq!(list().await.body["items"], json!([]));
+    api.earn("visit", i64::MAX - 5).await;
+    crate::policies::tests::order(&api.bench, api.merchant, api.customer, 5_493).await;
+    api.bench.policies_idle().await;
+    let items = list().await.body["items"].clone();
+    assert_eq!((&items[0]["step"], &items[0]["reason"]), (&json!("settle-order"), &json!("points-overflow")));
+    let step = format!("/admin/policies/parked/{}", items[0]["id"].as_str().unwrap());
+    let post = |what: &str| {
+        let path = format!("{step}/{what}");
+        let api = &api;
+        async move { api.call(Method::POST, &path, OPERATOR, None, &Value::Null).await }
+    };
+    assert_eq!(post("retry").await.body["status"], "parked");
+    assert_eq!(post("dismiss").await.body["status"], "dismissed");
+    assert_eq!(post("dismiss").await.code(), (404, "step-not-parked"));
+    assert_eq!(api.bench.policies.parked(), 0);
+}
