@@ -181,9 +181,9 @@ impl State {
         self.reservations.get(&redemption)
     }
 
-    /// All points ever set aside, whatever became of them.
+    /// All points ever set aside, whatever became of them; none if the account ended, for they live on elsewhere.
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
-        self.reservations.values()
+        self.reservations.values().filter(|_| self.merged_into.is_none())
     }
 
     /// How far a transfer came that left this account.

@@ -125,7 +125,11 @@ impl State {
         for one in &estate.transfers {
             let held = self.inherited_lots(&one.lots);
             let transit = Transit { to: one.to, points: one.points, held };
-            self.transfers.entry(one.transfer).or_insert(Transfer::InTransit(transit));
+            let standing = match self.transfers.get(&one.transfer) {
+                Some(Transfer::Received) => Transfer::Arrived(transit),
+                _ => Transfer::InTransit(transit),
+            };
+            self.transfers.insert(one.transfer, standing);
         }
         for used in &estate.actions {
             *self.actions.entry((used.action.clone(), used.period.clone())).or_default() += used.count;
@@ -173,8 +177,8 @@ mod tests {
     use crate::points_account::{
         Command,
         specs::{
-            absorbing, action, commit, complete, earn, freeze, reinstate, release, reserve, settle, spend,
-            state_after, transfer_out, when_after,
+            absorbing, action, commit, complete, earn, freeze, reinstate, release, reserve, return_transfer,
+            settle, spend, state_after, transfer_in, transfer_out, when_after,
         },
     };
 
@@ -206,6 +210,24 @@ mod tests {
         });
         when_after(history(), earn(1, 10)).then_unchanged();
         when_after(history(), absorbing(left.clone())).then_unchanged();
+    }
+
+    /// Catches: a transfer between the two that arrived before the merge and can never end after it.
+    #[test]
+    fn a_transfer_between_the_two_ends_after_the_merge() {
+        let left = || vec![Command::from(earn(1, 10)), transfer_out(1, 4).into()];
+        let arrived = || [Command::from(transfer_in(1, 4)), absorbing(left())];
+        let after = state_after(arrived().into_iter().chain([complete(1).into()])).balances();
+        assert_eq!(
+            (after.available, after.in_transit, after.lifetime_transferred),
+            (Points(10), Points(0), Points(10))
+        );
+        when_after(arrived(), return_transfer(1)).then_rejected(Rejection::TransferEnded);
+        when_after(arrived(), transfer_in(1, 4)).then_unchanged();
+        let on_its_way = || vec![absorbing(left())];
+        when_after(on_its_way(), transfer_in(1, 4)).then_rejected(Rejection::TransferToSelf);
+        let back = on_its_way().into_iter().chain([return_transfer(1).into()]);
+        assert_eq!(state_after(back).balances().available, Points(10));
     }
 
     /// Catches: a merge that leaves somebody with points and debt.

@@ -13,7 +13,7 @@ pub struct CompleteTransfer {
 
 pub(super) fn decide(state: &State, command: &CompleteTransfer) -> Result<Vec<Event>, Rejection> {
     let transit = match state.transfers.get(&command.transfer) {
-        Some(Transfer::InTransit(transit)) => transit,
+        Some(Transfer::InTransit(transit) | Transfer::Arrived(transit)) => transit,
         Some(Transfer::Completed) => return Ok(Vec::new()),
         Some(Transfer::Returned) => return Err(Rejection::TransferEnded),
         Some(Transfer::Received) | None => return Err(Rejection::TransferUnknown),

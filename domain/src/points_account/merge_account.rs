@@ -104,7 +104,7 @@ impl State {
 
     fn estate_transfers(&self) -> Vec<EstateTransfer> {
         let on_their_way = self.transfers.iter().filter_map(|(transfer, state)| match state {
-            Transfer::InTransit(transit) => Some(EstateTransfer {
+            Transfer::InTransit(transit) | Transfer::Arrived(transit) => Some(EstateTransfer {
                 transfer: *transfer,
                 to: transit.to,
                 points: transit.points,

@@ -86,7 +86,7 @@ impl State {
         let dates: BTreeMap<_, _> = dates.iter().map(|one| (one.lot, one.expires_at)).collect();
         let reserved = self.reservations.values_mut().flat_map(|one| &mut one.held);
         let sent = self.transfers.values_mut().flat_map(|one| match one {
-            Transfer::InTransit(transit) => transit.held.as_mut_slice(),
+            Transfer::InTransit(transit) | Transfer::Arrived(transit) => transit.held.as_mut_slice(),
             Transfer::Completed | Transfer::Returned | Transfer::Received => &mut [],
         });
         for held in reserved.chain(sent) {

@@ -31,7 +31,7 @@ pub(super) fn decide(state: &State, command: &ReturnTransfer) -> Result<Vec<Even
     let transit = match state.transfers.get(&command.transfer) {
         Some(Transfer::InTransit(transit)) => transit,
         Some(Transfer::Returned) => return Ok(Vec::new()),
-        Some(Transfer::Completed) => return Err(Rejection::TransferEnded),
+        Some(Transfer::Completed | Transfer::Arrived(_)) => return Err(Rejection::TransferEnded),
         Some(Transfer::Received) | None => return Err(Rejection::TransferUnknown),
     };
     let points = transit.points;

@@ -25,7 +25,7 @@ pub struct TransferPointsIn {
 pub(super) fn decide(state: &State, command: &TransferPointsIn) -> Result<Vec<Event>, Rejection> {
     match state.transfers.get(&command.transfer) {
         None => {}
-        Some(Transfer::Received) => return Ok(Vec::new()),
+        Some(Transfer::Received | Transfer::Arrived(_)) => return Ok(Vec::new()),
         // Both ends became one account on the way.
         Some(Transfer::InTransit(_) | Transfer::Completed | Transfer::Returned) => {
             return Err(Rejection::TransferToSelf);

@@ -9,6 +9,8 @@ use super::lots::Held;
 pub(super) enum Transfer {
     /// It left and neither arrived nor came back.
     InTransit(Transit),
+    /// It left an account that was merged into this one, and had arrived here before that.
+    Arrived(Transit),
     /// It left and arrived.
     Completed,
     /// It left and came back.
@@ -57,7 +59,7 @@ impl TransferStanding {
 impl Transfer {
     pub(super) const fn standing(&self) -> Option<TransferStanding> {
         match self {
-            Self::InTransit(_) => Some(TransferStanding::InTransit),
+            Self::InTransit(_) | Self::Arrived(_) => Some(TransferStanding::InTransit),
             Self::Completed => Some(TransferStanding::Completed),
             Self::Returned => Some(TransferStanding::Returned),
             Self::Received => None,
@@ -67,7 +69,7 @@ impl Transfer {
     /// Whether it may be what was asked for: once it ended, nobody knows its content any more.
     pub(super) fn sent_as(&self, to: CustomerId, points: Points) -> bool {
         match self {
-            Self::InTransit(transit) => transit.to == to && transit.points == points,
+            Self::InTransit(transit) | Self::Arrived(transit) => transit.to == to && transit.points == points,
             Self::Completed | Self::Returned => true,
             Self::Received => false,
         }

@@ -1,7 +1,7 @@
 //! The laws of the ledger as properties over random histories, numbered as in the domain paper.
 //!
-//! Not here, because nothing of the kind exists yet: expiry (8), transfers (9), merges (10), the end of a stream (11),
-//! referrals (16). That an adjustment has an actor and a reason (13) is a matter of types.
+//! Not here: referrals (16), because nothing of the kind exists yet. That an adjustment has an actor and a reason (13)
+//! is a matter of types.
 #[cfg(test)]
 mod account;
 #[cfg(test)]

@@ -4,7 +4,7 @@
 use domain::{
     Aggregate, Decider, Effect, Rejection, StreamRef,
     loyalty_order::{self, Line, ObserveOrder, RecordRefund, RefundFacts, Shipping, State},
-    points_account::{self, CommitRedemption, ReservePoints},
+    points_account::{self, CommitRedemption, ExpiryRule, ReservePoints},
     policies,
     testing::fold,
 };
@@ -229,7 +229,7 @@ impl Shop {
         for reaction in
             policies().iter().flat_map(|policy| (policy.react)(id, StreamRef::order(ORDER), event))
         {
-            let Effect::Command { stream, command } = reaction.effect else { continue };
+            let Effect::Command { stream, command, .. } = reaction.effect else { continue };
             assert_eq!(stream, StreamRef::account(CUSTOMER));
             self.ask(&command);
         }
@@ -247,8 +247,16 @@ impl Shop {
         if points > 0 {
             self.records += 1;
             let redemption = RedemptionId(Uuid::from_u128(self.records));
-            let reserve =
-                ReservePoints { redemption, points: Points(points), discount: usd(points), rule_version: 1 };
+            let reserve = ReservePoints {
+                redemption,
+                points: Points(points),
+                discount: usd(points),
+                rule_version: 1,
+                reward: None,
+                pos: None,
+                at: Timestamp::EPOCH,
+                expiry: ExpiryRule::none(),
+            };
             self.ask(&reserve.into());
             let entry = EntryId(Uuid::from_u128(self.records << 64));
             self.ask(&CommitRedemption { redemption, entry }.into());

@@ -1,7 +1,7 @@
 //! Law of the redemption: 15, over random commands and through the whole process.
 use domain::{
     Aggregate, Command, Decider, Effect, StreamRef,
-    points_account::{EarnPoints, ReservePoints},
+    points_account::{EarnPoints, EarnSource, ExpiryRule, ReservePoints},
     policies,
     redemption::{
         self, CancelRedemption, CompleteRedemption, FailRedemption, RecordCodeIssued, RequestRedemption,
@@ -10,7 +10,7 @@ use domain::{
     testing::played,
 };
 use event_schemas::{
-    Code, Digest, Event, EventId, Points, RecordId, StreamType,
+    Code, Digest, Event, EventId, Points, RecordId, StreamType, Timestamp,
     catalogue::RedemptionEvent,
     sample::{CUSTOMER, ENTRY, REDEMPTION, usd},
 };
@@ -77,7 +77,7 @@ impl Process {
     fn react(&mut self, id: EventId, stream: StreamRef, event: &Event) {
         for reaction in policies().iter().flat_map(|policy| (policy.react)(id, stream, event)) {
             match reaction.effect {
-                Effect::Command { stream, command } => self.send(stream, &command),
+                Effect::Command { stream, command, .. } => self.send(stream, &command),
                 Effect::IssueCode { redemption, customer, .. } => {
                     let to = StreamRef::redemption(redemption, customer);
                     if self.issuer_works {
@@ -98,8 +98,11 @@ impl Process {
             entry: ENTRY,
             points: Points(earned),
             reason: Code::fixed("bonus"),
-            source: Digest([1; 16]),
+            source: EarnSource::Api(Digest([1; 16])),
             rule: None,
+            release: None,
+            at: Timestamp::EPOCH,
+            expiry: ExpiryRule::none(),
             reference: None,
             content: Digest([1; 16]),
         };
@@ -109,6 +112,10 @@ impl Process {
             points: Points(points),
             discount: usd(points),
             rule_version: 1,
+            reward: None,
+            pos: None,
+            at: Timestamp::EPOCH,
+            expiry: ExpiryRule::none(),
         };
         self.send(account, &reserve.into());
     }
