@@ -83,7 +83,7 @@ fn merged(current: &ProgramSettings, patch: &Map<String, Value>) -> Result<Progr
         settings = serde_json::from_value(document.clone())
             .map_err(|error| Problem::invalid_field(pointer.as_str(), expectation(&error.to_string())))?;
         let taken = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
-        let ignored = taken.pointer(&pointer).and_then(|taken| ignored(value, taken, pointer));
+        let ignored = taken.pointer(&pointer).and_then(|taken| ignored(value, taken, &pointer));
         if let Some(pointer) = ignored {
             return Err(Problem::invalid_field(pointer, "is not a setting"));
         }
@@ -132,12 +132,12 @@ fn collect<'a>(
 }
 
 /// The first field that was given and is no setting, at the end of this pointer; inside lists, too.
-fn ignored(given: &Value, taken: &Value, pointer: String) -> Option<String> {
+fn ignored(given: &Value, taken: &Value, pointer: &str) -> Option<String> {
     match (given, taken) {
         (Value::Object(given), Value::Object(taken)) => given.iter().find_map(|(name, given)| {
             let pointer = format!("{pointer}/{}", escaped(name));
             match taken.get(name) {
-                Some(taken) => ignored(given, taken, pointer),
+                Some(taken) => ignored(given, taken, &pointer),
                 None => Some(pointer),
             }
         }),
@@ -145,7 +145,7 @@ fn ignored(given: &Value, taken: &Value, pointer: String) -> Option<String> {
             let pairs = given.iter().zip(taken).enumerate();
             pairs
                 .into_iter()
-                .find_map(|(place, (given, taken))| ignored(given, taken, format!("{pointer}/{place}")))
+                .find_map(|(place, (given, taken))| ignored(given, taken, &format!("{pointer}/{place}")))
         }
         _ => None,
     }
