@@ -15,7 +15,7 @@ async fn a_balance_has_every_bucket_and_says_where_and_when_it_was_read() {
     assert_eq!(answer.status, 200, "{:?}", answer.body);
     let expected = serde_json::json!({
         "customer_id": customer.to_string(),
-        "available": 54, "pending": 0, "reserved": 0, "debt": 0,
+        "available": 54, "pending": 0, "reserved": 0, "in_transit": 0, "debt": 0, "status": "open",
         "lifetime_earned": 54, "lifetime_redeemed": 0, "lifetime_expired": 0, "lifetime_clawed_back": 0,
         "lifetime_adjusted": 0, "lifetime_voided": 0, "lifetime_transferred": 0,
         "position": position.to_string(),

@@ -6,6 +6,7 @@ mod freshness;
 mod health;
 mod live;
 mod orders;
+mod points;
 mod redemptions;
 mod shop;
 mod statement;

@@ -4,7 +4,7 @@ use event_schemas::{
     catalogue::{LoyaltyOrderEvent, PointsAccountEvent},
     loyalty_order::{OrderObserved, OrderQualified, OrderWaiting},
     payload::Payload as _,
-    points_account::{Balances, PointsClawedBack, PointsEarned, Source},
+    points_account::{Allocation, Balances, PointsClawedBack, PointsEarned, Source},
 };
 use privacy::{Kind, Reference};
 use projections::testing::Stream;
@@ -29,6 +29,8 @@ fn settled(order: OrderId) -> Vec<Event> {
     let clawed_back = PointsClawedBack {
         order,
         points: Points(20),
+        from_active: vec![Allocation { lot: EntryId(Uuid::now_v7()), points: Points(15) }],
+        to_debt: Points::ZERO,
         forgiven: Points(5),
         reference: clear("450789469"),
         ..PointsClawedBack::sample()
@@ -54,6 +56,37 @@ async fn an_order_says_what_it_earned_and_what_was_taken_back() {
     assert_eq!(body["customer_id"], customer.to_string());
     assert_eq!((&body["points_granted"], &body["points_clawed_back"]), (&54.into(), &15.into()));
     assert_eq!((&body["stage"], &body["test"]), (&"paid".into(), &false.into()));
+    assert_eq!(body["why"], "USD 54.93, at 1 per USD earns 54 points.");
+}
+
+#[tokio::test]
+async fn orders_are_listed_newest_first_with_the_reason_of_those_without_points() {
+    let mut shop = Shop::open().await;
+    let customer = shop.registers("7001", "ada@example.com").await;
+    let first = order(&shop, "450789469", customer).await;
+    let second = order(&shop, "450789470", customer).await;
+    let mut verdict = OrderQualified::sample();
+    verdict.assessment.customer = Some(customer);
+    shop.append(Stream::order(first), vec![LoyaltyOrderEvent::from(verdict).into()]).await;
+    shop.append(Stream::account(customer), settled(first)).await;
+    let mut waits = OrderWaiting::sample();
+    waits.assessment.customer = Some(customer);
+    shop.append(Stream::order(second), vec![LoyaltyOrderEvent::from(waits).into()]).await;
+    let body = shop.get(&format!("/v1/api/orders?customer_id={customer}")).await.body;
+    let [newer, older] = body["items"].as_array().unwrap().as_slice() else { panic!("{body}") };
+    assert_eq!(newer["why"], "The order is not paid yet; it earns once it is.");
+    assert_eq!((&newer["status"], &newer["shopify_order_id"]), (&"waiting".into(), &serde_json::Value::Null));
+    assert_eq!((&older["points_granted"], &older["shopify_order_id"]), (&54.into(), &"450789469".into()));
+    let page = shop.get("/v1/api/orders?limit=1&status=qualified").await.body;
+    assert_eq!(
+        (&page["items"][0]["shopify_order_id"], &page["next"]),
+        (&"450789469".into(), &serde_json::Value::Null)
+    );
+    let wrong = shop.get("/v1/api/orders?status=lost").await;
+    assert_eq!(
+        (wrong.code(), &wrong.body["errors"][0]["pointer"]),
+        ((400, "invalid-parameter"), &"status".into())
+    );
 }
 
 #[tokio::test]

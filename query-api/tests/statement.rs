@@ -3,7 +3,7 @@ use event_schemas::{
     CustomerId, EntryId, OrderId, Points,
     catalogue::PointsAccountEvent,
     payload::Payload as _,
-    points_account::{Balances, PointsAdjusted, PointsEarned, Source},
+    points_account::{Allocation, Balances, PointsAdjusted, PointsEarned, Source},
 };
 use projections::testing::Stream;
 use uuid::Uuid;
@@ -26,6 +26,7 @@ async fn is_corrected(shop: &mut Shop, customer: CustomerId) {
     let event = PointsAdjusted {
         entry: EntryId(Uuid::now_v7()),
         points: Points(-4),
+        allocations: vec![Allocation { lot: EntryId(Uuid::now_v7()), points: Points(4) }],
         to_debt: Points::ZERO,
         public_note: clear("Sorry, counted twice"),
         internal_note: clear("Ticket 12"),
@@ -54,6 +55,11 @@ async fn an_entry_says_what_it_goes_back_to_and_why() {
     };
     assert_eq!(purchase["type"], "earn");
     assert_eq!(purchase["points"], 54);
+    assert_eq!(
+        (&purchase["actor"]["kind"], &purchase["pending"]),
+        (&"system".into(), &serde_json::Value::Null)
+    );
+    assert!(purchase["record_id"].is_string(), "{purchase}");
     assert_eq!(purchase["available_after"], 54);
     assert_eq!(purchase["source"], serde_json::json!({ "kind": "order", "id": "450789469" }));
     let eligible = serde_json::json!({ "amount": "54.93", "currency": "USD" });

@@ -3,6 +3,7 @@
 //! What is found: any record that was deleted, swapped, edited, moved or cut off, as far as the log itself or a read
 //! model still remembers it; any answer that the rules of the ledger cannot have given; read models that are not what
 //! the log gives. A suffix that was cut off with care and that nothing remembers only a witness outside can show.
+mod between;
 mod history;
 mod key_count;
 mod ledger;

@@ -1,21 +1,21 @@
 //! A data folder whose log was written by real commands: the domain decides, owners come and go, keys are counted.
+mod commands;
+
 use std::collections::HashMap;
 
 use domain::{
     Aggregate, Command, StreamRef,
     merchant::InstallMerchant,
     points_account::{
-        AdjustPoints, CommitRedemption, EarnPoints, OpenAccount, ReinstatePoints, ReleaseReservation,
-        ReservePoints, SettleOrder,
+        AbsorbAccount, CommitRedemption, CompleteTransfer, ExpirePoints, MergeAccount, OpenAccount,
+        ReleasePendingPoints,
     },
     redemption::RequestRedemption,
 };
 use event_log::{Log, NewKind, NewRecord, Writer};
 use event_schemas::{
-    Code, CommandKey, CorrelationId, Currency, CustomerId, Digest, EntryId, MerchantId, OrderId, Points,
-    Rate, RecordId, RedemptionId, ShopDomain, TimeZone, Timestamp,
-    loyalty_order::OrderStatus,
-    merchant::WhenShort,
+    CommandKey, CorrelationId, Currency, CustomerId, EntryId, Event, MerchantId, Points, RecordId,
+    RedemptionId, ShopDomain, TimeZone, Timestamp, TransferId,
     record::{Actor, Answer, Body, Meta, Trace},
     sample,
 };
@@ -26,8 +26,15 @@ use replay::verify::Files;
 use tempfile::TempDir;
 use uuid::Uuid;
 
+use self::commands::{
+    adjust, earn_at, estate, expiry, extend, freeze, give_back, give_up, redemption, reserve, sent, settle,
+    transfer_back, transfer_in, unfreeze,
+};
+pub(crate) use self::commands::{earn, transfer_out};
+
 const PARTITIONS: u16 = 3;
-const MINUTE_US: i64 = 60_000_000;
+/// Between two records: in a hundred of them points grow old.
+const STEP_US: i64 = 12 * 3_600_000_000;
 
 /// The folder and its owner.
 pub(crate) struct Book {
@@ -42,7 +49,7 @@ pub(crate) struct Book {
 }
 
 impl Book {
-    /// Two shops with four customers.
+    /// Two shops with three customers each.
     pub(crate) async fn open(random: StdRng) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = event_log::sqlite::init(&folder.path().join("log.db"), PARTITIONS).unwrap();
@@ -60,9 +67,10 @@ impl Book {
                 currency: Currency::try_new("USD").unwrap(),
                 timezone: TimeZone::try_new("UTC").unwrap(),
             };
-            book.send(merchant, StreamRef::merchant(merchant), install).await;
-            book.joins(merchant).await;
-            book.joins(merchant).await;
+            book.tell(merchant, StreamRef::merchant(merchant), install).await;
+            for _ in 0..3 {
+                book.joins(merchant).await;
+            }
         }
         book
     }
@@ -95,7 +103,7 @@ impl Book {
     async fn joins(&mut self, merchant: MerchantId) {
         let customer = CustomerId(self.id());
         self.keys.ensure_subject(merchant, customer).await.unwrap();
-        self.send(merchant, StreamRef::account(customer), OpenAccount {}).await;
+        self.tell(merchant, StreamRef::account(customer), OpenAccount { sign_up: None }).await;
         self.people.push((merchant, customer));
     }
 
@@ -107,17 +115,24 @@ impl Book {
             let (small, large) = (self.random.random_range(0..4_u8), self.random.random_range(1..90_i64));
             let (id, redemption) = (self.id(), redemption(customer, small));
             let entry = EntryId(id);
-            match self.random.random_range(0..12) {
-                0..3 => self.send(merchant, account, settle(id, small, large)).await,
-                3..5 => self.send(merchant, account, earn(id, small, large)).await,
-                5 => self.send(merchant, account, adjust(id, large - 45)).await,
-                6..8 => self.reserves(merchant, customer, redemption, large).await,
-                8 => self.send(merchant, account, CommitRedemption { redemption, entry }).await,
-                9 => {
-                    let reason = Code::fixed("failed");
-                    self.send(merchant, account, ReleaseReservation { redemption, reason }).await;
+            let at = self.now;
+            match self.random.random_range(0..24) {
+                0..4 => self.tell(merchant, account, settle(customer, id, at, small, large)).await,
+                4..7 => self.tell(merchant, account, earn_at(id, at, small, large)).await,
+                7 => self.tell(merchant, account, adjust(id, at, large - 45)).await,
+                8..11 => self.reserves(merchant, customer, redemption, large).await,
+                11..13 => self.tell(merchant, account, CommitRedemption { redemption, entry }).await,
+                13 => self.tell(merchant, account, give_up(redemption, at)).await,
+                14 => self.tell(merchant, account, give_back(redemption, entry, at)).await,
+                15 => {
+                    self.tell(merchant, account, ReleasePendingPoints { as_of: at, expiry: expiry() }).await;
                 }
-                10 => self.send(merchant, account, ReinstatePoints { redemption, entry }).await,
+                16 => self.tell(merchant, account, ExpirePoints { entry, as_of: at, expiry: expiry() }).await,
+                17 => self.tell(merchant, account, extend(entry, at)).await,
+                18..20 => self.transfers(merchant, customer, large).await,
+                20 => self.tell(merchant, account, freeze()).await,
+                21 => self.tell(merchant, account, unfreeze()).await,
+                22 if self.random.random_range(0..4) == 0 => self.merges(merchant, customer).await,
                 _ => {
                     let partition = self.random.random_range(0..usize::from(PARTITIONS));
                     let barrier = NewRecord::barrier(self.keys.insert_count());
@@ -135,10 +150,58 @@ impl Book {
         points: i64,
     ) {
         let (points, discount) = (Points(points), sample::usd(points));
-        let reserve = ReservePoints { redemption, points, discount, rule_version: 1 };
-        self.send(merchant, StreamRef::account(customer), reserve).await;
-        let request = RequestRedemption { customer, points, discount };
-        self.send(merchant, StreamRef::redemption(redemption, customer), request).await;
+        let account = StreamRef::account(customer);
+        self.tell(merchant, account, reserve(redemption, self.now, points.0)).await;
+        let request = RequestRedemption { customer, points, discount, reward: None, pos: None };
+        self.tell(merchant, StreamRef::redemption(redemption, customer), request).await;
+    }
+
+    /// Points go to another customer of the shop and arrive, or come back, or stay on their way.
+    async fn transfers(&mut self, merchant: MerchantId, from: CustomerId, points: i64) {
+        let Some(to) = self.other(merchant, from) else { return };
+        let (transfer, at) = (TransferId(self.id()), self.now);
+        let entries = [EntryId(self.id()), EntryId(self.id())];
+        let (sender, receiver) = (StreamRef::account(from), StreamRef::account(to));
+        let out = transfer_out(transfer, (from, to), points, entries[0], at);
+        let events = self.send(merchant, sender, out).await;
+        let Some(sent) = events.iter().find_map(sent) else { return };
+        match self.random.random_range(0..3) {
+            0 => {}
+            1 => self.tell(merchant, sender, transfer_back(transfer, entries[1], at)).await,
+            _ => {
+                let came = transfer_in(from, sent, entries[1]);
+                if !self.send(merchant, receiver, came).await.is_empty() {
+                    self.tell(merchant, sender, CompleteTransfer { transfer }).await;
+                }
+            }
+        }
+    }
+
+    /// A customer turns out to be another one of the shop.
+    async fn merges(&mut self, merchant: MerchantId, customer: CustomerId) {
+        let Some(into) = self.other(merchant, customer) else { return };
+        let entries = [EntryId(self.id()), EntryId(self.id())];
+        let merge = MergeAccount { customer, into, entry: entries[0] };
+        let events = self.send(merchant, StreamRef::account(customer), merge).await;
+        if let Some(estate) = events.iter().find_map(estate) {
+            let absorb = AbsorbAccount { from: customer, estate: estate.clone(), entry: entries[1] };
+            self.tell(merchant, StreamRef::account(into), absorb).await;
+        }
+    }
+
+    /// Whoever else has an account at the shop.
+    pub(crate) fn other_at(&self, merchant: MerchantId, account: StreamRef) -> CustomerId {
+        self.other(merchant, CustomerId(account.id)).unwrap()
+    }
+
+    /// Somebody else at the shop whose account goes on.
+    fn other(&self, merchant: MerchantId, customer: CustomerId) -> Option<CustomerId> {
+        let goes_on = |other: CustomerId| match self.aggregate(merchant, StreamRef::account(other)) {
+            Aggregate::PointsAccount(account) => account.merged_into().is_none(),
+            _ => false,
+        };
+        let others = self.people.iter().filter(|(shop, other)| *shop == merchant && *other != customer);
+        others.map(|(_, other)| *other).find(|other| goes_on(*other))
     }
 
     pub(crate) fn somebody(&mut self) -> (MerchantId, CustomerId) {
@@ -150,12 +213,22 @@ impl Book {
     }
 
     /// Decides the command and writes its answer.
-    pub(crate) async fn send(
+    pub(crate) async fn tell(
         &mut self,
         merchant: MerchantId,
         stream: StreamRef,
         command: impl Into<Command>,
     ) {
+        self.send(merchant, stream, command).await;
+    }
+
+    /// The same, and hands its events back.
+    pub(crate) async fn send(
+        &mut self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        command: impl Into<Command>,
+    ) -> Vec<Event> {
         let fresh = || (Aggregate::new(stream.stream_type), 0);
         let (aggregate, version) = self.streams.entry((merchant, stream)).or_insert_with(fresh);
         let first_version = *version + 1;
@@ -170,13 +243,18 @@ impl Book {
                 (NewKind::Outcome, Answer::Rejected(serde_json::to_string(&rejection).unwrap()))
             }
         };
+        let events = match &answer {
+            Answer::Events(events) => events.clone(),
+            Answer::Rejected(_) | Answer::Unchanged => Vec::new(),
+        };
         let meta = self.meta(stream, first_version);
         self.write(merchant, stream, kind, Body { meta, answer }).await;
+        events
     }
 
-    /// The meta of a next record, a minute after the last.
+    /// The meta of a next record, hours after the last.
     pub(crate) fn meta(&mut self, stream: StreamRef, first_version: u64) -> Meta {
-        self.now = Timestamp::from_micros(self.now.micros() + MINUTE_US);
+        self.now = Timestamp::from_micros(self.now.micros() + STEP_US);
         Meta {
             record: RecordId(self.id()),
             stream_type: stream.stream_type,
@@ -226,52 +304,5 @@ impl Book {
             let soon = std::time::Duration::from_secs(20);
             assert!(running.progress().wait_for(partition, self.log.end(partition), soon).await);
         }
-    }
-}
-
-/// Few for each customer, so that they come again.
-fn redemption(customer: CustomerId, number: u8) -> RedemptionId {
-    RedemptionId(Uuid::from_u128(customer.0.as_u128() ^ u128::from(number)))
-}
-
-pub(crate) fn earn(id: Uuid, source: u8, points: i64) -> EarnPoints {
-    EarnPoints {
-        entry: EntryId(id),
-        points: Points(points),
-        reason: Code::fixed("goodwill"),
-        source: Digest([source; 16]),
-        rule: None,
-        reference: None,
-        content: sample::DIGEST,
-    }
-}
-
-fn adjust(id: Uuid, points: i64) -> AdjustPoints {
-    AdjustPoints {
-        entry: EntryId(id),
-        points: Points(points),
-        reason: Code::fixed("correction"),
-        public_note: None,
-        internal_note: None,
-        allow_negative: points % 2 == 0,
-        content: sample::DIGEST,
-    }
-}
-
-/// Versions come from the level, so that older ones come again.
-fn settle(id: Uuid, order: u8, target: i64) -> SettleOrder {
-    SettleOrder {
-        order: OrderId(Uuid::from_u128(u128::from(order) + 100)),
-        version: u32::try_from(id.as_u128() % 9).unwrap() + 1,
-        target: Points(target),
-        status: OrderStatus::Qualified,
-        eligible: sample::usd(target * 100),
-        refunded: sample::usd(0),
-        rate: Rate::ONE,
-        rule_version: 1,
-        when_short: [WhenShort::Unlimited, WhenShort::WithinBalance][usize::from(target % 5 == 0)],
-        entry: EntryId(id),
-        reference: None,
-        content: sample::DIGEST,
     }
 }

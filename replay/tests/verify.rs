@@ -92,7 +92,7 @@ async fn a_row_that_somebody_changed_is_found() {
     assert_eq!(changed.unwrap(), 1);
     let fault = verified(&book.files()).await.fault.unwrap();
     assert_eq!(fault.check, Check::ReadModel);
-    assert!(fault.reason.starts_with("points_balance serves 4 rows"), "{}", fault.reason);
+    assert!(fault.reason.starts_with("points_balance serves 6 rows"), "{}", fault.reason);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

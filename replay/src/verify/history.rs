@@ -5,11 +5,11 @@ use event_log::{
     AdmittedRecord, Checkpoint, Error as LogError, FETCH_RECORDS_MAX, Kind, Log, MerchantHeads, Position,
 };
 use event_schemas::{
-    Event, StreamType, Timestamp,
+    CustomerId, Event, StreamType, Timestamp,
     record::{Answer, Body, Meta},
 };
 
-use super::{Check, Counted, Error, Fault, chain, ledger::Account};
+use super::{Check, Counted, Error, Fault, between::Between, chain, ledger::Account};
 use crate::progress::Progress;
 
 /// Why the walk ended early.
@@ -62,6 +62,7 @@ pub(super) struct History {
     merchants: HashSet<[u8; 16]>,
     streams: HashMap<StreamKey, Stream>,
     accounts: HashMap<StreamKey, Held>,
+    between: Between,
     heights: Vec<u64>,
     seen: Seen,
 }
@@ -80,6 +81,7 @@ impl History {
             merchants: HashSet::new(),
             streams: HashMap::new(),
             accounts: HashMap::new(),
+            between: Between::default(),
             heights: Vec::new(),
             seen: Seen::default(),
         }
@@ -162,9 +164,9 @@ impl History {
     /// Checks what can only be said of an account at the end of its history.
     pub(super) fn close(&self) -> Result<(), Stop> {
         let breach = |held: &Held| {
-            let reason = held.account.close().err()?;
+            let (check, reason) = held.account.close().err()?;
             let (partition, position) = (Some(held.partition), Some(held.position));
-            Some(Fault { check: Check::Ledger, partition, position, reason })
+            Some(Fault { check, partition, position, reason })
         };
         let breaches = self.accounts.values().filter_map(breach);
         let first = breaches.min_by_key(|fault| (fault.partition, fault.position));
@@ -200,7 +202,10 @@ impl History {
             let Event::PointsAccount(event) = event else { continue };
             let held = self.accounts.entry(key).or_default();
             (held.partition, held.position) = (record.partition, record.position);
-            held.account.take(event).map_err(|reason| Flaw(Check::Ledger, reason))?;
+            held.account.take(event).map_err(|(check, reason)| Flaw(check, reason))?;
+            let whose = CustomerId::from_bytes(record.frame.stream);
+            let between = self.between.take(record.frame.merchant, whose, event);
+            between.map_err(|reason| Flaw(Check::Between, reason))?;
         }
         Ok(())
     }

@@ -20,6 +20,10 @@ pub enum Check {
     Time,
     /// The ledger of each account.
     Ledger,
+    /// The lots of each account.
+    Lots,
+    /// What passes between accounts.
+    Between,
     /// What the read models remember of the log.
     Checkpoint,
     /// The key store's count.
@@ -43,16 +47,30 @@ impl Check {
         (
             Self::Ledger,
             "ledger",
-            "balances follow from movements, issued points are all accounted for, nothing counts twice",
+            "every event's postings sum to zero and all of them to its balances, nothing counts twice",
         ),
+        (
+            Self::Lots,
+            "lots",
+            "every point is in a lot, no part of a lot is lost, nothing ends before its date",
+        ),
+        (Self::Between, "between", "transfers and merged accounts arrive as they left, once"),
         (Self::Checkpoint, "checkpoint", "what the read models remember of the log is in it"),
         (Self::KeyCount, "key-count", "the key store has counted at least as far as the records saw"),
         (Self::ReadModel, "read-model", "the read models are what the log gives when folded afresh"),
     ];
 
     /// Those that reading the log once answers.
-    pub(super) const HISTORY: &[Self] =
-        &[Self::Chain, Self::MerchantChain, Self::Body, Self::StreamVersion, Self::Time, Self::Ledger];
+    pub(super) const HISTORY: &[Self] = &[
+        Self::Chain,
+        Self::MerchantChain,
+        Self::Body,
+        Self::StreamVersion,
+        Self::Time,
+        Self::Ledger,
+        Self::Lots,
+        Self::Between,
+    ];
 
     /// Its name in reports.
     #[must_use]
