@@ -28,7 +28,7 @@ const FORMAT: u32 = 1;
 
 /// What is overwritten is gone: a person who is forgotten must not stay readable in a free page.
 const PRAGMAS: &str =
-    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-16384; PRAGMA secure_delete=ON;";
+    "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA cache_size=-8192; PRAGMA secure_delete=ON;";
 
 /// `stream.state` is absent while all that is known of a stream is its tail.
 const SCHEMA: &str = "
@@ -114,6 +114,8 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY | OpenFlags::SQLITE_OPEN_NO_MUTEX;
     let reader = Connection::open_with_flags(path, flags)?;
     reader.pragma_update(None, "busy_timeout", 5_000)?;
+    // Rows that are needed again are in memory already; the memory is for them.
+    reader.pragma_update(None, "cache_size", -256)?;
     reader.set_prepared_statement_cache_capacity(16);
     Ok(reader)
 }
