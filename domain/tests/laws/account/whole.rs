@@ -1,8 +1,19 @@
 //! Law 14: what is kept of a state is the state.
-use domain::{Decider as _, points_account::State, testing::fold};
+use domain::{
+    Decider as _,
+    points_account::{ExpiryRule, SettleOrder, State},
+    testing::fold,
+};
+use event_schemas::{
+    Digest, OrderId, Points, Rate,
+    loyalty_order::OrderStatus,
+    merchant::{ExpiryMode, WhenShort},
+    sample::usd,
+};
 use proptest::prelude::*;
+use uuid::Uuid;
 
-use super::over_histories;
+use super::{commands::day, over_histories};
 
 /// Catches: a state that forgets part of itself when it is packed; an index that is not built again; a field that a
 /// reader without names cannot find.
@@ -25,4 +36,38 @@ fn law_14_a_snapshot_and_the_rest_give_the_same_state_as_all_events() {
         }
         Ok(())
     });
+}
+
+/// Ten orders, each with its lot and a date, and nothing else.
+///
+/// Catches: a lot that is kept with a name that follows from its order; a movement that is kept for ever.
+#[test]
+fn an_account_of_ten_orders_is_kept_in_400_bytes() {
+    let mut account = State::default();
+    for number in 0..10 {
+        let order = OrderId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number));
+        let settle = SettleOrder {
+            order,
+            version: 1,
+            target: Points(540),
+            status: OrderStatus::Qualified,
+            eligible: usd(54_000),
+            refunded: usd(0),
+            rate: Rate::ONE,
+            rule_version: 1,
+            release: None,
+            bonuses: Vec::new(),
+            when_short: WhenShort::Unlimited,
+            at: day(i64::try_from(number).unwrap()),
+            expiry: ExpiryRule { mode: ExpiryMode::PerLot, months: 12, ..ExpiryRule::none() },
+            reference: None,
+            content: Digest([0; 16]),
+        };
+        for event in account.decide(&settle.into()).unwrap() {
+            account.evolve(&event);
+        }
+    }
+    let bytes = postcard::to_stdvec(&account).unwrap().len();
+    println!("{bytes} bytes");
+    assert!(bytes <= 400, "{bytes} bytes");
 }
