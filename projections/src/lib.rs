@@ -20,6 +20,7 @@ pub mod merchants;
 pub mod orders;
 mod parked;
 mod partition;
+mod planted;
 pub mod points_balance;
 pub mod points_liability;
 pub mod points_statement;
