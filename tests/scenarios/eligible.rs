@@ -147,12 +147,18 @@ async fn missing_parts_of_new_settings_keep_their_value() {
     let defaults = json!({
         "earn": {
             "points_per_unit": "1", "include_tax": false, "include_shipping": false, "qualify_on": "paid",
-            "excluded_product_ids": [], "excluded_tags": [], "pending": {"policy": "immediate", "days": 0}
+            "excluded_product_ids": [], "excluded_tags": [], "pending": {"policy": "immediate", "days": 0},
+            "include_tips": false, "include_gift_cards": false, "bonuses": []
         },
-        "refund": {"when_short": "unlimited"},
+        "refund": {"when_short": "unlimited", "store_credit": "claw_back"},
         "expiry": {"mode": "none", "months": 12},
         "redeem": {"points_per_unit": 100, "min_points": 1, "reinstate_grace_days": 30},
         "processing": {"per_second": 5, "burst": 100},
+        "actions": {
+            "sign-up": {"points": 0, "limit": {"count": 1, "per": "lifetime"}},
+            "birthday": {"points": 0, "limit": {"count": 1, "per": "year"}},
+            "product-review": {"points": 0, "limit": {"count": 5, "per": "day"}},
+        },
     });
     let mut expected = shop.get("/v1/api/core/settings").await.expect(200);
     for (part, values) in defaults.as_object().unwrap() {
