@@ -29,6 +29,7 @@ fn at_every_moment(law: impl Fn(&World, &Moment) -> Verdict) {
 }
 
 /// Asks for the law at the end of many random histories.
+#[expect(clippy::disallowed_methods, reason = "the size of a test run is set from outside")]
 fn over_histories(law: impl Fn(&World) -> Verdict) {
     let of_env = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
     let seed = of_env("LOYALNEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(CASES));

@@ -172,7 +172,7 @@ impl World {
     }
 
     fn command(&mut self, place: usize, entry: EntryId, step: &Step) -> Command {
-        let (at, expiry, grace_days) = (day(self.now), self.rule.clone(), self.grace_days);
+        let (at, expiry) = (day(self.now), self.rule.clone());
         let reason = Code::fixed("test");
         match *step {
             Step::Settle { .. } => self.settle(place, step),
@@ -225,6 +225,14 @@ impl World {
                 expiry,
             }
             .into(),
+            _ => self.job(entry, step),
+        }
+    }
+
+    fn job(&self, entry: EntryId, step: &Step) -> Command {
+        let (at, expiry, grace_days) = (day(self.now), self.rule.clone(), self.grace_days);
+        let reason = Code::fixed("test");
+        match *step {
             Step::Commit(number) => account::CommitRedemption { redemption: id(number), entry }.into(),
             Step::Release(number) => {
                 account::ReleaseReservation { redemption: id(number), reason, at, grace_days }.into()
