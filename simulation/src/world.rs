@@ -1,7 +1,7 @@
 //! One run: a few lives of the process, each ended by a crash, then a quiet one in which everything is compared.
 use std::{
     cell::{Cell, RefCell},
-    path::{Path, PathBuf},
+    path::PathBuf,
     rc::Rc,
     sync::Arc,
     time::Duration,
@@ -16,6 +16,7 @@ use event_log::{
 use group_commit::simulated::{Disk, Faults};
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 use serde_json::json;
+use tempfile::TempDir;
 use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
@@ -81,7 +82,8 @@ pub fn run(seed: u64, planted: Option<&'static str>) -> Run {
 /// What outlasts a crash, and what is written down.
 pub(crate) struct World {
     log: Log,
-    pub(crate) folder: PathBuf,
+    /// Names the files of the simulated disk; the key store also makes its own there.
+    folder: TempDir,
     pub(crate) journal: RefCell<Journal>,
     pub(crate) rng: RefCell<StdRng>,
     /// Before this life, and when it began.
@@ -99,7 +101,7 @@ impl World {
         faulty::seed_chance(seed);
         Self {
             log: memory::init(PARTITIONS, class),
-            folder: std::env::temp_dir(),
+            folder: tempfile::tempdir().unwrap(),
             journal: RefCell::new(Journal { opening: OPENING, ..Journal::default() }),
             rng: RefCell::new(rng),
             day_us: Cell::new(FIRST_DAY_US),
@@ -222,11 +224,11 @@ impl World {
 
     pub(crate) async fn begin(&self, plan: Plan) -> Result<System, Refused> {
         let log = Log::new(Arc::new(Slotted::new(Arc::new(Faulty::new(&self.log, plan)))));
-        System::start(log, &self.folder).await
+        System::start(log, self.folder.path()).await
     }
 
     /// A file of the simulated disk.
     pub(crate) fn file(&self, name: &str) -> PathBuf {
-        Path::new(&self.folder).join(name)
+        self.folder.path().join(name)
     }
 }
