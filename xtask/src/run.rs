@@ -75,6 +75,12 @@ impl Campaign {
         (mutants > 0).then_some(Self { package: "replay", features: &[], tests, setting })
     }
 
+    /// So many random histories must keep the account's laws; 0 leaves it out.
+    pub(crate) fn laws(cases: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_CASES", cases.to_string());
+        (cases > 0).then_some(Self { package: "domain", features: &[], tests: ["laws", "account"], setting })
+    }
+
     /// The exhaustive model of the log's contract in its large form.
     pub(crate) fn model(wanted: bool) -> Option<Self> {
         let setting = ("LOYALNEST_MODEL", "full".to_owned());
