@@ -189,8 +189,8 @@ impl Read {
     }
 }
 
-/// Seen to catch: a release whose pending points are not posted; a reinstatement that leaves its lots as they were; an
-/// absorbed account whose lots keep what repaid debt; a transfer that posts nothing when it arrives.
+/// Seen to catch: a reinstatement that leaves its lots as they were; an absorbed account whose lots keep what repaid debt;
+/// a shop's ledger without points in transit; a release that leaves the pending points of a statement.
 #[tokio::test]
 async fn statements_balances_lots_and_the_shops_ledger_say_the_same_after_any_history() {
     let first: u64 = rand::random();
