@@ -1,7 +1,7 @@
 //! Against a fake shop: whatever goes wrong, there is one code for a redemption, and none for none.
 //!
 //! Planted bugs that these tests were seen to catch: a taken code counted as refused; a taken code counted as ours
-//! without a look; no retry; a retry under another code; a void that does not look whose the discount is.
+//! without a look; no retry; a void that does not look whose the discount is.
 use event_schemas::{reward::Benefit, sample};
 use serde_json::{Value, json};
 

@@ -1,7 +1,7 @@
 //! Redemptions at a shop that makes the codes itself: never two codes, never one without a reservation, and an end.
 //!
 //! Planted bugs that these tests were seen to catch: asking the issuer again for a redemption whose code is recorded;
-//! releasing points without making the code void; no end of a reservation; a shop that is away parks the whole tail.
+//! releasing points without making the code void; a reservation that never ends (the test does not end either).
 use chrono::TimeDelta;
 use domain::redemption::CancelRedemption;
 use event_log::{Class, memory};

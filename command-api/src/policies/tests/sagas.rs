@@ -1,7 +1,7 @@
 //! Transfers, merges and tills: whatever refuses, nothing is lost and everything ends.
 //!
-//! Planted bugs that these tests were seen to catch: a refused arrival that is not returned; a step that does not go on
-//! from a merged account; a merge that goes on into the other account; a till that is not told of a refusal.
+//! Planted bugs that these tests were seen to catch: nothing in the place of a refused command, so that an arrival is not
+//! returned and a till is not told; a step that does not go on from a merged account.
 use domain::{
     customer::MergeCustomers,
     merchant::UpdateProgramSettings,

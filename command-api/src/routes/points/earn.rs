@@ -71,11 +71,8 @@ pub(crate) async fn earn(
     let stream = StreamRef::account(customer);
     let source = app.subject_digest(merchant, customer, "api-source", body.source_id.as_bytes())?;
     let source = EarnSource::Api(source);
-    let find = {
-        let source = source.clone();
-        move |account: &State| account.entry_for_source(&source)
-    };
-    if let Some(first) = first_answer(&app, merchant, stream, &attempt, find.clone()).await? {
+    let find = move |account: &State| account.entry_for_source(&source);
+    if let Some(first) = first_answer(&app, merchant, stream, &attempt, find).await? {
         return Ok(first);
     }
     let shop = app.shop(merchant)?;
