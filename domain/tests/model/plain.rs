@@ -1,0 +1,572 @@
+//! The plain model: one thread, lists that are searched from end to end, nothing of the rules' code.
+use std::collections::{BTreeMap, BTreeSet};
+
+use super::{
+    calendar,
+    program::{DAY, Ending, Message, Order, PEOPLE, Program, Settings, Short, Step},
+    verdict::{Known, Verdict, Waits},
+};
+
+/// A mistake that the model makes on purpose, to see that the comparison finds it.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) enum Slip {
+    None,
+    DebtIsForgotten,
+    LatestIsSpentFirst,
+    EachRefundIsRounded,
+    PendingIsSpared,
+    EndedIsSpendable,
+    CancelledTwice,
+    MergeLeavesDebt,
+    FrozenEarns,
+    ReleaseWaitsForNobody,
+    GraceIsForgotten,
+}
+
+/// What an account shows.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub(super) struct Buckets {
+    pub(super) available: i64,
+    pub(super) pending: i64,
+    pub(super) reserved: i64,
+    pub(super) in_transit: i64,
+    pub(super) debt: i64,
+    pub(super) earned: i64,
+    pub(super) redeemed: i64,
+    pub(super) expired: i64,
+    pub(super) clawed_back: i64,
+    pub(super) adjusted: i64,
+    pub(super) voided: i64,
+    pub(super) transferred: i64,
+}
+
+/// Points of one award. It is kept for ever, with or without points.
+#[derive(Clone, Debug)]
+struct Lot {
+    who: usize,
+    /// Its place among those who earned or took in something.
+    place: u64,
+    /// The order and which of its components.
+    of: Option<(usize, usize)>,
+    points: i64,
+    waits: Option<Waits>,
+    ends: Option<i64>,
+}
+
+/// What one component of an order earned, and what was taken back.
+#[derive(Clone, Copy, Debug)]
+struct Level {
+    component: usize,
+    granted: i64,
+    taken: i64,
+}
+
+#[derive(Clone, Debug)]
+struct Redemption {
+    points: i64,
+    held: Vec<(usize, i64)>,
+    phase: Phase,
+}
+
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+enum Phase {
+    Reserved,
+    Spent,
+    Over,
+}
+
+/// One person's account, but for the lots.
+#[derive(Clone, Debug, Default)]
+struct Account {
+    sums: Buckets,
+    frozen: bool,
+    into: Option<usize>,
+    active_at: Option<i64>,
+    sources: BTreeSet<u8>,
+    deeds: BTreeSet<u8>,
+    times: BTreeMap<u8, u32>,
+}
+
+pub(super) struct Model<'a> {
+    settings: &'a Settings,
+    orders: &'a [Order],
+    slip: Slip,
+    now: i64,
+    places: u64,
+    lots: Vec<Lot>,
+    accounts: Vec<Account>,
+    known: Vec<Known>,
+    levels: Vec<Vec<Level>>,
+    redemptions: BTreeMap<u8, Redemption>,
+}
+
+impl<'a> Model<'a> {
+    pub(super) fn new(program: &'a Program, slip: Slip) -> Self {
+        let orders = &program.orders;
+        Self {
+            settings: &program.settings,
+            orders,
+            slip,
+            now: 0,
+            places: 0,
+            lots: Vec::new(),
+            accounts: vec![Account::default(); PEOPLE],
+            known: vec![Known::default(); orders.len()],
+            levels: vec![Vec::new(); orders.len()],
+            redemptions: BTreeMap::new(),
+        }
+    }
+
+    pub(super) fn buckets(&self, who: usize) -> Buckets {
+        let of = |waits: bool| {
+            let those = self.lots.iter().filter(|lot| lot.who == who && lot.waits.is_some() == waits);
+            those.map(|lot| lot.points).sum()
+        };
+        Buckets { available: of(false), pending: of(true), ..self.accounts[who].sums }
+    }
+
+    pub(super) fn deliver(&mut self, message: Message) {
+        let order = match message {
+            Message::State { order, state } => {
+                self.known[order].state(&self.orders[order], state);
+                order
+            }
+            Message::Refund { order, refund } => {
+                self.known[order].refund(refund);
+                order
+            }
+        };
+        self.judge(order);
+    }
+
+    pub(super) fn take(&mut self, messages: &[Message], step: &Step) {
+        match step {
+            Step::Deliver(which) => self.deliver(*which.get(messages)),
+            Step::Attach { order, who } => {
+                let order = order.index(self.orders.len());
+                self.known[order].attach(*who);
+                self.judge(order);
+            }
+            Step::Delete { order } => {
+                let order = order.index(self.orders.len());
+                self.known[order].delete();
+                self.judge(order);
+            }
+            Step::Pass { minutes } => self.pass(*minutes),
+            Step::Redeem { redemption, points } => self.redeem(*redemption, *points),
+            Step::Issue { redemption, succeeds } => self.issue(*redemption, *succeeds),
+            Step::Cancel { redemption } => self.cancel(*redemption),
+            Step::Merge { gone, kept } => self.merge(*gone, *kept),
+            Step::Transfer { from, to, points } => self.transfer(*from, *to, *points),
+            // The merchant is told where an account went and asks again there; here nobody does.
+            Step::Earn { who, .. }
+            | Step::Act { who, .. }
+            | Step::Adjust { who, .. }
+            | Step::Freeze { who, .. }
+            | Step::Extend { who, .. }
+                if self.accounts[*who].into.is_some() => {}
+            Step::Earn { who, source, points, wait_days } => self.earn(*who, *source, *points, *wait_days),
+            Step::Act { who, deed, period } => self.act(*who, *deed, *period),
+            Step::Adjust { who, points, allow_negative } => self.adjust(*who, *points, *allow_negative),
+            Step::Freeze { who, frozen } => self.accounts[*who].frozen = *frozen,
+            Step::Extend { who, days } => self.extend(*who, self.now + days * DAY),
+        }
+    }
+
+    // ── lots ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// Who has this person's account now.
+    fn heir(&self, who: usize) -> usize {
+        self.accounts[who].into.map_or(who, |into| self.heir(into))
+    }
+
+    fn next_place(&mut self) -> u64 {
+        self.places += 1;
+        self.places
+    }
+
+    /// A new lot, whose points repay debt first unless they wait.
+    fn grant(
+        &mut self,
+        who: usize,
+        points: i64,
+        of: Option<(usize, usize)>,
+        waits: Option<Waits>,
+        ends: Option<i64>,
+    ) {
+        let points = if waits.is_some() { points } else { points - self.repay(who, points) };
+        let place = self.next_place();
+        self.lots.push(Lot { who, place, of, points, waits, ends });
+    }
+
+    fn repay(&mut self, who: usize, points: i64) -> i64 {
+        if self.slip == Slip::DebtIsForgotten {
+            return 0;
+        }
+        let debt = &mut self.accounts[who].sums.debt;
+        let repaid = points.min(*debt);
+        *debt -= repaid;
+        repaid
+    }
+
+    /// The lots of somebody that can be spent, in the order in which they are.
+    fn spendable(&self, who: usize) -> Vec<usize> {
+        let those = (0..self.lots.len()).filter(|lot| {
+            let lot = &self.lots[*lot];
+            lot.who == who && lot.waits.is_none() && lot.points > 0
+        });
+        let mut those: Vec<_> = those.collect();
+        those.sort_by_key(|lot| (self.lots[*lot].ends.unwrap_or(i64::MAX), self.lots[*lot].place));
+        if self.slip == Slip::LatestIsSpentFirst {
+            those.reverse();
+        }
+        those
+    }
+
+    /// Takes up to so many points out of these lots.
+    fn draw(&mut self, lots: &[usize], points: i64) -> Vec<(usize, i64)> {
+        let (mut missing, mut drawn) = (points, Vec::new());
+        for lot in lots {
+            let part = missing.min(self.lots[*lot].points);
+            if part > 0 {
+                self.lots[*lot].points -= part;
+                missing -= part;
+                drawn.push((*lot, part));
+            }
+        }
+        drawn
+    }
+
+    /// Points come back to their lots; the first of them repay debt, and the rest live a while if their date is over.
+    fn put_back(&mut self, who: usize, held: &[(usize, i64)]) {
+        let mut owed = self.repay(who, held.iter().map(|(_, points)| points).sum());
+        for (lot, points) in held {
+            let kept = owed.min(*points);
+            owed -= kept;
+            if points - kept > 0 {
+                let lot = &mut self.lots[*lot];
+                lot.points += points - kept;
+                if lot.ends.is_some_and(|ends| ends <= self.now) && self.slip != Slip::GraceIsForgotten {
+                    lot.ends = Some(self.now + self.settings.grace_days * DAY);
+                }
+            }
+        }
+    }
+
+    // ── time ─────────────────────────────────────────────────────────────────────────────────────────────────
+
+    /// The end of points that can be spent from this time on.
+    fn end_of_lot(&self, from: i64) -> Option<i64> {
+        match self.settings.ending {
+            Ending::Lot(months) => Some(calendar::midnight(calendar::months_later(from, months)) + DAY),
+            Ending::Never | Ending::Inactivity(_) => None,
+        }
+    }
+
+    fn pass(&mut self, minutes: i64) {
+        let next_run = calendar::midnight(self.now - 60) + DAY + 60;
+        self.now += minutes;
+        self.release_due();
+        if next_run <= self.now {
+            (0..PEOPLE).for_each(|who| self.expire(who));
+        }
+    }
+
+    fn release_due(&mut self) {
+        let due = |lot: &Lot| match lot.waits {
+            Some(Waits::Until(time)) if time <= self.now && lot.points > 0 => Some((time, lot.place)),
+            _ => None,
+        };
+        let mut lots: Vec<_> = (0..self.lots.len()).filter(|lot| due(&self.lots[*lot]).is_some()).collect();
+        lots.sort_by_key(|lot| due(&self.lots[*lot]));
+        lots.into_iter().for_each(|lot| self.release(lot));
+    }
+
+    fn release(&mut self, lot: usize) {
+        let from = match self.lots[lot].waits {
+            Some(Waits::Until(time)) => time.min(self.now),
+            _ => self.now,
+        };
+        let (who, points) = (self.lots[lot].who, self.lots[lot].points);
+        self.lots[lot].waits = None;
+        self.lots[lot].ends = self.end_of_lot(from);
+        self.lots[lot].points -= self.repay(who, points);
+    }
+
+    fn expire_lots(&mut self, who: usize) {
+        let over = |lot: &Lot| {
+            lot.who == who && lot.waits.is_none() && lot.ends.is_some_and(|ends| ends <= self.now)
+        };
+        for lot in 0..self.lots.len() {
+            if over(&self.lots[lot]) {
+                self.accounts[who].sums.expired += std::mem::take(&mut self.lots[lot].points);
+            }
+        }
+    }
+
+    fn expire(&mut self, who: usize) {
+        self.expire_lots(who);
+        if let (Ending::Inactivity(months), Some(last)) = (self.settings.ending, self.accounts[who].active_at)
+            && calendar::months_later(last, months) <= self.now
+        {
+            for lot in self.spendable(who) {
+                self.accounts[who].sums.expired += std::mem::take(&mut self.lots[lot].points);
+            }
+        }
+    }
+
+    /// What is there once what is over has ended; nothing has changed if that is too little.
+    fn spend(&mut self, who: usize, points: i64, at_least: bool) -> Option<Vec<(usize, i64)>> {
+        let before = (self.lots.clone(), self.accounts[who].sums);
+        if self.slip != Slip::EndedIsSpendable {
+            self.expire(who);
+        }
+        let lots = self.spendable(who);
+        let there: i64 = lots.iter().map(|lot| self.lots[*lot].points).sum();
+        if at_least && there < points {
+            (self.lots, self.accounts[who].sums) = before;
+            return None;
+        }
+        Some(self.draw(&lots, points))
+    }
+
+    fn active(&mut self, who: usize) {
+        self.accounts[who].active_at = Some(self.now);
+    }
+
+    fn extend(&mut self, who: usize, until: i64) {
+        let sooner = |lot: &Lot| lot.ends.is_some_and(|ends| ends > self.now && ends < until);
+        let lots: Vec<_> = self.spendable(who).into_iter().filter(|lot| sooner(&self.lots[*lot])).collect();
+        if lots.is_empty() {
+            return;
+        }
+        self.expire_lots(who);
+        for lot in lots {
+            self.lots[lot].ends = Some(until);
+        }
+    }
+
+    // ── by hand ──────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn award(&mut self, who: usize, points: i64, of: Option<(usize, usize)>, waits: Option<Waits>) {
+        let waits = waits.filter(|waits| !matches!(waits, Waits::Until(time) if *time <= self.now));
+        let ends = if waits.is_some() { None } else { self.end_of_lot(self.now) };
+        self.accounts[who].sums.earned += points;
+        self.grant(who, points, of, waits, ends);
+        self.active(who);
+    }
+
+    fn earn(&mut self, who: usize, source: u8, points: i64, wait_days: Option<i64>) {
+        let account = &mut self.accounts[who];
+        if account.frozen && self.slip != Slip::FrozenEarns || !account.sources.insert(source) {
+            return;
+        }
+        let waits = wait_days.map(|days| Waits::Until(self.now + days * DAY));
+        self.award(who, points, None, waits);
+    }
+
+    fn act(&mut self, who: usize, deed: u8, period: u8) {
+        let account = &mut self.accounts[who];
+        let times = account.times.entry(period).or_default();
+        if account.frozen || *times >= 2 || !account.deeds.insert(deed) {
+            return;
+        }
+        *times += 1;
+        self.award(who, 5, None, None);
+    }
+
+    fn adjust(&mut self, who: usize, points: i64, allow_negative: bool) {
+        if points > 0 {
+            let ends = self.end_of_lot(self.now);
+            self.grant(who, points, None, None, ends);
+        } else if points < 0 {
+            let Some(drawn) = self.spend(who, -points, !allow_negative) else { return };
+            let drawn: i64 = drawn.iter().map(|(_, points)| points).sum();
+            self.accounts[who].sums.debt += -points - drawn;
+        }
+        self.accounts[who].sums.adjusted += points;
+    }
+
+    // ── redemptions, transfers, merges ───────────────────────────────────────────────────────────────────────
+
+    fn redeem(&mut self, redemption: u8, points: i64) {
+        let who = usize::from(redemption) % PEOPLE;
+        let account = &self.accounts[who];
+        if account.into.is_some() || account.frozen || self.redemptions.contains_key(&redemption) {
+            return;
+        }
+        if let Some(held) = self.spend(who, points, true) {
+            self.accounts[who].sums.reserved += points;
+            self.redemptions.insert(redemption, Redemption { points, held, phase: Phase::Reserved });
+            self.active(who);
+        }
+    }
+
+    fn issue(&mut self, redemption: u8, succeeds: bool) {
+        let who = self.heir(usize::from(redemption) % PEOPLE);
+        let Some(mut one) = self.redemptions.remove(&redemption) else { return };
+        if one.phase == Phase::Reserved {
+            if !succeeds {
+                self.expire_lots(who);
+            }
+            let sums = &mut self.accounts[who].sums;
+            sums.reserved -= one.points;
+            if succeeds {
+                sums.redeemed += one.points;
+                one.phase = Phase::Spent;
+            } else {
+                self.put_back(who, &one.held);
+                one.phase = Phase::Over;
+            }
+        }
+        self.redemptions.insert(redemption, one);
+    }
+
+    fn cancel(&mut self, redemption: u8) {
+        let who = self.heir(usize::from(redemption) % PEOPLE);
+        let Some(mut one) = self.redemptions.remove(&redemption) else { return };
+        if one.phase == Phase::Spent {
+            self.expire_lots(who);
+            self.accounts[who].sums.redeemed -= one.points;
+            self.put_back(who, &one.held);
+            if self.slip != Slip::CancelledTwice {
+                one.phase = Phase::Over;
+            }
+        }
+        self.redemptions.insert(redemption, one);
+    }
+
+    fn transfer(&mut self, from: usize, to: usize, points: i64) {
+        let account = &self.accounts[from];
+        if from == to || account.into.is_some() || account.frozen {
+            return;
+        }
+        let Some(drawn) = self.spend(from, points, true) else { return };
+        let to = self.heir(to);
+        if to == from || self.accounts[to].frozen {
+            return self.put_back(from, &drawn);
+        }
+        self.accounts[from].sums.transferred -= points;
+        self.accounts[to].sums.transferred += points;
+        let mut owed = self.repay(to, points);
+        for (lot, points) in drawn {
+            let kept = owed.min(points);
+            owed -= kept;
+            let (place, ends) = (self.next_place(), self.lots[lot].ends);
+            self.lots.push(Lot { who: to, place, of: None, points: points - kept, waits: None, ends });
+        }
+    }
+
+    fn merge(&mut self, gone: usize, kept: usize) {
+        let alive = |who: usize| self.accounts[who].into.is_none();
+        if gone == kept || !alive(gone) || !alive(kept) {
+            return;
+        }
+        let left = self.buckets(gone);
+        let worth = left.available + left.pending + left.reserved - left.debt;
+        let own = self.spendable(kept);
+        let theirs = self.spendable(gone);
+        let old = std::mem::take(&mut self.accounts[gone]);
+        let empty = Buckets { reserved: 0, debt: 0, transferred: old.sums.transferred - worth, ..old.sums };
+        self.accounts[gone] = Account { sums: empty, into: Some(kept), ..Account::default() };
+        let account = &mut self.accounts[kept];
+        account.sums.transferred += worth;
+        account.sums.reserved += left.reserved;
+        account.sums.debt += if self.slip == Slip::MergeLeavesDebt { 0 } else { left.debt };
+        account.frozen |= old.frozen;
+        account.active_at = account.active_at.max(old.active_at);
+        account.sources.extend(old.sources);
+        account.deeds.extend(old.deeds);
+        for (period, count) in old.times {
+            *account.times.entry(period).or_default() += count;
+        }
+        // They join the others behind them, in their own order.
+        let mut moved: Vec<_> = (0..self.lots.len()).filter(|lot| self.lots[*lot].who == gone).collect();
+        moved.sort_by_key(|lot| self.lots[*lot].place);
+        for lot in moved {
+            self.lots[lot].place = self.next_place();
+            self.lots[lot].who = kept;
+        }
+        let there: i64 = own.iter().chain(&theirs).map(|lot| self.lots[*lot].points).sum();
+        let repaid = self.repay(kept, there);
+        self.draw(&[own, theirs].concat(), repaid);
+    }
+
+    // ── orders ───────────────────────────────────────────────────────────────────────────────────────────────
+
+    fn judge(&mut self, order: usize) {
+        let rounded = self.slip == Slip::EachRefundIsRounded;
+        let verdict = self.known[order].verdict(self.settings, &self.orders[order], rounded);
+        if let Some(verdict) = self.known[order].news(verdict)
+            && let Some(customer) = verdict.customer
+        {
+            self.settle(self.heir(customer), order, &verdict);
+        }
+    }
+
+    fn settle(&mut self, who: usize, order: usize, verdict: &Verdict) {
+        let mut levels = self.levels[order].clone();
+        for component in 0..verdict.worth.len() {
+            if levels.iter().all(|level| level.component != component) {
+                levels.push(Level { component, granted: 0, taken: 0 });
+            }
+        }
+        let due = |level: &Level| verdict.worth[level.component] - (level.granted - level.taken);
+        for level in &mut levels {
+            let less = -due(level);
+            if less > 0 {
+                self.take_back(who, (order, level.component), less);
+                level.taken += less;
+            }
+        }
+        self.reschedule(order, verdict.waits);
+        for level in &mut levels {
+            let more = due(level);
+            if more > 0 {
+                self.award(who, more, Some((order, level.component)), verdict.waits);
+                level.granted += more;
+            }
+        }
+        // Components are taken back in the order in which they first earned.
+        levels.retain(|level| level.granted > 0);
+        self.levels[order] = levels;
+    }
+
+    fn take_back(&mut self, who: usize, of: (usize, usize), points: i64) {
+        let mut own: Vec<_> = (0..self.lots.len()).filter(|lot| self.lots[*lot].of == Some(of)).collect();
+        own.sort_by_key(|lot| self.lots[*lot].place);
+        let (waiting, active): (Vec<_>, Vec<_>) =
+            own.into_iter().partition(|lot| self.lots[*lot].waits.is_some());
+        let waiting = if self.slip == Slip::PendingIsSpared { Vec::new() } else { waiting };
+        let voided: i64 = self.draw(&waiting, points).iter().map(|(_, points)| points).sum();
+        self.accounts[who].sums.voided += voided;
+        let rest = points - voided;
+        let lots = match self.settings.short {
+            Short::OnlyPending => Vec::new(),
+            Short::Debt | Short::WithinBalance => [active, self.spendable(who)].concat(),
+        };
+        let taken: i64 = self.draw(&lots, rest).iter().map(|(_, points)| points).sum();
+        let owed = if self.settings.short == Short::Debt { rest - taken } else { 0 };
+        let sums = &mut self.accounts[who].sums;
+        sums.debt += owed;
+        sums.clawed_back += taken + owed;
+    }
+
+    /// What the order's pending points wait for may have changed.
+    fn reschedule(&mut self, order: usize, waits: Option<Waits>) {
+        let waiting =
+            |lot: &Lot| lot.of.is_some_and(|of| of.0 == order) && lot.waits.is_some() && lot.points > 0;
+        let mut lots: Vec<_> = (0..self.lots.len()).filter(|lot| waiting(&self.lots[*lot])).collect();
+        lots.sort_by_key(|lot| (self.lots[*lot].of.map(|of| of.1), self.lots[*lot].place));
+        for lot in lots {
+            match waits {
+                None => self.release(lot),
+                Some(Waits::Until(time)) if time <= self.now && self.slip != Slip::ReleaseWaitsForNobody => {
+                    self.release(lot);
+                }
+                Some(Waits::Until(_)) => self.lots[lot].waits = waits,
+                Some(Waits::Fulfilment) => {}
+            }
+        }
+    }
+}
