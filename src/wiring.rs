@@ -71,17 +71,7 @@ impl System {
         let commander = parts.commander.clone();
         let policies = Policies::start(parts.clone()).await.context("could not start the policies")?;
         let schedule = Schedule::start(&parts).await.context("could not start the schedule")?;
-        let webhooks = Webhooks::start(webhooks::Parts {
-            commander: parts.commander.clone(),
-            shops: parts.shops.clone(),
-            clock: clock.clone(),
-            keys: keys.clone(),
-            work: work.clone(),
-            secrets: Secrets::new(
-                &webhook_secret,
-                settings.webhook_secret_previous.as_ref().map(Secret::expose),
-            ),
-        });
+        let webhooks = webhooks(settings, &parts, &webhook_secret);
         let projections = Projections::start(log.clone(), reads.clone()).await?;
         let shops = parts.shops.clone();
         let probes = probes(&parts.commander, &policies, &keys, &work);
@@ -216,6 +206,19 @@ async fn parts(
         keys: keys.clone(),
         work: work.clone(),
         issuers,
+    })
+}
+
+/// The door and the workers behind it.
+fn webhooks(settings: &Settings, parts: &policies::Parts, secret: &str) -> Webhooks {
+    let previous = settings.webhook_secret_previous.as_ref().map(Secret::expose);
+    Webhooks::start(webhooks::Parts {
+        commander: parts.commander.clone(),
+        shops: parts.shops.clone(),
+        clock: parts.clock.clone(),
+        keys: parts.keys.clone(),
+        work: parts.work.clone(),
+        secrets: Secrets::new(secret, previous),
     })
 }
 
