@@ -111,15 +111,20 @@ impl Policies {
     /// # Errors
     /// [`Error`]: the log or work.db cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
-        let parked = Parked::open(parts.work.clone()).await?;
-        let done = (0..parts.log.partitions()).map(|_| AtomicU64::new(0)).collect();
-        let policies = Self { parts, parked, done, halted: Arc::default() };
+        let policies = Self::still(parts).await?;
         for partition in 0..policies.parts.log.partitions() {
             let tail = tail::Tail::open(policies.clone(), partition).await?;
             tokio::spawn(tail.run());
         }
         tokio::spawn(policies.clone().retry_parked());
         Ok(policies)
+    }
+
+    /// Policies that do what they are told to, and nothing by themselves.
+    pub(crate) async fn still(parts: Parts) -> Result<Self, Error> {
+        let parked = Parked::open(parts.work.clone()).await?;
+        let done = (0..parts.log.partitions()).map(|_| AtomicU64::new(0)).collect();
+        Ok(Self { parts, parked, done, halted: Arc::default() })
     }
 
     /// How far each policy is behind the log.

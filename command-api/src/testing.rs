@@ -69,6 +69,16 @@ impl Bench {
 
     /// The same with a shop that makes codes itself.
     pub(crate) async fn resume_with(log: Log, folder: TempDir, shopify: Option<Shopify>) -> Self {
+        Self::assemble(log, folder, shopify, true).await
+    }
+
+    /// Nothing sets anything off, except what a test has followed.
+    pub(crate) async fn with_still_policies() -> Self {
+        let folder = tempfile::tempdir().unwrap();
+        Self::assemble(memory::init(2, Class::Conditional), folder, None, false).await
+    }
+
+    async fn assemble(log: Log, folder: TempDir, shopify: Option<Shopify>, tailing: bool) -> Self {
         let root = RootKey::from_bytes([7; 32]);
         let keys = folder.path().join("keys.db");
         let keys = KeyStore::create_or_open(&keys, &root, *log.id().as_bytes()).await.unwrap();
@@ -86,7 +96,9 @@ impl Bench {
             work: work.clone(),
             issuers: issuers.clone(),
         };
-        let policies = Policies::start(parts.clone()).await.unwrap();
+        let policies =
+            if tailing { Policies::start(parts.clone()).await } else { Policies::still(parts.clone()).await };
+        let policies = policies.unwrap();
         let schedule = Schedule::start(&parts).await.unwrap();
         Self { commander, shops, clock, keys, work, log, policies, issuers, schedule, folder }
     }

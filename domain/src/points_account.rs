@@ -1,6 +1,7 @@
 //! One customer's ledger: lots of points, orders' levels, reservations, transfers, debt, and business keys for ever.
 mod absorb_account;
 mod adjust_points;
+mod awaited;
 mod commit_redemption;
 mod complete_transfer;
 mod draft;
@@ -32,6 +33,7 @@ mod warn_of_expiry;
 
 pub use absorb_account::AbsorbAccount;
 pub use adjust_points::AdjustPoints;
+pub use awaited::Awaited;
 pub use commit_redemption::CommitRedemption;
 pub use complete_transfer::CompleteTransfer;
 pub use earn_points::{EarnPoints, EarnSource};

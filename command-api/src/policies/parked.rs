@@ -14,7 +14,7 @@ use uuid::Uuid;
 
 use super::{
     Cause, Policies,
-    perform::{Patience, Trouble},
+    perform::{ESTATE_EXPECTED, Patience, Trouble},
     tail::{Caused, decode_body},
 };
 
@@ -108,6 +108,11 @@ impl Parked {
         !streams.is_empty() && streams.contains_key(&(policy.to_owned(), frame.merchant, frame.stream))
     }
 
+    /// Has the steps tried again right away, because something came that one of them may wait for.
+    pub(super) fn try_soon(&self) {
+        self.wake.notify_one();
+    }
+
     fn lock(&self) -> MutexGuard<'_, HashMap<Sequence, u64>> {
         self.streams.lock().unwrap_or_else(PoisonError::into_inner)
     }
@@ -121,7 +126,11 @@ impl Parked {
         reason: String,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        tracing::error!(policy, event.id = %id, step, reason, "Step {step} of {policy} is stuck: {reason}");
+        if reason == ESTATE_EXPECTED {
+            tracing::info!(policy, event.id = %id, step, reason, "Step {step} of {policy} waits: {reason}");
+        } else {
+            tracing::error!(policy, event.id = %id, step, reason, "Step {step} of {policy} is stuck: {reason}");
+        }
         let (frame, body) = (caused.record.frame, caused.record.body.clone());
         let inserted = self
             .work
@@ -148,7 +157,7 @@ impl Parked {
             *self.lock().entry((policy.to_owned(), frame.merchant, frame.stream)).or_default() += 1;
         }
         metrics::counter!("policy_steps_parked_total", "policy" => policy).increment(1);
-        self.wake.notify_one();
+        self.try_soon();
         Ok(())
     }
 
@@ -285,7 +294,7 @@ impl Policies {
         tracing::warn!(policy = task.policy, event.id = %task.event(), step = task.step, reason = task.reason,
             "Step {} of {} was dismissed", task.step, task.policy);
         metrics::counter!("policy_steps_dismissed_total", "policy" => task.policy.clone()).increment(1);
-        self.parked.wake.notify_one();
+        self.parked.try_soon();
         Ok(Ok(()))
     }
 

@@ -7,7 +7,8 @@ use crate::{
     issuer::{CodeIssuer, CodeOrder, NotIssued, Worth},
 };
 use domain::{
-    Command, Effect, IfRefused, Instead, Reaction, Rejection, StreamRef,
+    Aggregate, Command, Effect, IfRefused, Instead, Reaction, Rejection, StreamRef,
+    points_account::{self, Awaited},
     redemption::{FailRedemption, RecordCodeIssued},
 };
 use event_schemas::{
@@ -20,6 +21,9 @@ const SHORT: Duration = Duration::from_secs(2);
 const RESERVED_FOR: Duration = Duration::from_secs(15 * 60);
 /// Accounts that were merged into each other one after the other; more would be a ring.
 const MERGES_MAX: u32 = 32;
+
+/// Why a step waits that an account turned away which ended: what that account left is still on its way.
+pub(super) const ESTATE_EXPECTED: &str = "estate-expected";
 
 /// How long calls to the outside may take.
 #[derive(Clone, Copy, Debug)]
@@ -119,7 +123,10 @@ impl Policies {
         command: Command,
         hops_max: u32,
     ) -> Result<Sent, Trouble> {
+        let brings_estate =
+            matches!(&command, Command::PointsAccount(points_account::Command::AbsorbAccount(_)));
         let mut key = id.command_key(step);
+        let mut awaited = Awaited::default();
         let mut hop = 0;
         loop {
             let mut command = command.clone();
@@ -127,12 +134,33 @@ impl Policies {
             let sent = self.send(cause, id, step, key, stream, command).await?;
             let into = match &sent.1.outcome {
                 Outcome::Rejected(Rejection::AccountMerged { into }) if hop < hops_max => *into,
-                _ => return Ok(sent),
+                _ => {
+                    if brings_estate {
+                        self.parked.try_soon();
+                    }
+                    return Ok(sent);
+                }
             };
             hop += 1;
+            if let Some(ended) = stream.subject() {
+                awaited.expect(ended);
+            }
             stream = StreamRef::account(into);
             key = id.command_key(&format!("{step}/{hop}"));
+            awaited = self.arrived(cause, stream, awaited).await?;
         }
+    }
+
+    /// What is still awaited behind this account. Nothing is sent to it before, because a refusal would be its answer to
+    /// the command for ever.
+    async fn arrived(&self, cause: &Cause, stream: StreamRef, awaited: Awaited) -> Result<Awaited, Trouble> {
+        let beyond = move |aggregate: &Aggregate| match aggregate {
+            Aggregate::PointsAccount(account) => awaited.beyond(account),
+            _ => None,
+        };
+        let left = self.parts.commander.read(cause.merchant, stream, beyond).await?;
+        // It would be wrong to hold up the others here: among them may be who brings the estate.
+        left.ok_or_else(|| Trouble::Stuck(ESTATE_EXPECTED.to_owned()))
     }
 
     async fn send(
@@ -198,8 +226,8 @@ impl Policies {
         patience: Patience,
     ) -> Result<(), Trouble> {
         let stream = StreamRef::redemption(redemption, customer);
-        let issued_by = |aggregate: &domain::Aggregate| match aggregate {
-            domain::Aggregate::Redemption(state) => state.issuer().cloned(),
+        let issued_by = |aggregate: &Aggregate| match aggregate {
+            Aggregate::Redemption(state) => state.issuer().cloned(),
             _ => None,
         };
         let made_by = self.parts.commander.glance(cause.merchant, stream, issued_by).await?;

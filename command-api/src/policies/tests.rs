@@ -1,5 +1,6 @@
 //! Policies over real owners: each event has its effect once, whatever crashes in between, and what gets stuck shows.
 mod issuers;
+mod merges;
 mod sagas;
 
 use domain::{
@@ -33,6 +34,18 @@ async fn observed(
     cents: i64,
     stage: OrderStage,
 ) -> OrderId {
+    let (order, observe) = observation(bench, merchant, customer, cents, stage).await;
+    bench.commander.send(bench.envelope(merchant, StreamRef::order(order), observe)).await.unwrap();
+    order
+}
+
+async fn observation(
+    bench: &Bench,
+    merchant: MerchantId,
+    customer: CustomerId,
+    cents: i64,
+    stage: OrderStage,
+) -> (OrderId, ObserveOrder) {
     let reference = Reference::new(Kind::Order, "820982911946154508", Uuid::now_v7(), Some(customer));
     let order = OrderId(bench.keys.resolve(merchant, reference).await.unwrap().id);
     let line = Line {
@@ -58,8 +71,7 @@ async fn observed(
         refunds: Vec::new(),
         rule: bench.shops.by_id(merchant).unwrap().rule.clone(),
     };
-    bench.commander.send(bench.envelope(merchant, StreamRef::order(order), observe)).await.unwrap();
-    order
+    (order, observe)
 }
 
 async fn shop(bench: &Bench) -> (MerchantId, CustomerId) {

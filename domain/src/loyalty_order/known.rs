@@ -110,7 +110,7 @@ mod tests {
     }
 
     /// All orders of arrival of three messages.
-    fn all_orders(messages: [Command; 3]) -> Vec<[Command; 3]> {
+    fn all_orders(messages: &[Command; 3]) -> Vec<[Command; 3]> {
         [[0, 1, 2], [0, 2, 1], [1, 0, 2], [1, 2, 0], [2, 0, 1], [2, 1, 0]]
             .map(|places| places.map(|place: usize| messages[place].clone()))
             .to_vec()
@@ -135,7 +135,7 @@ mod tests {
     fn an_order_that_was_seen_unpaid_was_paid_with_its_first_paid_state() {
         let policy = |command| Command::from(waiting(PendingPolicy::DaysAfterPaid, 1, command));
         let messages = [policy(unpaid(10)), policy(order(20, 5493)), policy(order(30, 5493))];
-        for messages in all_orders(messages) {
+        for messages in all_orders(&messages) {
             assert_eq!(release(messages), Some(Release::At(at(20 + DAY))));
         }
     }
@@ -144,7 +144,7 @@ mod tests {
     fn a_transaction_says_exactly_when_it_was_paid() {
         let policy = |command| Command::from(waiting(PendingPolicy::DaysAfterPaid, 1, command));
         let payment = transaction(1, TransactionKind::Payment, 5493, 15);
-        for messages in all_orders([policy(unpaid(10)), policy(order(20, 5493)), payment.into()]) {
+        for messages in all_orders(&[policy(unpaid(10)), policy(order(20, 5493)), payment.into()]) {
             assert_eq!(release(messages), Some(Release::At(at(15 + DAY))));
         }
     }
@@ -154,7 +154,7 @@ mod tests {
         let policy = |command| Command::from(waiting(PendingPolicy::OnFulfilled, 0, command));
         assert_eq!(release([policy(order(1, 5493))]), Some(Release::AwaitingFulfilment));
         let fulfilled = |seconds| ObserveOrder { fulfilled_at: Some(at(seconds)), ..order(seconds, 5493) };
-        for messages in all_orders([policy(order(1, 5493)), policy(fulfilled(20)), policy(fulfilled(30))]) {
+        for messages in all_orders(&[policy(order(1, 5493)), policy(fulfilled(20)), policy(fulfilled(30))]) {
             assert_eq!(release(messages), Some(Release::At(at(20))));
         }
     }
@@ -188,10 +188,10 @@ mod tests {
                 transaction(2, TransactionKind::Payment, other, 12).into(),
             ]
         };
-        for messages in all_orders(parts(5000, 493)) {
+        for messages in all_orders(&parts(5000, 493)) {
             assert_eq!(standing(&state_after(messages)), (OrderStatus::Qualified, None, 54));
         }
-        for messages in all_orders(parts(5000, 492)) {
+        for messages in all_orders(&parts(5000, 492)) {
             let unpaid = Some(Code::fixed("unpaid").to_string());
             assert_eq!(standing(&state_after(messages)), (OrderStatus::Waiting, unpaid, 0));
         }
