@@ -22,6 +22,7 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         Rejection::UnsupportedSetting { pointer } => problem.field(pointer, "is not supported yet"),
         Rejection::InvalidSetting { pointer } => problem.field(pointer, "is out of range"),
         Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
+        Rejection::TransferToSelf => problem.field("/to_customer_id", "expected another customer"),
         _ => problem,
     }
 }

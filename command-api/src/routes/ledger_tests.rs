@@ -157,7 +157,7 @@ async fn what_is_wrong_with_the_ledgers_input_is_named() {
     for (path, body, code, pointer) in [
         (EXTEND, past, "invalid-expiry", "/until"),
         (REWARDS, percent, "invalid-field", "/benefit/percent"),
-        (TRANSFER, to_self, "transfer-to-self", ""),
+        (TRANSFER, to_self, "transfer-to-self", "/to_customer_id"),
         (SYNC, json!({"device_id": customer, "entries": [entry]}), "invalid-field", "/entries/0/sequence"),
         (ACTIONS, act(customer, "birthday", ""), "invalid-field", "/source_id"),
         (SIMULATE, json!({"line_items": []}), "invalid-field", "/line_items"),

@@ -4,6 +4,7 @@ pub(super) mod adjust;
 pub(super) mod cancel;
 pub(super) mod earn;
 pub(super) mod expiry;
+mod former;
 pub(super) mod freeze;
 pub(super) mod redeem;
 pub(super) mod simulate;

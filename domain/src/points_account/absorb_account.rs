@@ -102,6 +102,11 @@ fn from_estate(lots: &[EstateLot], points: Points) -> Vec<Allocation> {
 }
 
 impl State {
+    /// Whose accounts it took in, those not counted that they had taken in themselves.
+    pub fn absorbed(&self) -> impl Iterator<Item = CustomerId> + '_ {
+        self.absorbed.iter().copied()
+    }
+
     pub(super) fn absorb(&mut self, event: &PointsAccountAbsorbed) {
         let estate = &event.estate;
         self.absorbed.insert(event.from);

@@ -9,13 +9,15 @@ use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Caller, canonical, entry, first_answer, move_points};
+use super::{Caller, canonical, entry, first_answer, former, move_points};
 use crate::{
     actions, app::App, idempotency::IdempotencyKey, policies::expiry, problem::rejected,
     routes::replies::Movement,
 };
 
 const PATH: &str = "/v1/api/points/actions";
+/// What a digest of the caller's `source_id` is for.
+const SOURCE: &str = "action-source";
 
 /// Something that a customer did.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -59,8 +61,14 @@ pub(crate) async fn act(
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     app.known_customer(merchant, customer).await?;
     let stream = StreamRef::account(customer);
-    let source = app.subject_digest(merchant, customer, "action-source", body.source_id.as_bytes())?;
     let action = body.action;
+    let told = (SOURCE, body.source_id.as_bytes());
+    let honours = {
+        let action = action.clone();
+        move |account: &State, id| account.entry_for_action(&action, &id).is_some()
+    };
+    let told_for = former::told_for(&app, merchant, customer, told, honours).await?;
+    let source = app.subject_digest(merchant, told_for, SOURCE, body.source_id.as_bytes())?;
     let find = {
         let action = action.clone();
         move |account: &State| account.entry_for_action(&action, &source)
@@ -73,7 +81,7 @@ pub(crate) async fn act(
         .ok_or_else(|| rejected(&Rejection::ActionNotConfigured))?;
     let attempt = app.idempotency.keep(attempt).await?;
     let fields = canonical(&[action.as_str().as_bytes(), body.source_id.as_bytes()]);
-    let content = app.subject_digest(merchant, customer, "record-action", &fields)?;
+    let content = app.subject_digest(merchant, told_for, "record-action", &fields)?;
     let command = RecordAction {
         entry: entry(&attempt),
         action,

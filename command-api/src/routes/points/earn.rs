@@ -9,12 +9,14 @@ use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use serde::Deserialize;
 use utoipa::ToSchema;
 
-use super::{Caller, canonical, entry, first_answer, move_points};
+use super::{Caller, canonical, entry, first_answer, former, move_points};
 use crate::{
     app::App, idempotency::IdempotencyKey, policies::expiry, routes::replies::Movement, shops::Shop,
 };
 
 const PATH: &str = "/v1/api/points/earn";
+/// What a digest of the caller's `source_id` is for.
+const SOURCE: &str = "api-source";
 
 /// An award. Either `points`, or an `amount` that earns by the programme's rate.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -69,8 +71,11 @@ pub(crate) async fn earn(
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     app.known_customer(merchant, customer).await?;
     let stream = StreamRef::account(customer);
-    let source = app.subject_digest(merchant, customer, "api-source", body.source_id.as_bytes())?;
-    let source = EarnSource::Api(source);
+    let told = (SOURCE, body.source_id.as_bytes());
+    let honours = |account: &State, id| account.entry_for_source(&EarnSource::Api(id)).is_some();
+    let told_for = former::told_for(&app, merchant, customer, told, honours).await?;
+    let source =
+        EarnSource::Api(app.subject_digest(merchant, told_for, SOURCE, body.source_id.as_bytes())?);
     let find = move |account: &State| account.entry_for_source(&source);
     if let Some(first) = first_answer(&app, merchant, stream, &attempt, find).await? {
         return Ok(first);
@@ -83,7 +88,7 @@ pub(crate) async fn earn(
         None => points.to_string(),
     };
     let fields = canonical(&[given.as_bytes(), body.reason.as_str().as_bytes()]);
-    let content = app.subject_digest(merchant, customer, "earn-points", &fields)?;
+    let content = app.subject_digest(merchant, told_for, "earn-points", &fields)?;
     let command = EarnPoints {
         entry: entry(&attempt),
         points,

@@ -60,7 +60,7 @@ pub(crate) async fn freeze(
     let note = body.internal_note.as_deref().unwrap_or_default();
     let fields = canonical(&[body.reason_code.as_str().as_bytes(), note.as_bytes()]);
     let request = Request { app: &app, merchant: scope.merchant(), customer: body.customer_id, context };
-    let content = request.content("freeze-account", &fields)?;
+    let content = request.content("freeze-account", &fields).await?;
     let command = FreezeAccount { reason: body.reason_code, note: body.internal_note.map(Personal::Clear) };
     request.send(key, FREEZE, &raw, command, content).await
 }
@@ -83,7 +83,7 @@ pub(crate) async fn unfreeze(
     Body(body, raw): Body<Unfreeze>,
 ) -> Result<Response, Problem> {
     let request = Request { app: &app, merchant: scope.merchant(), customer: body.customer_id, context };
-    let content = request.content("unfreeze-account", body.reason_code.as_str().as_bytes())?;
+    let content = request.content("unfreeze-account", body.reason_code.as_str().as_bytes()).await?;
     request.send(key, UNFREEZE, &raw, UnfreezeAccount { reason: body.reason_code }, content).await
 }
 
@@ -95,7 +95,8 @@ struct Request<'a> {
 }
 
 impl Request<'_> {
-    fn content(&self, purpose: &str, fields: &[u8]) -> Result<Digest, Problem> {
+    async fn content(&self, purpose: &str, fields: &[u8]) -> Result<Digest, Problem> {
+        self.app.known_customer(self.merchant, self.customer).await?;
         self.app.subject_digest(self.merchant, self.customer, purpose, fields)
     }
 
@@ -109,7 +110,6 @@ impl Request<'_> {
     ) -> Result<Response, Problem> {
         let Self { app, merchant, customer, context } = *self;
         let attempt = app.idempotency.begin(merchant, key, path, raw).await?;
-        app.known_customer(merchant, customer).await?;
         let attempt = app.idempotency.keep(attempt).await?;
         let caller = Caller { merchant, context, occurred_at: app.clock.now() };
         let stream = StreamRef::account(customer);
