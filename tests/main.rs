@@ -16,6 +16,7 @@ mod scenarios {
     mod eligible;
     mod guests;
     mod idempotency;
+    mod ledger_calls;
     mod live_feed;
     mod main_job;
     mod merges;
@@ -31,8 +32,11 @@ mod scenarios {
     mod rebuild;
     mod redemptions;
     mod refunds;
+    mod schedules;
     mod settings;
     mod startup;
     mod tenancy;
+    mod tills;
     mod verify;
+    mod wrong_values;
 }
