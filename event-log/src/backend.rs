@@ -20,6 +20,7 @@ use crate::{
     genesis::Genesis,
     hash::Hash,
     ids::Position,
+    sweep::InTurn,
 };
 
 /// A store of one log.
@@ -33,6 +34,12 @@ pub trait Backend: Send + Sync + 'static {
 
     /// A reader's own view of one partition; the reader may be anywhere in it.
     fn tail(&self, partition: u16) -> Box<dyn Tail>;
+
+    /// A view of all partitions for who reads them through: in one pass where the store keeps them together, otherwise
+    /// partition after partition.
+    fn sweep(&self) -> Box<dyn Sweep> {
+        Box::new(InTurn::new((0..self.genesis().partitions).map(|partition| self.tail(partition))))
+    }
 
     /// A new producer, for one attempt to claim and the appends of its term. Nothing an older producer still has in
     /// flight may be mixed up with what this one sends.
@@ -52,6 +59,26 @@ pub trait Tail: Send + Sync {
     /// Returns when there may be records behind `after`; at once if there are. May return too early, never too late
     /// by more than 50 ms.
     async fn changed(&mut self, after: Position) -> Result<(), Fault>;
+}
+
+/// Reads all partitions for one reader that never goes back.
+#[async_trait]
+pub trait Sweep: Send + Sync {
+    /// At most `max_records` records, each behind what `after` names for its partition, those of one partition in order,
+    /// and what stands *at* those positions as of the same read. A partition without a position is left out. No records
+    /// mean that all partitions are at their ends. Cancelling the call loses nothing.
+    async fn fetch(&mut self, after: &[Option<Position>], max_records: usize) -> Result<Swept, Fault>;
+}
+
+/// What a fetch of all partitions found, each with its partition.
+#[derive(Debug, Default)]
+pub struct Swept {
+    /// What stands at the positions that the fetch went on from, of every partition that it looked at.
+    pub last: Vec<(u16, Last)>,
+    /// The records behind them.
+    pub records: Vec<(u16, Stored)>,
+    /// Which partitions have nothing behind these records; a conditional store gives its own head.
+    pub ended: Vec<(u16, Option<StoreHead>)>,
 }
 
 /// What a fetch found.

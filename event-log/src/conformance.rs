@@ -3,6 +3,7 @@
 mod cases;
 mod corruption;
 mod faults;
+mod passes;
 
 use std::time::Duration;
 
@@ -16,6 +17,7 @@ use crate::{
 pub(crate) use cases::*;
 pub(crate) use corruption::*;
 pub(crate) use faults::*;
+pub(crate) use passes::*;
 
 /// A store to try, with at least four partitions and nothing in it.
 pub(crate) trait Fixture {
@@ -66,6 +68,10 @@ macro_rules! conformance {
             swapped_records_are_found,
             a_shrunk_log_stops_running_and_resumed_readers,
             a_shrunk_log_stops_its_owner_before_it_answers,
+            one_pass_gives_each_partition_what_its_reader_gives,
+            a_pass_begins_and_ends_at_any_places,
+            a_pass_finds_what_a_reader_finds,
+            a_shrunk_log_stops_a_running_pass,
         );
     };
     ($name:ident, $fixture:expr, $($case:ident),+ $(,)?) => {

@@ -16,7 +16,8 @@
 //!
 //! **Read.** Every [`Reader`] admits records by the same pure rule ([`admit`]), so readers of one log agree, from
 //! whatever [`Checkpoint`] they resume. On an open store they skip and count what is stale, orphaned or undecodable;
-//! on a conditional store none of that can be honest, and is [`Diverged`].
+//! on a conditional store none of that can be honest, and is [`Diverged`]. Who reads a whole log takes a [`Sweeper`]: all
+//! partitions in one pass, each judged as its own reader would.
 //!
 //! **History that shrank or changed** is never passed over in silence. Each fetch looks at the last record read again;
 //! each append of a conditional store looks at the last record stored again; a checkpoint holds the whole state. What
@@ -53,15 +54,19 @@ mod ids;
 mod log;
 mod merchant;
 mod mutation;
+mod progress;
 mod reader;
 mod resolve;
+mod sweep;
 mod token;
 #[cfg(test)]
 mod torture;
 mod writer;
 
 pub use admit::{Admission, State, admit};
-pub use backend::{Backend, Delivery, Ends, Entry, Fetched, Last, Producer, StoreHead, Stored, Tail};
+pub use backend::{
+    Backend, Delivery, Ends, Entry, Fetched, Last, Producer, StoreHead, Stored, Sweep, Swept, Tail,
+};
 pub use backends::{memory, sqlite};
 pub use checkpoint::{Checkpoint, Covering};
 pub use error::{AppendError, BoxError, Diverged, Error, Fault, Reason, Stopped};
@@ -72,5 +77,6 @@ pub use ids::{LogId, Position, Term, WriterId};
 pub use log::{Log, Timing};
 pub use merchant::{MerchantHead, MerchantHeads};
 pub use reader::{AdmittedRecord, Batch, FETCH_RECORDS_MAX, Reader, Skipped};
+pub use sweep::{Span, Sweeper};
 pub use token::{NotAPosition, PositionToken};
 pub use writer::{Appended, NewKind, NewRecord, Pending, Writer};

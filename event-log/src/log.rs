@@ -13,6 +13,7 @@ use crate::{
     hash::roll,
     ids::{LogId, Position},
     reader::{AdmittedRecord, Reader},
+    sweep::{Span, Sweeper},
     writer::Writer,
 };
 
@@ -94,6 +95,22 @@ impl Log {
         let from = from.unwrap_or_else(|| Checkpoint::start(self.genesis(), partition));
         from.check(self.genesis(), partition).map_err(|reason| reason.at(partition, from.position))?;
         Ok(Reader::new(*self.genesis(), self.backend.tail(partition), from))
+    }
+
+    /// Reads all partitions in one pass; each as its place in `spans` says, and whole where that has none. Checkpoints are
+    /// checked as those of [`Self::reader`] are.
+    ///
+    /// # Errors
+    /// [`Error::Diverged`] for a checkpoint of another log or partition.
+    pub fn sweep(&self, spans: &[Span]) -> Result<Sweeper, Error> {
+        let span = |partition: u16| {
+            let Span { from, until } = spans.get(usize::from(partition)).copied().unwrap_or_default();
+            let from = from.unwrap_or_else(|| Checkpoint::start(self.genesis(), partition));
+            from.check(self.genesis(), partition).map_err(|reason| reason.at(partition, from.position))?;
+            Ok((from, until))
+        };
+        let spans = (0..self.partitions()).map(span).collect::<Result<Vec<_>, Error>>()?;
+        Ok(Sweeper::new(*self.genesis(), self.backend.sweep(), spans.into_iter()))
     }
 
     /// Takes a partition over, reading it from its beginning. Every admitted record up to the own claim goes to

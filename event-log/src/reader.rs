@@ -1,18 +1,16 @@
 //! Reads one partition, admits record by record, and stops for good when the history is not the one it read before.
 
 use bytes::Bytes;
-use tracing::error;
 
 use crate::{
-    admit::{Admission, State, admit},
-    backend::{Fetched, Last, StoreHead, Stored, Tail},
+    backend::Tail,
     checkpoint::Checkpoint,
-    error::{Diverged, Error, Reason},
-    frame::{Frame, Record, hash_of},
-    genesis::{Class, Genesis},
+    error::{Diverged, Error},
+    frame::Frame,
+    genesis::Genesis,
     hash::Hash,
     ids::Position,
-    mutation::{Mutation, planted},
+    progress::{Progress, told},
 };
 
 /// The most records that one fetch returns, whatever is asked for.
@@ -60,31 +58,14 @@ pub struct Skipped {
 /// Reads one partition from a checkpoint on.
 pub struct Reader {
     genesis: Genesis,
-    partition: u16,
     tail: Box<dyn Tail>,
     progress: Progress,
     stopped: Option<Diverged>,
 }
 
-/// What changes from fetch to fetch, as a whole or not at all.
-#[derive(Clone, Copy)]
-struct Progress {
-    checkpoint: Checkpoint,
-    /// The last record *read*, skipped or not; it must still be there at the next fetch.
-    read_position: Position,
-    read_hash: Hash,
-    skipped: Skipped,
-}
-
 impl Reader {
     pub(crate) fn new(genesis: Genesis, tail: Box<dyn Tail>, from: Checkpoint) -> Self {
-        let progress = Progress {
-            checkpoint: from,
-            read_position: from.position,
-            read_hash: from.hash,
-            skipped: Skipped::default(),
-        };
-        Self { genesis, partition: from.partition, tail, progress, stopped: None }
+        Self { genesis, tail, progress: Progress::new(from), stopped: None }
     }
 
     /// The next records, at least one unless the end is reached, at most `max_records` or [`FETCH_RECORDS_MAX`].
@@ -140,111 +121,22 @@ impl Reader {
 
     /// Stops for good; also for what only the reader's user can see.
     pub(crate) fn stop(&mut self, diverged: Diverged) -> Diverged {
-        error!(
-            log.id = %self.genesis.log_id,
-            log.partition = self.partition,
-            log.position = diverged.position.get(),
-            "Stopped reading partition {} of log {}: {diverged}", self.partition, self.genesis.log_id,
-        );
+        told(&self.genesis, diverged);
         self.stopped = Some(diverged);
         diverged
     }
 }
 
-impl Progress {
-    fn take(
-        &mut self,
-        genesis: &Genesis,
-        fetched: Fetched,
-        all_read: bool,
-    ) -> Result<Vec<AdmittedRecord>, Diverged> {
-        let partition = self.checkpoint.partition;
-        self.recheck(&fetched.last).map_err(|reason| reason.at(partition, self.read_position))?;
-        let mut records = Vec::with_capacity(fetched.records.len());
-        for stored in fetched.records {
-            let position = stored.position;
-            let admitted = self.read(genesis, stored).map_err(|reason| reason.at(partition, position))?;
-            records.extend(admitted);
-        }
-        let keeps_head = genesis.class == Class::Conditional;
-        if keeps_head && all_read && fetched.head != Some(StoreHead::from(&self.checkpoint.state)) {
-            return Err(Reason::StoreHead.at(partition, self.read_position));
-        }
-        Ok(records)
-    }
-
-    fn recheck(&self, last: &Last) -> Result<(), Reason> {
-        if self.read_position == Position::START || planted(Mutation::SkipRecheck) {
-            return Ok(());
-        }
-        match last {
-            Last::Unbroken => Ok(()),
-            Last::Bytes(bytes) if hash_of(bytes) == self.read_hash => Ok(()),
-            Last::Bytes(_) => Err(Reason::LastReadChanged),
-            Last::Absent => Err(Reason::LastReadGone),
-        }
-    }
-
-    fn read(&mut self, genesis: &Genesis, stored: Stored) -> Result<Option<AdmittedRecord>, Reason> {
-        let Stored { position, bytes } = stored;
-        if position <= self.read_position {
-            return Err(Reason::OutOfOrder);
-        }
-        self.read_position = position;
-        let Ok(record) = Record::decode(bytes.clone()) else {
-            return self.skip_undecodable(&bytes);
-        };
-        self.read_hash = record.hash;
-        match admit(&mut self.checkpoint.state, &record) {
-            Admission::Admitted => self.admitted(genesis, position, &record).map(Some),
-            Admission::Stale => {
-                self.skipped.stale += 1;
-                Ok(None)
-            }
-            Admission::Orphan => {
-                self.skipped.orphans += 1;
-                Ok(None)
-            }
-            Admission::Diverged(reason) => Err(reason),
-        }
-    }
-
-    fn skip_undecodable(&mut self, bytes: &[u8]) -> Result<Option<AdmittedRecord>, Reason> {
-        if self.checkpoint.state.class == Class::Conditional {
-            return Err(Reason::Undecodable);
-        }
-        error!(
-            log.partition = self.checkpoint.partition,
-            log.position = self.read_position.get(),
-            "Skipped undecodable bytes in partition {} at position {}",
-            self.checkpoint.partition,
-            self.read_position,
-        );
-        self.read_hash = hash_of(bytes);
-        self.skipped.undecodable += 1;
-        Ok(None)
-    }
-
-    fn admitted(
-        &mut self,
-        genesis: &Genesis,
-        position: Position,
-        record: &Record,
-    ) -> Result<AdmittedRecord, Reason> {
-        let partition = self.checkpoint.partition;
-        let Record { frame, hash, .. } = *record;
-        if frame.kind.is_routed() && genesis.partition_of(frame.merchant, frame.route) != partition {
-            return Err(Reason::Misrouted);
-        }
-        self.checkpoint.position = position;
-        self.checkpoint.hash = hash;
-        let State { height, head, .. } = self.checkpoint.state;
-        Ok(AdmittedRecord { partition, position, frame, body: record.body(), hash, height, head })
-    }
-}
-
 impl Skipped {
-    fn since(self, before: Self) -> Self {
+    pub(crate) fn and(self, other: Self) -> Self {
+        Self {
+            stale: self.stale + other.stale,
+            orphans: self.orphans + other.orphans,
+            undecodable: self.undecodable + other.undecodable,
+        }
+    }
+
+    pub(crate) fn since(self, before: Self) -> Self {
         Self {
             stale: self.stale - before.stale,
             orphans: self.orphans - before.orphans,

@@ -5,6 +5,7 @@
 
 mod group;
 mod schema;
+mod sweep;
 mod tail;
 
 use std::{
@@ -20,10 +21,11 @@ use tokio::sync::{mpsc, oneshot};
 
 use self::{
     group::{GroupCommit, Job},
+    sweep::SqliteSweep,
     tail::{Readers, SqliteTail},
 };
 use crate::{
-    backend::{Backend, Delivery, Ends, Entry, Producer, Tail},
+    backend::{Backend, Delivery, Ends, Entry, Producer, Sweep, Tail},
     error::{Error, Fault},
     genesis::{Class, Genesis},
     log::Log,
@@ -152,6 +154,10 @@ impl Backend for Sqlite {
     fn tail(&self, partition: u16) -> Box<dyn Tail> {
         let polls = self.writing.is_none();
         Box::new(SqliteTail::new(self.readers.clone(), self.ends.clone(), partition, polls))
+    }
+
+    fn sweep(&self) -> Box<dyn Sweep> {
+        Box::new(SqliteSweep::new(self.readers.clone()))
     }
 
     async fn producer(&self, partition: u16) -> Result<Option<Box<dyn Producer>>, Fault> {

@@ -139,7 +139,10 @@ pub(crate) async fn a_checkpoint_of_what_was_sent_comes_when_all_of_it_is_admitt
     }
     assert_eq!(before.await.unwrap().checkpoint.position, writer.claimed().position);
     let between = between.await.unwrap();
-    assert_eq!((between.checkpoint.position, between.checkpoint.hash), (appended[3].position, appended[3].hash));
+    assert_eq!(
+        (between.checkpoint.position, between.checkpoint.hash),
+        (appended[3].position, appended[3].hash)
+    );
 
     // The same that whoever reads up to there puts together.
     let mut reader = log.reader(PARTITION, None).unwrap();

@@ -146,17 +146,21 @@ impl Page {
             bytes.extend_from_slice(row.get_ref(1)?.as_blob()?);
             ends.push((Position::new(row.get(0)?), bytes.len()));
         }
-        let (bytes, mut begin) = (Bytes::from(bytes), 0);
-        let stored = ends.into_iter().map(|(position, end)| {
-            let bytes = bytes.slice(begin..end);
-            begin = end;
-            Stored { position, bytes }
-        });
-        Ok(stored.collect())
+        Ok(cut(bytes, ends).collect())
     }
 }
 
-async fn blocking<T: Send + 'static>(
+/// Records that share one allocation, each with its position and where it ends there.
+pub(super) fn cut(bytes: Vec<u8>, ends: Vec<(Position, usize)>) -> impl Iterator<Item = Stored> {
+    let (bytes, mut begin) = (Bytes::from(bytes), 0);
+    ends.into_iter().map(move |(position, end)| {
+        let bytes = bytes.slice(begin..end);
+        begin = end;
+        Stored { position, bytes }
+    })
+}
+
+pub(super) async fn blocking<T: Send + 'static>(
     read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
 ) -> Result<T, Fault> {
     spawn_blocking(read).await.map_err(|source| Fault::new("wait for a read", source))?
