@@ -85,20 +85,17 @@ pub(crate) async fn closed(log: &Path) -> anyhow::Result<()> {
     }
 }
 
-/// Reads a log from end to end, partition by partition, chains checked.
+/// Reads a log from end to end in one pass, chains checked.
 pub(crate) async fn read(
     log: &Log,
     mut record: impl FnMut(AdmittedRecord) -> anyhow::Result<()>,
 ) -> anyhow::Result<()> {
-    for partition in 0..log.partitions() {
-        let mut reader = log.reader(partition, None)?;
-        loop {
-            let records = reader.next(FETCH_RECORDS_MAX).await?.records;
-            if records.is_empty() {
-                break;
-            }
-            records.into_iter().try_for_each(&mut record)?;
+    let mut sweeper = log.sweep(&[])?;
+    loop {
+        let records = sweeper.next(FETCH_RECORDS_MAX).await?.records;
+        if records.is_empty() {
+            return Ok(());
         }
+        records.into_iter().try_for_each(&mut record)?;
     }
-    Ok(())
 }

@@ -21,6 +21,14 @@ pub struct Span {
     pub until: Option<Position>,
 }
 
+impl Span {
+    /// From a checkpoint to the end.
+    #[must_use]
+    pub const fn behind(from: Checkpoint) -> Self {
+        Self { from: Some(from), until: None }
+    }
+}
+
 /// Reads all partitions of a log to their ends. What holds for a [`crate::Reader`] holds here for each partition.
 pub struct Sweeper {
     genesis: Genesis,

@@ -1,7 +1,7 @@
 //! Folding a stretch of history into tables of one's own, up to exactly where other tables stand or to the end.
 use std::sync::Arc;
 
-use event_log::{Checkpoint, Diverged, Log, Position, Reader, Reason};
+use event_log::{Checkpoint, Diverged, Log, Position, Reason, Span, Sweeper};
 use group_commit::Database;
 
 use crate::{
@@ -12,8 +12,9 @@ use crate::{
     recorded::items,
 };
 
-/// Records per transaction: whoever else writes into the same store waits for one of these at most.
-const BATCH_RECORDS_MAX: usize = 500;
+/// Records per transaction: whoever else writes into the same store waits for one of these at most. Fewer would write
+/// the same pages more often.
+const BATCH_RECORDS_MAX: usize = 2_000;
 
 /// Told how many records were folded since the last time.
 pub type OnRecords<'a> = &'a mut (dyn FnMut(u64) + Send);
@@ -94,7 +95,7 @@ impl ReadStore {
     }
 }
 
-/// Folds each of these tables on from where it stands.
+/// Folds each of these tables on from where it stands. Tables on the same way share one pass over the log.
 pub(crate) async fn fold_until(
     log: &Log,
     database: &Database,
@@ -103,15 +104,14 @@ pub(crate) async fn fold_until(
     on_records: OnRecords<'_>,
 ) -> Result<(), Error> {
     let standing = places(database, tables, log.partitions()).await?;
-    for partition in 0..log.partitions() {
-        let way = |(number, table): (usize, &Arc<Live>)| {
-            let from = *standing.get(number)?.get(usize::from(partition))?;
-            Some(((from, until.of(number, partition)?), Arc::clone(table)))
-        };
-        for ((from, until), group) in grouped(tables.iter().enumerate().filter_map(way)) {
-            let way = Way { reader: log.reader(partition, from)?, until, end: log.end(partition) };
-            advance(way, database, &group, on_records).await?;
-        }
+    let way = |((number, table), standing): ((usize, &Arc<Live>), Places)| {
+        let parts = (0..log.partitions()).zip(standing);
+        let parts = parts.map(|(partition, from)| Part { from, until: until.of(number, partition) });
+        (parts.collect::<Vec<_>>(), Arc::clone(table))
+    };
+    let ways = tables.iter().enumerate().zip(standing).map(way);
+    for (parts, tables) in grouped(ways) {
+        advance(log, &parts, database, &tables, on_records).await?;
     }
     Ok(())
 }
@@ -146,64 +146,72 @@ fn grouped<W: PartialEq>(tables: impl Iterator<Item = (W, Arc<Live>)>) -> Vec<(W
     groups
 }
 
-/// From the reader's place on; up to `until`, or at least to `end`.
-struct Way {
-    reader: Reader,
-    until: Option<Checkpoint>,
-    end: Position,
+/// From where tables stand in a partition, how far.
+#[derive(Clone, Copy, PartialEq)]
+struct Part {
+    from: Option<Checkpoint>,
+    /// As [`Until::of`] gives it.
+    until: Option<Option<Checkpoint>>,
+}
+
+impl Part {
+    fn span(&self) -> Span {
+        let begin = self.from.map_or(Position::START, |from| from.position);
+        let until = match self.until {
+            None => Some(begin),
+            Some(until) => until.map(|until| until.position),
+        };
+        Span { from: self.from, until }
+    }
 }
 
 async fn advance(
-    way: Way,
+    log: &Log,
+    parts: &[Part],
     database: &Database,
     tables: &[Arc<Live>],
     on_records: OnRecords<'_>,
 ) -> Result<(), Error> {
-    let Way { mut reader, until, end } = way;
-    let mut read = next(&mut reader, until.as_ref()).await?;
-    while let Some(batch) = read {
-        on_records(batch.records.len() as u64);
-        // Whoever is written to all the time would never be at the end.
-        let is_last = until.is_none() && batch.to.position >= end;
+    let spans: Vec<Span> = parts.iter().map(Part::span).collect();
+    // Whoever is written to all the time would never be at the end.
+    let ends: Vec<_> = (0..log.partitions()).map(|partition| log.end(partition)).collect();
+    let mut sweeper = log.sweep(&spans)?;
+    let mut read = next(&mut sweeper).await?;
+    while !read.is_empty() {
+        on_records(read.iter().map(|batch| batch.records.len() as u64).sum());
+        let unbound = parts.iter().all(|part| part.until == Some(None));
+        let is_last = unbound && sweeper.checkpoints().zip(&ends).all(|(at, end)| at.position >= *end);
         let tables = tables.to_vec();
-        let folding = database.call(move |connection| fold(connection, &tables, &batch));
+        let folding = database.call(move |connection| {
+            read.iter().try_for_each(|batch| fold(connection, &tables, batch).map(drop))
+        });
         if is_last {
             folding.await??;
             break;
         }
         // While the store folds a batch, the next one is read and decoded.
-        let (folded, following) = tokio::join!(folding, next(&mut reader, until.as_ref()));
+        let (folded, following) = tokio::join!(folding, next(&mut sweeper));
         folded??;
         read = following?;
     }
-    match until {
-        Some(until) if reader.checkpoint() != until => {
-            let (partition, position) = (until.partition, until.position);
-            let diverged = Diverged { partition, position, reason: Reason::OtherHistory };
-            Err(Error::Log(diverged.into()))
-        }
-        _ => Ok(()),
-    }
+    let bounds = parts.iter().map(|part| part.until.flatten());
+    let missed = bounds.zip(sweeper.checkpoints()).find_map(|(until, at)| until.filter(|until| until != at));
+    missed.map_or(Ok(()), |Checkpoint { partition, position, .. }| {
+        Err(Error::Log(Diverged { partition, position, reason: Reason::OtherHistory }.into()))
+    })
 }
 
-/// The next records up to the place; none if the reader is there, or at the end.
-async fn next(reader: &mut Reader, until: Option<&Checkpoint>) -> Result<Option<Batch>, Error> {
-    let from = reader.checkpoint();
-    // Heights count admitted records, so this never reads past the place.
-    let missing = until.map(|until| until.state.height.saturating_sub(from.state.height));
-    let room = missing.map_or(BATCH_RECORDS_MAX, |missing| usize::try_from(missing).unwrap_or(usize::MAX));
-    if room == 0 {
-        return Ok(None);
-    }
-    let read = reader.next(room.min(BATCH_RECORDS_MAX)).await?.records;
-    if read.is_empty() { Ok(None) } else { batch(read, from, reader.checkpoint()).map(Some) }
-}
-
-fn batch(read: Vec<event_log::AdmittedRecord>, from: Checkpoint, to: Checkpoint) -> Result<Batch, Error> {
-    let decoded = read.into_iter().map(|record| {
+/// The next records, a batch of each partition that has some; none at the end of the way.
+async fn next(sweeper: &mut Sweeper) -> Result<Vec<Batch>, Error> {
+    let before: Vec<Checkpoint> = sweeper.checkpoints().copied().collect();
+    let read = sweeper.next(BATCH_RECORDS_MAX).await?.records;
+    let mut records: Vec<_> = before.iter().map(|_| Vec::new()).collect();
+    for record in read {
         let (partition, position) = (record.partition, record.position);
         let items = items(&record).map_err(|source| Error::Unreadable { partition, position, source })?;
-        Ok((record, items))
-    });
-    Ok(Batch { records: decoded.collect::<Result<_, Error>>()?, from, to })
+        records[usize::from(partition)].push((record, items));
+    }
+    let batches = records.into_iter().zip(before).zip(sweeper.checkpoints());
+    let batches = batches.map(|((records, from), to)| Batch { records, from, to: *to });
+    Ok(batches.filter(|batch| !batch.records.is_empty()).collect())
 }

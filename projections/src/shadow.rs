@@ -146,12 +146,21 @@ impl Shadow {
         Ok(compared.await.map_err(|_| Error::Closed)??)
     }
 
-    /// Folds what is missing to the end of the log.
+    /// Folds what is missing to the end of the log, and makes the indexes: at the end, because that costs a fraction of
+    /// keeping them up row by row.
     ///
     /// # Errors
     /// Those of the log and the store.
     pub async fn fold_to_end(&self, log: &Log, on_records: OnRecords<'_>) -> Result<(), Error> {
-        self.fold(log, Until::End, on_records).await
+        self.fold(log, Until::End, on_records).await?;
+        for next in self.next() {
+            // One at a time, so that others may write between them.
+            self.store
+                .writer()
+                .run(move |connection| connection.execute_batch(&next.statements.index))
+                .await?;
+        }
+        Ok(())
     }
 
     /// What each new table comes to.
@@ -238,7 +247,7 @@ impl Shadow {
                 on_records(records);
             };
             if to_end {
-                self.fold(log, Until::End, &mut count).await?;
+                self.fold_to_end(log, &mut count).await?;
             } else {
                 let standing = self.standing(log).await?;
                 self.fold(log, Until::Places(&standing), &mut count).await?;

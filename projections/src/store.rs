@@ -217,6 +217,7 @@ fn prepare(connection: &Connection, definition: &'static Definition) -> rusqlite
     };
     let live = Live::new(definition, generation);
     connection.execute_batch(&live.statements.create)?;
+    connection.execute_batch(&live.statements.index)?;
     generations::serve(connection, definition, generation)?;
     generations::forget_newer(connection, definition.name, generation)?;
     Ok(live)

@@ -88,6 +88,8 @@ pub(crate) use table;
 #[derive(Clone, Debug)]
 pub(crate) struct Statements {
     pub(crate) create: String,
+    /// Makes the indexes that there are not yet. No fold needs them.
+    pub(crate) index: String,
     /// All rows in the order of their keys.
     pub(crate) scan: String,
     /// Names of the columns; the first of them are the key.
@@ -105,16 +107,17 @@ impl Statements {
         let key: Vec<_> = R::COLUMNS.iter().take(R::KEY_LEN).map(|(name, _)| *name).collect();
         let matches: Vec<_> = key.iter().map(|name| format!("{name} = ?")).collect();
         let places = vec!["?"; R::COLUMNS.len()].join(", ");
-        let mut create = format!(
+        let create = format!(
             "CREATE TABLE IF NOT EXISTS {table} ({}, PRIMARY KEY ({})) STRICT, WITHOUT ROWID;",
             columns.join(", "),
             key.join(", ")
         );
-        for (number, index) in R::INDEXES.iter().enumerate() {
-            create.push_str(&format!("CREATE INDEX IF NOT EXISTS {table}_by_{number} ON {table} ({index});"));
-        }
+        let indexes = R::INDEXES.iter().enumerate().map(|(number, columns)| {
+            format!("CREATE INDEX IF NOT EXISTS {table}_by_{number} ON {table} ({columns});")
+        });
         Self {
             create,
+            index: indexes.collect(),
             scan: format!("SELECT {names} FROM {table} ORDER BY {}", key.join(", ")),
             names: R::COLUMNS.iter().map(|(name, _)| *name).collect(),
             key_len: R::KEY_LEN,

@@ -94,11 +94,11 @@ async fn read_history(
     progress: &mut Progress,
 ) -> Result<(), Stop> {
     progress.begin("reading the log", about(log));
-    for partition in 0..log.partitions() {
-        let remembered: Vec<Checkpoint> =
-            served.iter().filter_map(|served| served.checkpoint(partition).copied()).collect();
-        history.read(log, partition, &remembered, progress).await?;
-    }
+    let remembered =
+        |partition| served.iter().filter_map(move |served| served.checkpoint(partition).copied());
+    let remembered: Vec<Vec<Checkpoint>> =
+        (0..log.partitions()).map(|partition| remembered(partition).collect()).collect();
+    history.read(log, &remembered, progress).await?;
     history.close()?;
     progress.end();
     Ok(())

@@ -97,8 +97,7 @@ pub(crate) async fn a_pass_finds_what_a_reader_finds(fixture: impl Fixture) {
     let log = fixture.log();
     written(&log).await;
     let records = read_all(&log).await.unwrap().0;
-    for index in 0..records.len() {
-        let record = &records[index];
+    for (index, record) in records.iter().enumerate() {
         let original = Record::encode(record.frame, &record.body).bytes;
         let edited = Record::encode(record.frame, b"edited").bytes;
         fixture.tamper(Tamper::Edit(index, edited));
@@ -118,8 +117,7 @@ pub(crate) async fn a_shrunk_log_stops_a_running_pass(fixture: impl Fixture) {
     written(&log).await;
     let mut running = log.sweep(&[]).unwrap();
     let records = of(&sweep_on(&mut running, 1_000).await.unwrap(), PARTITION);
-    let resumed: Vec<Span> =
-        running.checkpoints().map(|from| Span { from: Some(*from), until: None }).collect();
+    let resumed: Vec<Span> = running.checkpoints().map(|from| Span::behind(*from)).collect();
     fixture.tamper(Tamper::Delete(records.len() - 1));
     let found = diverged(running.next(1).await).unwrap();
     assert_eq!((found.partition, found.position), (PARTITION, records[records.len() - 1].position));

@@ -1,8 +1,9 @@
-//! One walk over every partition: chains, bodies, versions, times, ledgers, and what others remember of them.
+//! One walk over all partitions: chains, bodies, versions, times, ledgers, and what others remember of them.
 use std::collections::{HashMap, HashSet};
 
 use event_log::{
     AdmittedRecord, Checkpoint, Error as LogError, FETCH_RECORDS_MAX, Kind, Log, MerchantHeads, Position,
+    Span, Sweeper,
 };
 use event_schemas::{
     CustomerId, Event, StreamType, Timestamp,
@@ -72,6 +73,9 @@ struct Following<'a> {
     heads: MerchantHeads,
     recorded_at: Timestamp,
     remembered: &'a [Checkpoint],
+    /// Where the store said that the partition ends, and whether a record was there.
+    end: Position,
+    ended: bool,
 }
 
 impl History {
@@ -105,59 +109,52 @@ impl History {
         self.heights.get(usize::from(partition)).copied().unwrap_or(0)
     }
 
-    /// Reads the next partition to its end. A batch that diverges is read again record by record, so that what is wrong
-    /// with a record before the break is found first.
+    /// Reads all partitions to their ends, in one pass; `remembered` is by partition. A batch that diverges is read again
+    /// record by record, so that what is wrong with a record before the break is found first.
     pub(super) async fn read(
         &mut self,
         log: &Log,
-        partition: u16,
-        remembered: &[Checkpoint],
+        remembered: &[Vec<Checkpoint>],
         progress: &mut Progress,
     ) -> Result<(), Stop> {
-        let fault = |check, position, reason| {
-            Stop::Fault(Fault { check, partition: Some(partition), position: Some(position), reason })
-        };
-        let end = log.end(partition);
-        let mut ended = end == Position::START;
-        let mut following =
-            Following { heads: MerchantHeads::default(), recorded_at: Timestamp::EPOCH, remembered };
-        following.check_log(log).map_err(|(position, reason)| fault(Check::Checkpoint, position, reason))?;
-        let (mut reader, mut step) = (log.reader(partition, None)?, FETCH_RECORDS_MAX);
+        let mut following = Vec::new();
+        for (partition, remembered) in (0..).zip(remembered) {
+            following.push(Following::begin(log, partition, remembered)?);
+        }
+        let (mut sweeper, mut step) = (log.sweep(&[])?, FETCH_RECORDS_MAX);
         loop {
-            let records = match reader.next(step).await {
+            let records = match sweeper.next(step).await {
                 Ok(batch) => batch.records,
                 Err(LogError::Diverged(_)) if step > 1 => {
-                    (reader, step) = (log.reader(partition, Some(reader.checkpoint()))?, 1);
+                    let resumed: Vec<_> = sweeper.checkpoints().map(|from| Span::behind(*from)).collect();
+                    (sweeper, step) = (log.sweep(&resumed)?, 1);
                     continue;
                 }
                 Err(LogError::Diverged(found)) => {
-                    return Err(fault(Check::Chain, found.position, found.reason.to_string()));
+                    return Err(fault(
+                        Check::Chain,
+                        found.partition,
+                        found.position,
+                        found.reason.to_string(),
+                    ));
                 }
-                Err(error) if is_damage(&error) => {
-                    let reason = format!("what is behind this position cannot be read: {}", chain(&error));
-                    return Err(fault(Check::Chain, reader.position(), reason));
-                }
+                Err(error) if is_damage(&error) => return Err(damaged(&sweeper, &error)),
                 Err(error) => return Err(error.into()),
             };
             if records.is_empty() {
                 break;
             }
             for record in &records {
-                let taken = self.take(&mut following, record);
-                taken.map_err(|Flaw(check, reason)| fault(check, record.position, reason))?;
-                ended |= record.position == end;
+                let taken = self.take(&mut following[usize::from(record.partition)], record);
+                taken
+                    .map_err(|Flaw(check, reason)| fault(check, record.partition, record.position, reason))?;
             }
             progress.advance(records.len() as u64);
         }
-        let height = reader.checkpoint().state.height;
-        following
-            .check_end(height)
-            .map_err(|(position, reason)| fault(Check::Checkpoint, position, reason))?;
-        if !ended {
-            let reason = "the store says that the partition ends here, where it has no record".to_owned();
-            return Err(fault(Check::Chain, end, reason));
+        for (following, end) in following.iter().zip(sweeper.checkpoints()) {
+            following.check_end(end)?;
+            self.heights.push(end.state.height);
         }
-        self.heights.push(height);
         Ok(())
     }
 
@@ -175,6 +172,7 @@ impl History {
 
     fn take(&mut self, following: &mut Following<'_>, record: &AdmittedRecord) -> Result<(), Flaw> {
         self.counted.records += 1;
+        following.ended |= record.position == following.end;
         following.compare(record)?;
         let followed = following.heads.follow(&record.frame, record.hash);
         followed.map_err(|reason| Flaw(Check::MerchantChain, reason.to_string()))?;
@@ -228,12 +226,14 @@ impl History {
     }
 }
 
-impl Following<'_> {
-    fn check_log(&self, log: &Log) -> Result<(), (Position, String)> {
-        let foreign = self.remembered.iter().find(|checkpoint| checkpoint.log_id != log.id());
-        foreign.map_or(Ok(()), |checkpoint| {
-            Err((checkpoint.position, "the read models stand in another log".to_owned()))
-        })
+impl<'a> Following<'a> {
+    fn begin(log: &Log, partition: u16, remembered: &'a [Checkpoint]) -> Result<Self, Stop> {
+        if let Some(foreign) = remembered.iter().find(|checkpoint| checkpoint.log_id != log.id()) {
+            let reason = "the read models stand in another log".to_owned();
+            return Err(fault(Check::Checkpoint, partition, foreign.position, reason));
+        }
+        let (end, heads) = (log.end(partition), MerchantHeads::default());
+        Ok(Self { heads, recorded_at: Timestamp::EPOCH, remembered, end, ended: end == Position::START })
     }
 
     /// Whoever remembers this record must remember it as it is.
@@ -249,15 +249,21 @@ impl Following<'_> {
         Err(Flaw(Check::Checkpoint, "the read models remember another record here".to_owned()))
     }
 
-    fn check_end(&self, height: u64) -> Result<(), (Position, String)> {
+    fn check_end(&self, read: &Checkpoint) -> Result<(), Stop> {
+        let height = read.state.height;
         let beyond = self.remembered.iter().filter(|checkpoint| checkpoint.state.height > height);
-        beyond.min_by_key(|checkpoint| checkpoint.position).map_or(Ok(()), |checkpoint| {
-            let (remembered, position) = (checkpoint.state.height, checkpoint.position);
+        if let Some(checkpoint) = beyond.min_by_key(|checkpoint| checkpoint.position) {
+            let remembered = checkpoint.state.height;
             let reason = format!(
                 "the read models remember {remembered} records up to here, the log has {height} left"
             );
-            Err((position, reason))
-        })
+            return Err(fault(Check::Checkpoint, read.partition, checkpoint.position, reason));
+        }
+        if !self.ended {
+            let reason = "the store says that the partition ends here, where it has no record".to_owned();
+            return Err(fault(Check::Chain, read.partition, self.end, reason));
+        }
+        Ok(())
     }
 
     fn time(&mut self, meta: &Meta) -> Result<(), Flaw> {
@@ -271,6 +277,17 @@ impl Following<'_> {
         self.recorded_at = meta.recorded_at;
         Ok(())
     }
+}
+
+fn fault(check: Check, partition: u16, position: Position, reason: String) -> Stop {
+    Stop::Fault(Fault { check, partition: Some(partition), position: Some(position), reason })
+}
+
+/// Which partition the unreadable place belongs to can be read nowhere.
+fn damaged(sweeper: &Sweeper, error: &LogError) -> Stop {
+    let position = sweeper.checkpoints().map(|checkpoint| checkpoint.position).max();
+    let reason = format!("what is behind this position cannot be read: {}", chain(error));
+    Stop::Fault(Fault { check: Check::Chain, partition: None, position, reason })
 }
 
 /// The events of an answer that fits the record's kind.
