@@ -41,6 +41,9 @@ enum Task {
         /// How many random histories must keep the laws of the points account; 1,000,000 if no size is given.
         #[arg(long)]
         laws: Option<u32>,
+        /// How many random shops must come out as in the plain model of the ledger; 1,000,000 if no size is given.
+        #[arg(long)]
+        ledger: Option<u32>,
         /// Leaves the model out, which takes minutes and over a gibibyte.
         #[arg(long)]
         no_model: bool,
@@ -84,8 +87,8 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, power_cuts, simulations, mutants, laws, no_model, seed } => {
-            let sized = cycles.or(power_cuts).or(simulations).or(mutants).or(laws).is_some();
+        Task::Soak { cycles, power_cuts, simulations, mutants, laws, ledger, no_model, seed } => {
+            let sized = cycles.or(power_cuts).or(simulations).or(mutants).or(laws).or(ledger).is_some();
             let size = |given: Option<u32>, full| given.unwrap_or(if sized { 0 } else { full });
             let all = [
                 Campaign::crashes(size(cycles, 1_000)),
@@ -93,6 +96,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
                 Campaign::simulations(size(simulations, 20_000)),
                 Campaign::mutants(size(mutants, 100_000)),
                 Campaign::laws(size(laws, 1_000_000)),
+                Campaign::ledger(size(ledger, 1_000_000)),
                 Campaign::model(!sized && !no_model),
             ];
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)

@@ -81,6 +81,12 @@ impl Campaign {
         (cases > 0).then_some(Self { package: "domain", features: &[], tests: ["laws", "account"], setting })
     }
 
+    /// So many random shops must come out as in the plain model of the ledger; 0 leaves it out.
+    pub(crate) fn ledger(cases: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_CASES", cases.to_string());
+        (cases > 0).then_some(Self { package: "domain", features: &[], tests: ["model", ""], setting })
+    }
+
     /// The exhaustive model of the log's contract in its large form.
     pub(crate) fn model(wanted: bool) -> Option<Self> {
         let setting = ("LOYALNEST_MODEL", "full".to_owned());

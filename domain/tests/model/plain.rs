@@ -125,6 +125,11 @@ impl<'a> Model<'a> {
         Buckets { available: of(false), pending: of(true), ..self.accounts[who].sums }
     }
 
+    /// What an order is worth by the last verdict on it.
+    pub(super) fn worth(&self, order: usize) -> i64 {
+        self.known[order].worth()
+    }
+
     pub(super) fn deliver(&mut self, message: Message) {
         let order = match message {
             Message::State { order, state } => {

@@ -3,6 +3,8 @@ use proptest::prelude::*;
 
 /// How many people there are.
 pub(super) const PEOPLE: usize = 4;
+/// How many redemptions there may be.
+pub(super) const REDEMPTIONS: u8 = 8;
 /// Minutes of a day.
 pub(super) const DAY: i64 = 24 * 60;
 
@@ -214,6 +216,8 @@ pub(super) struct Program {
     pub(super) settings: Settings,
     pub(super) orders: Vec<Order>,
     pub(super) steps: Vec<Step>,
+    /// Where the chance of processes that are late starts.
+    pub(super) chance: u64,
 }
 
 impl Program {
@@ -229,10 +233,12 @@ impl Program {
 
 pub(super) fn program() -> impl Strategy<Value = Program> {
     let steps = prop::collection::vec(step(), 1..70);
-    (settings(), prop::collection::vec(order(), 1..5), steps).prop_map(|(settings, orders, steps)| Program {
+    let orders = prop::collection::vec(order(), 1..5);
+    (settings(), orders, steps, any::<u64>()).prop_map(|(settings, orders, steps, chance)| Program {
         settings,
         orders,
         steps,
+        chance,
     })
 }
 
@@ -342,10 +348,10 @@ fn by_hand() -> impl Strategy<Value = Step> {
 
 fn redeemed() -> impl Strategy<Value = Step> {
     prop_oneof![
-        6 => (0..8_u8, 1..80_i64).prop_map(|(redemption, points)| Step::Redeem { redemption, points }),
-        5 => (0..8_u8, prop::bool::weighted(0.7))
+        6 => (0..REDEMPTIONS, 1..80_i64).prop_map(|(redemption, points)| Step::Redeem { redemption, points }),
+        5 => (0..REDEMPTIONS, prop::bool::weighted(0.7))
             .prop_map(|(redemption, succeeds)| Step::Issue { redemption, succeeds }),
-        3 => (0..8_u8).prop_map(|redemption| Step::Cancel { redemption }),
+        3 => (0..REDEMPTIONS).prop_map(|redemption| Step::Cancel { redemption }),
     ]
 }
 

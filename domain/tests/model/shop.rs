@@ -1,16 +1,15 @@
 //! The same program at the real aggregates, with every policy run to its end after each step.
-use std::collections::{BTreeMap, VecDeque};
+use std::collections::BTreeMap;
 
 use domain::{
-    Aggregate, Command, DueKind, Effect, IfRefused, Rejection, StreamRef,
+    Aggregate, Command, DueKind, Rejection, StreamRef,
     customer::MergeCustomers,
     loyalty_order::{self as order, AttachCustomer, DeleteOrder, ObserveOrder, RecordRefund, RefundFacts},
     points_account::{self as account, EarnSource, ExpiryRule},
-    policies,
-    redemption::{CancelRedemption, FailRedemption, RecordCodeIssued},
+    redemption::{CancelRedemption, FailRedemption, RecordCodeIssued, Status},
 };
 use event_schemas::{
-    Code, CustomerId, Digest, EntryId, Event, EventId, OrderId, Points, ProductId, ProductTag, RecordId,
+    Code, CustomerId, Digest, EntryId, EventId, OrderId, Points, ProductId, ProductTag, RecordId,
     RedemptionId, RefundId, TimeZone, Timestamp, TransferId,
     loyalty_order::{EarnRule, OrderStage, RefundLine},
     merchant::{ActionLimit, Bonus, ExpiryMode, LimitPeriod, Pending, PendingPolicy, StoreCredit, WhenShort},
@@ -21,6 +20,7 @@ use uuid::Uuid;
 
 use super::{
     plain::Buckets,
+    processes::Processes,
     program::{
         DAY, Ending, Kind, Line, Message, Order, PEOPLE, Policy, Program, Settings, Short, Stage, Step,
     },
@@ -28,6 +28,8 @@ use super::{
 
 /// No order costs more, and no order's refunds come to more.
 const TOTAL_MINOR: i64 = 10_000_000;
+/// What a deed earns.
+const ACT: i64 = 5;
 
 pub(super) struct Shop<'a> {
     settings: &'a Settings,
@@ -35,12 +37,15 @@ pub(super) struct Shop<'a> {
     now: i64,
     records: u128,
     streams: BTreeMap<StreamRef, Aggregate>,
+    pub(super) processes: Processes,
+    /// Points that were earned and adjusted by hand.
+    pub(super) by_hand: i64,
 }
 
 impl<'a> Shop<'a> {
-    pub(super) fn new(program: &'a Program) -> Self {
+    pub(super) fn new(program: &'a Program, processes: Processes) -> Self {
         let (settings, orders) = (&program.settings, &program.orders[..]);
-        Self { settings, orders, now: 0, records: 0, streams: BTreeMap::new() }
+        Self { settings, orders, now: 0, records: 0, streams: BTreeMap::new(), processes, by_hand: 0 }
     }
 
     pub(super) fn buckets(&self, who: usize) -> Buckets {
@@ -62,89 +67,67 @@ impl<'a> Shop<'a> {
         }
     }
 
-    fn account(&self, who: usize) -> Option<&account::State> {
+    pub(super) fn account(&self, who: usize) -> Option<&account::State> {
         match self.streams.get(&StreamRef::account(person(who))) {
             Some(Aggregate::PointsAccount(account)) => Some(account),
             _ => None,
         }
     }
 
-    fn is_merged(&self, who: usize) -> bool {
-        self.account(who).is_some_and(|account| account.merged_into().is_some())
+    pub(super) fn aggregate(&self, stream: StreamRef) -> Option<&Aggregate> {
+        self.streams.get(&stream)
+    }
+
+    pub(super) fn is_merged(&self, who: usize) -> bool {
+        match self.streams.get(&StreamRef::customer(person(who))) {
+            Some(Aggregate::Customer(customer)) => customer.merged_into().is_some(),
+            _ => false,
+        }
+    }
+
+    /// Points that an order's account has of it now, granted less taken back.
+    pub(super) fn settled(&self, order: usize) -> i64 {
+        let order = OrderId(id(1, order));
+        let accounts = (0..PEOPLE).filter_map(|who| self.account(who)?.settled(order));
+        let sum: i128 = accounts.map(|settled| settled.granted() - settled.clawed()).sum();
+        i64::try_from(sum).unwrap()
+    }
+
+    /// How the redemption stands, with its points.
+    pub(super) fn redemption(&self, redemption: u8) -> Option<(Status, i64)> {
+        let who = person(usize::from(redemption) % PEOPLE);
+        let stream = StreamRef::redemption(redemption_id(redemption), who);
+        let Some(Aggregate::Redemption(state)) = self.streams.get(&stream) else { return None };
+        Some((state.status()?, state.points()?.0))
     }
 
     // ── commands and policies ────────────────────────────────────────────────────────────────────────────────
 
-    /// Sends a command, and lets the policies do all that follows from it.
-    fn ask(&mut self, stream: StreamRef, command: impl Into<Command>) {
-        let mut told = VecDeque::new();
-        // What is refused has no effect; the model says so too, or the comparison fails.
-        let _ = self.send(stream, &command.into(), &mut told);
-        while let Some((id, stream, event)) = told.pop_front() {
-            for reaction in policies().iter().flat_map(|policy| (policy.react)(id, stream, &event)) {
-                // Codes are issued by a step of the program, and made void by nobody.
-                if let Effect::Command { stream, command, if_refused } = reaction.effect {
-                    self.follow(stream, command, &if_refused, &mut told);
-                }
-            }
-        }
+    /// Sends a command, lets the policies do what follows from it, and tells whether it had any effect.
+    ///
+    /// What is refused has none; the model says so too, or the comparison fails.
+    fn ask(&mut self, stream: StreamRef, command: impl Into<Command>) -> bool {
+        let events = self.send(stream, &command.into()).unwrap_or_default();
+        self.go_on();
+        events > 0
     }
 
-    fn follow(
-        &mut self,
-        stream: StreamRef,
-        command: Command,
-        if_refused: &IfRefused,
-        told: &mut VecDeque<(EventId, StreamRef, Event)>,
-    ) {
-        let refused = self.send_on(stream, command, !matches!(if_refused, IfRefused::Park), told);
-        match (refused, if_refused) {
-            (Ok(()), _) => {}
-            (Err(why), IfRefused::GoOnOr(instead)) => {
-                let mut command = instead.command.clone();
-                command.because(&why);
-                let refused = self.send_on(instead.stream, command, true, told);
-                assert_eq!(refused, Ok(()), "what is sent instead is not refused");
-            }
-            (Err(why), _) => panic!("a process sent what is refused: {why}"),
-        }
-    }
-
-    fn send_on(
-        &mut self,
-        mut stream: StreamRef,
-        mut command: Command,
-        goes_on: bool,
-        told: &mut VecDeque<(EventId, StreamRef, Event)>,
-    ) -> Result<(), Rejection> {
-        self.complete(&mut command);
-        loop {
-            match self.send(stream, &command, told) {
-                Err(Rejection::AccountMerged { into }) if goes_on => stream = StreamRef::account(into),
-                answer => return answer,
-            }
-        }
-    }
-
-    fn send(
-        &mut self,
-        stream: StreamRef,
-        command: &Command,
-        told: &mut VecDeque<(EventId, StreamRef, Event)>,
-    ) -> Result<(), Rejection> {
+    /// Sends a command and tells how many events it led to.
+    pub(super) fn send(&mut self, stream: StreamRef, command: &Command) -> Result<usize, Rejection> {
         let aggregate = self.streams.entry(stream).or_insert_with(|| Aggregate::new(command.stream_type()));
         let events = aggregate.decide(command)?;
+        let count = events.len();
         self.records += 1;
         let record = RecordId(Uuid::from_u128(self.records));
         for (index, event) in (0_u16..).zip(events) {
             aggregate.evolve(&event).unwrap();
-            told.push_back((EventId { record, index }, stream, event));
+            self.processes.tell(EventId { record, index }, stream, &event);
         }
-        Ok(())
+        Ok(count)
     }
 
     /// What a policy's sender fills in.
-    fn complete(&self, command: &mut Command) {
+    pub(super) fn complete(&self, command: &mut Command) {
         let Command::PointsAccount(command) = command else { return };
         let (at, grace_days) = (time(self.now), u32::try_from(self.settings.grace_days).unwrap());
         match command {
@@ -214,7 +197,14 @@ impl<'a> Shop<'a> {
             Step::Merge { gone, kept } => self.merge(*gone, *kept),
             step => {
                 let (who, command) = self.by_hand(place, step);
-                self.ask(StreamRef::account(person(who)), command);
+                let had_effect = self.ask(StreamRef::account(person(who)), command);
+                match *step {
+                    Step::Earn { points, .. } | Step::Adjust { points, .. } if had_effect => {
+                        self.by_hand += points;
+                    }
+                    Step::Act { .. } if had_effect => self.by_hand += ACT,
+                    _ => {}
+                }
             }
         }
     }
@@ -331,14 +321,14 @@ impl<'a> Shop<'a> {
                 let act = account::RecordAction {
                     entry,
                     action: Code::fixed("review"),
-                    points: Points(5),
+                    points: Points(ACT),
                     limit: ActionLimit { count: 2, per: LimitPeriod::Year },
                     period: Code::try_new(format!("202{period}")).unwrap(),
                     source: Digest([deed; 16]),
                     at,
                     expiry,
                     reference: None,
-                    content: content(5),
+                    content: content(ACT),
                 };
                 (who, act.into())
             }
@@ -478,7 +468,7 @@ fn time(minutes: i64) -> Timestamp {
     Timestamp::from_micros((1_769_817_600 + minutes * 60) * 1_000_000)
 }
 
-fn person(who: usize) -> CustomerId {
+pub(super) fn person(who: usize) -> CustomerId {
     CustomerId(id(5, who))
 }
 

@@ -63,6 +63,12 @@ impl Known {
         self.deleted = true;
     }
 
+    /// Points of the last verdict, if somebody has them.
+    pub(super) fn worth(&self) -> i64 {
+        let last = self.last.iter().filter(|verdict| verdict.customer.is_some());
+        last.flat_map(|verdict| &verdict.worth).sum()
+    }
+
     /// The verdict, if it is another one than before.
     pub(super) fn news(&mut self, verdict: Option<Verdict>) -> Option<Verdict> {
         let news = verdict.filter(|verdict| self.last.as_ref() != Some(verdict));
