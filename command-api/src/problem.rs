@@ -61,7 +61,6 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::InvalidExpiry
         | Rejection::InvalidBenefit
         | Rejection::InvalidSequence
-        | Rejection::RefundExceedsOrder
         | Rejection::CurrencyMismatch { .. } => StatusCode::UNPROCESSABLE_ENTITY,
         Rejection::WrongStream => StatusCode::INTERNAL_SERVER_ERROR,
     }

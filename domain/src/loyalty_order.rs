@@ -51,7 +51,7 @@ pub struct State {
     assessment: Option<Assessment>,
     /// The order qualified once, so the rule in `observed` is its rule for ever.
     rule_frozen: bool,
-    /// The most it ever cost: no sum of refunds goes above it.
+    /// The most it ever cost: no sum of refunds that count goes above it.
     ceiling_minor: i64,
 }
 
@@ -74,7 +74,7 @@ impl State {
         self.assessment.as_ref()
     }
 
-    /// Whether the refund counts already.
+    /// Whether the refund was seen: it counts, or waits until the order costs enough.
     #[must_use]
     pub fn knows_refund(&self, refund: RefundId) -> bool {
         self.refunds.contains_key(&refund)

@@ -146,6 +146,7 @@ mod tests {
         let mut reactions = 0;
         for kind in event_schemas::EVENTS {
             let event = Event::decode(kind.number, kind.version, &(kind.sample)().unwrap()).unwrap();
+            let stream = StreamRef { stream_type: event.stream_type(), ..stream };
             let all: Vec<_> =
                 policies().iter().flat_map(|policy| (policy.react)(id, stream, &event)).collect();
             let mut steps = Vec::new();
@@ -170,6 +171,6 @@ mod tests {
             assert_eq!(steps.len(), count, "{}", kind.name);
             reactions += all.len();
         }
-        assert_eq!(reactions, 9);
+        assert_eq!(reactions, 15);
     }
 }

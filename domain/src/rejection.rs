@@ -85,8 +85,6 @@ rejections! {
     UnknownOrder = "unknown-order", "The order is unknown";
     /// The order belongs to another customer.
     OrderHasCustomer = "order-has-customer", "The order has a customer already";
-    /// The order's refunds would come to more than it cost.
-    RefundExceedsOrder = "refund-exceeds-order", "The refunds exceed the order";
     /// The order is in another currency.
     CurrencyMismatch {
         /// The order's currency.

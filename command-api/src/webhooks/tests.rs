@@ -243,9 +243,18 @@ impl Stack {
     }
 
     pub(super) async fn throttle(&self, merchant: MerchantId, per_second: u32, burst: u32) {
+        self.set(merchant, |settings| settings.processing = Processing { per_second, burst }).await;
+    }
+
+    /// Sets how many points a unit of money earns.
+    pub(super) async fn rate(&self, merchant: MerchantId, rate: &str) {
+        self.set(merchant, |settings| settings.earn.points_per_unit = rate.parse().unwrap()).await;
+    }
+
+    async fn set(&self, merchant: MerchantId, change: impl FnOnce(&mut ProgramSettings)) {
         let shop = self.bench.shops.by_id(merchant).unwrap();
         let mut settings = ProgramSettings::clone(&shop.settings);
-        settings.processing = Processing { per_second, burst };
+        change(&mut settings);
         let (stream, update) = (StreamRef::merchant(merchant), merchant::UpdateProgramSettings { settings });
         let answered =
             self.bench.commander.send(self.bench.envelope(merchant, stream, update)).await.unwrap();

@@ -53,18 +53,15 @@ fn standing(state: &State, seen: &OrderObserved, net: Money) -> (OrderStatus, Op
     }
 }
 
-/// What of all refunds counts. Those in another currency than the order's came before the order and count for nothing.
+/// What of all refunds lowers the order's worth.
 fn refunded_minor<'a>(
     state: &'a State,
     seen: &'a OrderObserved,
     amount: impl Fn(Parts<'a, std::vec::IntoIter<Part<'a>>>) -> Result<i64, Rejection>,
 ) -> Result<i64, Rejection> {
-    let counts = |refund: &&OrderRefunded| {
-        let kept = refund.store_credit && seen.rule.store_credit == StoreCredit::Keep;
-        refund.shipping.currency == seen.eligible.currency && !kept
-    };
+    let kept = |refund: &OrderRefunded| refund.store_credit && seen.rule.store_credit == StoreCredit::Keep;
     let mut sum = 0;
-    for refund in state.refunds.values().filter(counts) {
+    for refund in state.counted_refunds(seen)?.into_iter().filter(|refund| !kept(refund)) {
         let lines: Vec<_> = refund.lines.iter().map(Part::from).collect();
         sum += i128::from(amount(Parts {
             lines: lines.into_iter(),
