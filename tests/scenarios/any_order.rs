@@ -1,12 +1,13 @@
-//! Random shops whose deliveries come repeated, shuffled, late and at once end in the balances of a plain model.
-use std::collections::BTreeMap;
+//! Random shops whose deliveries come repeated, shuffled, late and at once, while people redeem and are merged, end in the
+//! balances of a plain model.
+use std::collections::{BTreeMap, BTreeSet};
 
 use rand::{Rng as _, seq::SliceRandom as _};
 use serde_json::json;
 
 use crate::{
     harness::{Folder, Seed, Server, Shop},
-    shopify::{Line, Order, Person, Refund, line, order, person, refund},
+    shopify::{Line, Order, Person, Refund, line, merge, order, person, refund},
 };
 
 const SHOPS: usize = 3;
@@ -114,6 +115,10 @@ async fn play(mut seed: Seed, shop: Shop) {
     let stories: Vec<_> = (0..ORDERS).map(|_| story(&mut seed, &shop, &people)).collect();
     let mut deliveries: Vec<_> = stories.iter().flat_map(|story| story.deliveries.clone()).collect();
     deliveries.extend(people.iter().map(|person| ("customers/create", person.body())));
+    let heirs = heirs(&mut seed, &people);
+    for (gone, kept) in &heirs {
+        deliveries.push(("customers/merge", merge(&people[*kept], &people[*gone], "completed")));
+    }
     let mut sent = Vec::new();
     for delivery in deliveries {
         let copies =
@@ -121,14 +126,17 @@ async fn play(mut seed: Seed, shop: Shop) {
         sent.extend(std::iter::repeat_n(delivery, copies));
     }
     sent.shuffle(&mut seed.rng);
-    send_all(&shop, sent).await;
-    shop.door.until_idle().await;
-
+    let heir = |who: usize| heirs.get(&who).copied().unwrap_or(who);
     let mut expected = BTreeMap::<usize, i64>::new();
+    let ((), spent) = tokio::join!(send_all(&shop, sent), spend(&mut seed, &shop, &people));
+    shop.door.until_idle().await;
+    for (who, points) in spent {
+        *expected.entry(heir(who)).or_default() -= points;
+    }
     for story in &stories {
         // Points per order: floor of the amount times the rate, once, in integers.
         let points = story.earning * hundredths / 10_000;
-        *expected.entry(story.buyer).or_default() += points;
+        *expected.entry(heir(story.buyer)).or_default() += points;
         assert_eq!(shop.standing(story.id).await, story.standing, "order {}", story.id);
     }
     for (buyer, points) in expected {
@@ -136,6 +144,45 @@ async fn play(mut seed: Seed, shop: Shop) {
         assert_eq!(shop.balance(&id).await.net(), points, "{}", people[buyer].email);
         shop.statement(&id).await;
     }
+}
+
+/// Who turns out to be whom. Nobody's address is verified who is merged away, so their guest orders stay unclaimed.
+fn heirs(seed: &mut Seed, people: &[Person]) -> BTreeMap<usize, usize> {
+    let (verified, others): (BTreeSet<_>, BTreeSet<_>) =
+        (0..people.len()).partition(|who| people[*who].verified);
+    let kept: Vec<_> = verified.into_iter().collect();
+    let heir = |seed: &mut Seed| kept.get(seed.rng.random_range(0..kept.len().max(1))).copied();
+    others.into_iter().take(2).filter_map(|gone| Some((gone, heir(seed)?))).collect()
+}
+
+/// Redeems and cancels while deliveries come in; who spent how much in the end.
+async fn spend(seed: &mut Seed, shop: &Shop, people: &[Person]) -> BTreeMap<usize, i64> {
+    let mut spent = BTreeMap::new();
+    for _ in 0..60 {
+        let (who, points) = (seed.rng.random_range(0..people.len()), seed.rng.random_range(1..40));
+        let id = people[who].id.to_string();
+        let seen = shop.ask("/v1/api/users/get", &[("shopify_customer_id", &id)]).await;
+        if seen.status != 200 {
+            continue;
+        }
+        let redeemed = shop.redeem(seen.json()["customer_id"].as_str().unwrap(), points).await;
+        if redeemed.status == 409 {
+            let code = redeemed.json()["code"].as_str().unwrap().to_owned();
+            assert!(["insufficient-points", "account-merged"].contains(&code.as_str()), "{code}");
+            continue;
+        }
+        let redeemed = redeemed.expect(200);
+        *spent.entry(who).or_default() += points;
+        if seed.one_in(3) {
+            let cancelled = shop.cancel(redeemed["redemption_id"].as_str().unwrap()).await;
+            // It may not have completed yet, where a merge got in between.
+            match cancelled.status {
+                200 => *spent.entry(who).or_default() -= points,
+                _ => drop(cancelled.problem(409, "redemption-not-cancellable")),
+            }
+        }
+    }
+    spent
 }
 
 /// Several at once, in this order.
