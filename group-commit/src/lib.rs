@@ -11,6 +11,7 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     path::Path,
     thread,
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
@@ -18,6 +19,10 @@ use tokio::sync::{mpsc, oneshot};
 
 /// At most this many calls share one commit.
 const GROUP_MAX: usize = 1024;
+/// A group waits for latecomers this part of the time that the last commit took ...
+const LINGER_SHARE: u32 = 10;
+/// ... and never longer than this, so that a slow disk does not slow its callers twice.
+const LINGER_MAX: Duration = Duration::from_millis(1);
 
 /// The store could not do a call's work.
 #[derive(Debug, thiserror::Error)]
@@ -55,7 +60,7 @@ impl Database {
             return Ok(Self { jobs });
         }
         let connection = Connection::open(path)?;
-        connection.busy_timeout(std::time::Duration::from_secs(5))?;
+        connection.busy_timeout(Duration::from_secs(5))?;
         connection.execute_batch(pragmas)?;
         #[cfg(feature = "planted-bugs")]
         planted::forget_to_sync(path, &connection)?;
@@ -135,18 +140,39 @@ fn isolated<T, E>(
     connection: &Connection,
     work: impl FnOnce(&Connection) -> Result<T, E>,
 ) -> Result<Result<T, E>, Fault> {
-    connection.execute_batch("SAVEPOINT call")?;
+    let step = |sql| connection.prepare_cached(sql)?.execute([]);
+    step("SAVEPOINT call")?;
     let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
-    let end = if matches!(outcome, Ok(Ok(_))) { "RELEASE call" } else { "ROLLBACK TO call; RELEASE call" };
-    connection.execute_batch(end)?;
+    if !matches!(outcome, Ok(Ok(_))) {
+        step("ROLLBACK TO call")?;
+    }
+    step("RELEASE call")?;
     outcome.map_err(|_: Box<dyn Any + Send>| Fault::Panicked)
 }
 
 fn serve(connection: &Connection, mut queue: mpsc::UnboundedReceiver<Job>) {
     let mut group = Vec::with_capacity(GROUP_MAX);
+    let mut wait = Duration::ZERO;
     while queue.blocking_recv_many(&mut group, GROUP_MAX) > 0 {
-        commit(connection, group.drain(..), "COMMIT").answer();
+        if !wait.is_zero() {
+            thread::sleep(wait);
+        }
+        while group.len() < GROUP_MAX
+            && let Ok(job) = queue.try_recv()
+        {
+            group.push(job);
+        }
+        let (calls, begun) = (group.len(), Instant::now());
+        let ended = commit(connection, group.drain(..), "COMMIT");
+        wait = linger(calls, begun.elapsed());
+        ended.answer();
     }
+}
+
+/// How long the group after one of `calls` waits: those just answered come back at once, and without a wait they would
+/// always find that the group of the others has begun. A caller alone waits for nobody.
+fn linger(calls: usize, took: Duration) -> Duration {
+    if calls > 1 { (took / LINGER_SHARE).min(LINGER_MAX) } else { Duration::ZERO }
 }
 
 /// A group whose transaction has ended, and whose callers do not know it yet.
@@ -212,6 +238,14 @@ mod tests {
         assert_eq!(refused.unwrap(), Err("no"));
         assert!(kept.is_ok() && doubled.is_err());
         assert_eq!(count(&database).await, 1);
+    }
+
+    #[test]
+    fn only_a_shared_commit_makes_the_next_group_wait_and_never_long() {
+        let [short, long] = [5, 5_000].map(Duration::from_millis);
+        assert_eq!(linger(1, short), Duration::ZERO);
+        assert_eq!(linger(2, short), short / LINGER_SHARE);
+        assert_eq!(linger(2, long), LINGER_MAX);
     }
 
     #[tokio::test]
