@@ -1,4 +1,5 @@
 //! Webhooks: a door that keeps what Shopify posts, an inbox, and workers that turn it into commands.
+mod body;
 pub mod dead_letters;
 pub mod deliveries;
 pub mod door;

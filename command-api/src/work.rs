@@ -3,8 +3,10 @@ use std::path::Path;
 
 use group_commit::Database;
 
-/// Durable when a call returns. The connection is the only one, so nothing else may checkpoint the file.
-const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=4000;";
+/// Durable when a call returns. The connection is the only one, so nothing else may checkpoint the file; it does so every
+/// 64 MiB, because the calls of the group that does it wait for it, and a page that changed often is then written once.
+const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=16000;
+    PRAGMA temp_store=MEMORY;";
 
 const SCHEMA: &str = "
 -- Deliveries. Every random key costs a page in each commit, so there are few.

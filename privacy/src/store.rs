@@ -104,6 +104,21 @@ impl KeyStore {
         Ok(key.mac("loyalnest/hash/1", &[purpose.as_bytes(), bytes]))
     }
 
+    /// [`KeyStore::hash`] of each (purpose, text); the key is unwrapped once for all.
+    ///
+    /// # Errors
+    /// As there.
+    pub fn hash_many(
+        &self,
+        merchant: MerchantId,
+        texts: &[(String, String)],
+    ) -> Result<Vec<[u8; 32]>, Error> {
+        let key = self.vault.own_key(merchant, &*self.vault.merchant(merchant)?)?;
+        let hash =
+            |purpose: &str, text: &str| key.mac("loyalnest/hash/1", &[purpose.as_bytes(), text.as_bytes()]);
+        Ok(texts.iter().map(|(purpose, text)| hash(purpose, text)).collect())
+    }
+
     /// The first 16 bytes of [`KeyStore::hash`], for events and command keys.
     ///
     /// # Errors

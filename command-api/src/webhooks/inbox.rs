@@ -10,7 +10,10 @@ use privacy::KeyStore;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
-use super::translate::{self, Private, Referred};
+use super::{
+    body::{packed, unpacked},
+    translate,
+};
 use crate::chance;
 
 /// A verified delivery as it came in.
@@ -95,6 +98,8 @@ pub(super) enum Error {
     Keys(#[from] privacy::Error),
     #[error("the stored body of a delivery is not text")]
     NotText,
+    #[error("the stored body of a delivery cannot be unpacked")]
+    NotUnpacked,
 }
 
 #[derive(Clone)]
@@ -121,7 +126,7 @@ impl Inbox {
     }
 
     async fn seal(&self, merchant: MerchantId, row: Uuid, arrival: &Arrival) -> Result<Sealed, Error> {
-        Ok(self.keys.seal_for_day(merchant, day(arrival.received_at), row, &arrival.body).await?)
+        Ok(self.keys.seal_for_day(merchant, day(arrival.received_at), row, &packed(&arrival.body)).await?)
     }
 
     /// Keyed hashes of whom a body is about, one after the other. The kind is hashed with the text.
@@ -129,14 +134,12 @@ impl Inbox {
         // The door let only text through.
         let body = std::str::from_utf8(&arrival.body).unwrap_or_default();
         let found = translate::references(&arrival.topic, body);
-        let hashes = found.iter().map(|(kind, text)| self.blind(arrival.merchant, *kind, text));
-        let hashes: BTreeSet<[u8; 32]> = hashes.collect::<Result<_, Error>>()?;
+        let texts: Vec<_> = found
+            .into_iter()
+            .map(|(kind, text)| (format!("inbox/{}", kind.as_str()), text.0.trim().to_lowercase()))
+            .collect();
+        let hashes: BTreeSet<[u8; 32]> = self.keys.hash_many(arrival.merchant, &texts)?.into_iter().collect();
         Ok(hashes.into_iter().flatten().collect())
-    }
-
-    fn blind(&self, merchant: MerchantId, kind: Referred, text: &Private) -> Result<[u8; 32], Error> {
-        let purpose = format!("inbox/{}", kind.as_str());
-        Ok(self.keys.hash(merchant, &purpose, text.0.trim().to_lowercase().as_bytes())?)
     }
 
     /// All open deliveries, oldest first, with the time before which they are not to be tried.
@@ -163,7 +166,7 @@ impl Inbox {
         });
         let Some((mut delivery, day, sealed)) = found.await? else { return Ok(None) };
         let clear = self.keys.open_for_day(delivery.merchant, day, row, &sealed).await?;
-        delivery.body = String::from_utf8(clear).map_err(|_| Error::NotText)?;
+        delivery.body = String::from_utf8(unpacked(clear)?).map_err(|_| Error::NotText)?;
         Ok(Some(delivery))
     }
 
@@ -258,7 +261,7 @@ impl Inbox {
             "UPDATE inbox_body SET body = ?2 WHERE seq = (SELECT seq FROM inbox WHERE id = ?1)";
         const EXISTS: &str = "SELECT EXISTS(SELECT 1 FROM inbox WHERE id = ?1 AND merchant = ?2)";
         let sealed = match &edited {
-            Some(body) => Some(self.keys.seal_for_day(merchant, day(now), row, body).await?),
+            Some(body) => Some(self.keys.seal_for_day(merchant, day(now), row, &packed(body)).await?),
             None => None,
         };
         let driven = self.work.run(move |work| {

@@ -20,8 +20,9 @@ use super::{
 };
 use crate::{chance, clock::Clock, shops::Shops};
 
-/// Deliveries worked off at once; most of that time is spent waiting for shared commits.
-const AT_ONCE: usize = 64;
+/// Deliveries worked off at once. Nearly all of that time they wait for commits that they share, so their number is what
+/// a commit is divided by.
+const AT_ONCE: usize = 256;
 /// Tries while something that we need is away: about half an hour.
 const TRIES_MAX: u32 = 40;
 /// Tries of what breaks in our own code: the payload itself may be the cause, and then it breaks for ever.
