@@ -21,6 +21,12 @@ pub(crate) enum Mutation {
     AcknowledgeBeforeCommit,
     /// Store a record without comparing the head.
     SkipFence,
+    /// Do not hold the end of what was read against the store's head.
+    SkipStoreHead,
+    /// Admit all partitions of a pass by the state of the first.
+    SweepByOneState,
+    /// Read on behind where a span ends.
+    SweepBeyondSpan,
 }
 
 #[cfg(not(test))]

@@ -8,6 +8,7 @@ use crate::{
     error::{Diverged, Error, Fault},
     genesis::Genesis,
     ids::Position,
+    mutation::{Mutation, planted},
     progress::{Progress, told},
     reader::{AdmittedRecord, Batch, FETCH_RECORDS_MAX, Skipped},
 };
@@ -109,7 +110,8 @@ impl Part {
 
     fn read(&mut self, genesis: &Genesis, stored: Stored) -> Result<Option<AdmittedRecord>, Diverged> {
         let (partition, position) = (self.progress.checkpoint.partition, stored.position);
-        if self.until.is_some_and(|until| position > until) {
+        let is_beyond = self.until.is_some_and(|until| position > until);
+        if is_beyond && !planted(Mutation::SweepBeyondSpan) {
             self.is_beyond = true;
             return Ok(None);
         }
@@ -124,7 +126,8 @@ fn take(genesis: &Genesis, parts: &mut [Part], swept: Swept) -> Result<Vec<Admit
     }
     let mut records = Vec::with_capacity(swept.records.len());
     for (partition, stored) in swept.records {
-        records.extend(parts[usize::from(partition)].read(genesis, stored)?);
+        let by = if planted(Mutation::SweepByOneState) { 0 } else { usize::from(partition) };
+        records.extend(parts[by].read(genesis, stored)?);
     }
     for (partition, head) in swept.ended {
         let part = &parts[usize::from(partition)];

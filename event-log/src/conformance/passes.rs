@@ -45,7 +45,7 @@ fn of(records: &[AdmittedRecord], partition: u16) -> Vec<AdmittedRecord> {
     records.iter().filter(|record| record.partition == partition).cloned().collect()
 }
 
-/// With the partition that follows an ended one left out this was seen to fail on backends without a pass of their own.
+/// Catches [`Mutation::SweepByOneState`].
 pub(crate) async fn one_pass_gives_each_partition_what_its_reader_gives(fixture: impl Fixture) {
     let log = fixture.log();
     written(&log).await;
@@ -63,8 +63,7 @@ pub(crate) async fn one_pass_gives_each_partition_what_its_reader_gives(fixture:
     }
 }
 
-/// Each partition begins and ends somewhere else, the second not at all. Without the look at `until` this was seen to
-/// fail.
+/// Each partition begins and ends somewhere else; of the second nothing is read. Catches [`Mutation::SweepBeyondSpan`].
 pub(crate) async fn a_pass_begins_and_ends_at_any_places(fixture: impl Fixture) {
     let log = fixture.log();
     written(&log).await;
@@ -92,7 +91,7 @@ pub(crate) async fn a_pass_begins_and_ends_at_any_places(fixture: impl Fixture) 
     }
 }
 
-/// With records admitted by the state of partition 0, or without the look at the store's head, this was seen to fail.
+/// Catches [`Mutation::SkipStoreHead`].
 pub(crate) async fn a_pass_finds_what_a_reader_finds(fixture: impl Fixture) {
     let log = fixture.log();
     written(&log).await;
@@ -135,4 +134,34 @@ async fn a_pass_that_does_not_look_again_is_found_out() {
     assert!(records.last().is_some_and(|last| last.position > Position::START));
     Fixture::tamper(&store, Tamper::Delete(records.len() - 1));
     assert!(running.next(1).await.is_ok(), "the planted bug was not there");
+}
+
+#[tokio::test]
+async fn a_pass_with_one_state_for_all_is_found_out() {
+    let store = crate::memory::Memory::init(4, Class::Conditional);
+    written(&store.log()).await;
+    let _planted = plant(&[Mutation::SweepByOneState]);
+    let swept = sweep_on(&mut store.log().sweep(&[]).unwrap(), 7).await;
+    assert!(swept.is_err(), "the planted bug was not there");
+}
+
+#[tokio::test]
+async fn a_pass_that_reads_behind_its_span_is_found_out() {
+    let store = crate::memory::Memory::init(4, Class::Conditional);
+    written(&store.log()).await;
+    let until = read_all(&store.log()).await.unwrap().0[2].position;
+    let span = Span { from: None, until: Some(until) };
+    let _planted = plant(&[Mutation::SweepBeyondSpan]);
+    let swept = sweep_on(&mut store.log().sweep(&[span]).unwrap(), 7).await.unwrap();
+    assert!(of(&swept, PARTITION).len() > 3, "the planted bug was not there");
+}
+
+#[tokio::test]
+async fn a_pass_that_does_not_ask_for_the_head_is_found_out() {
+    let store = crate::memory::Memory::init(4, Class::Conditional);
+    written(&store.log()).await;
+    let last = read_all(&store.log()).await.unwrap().0.len() - 1;
+    Fixture::tamper(&store, Tamper::Delete(last));
+    let _planted = plant(&[Mutation::SkipStoreHead]);
+    assert!(sweep_on(&mut store.log().sweep(&[]).unwrap(), 7).await.is_ok(), "the planted bug was not there");
 }
