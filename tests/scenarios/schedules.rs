@@ -110,6 +110,19 @@ async fn whoever_does_nothing_for_months_loses_all_and_anything_earned_or_redeem
     assert_eq!(shop.balance(&idle).await.lifetime_expired, 101);
 }
 
+/// What counts from the last of February is over on the 28th of March, and gone with the next run.
+#[tokio::test]
+async fn inactivity_from_the_end_of_a_short_month_is_over_in_a_longer_one() {
+    let server = Server::start();
+    let ends = json!({"expiry": {"mode": "inactivity", "months": 1}});
+    let shop = shop_at(&server, "2030-02-28T12:00:00Z", &ends).await;
+    let customer = shop.enrol_with(100).await;
+    clock(&shop, "2030-03-28T11:00:00Z").await;
+    assert_eq!(shop.balance(&customer).await.available, 100);
+    clock(&shop, "2030-03-29T12:00:00Z").await;
+    assert_eq!(shop.balance(&customer).await.lifetime_expired, 100);
+}
+
 #[tokio::test]
 async fn customers_are_warned_thirty_seven_and_one_days_before_points_end() {
     let server = Server::start();

@@ -1,13 +1,14 @@
 //! The jobs, one line each, and how one is run: every account that is due gets its command once per time.
 use std::sync::Arc;
 
-use chrono::Months;
+use chrono::{Datelike as _, Months, NaiveTime, TimeDelta, TimeZone as _, Utc};
+use chrono_tz::Tz;
 use domain::{
     Command, DueKind,
     points_account::{ExpirePoints, ExpiryRule, ReleasePendingPoints, WarnOfExpiry},
 };
 use event_schemas::{
-    CommandKey, CorrelationId, EntryId, MerchantId, Timestamp,
+    CommandKey, CorrelationId, EntryId, MerchantId, TimeZone, Timestamp,
     merchant::ExpiryMode,
     record::{Actor, Trace},
 };
@@ -80,8 +81,24 @@ const fn now(_: &Shop, as_of: Timestamp) -> Option<Timestamp> {
 /// Whoever did nothing since then loses the points, if the programme says so.
 fn idle_since(shop: &Shop, as_of: Timestamp) -> Option<Timestamp> {
     let expiry = &shop.settings.expiry;
-    let since = || as_of.utc().checked_sub_months(Months::new(expiry.months)).map(Timestamp::from);
+    let since = || months_before(&shop.timezone, as_of, expiry.months);
     (expiry.mode == ExpiryMode::Inactivity).then(since).flatten()
+}
+
+/// The latest time that lies so many months back in the shop's calendar. What counts from the last day of a short month
+/// is over on the same day of a longer one, so on the days after that it lies all of that last day back.
+fn months_before(timezone: &TimeZone, as_of: Timestamp, months: u32) -> Option<Timestamp> {
+    let zone: Tz = timezone.as_str().parse().ok()?;
+    let local = as_of.utc().with_timezone(&zone).naive_local();
+    let then = local.checked_sub_months(Months::new(months))?;
+    let then = if then.day() < local.day() {
+        then.date().succ_opt()?.and_time(NaiveTime::MIN).checked_sub_signed(TimeDelta::microseconds(1))?
+    } else {
+        then
+    };
+    let time = zone.from_local_datetime(&then).latest().map(|time| time.with_timezone(&Utc));
+    // A time that the clocks left out is as good as the same one in UTC: the next run finds the rest.
+    Some(time.unwrap_or_else(|| then.and_utc()).into())
 }
 
 fn release(ask: &Ask) -> Command {
