@@ -119,6 +119,7 @@ async fn settle(owners: &Owners, number: usize, order: usize) -> anyhow::Result<
     let (merchant, customer) = account(number);
     let money = |minor| Ok::<_, anyhow::Error>(Money { minor, currency: Currency::try_new("USD")? });
     let settle = SettleOrder {
+        customer,
         order: OrderId(Uuid::from_u64_pair(number as u64, order as u64)),
         version: 1,
         target: Points(54),

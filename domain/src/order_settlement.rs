@@ -1,6 +1,6 @@
 //! An order's verdict settles its customer's account to the order's level: award and clawback are one thing, in order.
 use event_schemas::{
-    Digest, Event, EventId, OrderId, Timestamp, loyalty_order::Assessment, merchant::WhenShort,
+    CustomerId, Digest, Event, EventId, OrderId, Timestamp, loyalty_order::Assessment, merchant::WhenShort,
 };
 
 use crate::{
@@ -18,13 +18,14 @@ pub(crate) fn react(_: EventId, stream: StreamRef, event: &Event) -> Vec<Reactio
         // Nothing can have been granted yet, so there is no level to settle.
         return Vec::new();
     }
-    let settle = settlement(OrderId(stream.id), assessment);
+    let settle = settlement(OrderId(stream.id), customer, assessment);
     vec![Reaction::to_account("settle-order", customer, settle)]
 }
 
 /// The sender fills in what is not here: time and settings, the order's outside name and the content's digest.
-fn settlement(order: OrderId, assessment: &Assessment) -> SettleOrder {
+fn settlement(order: OrderId, customer: CustomerId, assessment: &Assessment) -> SettleOrder {
     SettleOrder {
+        customer,
         order,
         version: assessment.version,
         target: assessment.target,

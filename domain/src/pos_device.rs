@@ -4,7 +4,7 @@ mod reject_pos_entry;
 mod sync_pos_batch;
 
 pub use reject_pos_entry::RejectPosEntry;
-pub use sync_pos_batch::{Found, PosEntry, SyncPosBatch};
+pub use sync_pos_batch::{Found, PosEntry, SEQUENCES, SyncPosBatch};
 
 use std::collections::BTreeMap;
 

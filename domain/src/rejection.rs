@@ -138,7 +138,7 @@ rejections! {
     RewardRetired = "reward-retired", "The reward can no longer be had";
     /// A reward takes off more than nothing, and at most everything.
     InvalidBenefit = "invalid-benefit", "The reward's benefit is not valid";
-    /// A till's entries are numbered from 1.
+    /// A till's entries are numbered from 1 up to the largest signed 64-bit integer.
     InvalidSequence = "invalid-sequence", "The sequence number is not valid";
     /// The command belongs to another type of stream: a fault of the sender.
     WrongStream = "wrong-stream", "The command belongs to another type of stream";

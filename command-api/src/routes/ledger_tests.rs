@@ -152,13 +152,17 @@ async fn what_is_wrong_with_the_ledgers_input_is_named() {
     let percent = json!({"name": "x", "benefit": {"kind": "percentage", "percent": 101}, "points": 1});
     let to_self =
         json!({"from_customer_id": customer, "to_customer_id": customer, "points": 1, "reason_code": "x"});
-    let entry = json!({"sequence": 0, "type": "earn", "customer_id": customer, "points": 1,
-        "occurred_at": "2026-03-01T12:00:00Z"});
+    let entry = |sequence: u64| {
+        json!({"sequence": sequence, "type": "earn", "customer_id": customer, "points": 1,
+            "occurred_at": "2026-03-01T12:00:00Z"})
+    };
+    let batch = |sequence| json!({"device_id": customer, "entries": [entry(sequence)]});
     for (path, body, code, pointer) in [
         (EXTEND, past, "invalid-expiry", "/until"),
         (REWARDS, percent, "invalid-field", "/benefit/percent"),
         (TRANSFER, to_self, "transfer-to-self", "/to_customer_id"),
-        (SYNC, json!({"device_id": customer, "entries": [entry]}), "invalid-field", "/entries/0/sequence"),
+        (SYNC, batch(0), "invalid-field", "/entries/0/sequence"),
+        (SYNC, batch(1 << 63), "invalid-field", "/entries/0/sequence"),
         (ACTIONS, act(customer, "birthday", ""), "invalid-field", "/source_id"),
         (SIMULATE, json!({"line_items": []}), "invalid-field", "/line_items"),
     ] {

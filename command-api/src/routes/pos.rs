@@ -2,7 +2,7 @@
 use axum::{Json, extract::State};
 use domain::{
     Aggregate, StreamRef,
-    pos_device::{Found, PosEntry, Standing, SyncPosBatch},
+    pos_device::{Found, PosEntry, SEQUENCES, Standing, SyncPosBatch},
     redemption::{price, worth},
 };
 use event_schemas::{
@@ -187,8 +187,8 @@ fn check(batch: &Batch) -> Result<(), Problem> {
         let wrong = |field: &str, expected: &'static str| {
             Err(Problem::invalid_field(format!("/entries/{number}/{field}"), expected))
         };
-        if entry.sequence == 0 {
-            return wrong("sequence", "expected at least 1");
+        if !SEQUENCES.contains(&entry.sequence) {
+            return wrong("sequence", "expected 1 to 9223372036854775807");
         }
         if entry.customer_id.is_some() == entry.shopify_customer_id.is_some() {
             return wrong("customer_id", "expected either customer_id or shopify_customer_id");

@@ -180,10 +180,10 @@ impl State {
 mod tests {
     use super::*;
     use crate::points_account::{
-        Command,
+        Command, SettleOrder, settlement_entry,
         specs::{
-            absorbing, action, commit, complete, earn, freeze, reinstate, release, reserve, return_transfer,
-            settle, spend, state_after, transfer_in, transfer_out, when_after,
+            absorbing, action, commit, complete, customer, earn, freeze, merged_into, reinstate, release,
+            reserve, return_transfer, settle, spend, state_after, transfer_in, transfer_out, when_after,
         },
     };
 
@@ -244,6 +244,23 @@ mod tests {
             let after = state_after(own.into_iter().chain([absorbing(left)])).balances();
             assert_eq!((after.available, after.debt), (Points(0), Points(4)));
         }
+    }
+
+    /// Catches: entries named after the order alone, so that two lots of the account have one name.
+    #[test]
+    fn accounts_that_were_settled_for_the_same_order_keep_their_lots_apart() {
+        let of_other = |version, target| {
+            Command::from(SettleOrder { customer: merged_into(), ..settle(1, version, target) })
+        };
+        let history = || vec![of_other(1, 7), absorbing([settle(1, 1, 5).into()])];
+        let account = state_after(history());
+        let lots: Vec<_> = account.lots().map(|lot| (lot.entry, lot.points)).collect();
+        let entry = |customer| settlement_entry(customer, settle(1, 1, 5).order, 1, &Rule::Purchase);
+        assert_eq!(lots, [(entry(merged_into()), Points(7)), (entry(customer()), Points(5))]);
+        let kept: State = postcard::from_bytes(&postcard::to_stdvec(&account).unwrap()).unwrap();
+        assert_eq!(kept, account);
+        let refunded = state_after(history().into_iter().chain([of_other(2, 0)]));
+        assert_eq!((refunded.balances().available, refunded.lots().count()), (Points(0), 0));
     }
 
     #[test]

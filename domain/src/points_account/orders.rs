@@ -1,5 +1,5 @@
 //! How far each order is settled: a level for the purchase and one for each bonus.
-use event_schemas::{Code, EntryId, OrderId, Points};
+use event_schemas::{Code, CustomerId, EntryId, OrderId, Points};
 use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
@@ -111,12 +111,46 @@ impl Level {
     }
 }
 
-/// The entry that settles a component of an order to an assessment: the same at every run, so that nobody keeps it.
+/// The entry that settles a component of a customer's order to an assessment: the same at every run, so that nobody keeps
+/// it, and another one for every customer, so that accounts can be merged that were settled for the same order.
 #[must_use]
-pub fn settlement_entry(order: OrderId, version: u32, rule: &Rule) -> EntryId {
+pub fn settlement_entry(customer: CustomerId, order: OrderId, version: u32, rule: &Rule) -> EntryId {
+    Seal::of(customer).entry(order, version, rule)
+}
+
+/// How a customer's settlement entries differ in their last bytes from those of others for the same order. An entry shows
+/// it, so that a state that does not know its customer keeps it only once; short, because it is kept.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
+pub(super) struct Seal([u8; 5]);
+
+impl Seal {
+    fn of(customer: CustomerId) -> Self {
+        Self::last_of(Uuid::new_v5(&customer.0, b"settlement").into_bytes())
+    }
+
+    /// The one under which this entry settles that component, if it does.
+    pub(super) fn behind(entry: EntryId, order: OrderId, version: u32, rule: &Rule) -> Self {
+        let [of_entry, of_order] = [entry.bytes(), of_order(order, version, rule)].map(Self::last_of);
+        let mut bits = of_entry.0;
+        bits.iter_mut().zip(of_order.0).for_each(|(bit, other)| *bit ^= other);
+        Self(bits)
+    }
+
+    pub(super) fn entry(self, order: OrderId, version: u32, rule: &Rule) -> EntryId {
+        let mut bytes = of_order(order, version, rule);
+        bytes.iter_mut().rev().zip(self.0.into_iter().rev()).for_each(|(byte, bits)| *byte ^= bits);
+        EntryId::from_bytes(bytes)
+    }
+
+    fn last_of(bytes: [u8; 16]) -> Self {
+        Self(bytes.last_chunk().copied().unwrap_or_default())
+    }
+}
+
+fn of_order(order: OrderId, version: u32, rule: &Rule) -> [u8; 16] {
     let code = match rule {
         Rule::Purchase => Rule::PURCHASE,
         Rule::Bonus(code) => code.as_str(),
     };
-    EntryId(Uuid::new_v5(&order.0, &[&version.to_be_bytes(), code.as_bytes()].concat()))
+    Uuid::new_v5(&order.0, &[&version.to_be_bytes(), code.as_bytes()].concat()).into_bytes()
 }

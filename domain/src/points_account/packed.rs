@@ -11,7 +11,7 @@ use super::{
     Reservation, State,
     keys::{Entry, Key},
     lots::{Lot, Lots, Place},
-    orders::{Level, OwnLot, Rule, Settled, settlement_entry},
+    orders::{Level, OwnLot, Rule, Seal, Settled},
     transfers::Transfer,
 };
 
@@ -97,6 +97,7 @@ struct Packed {
     balances: Balances,
     last_activity_at: Option<Timestamp>,
     next: Place,
+    seal: Seal,
     orders: Vec<PackedOrder>,
     lots: Vec<PackedLot>,
     reservations: Vec<(RedemptionId, Reservation)>,
@@ -182,7 +183,9 @@ impl Inside {
 impl Serialize for State {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         let mut nameless = BTreeSet::new();
-        let orders = self.orders.iter().map(|(order, settled)| pack(self, *order, settled, &mut nameless));
+        let seal = seal(self);
+        let orders =
+            self.orders.iter().map(|(order, settled)| pack(self, seal, *order, settled, &mut nameless));
         let orders = orders.collect();
         let named = self.lots.iter().filter(|(place, _)| !nameless.contains(place));
         let packed = Packed {
@@ -192,6 +195,7 @@ impl Serialize for State {
             balances: self.balances,
             last_activity_at: self.last_activity_at,
             next: self.lots.next(),
+            seal,
             orders,
             lots: named
                 .map(|(place, lot)| PackedLot { place, entry: lot.entry.bytes(), inside: Inside::of(lot) })
@@ -207,11 +211,27 @@ impl Serialize for State {
     }
 }
 
-fn pack(state: &State, order: OrderId, settled: &Settled, nameless: &mut BTreeSet<Place>) -> PackedOrder {
+/// The seal of the first lot of an order that is still open. Lots that came from elsewhere may have others.
+fn seal(state: &State) -> Seal {
+    let levels = state.orders.iter().flat_map(|(order, one)| one.levels.iter().map(move |of| (*order, of)));
+    let mut lots = levels.flat_map(|(order, level)| level.lots.iter().map(move |lot| (order, level, lot)));
+    let shown = lots.find_map(|(order, level, OwnLot { place, version })| {
+        state.lots.get(*place).map(|lot| Seal::behind(lot.entry, order, *version, &level.rule))
+    });
+    shown.unwrap_or_default()
+}
+
+fn pack(
+    state: &State,
+    seal: Seal,
+    order: OrderId,
+    settled: &Settled,
+    nameless: &mut BTreeSet<Place>,
+) -> PackedOrder {
     let mut levels = Vec::new();
     for level in &settled.levels {
         let own = level.lots.iter().map(|OwnLot { place, version }| {
-            let named = |lot: &&Lot| lot.entry == settlement_entry(order, *version, &level.rule);
+            let named = |lot: &&Lot| lot.entry == seal.entry(order, *version, &level.rule);
             let inside = state.lots.get(*place).filter(named).map(Inside::of);
             if inside.is_some() {
                 nameless.insert(*place);
@@ -238,7 +258,7 @@ impl<'de> Deserialize<'de> for State {
             .map(|lot| (lot.place, lot.inside.lot(EntryId::from_bytes(lot.entry))))
             .collect();
         let orders: BTreeMap<_, _> =
-            packed.orders.into_iter().map(|order| unpack(order, &mut lots)).collect();
+            packed.orders.into_iter().map(|order| unpack(order, packed.seal, &mut lots)).collect();
         Ok(Self {
             opened: packed.opened,
             frozen: packed.frozen,
@@ -257,12 +277,12 @@ impl<'de> Deserialize<'de> for State {
     }
 }
 
-fn unpack(packed: PackedOrder, lots: &mut Vec<(Place, Lot)>) -> (OrderId, Settled) {
+fn unpack(packed: PackedOrder, seal: Seal, lots: &mut Vec<(Place, Lot)>) -> (OrderId, Settled) {
     let order = OrderId::from_bytes(packed.order);
     let levels = packed.levels.into_iter().map(|level| {
         let own = level.lots.into_iter().map(|PackedOwnLot { place, version, inside }| {
-            let entry = settlement_entry(order, version, &level.rule);
-            lots.extend(inside.map(|inside| (place, inside.lot(entry))));
+            let named = inside.map(|inside| inside.lot(seal.entry(order, version, &level.rule)));
+            lots.extend(named.map(|lot| (place, lot)));
             OwnLot { place, version }
         });
         let own = own.collect();

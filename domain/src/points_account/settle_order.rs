@@ -1,6 +1,6 @@
 //! An order's account is settled to the order's levels: the difference is awarded or taken back, repeats do nothing.
 use event_schemas::{
-    Code, Digest, Money, OrderId, Personal, Points, Rate, Timestamp,
+    Code, CustomerId, Digest, Money, OrderId, Personal, Points, Rate, Timestamp,
     loyalty_order::{BonusTarget, OrderStatus},
     merchant::WhenShort,
     points_account::{
@@ -20,6 +20,8 @@ use crate::Rejection;
 /// Settles an order to an assessment. Each assessment says everything, so the newest one counts, whenever it comes.
 #[derive(Clone, Debug, PartialEq)]
 pub struct SettleOrder {
+    /// Whose order it is: the entries are named after both.
+    pub customer: CustomerId,
     /// The order.
     pub order: OrderId,
     /// Version of the assessment.
@@ -137,7 +139,7 @@ fn award<'a>(command: &'a SettleOrder, component: &Component<'_>) -> Award<'a> {
         Rule::Bonus(_) => "bonus",
     };
     Award {
-        entry: settlement_entry(command.order, command.version, rule),
+        entry: settlement_entry(command.customer, command.order, command.version, rule),
         source: Source::Order { order: command.order, version: command.version },
         reason: Code::fixed(reason),
         points: component.due,
@@ -157,7 +159,7 @@ fn take_back(
     component: &Component<'_>,
 ) -> Result<(), Rejection> {
     let Level { rule, .. } = component.level;
-    let entry = settlement_entry(command.order, command.version, rule);
+    let entry = settlement_entry(command.customer, command.order, command.version, rule);
     let own = component.level.places();
     let points = component.due.negated()?;
     let pending = draft.take_pending(points, &own);
@@ -203,7 +205,7 @@ fn claw_back(
     draft.debit(taken, to_debt)?;
     draft.after.lifetime_clawed_back = draft.after.lifetime_clawed_back.plus(points.minus(forgiven)?)?;
     draft.push(PointsClawedBack {
-        entry: settlement_entry(command.order, command.version, &component.level.rule),
+        entry: settlement_entry(command.customer, command.order, command.version, &component.level.rule),
         order: command.order,
         version: command.version,
         rule: component.level.rule.code(),

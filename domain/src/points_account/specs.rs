@@ -60,7 +60,7 @@ fn never() -> ExpiryRule {
 
 /// The entry of a settlement.
 pub(super) fn entry(order: u128, version: u32) -> EntryId {
-    super::settlement_entry(OrderId(Uuid::from_u128(order)), version, &super::Rule::Purchase)
+    super::settlement_entry(customer(), OrderId(Uuid::from_u128(order)), version, &super::Rule::Purchase)
 }
 
 /// An entry of none of the commands here.
@@ -74,6 +74,7 @@ pub(super) fn open() -> OpenAccount {
 
 pub(super) fn settle(order: u128, version: u32, target: i64) -> SettleOrder {
     SettleOrder {
+        customer: customer(),
         order: OrderId(Uuid::from_u128(order)),
         version,
         target: Points(target),

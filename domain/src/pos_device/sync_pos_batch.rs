@@ -1,5 +1,8 @@
 //! A batch of a till: what is new in it counts, whatever came before it, after it, or twice.
-use std::collections::{BTreeMap, btree_map};
+use std::{
+    collections::{BTreeMap, btree_map},
+    ops::RangeInclusive,
+};
 
 use event_schemas::{
     Code, CustomerId, Digest, Money, Points, Timestamp,
@@ -42,10 +45,13 @@ pub struct Found {
     pub content: Digest,
 }
 
+/// What a till may number an entry with: what every store keeps as a signed number.
+pub const SEQUENCES: RangeInclusive<u64> = 1..=i64::MAX.unsigned_abs();
+
 pub(super) fn decide(state: &State, command: &SyncPosBatch) -> Result<Vec<Event>, Rejection> {
     let mut new = BTreeMap::new();
     for entry in &command.entries {
-        if entry.sequence == 0 {
+        if !SEQUENCES.contains(&entry.sequence) {
             return Err(Rejection::InvalidSequence);
         }
         if !state.takes(entry) {
@@ -166,7 +172,9 @@ mod tests {
 
     #[test]
     fn numbers_begin_with_one() {
-        given::<State>([]).when(batch([earn(0)])).then_rejected(Rejection::InvalidSequence);
+        for sequence in [0, SEQUENCES.end() + 1, u64::MAX] {
+            given::<State>([]).when(batch([earn(sequence)])).then_rejected(Rejection::InvalidSequence);
+        }
     }
 
     #[test]

@@ -74,6 +74,7 @@ pub(super) fn settle(customer: CustomerId, id: Uuid, at: Timestamp, order: u8, t
         target: Points(target / 2),
     };
     SettleOrder {
+        customer,
         order: OrderId(Uuid::from_u128(customer.0.as_u128() ^ (u128::from(order) + 100))),
         version: u32::try_from(id.as_u128() % 9).unwrap() + 1,
         target: Points(target),

@@ -8,7 +8,7 @@ use event_schemas::{
     Digest, OrderId, Points, Rate,
     loyalty_order::OrderStatus,
     merchant::{ExpiryMode, WhenShort},
-    sample::usd,
+    sample::{CUSTOMER, usd},
 };
 use proptest::prelude::*;
 use uuid::Uuid;
@@ -47,6 +47,7 @@ fn an_account_of_ten_orders_is_kept_in_400_bytes() {
     for number in 0..10 {
         let order = OrderId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number));
         let settle = SettleOrder {
+            customer: CUSTOMER,
             order,
             version: 1,
             target: Points(540),

@@ -268,6 +268,7 @@ impl World {
             target: points(bonus),
         };
         account::SettleOrder {
+            customer: customer(0),
             order,
             version,
             target: points(target),
