@@ -42,7 +42,14 @@ impl Api {
         Self { bench, router, merchant, customer }
     }
 
-    pub(super) async fn call(&self, method: Method, path: &str, token: &str, key: Option<&str>, body: &Value) -> Reply {
+    pub(super) async fn call(
+        &self,
+        method: Method,
+        path: &str,
+        token: &str,
+        key: Option<&str>,
+        body: &Value,
+    ) -> Reply {
         let mut request = Request::builder()
             .method(method)
             .uri(path)
