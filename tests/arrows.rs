@@ -10,7 +10,10 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("privacy", &["event-schemas", "group-commit", "seeded"]),
     ("http-edge", &["event-schemas", "privacy"]),
     ("projections", &["event-schemas", "event-log", "group-commit", "privacy", "seeded"]),
-    ("command-api", &["domain", "event-schemas", "event-log", "privacy", "group-commit", "http-edge", "seeded"]),
+    (
+        "command-api",
+        &["domain", "event-schemas", "event-log", "privacy", "group-commit", "http-edge", "seeded"],
+    ),
     ("query-api", &["event-schemas", "event-log", "privacy", "projections", "http-edge"]),
     ("replay", &["domain", "event-schemas", "event-log", "group-commit", "privacy", "projections"]),
     (
