@@ -128,7 +128,11 @@ pub(crate) fn checkpoint(
     select.query_row(params![live.definition.name, live.generation, partition], |row| row.get(0)).optional()
 }
 
-pub(crate) fn save_checkpoint(connection: &Connection, live: &Live, checkpoint: &Checkpoint) -> rusqlite::Result<()> {
+pub(crate) fn save_checkpoint(
+    connection: &Connection,
+    live: &Live,
+    checkpoint: &Checkpoint,
+) -> rusqlite::Result<()> {
     let mut upsert = connection.prepare_cached(
         "INSERT OR REPLACE INTO checkpoint (projection, generation, part, checkpoint) VALUES (?, ?, ?, ?)",
     )?;
