@@ -97,13 +97,10 @@ impl Projection for Customers {
         let Event::Customer(happened) = &event.event else {
             return before.ok_or_else(|| Unfoldable::without("customer"));
         };
-        if let CustomerEvent::CustomerRegistered(joined) = happened {
-            return Ok(registered(event, joined));
-        }
-        let joined = before.ok_or_else(|| Unfoldable::without("customer"))?;
+        let joined = before.unwrap_or_else(|| heard_of(event));
         let stands = |standing| Customer { standing, updated_at: event.recorded_at, ..joined.clone() };
         Ok(match happened {
-            CustomerEvent::CustomerRegistered(_) => joined,
+            CustomerEvent::CustomerRegistered(found) => registered(&joined, event, found),
             CustomerEvent::CustomerUpdated(changed) => updated(&joined, event, changed),
             CustomerEvent::CustomerDisabled(_) => stands(Standing::Disabled),
             CustomerEvent::CustomerEnabled(_) => stands(Standing::Active),
@@ -115,7 +112,27 @@ impl Projection for Customers {
     }
 }
 
-fn registered(event: &Recorded, joined: &CustomerRegistered) -> Customer {
+/// Somebody of whom only a deletion, a merge or the like was told: Shopify promises no order of arrival.
+fn heard_of(event: &Recorded) -> Customer {
+    Customer {
+        merchant: event.merchant,
+        customer: event.subject(),
+        shopify_customer_id: None,
+        email: None,
+        first_name: None,
+        last_name: None,
+        phone: None,
+        origin: Json(event.origin()),
+        email_verified: false,
+        registered_by: RegisteredBy::Customer,
+        standing: Standing::Active,
+        merged_into: None,
+        registered_at: event.recorded_at,
+        updated_at: event.recorded_at,
+    }
+}
+
+fn registered(before: &Customer, event: &Recorded, joined: &CustomerRegistered) -> Customer {
     Customer {
         merchant: event.merchant,
         customer: event.subject(),
@@ -127,8 +144,8 @@ fn registered(event: &Recorded, joined: &CustomerRegistered) -> Customer {
         origin: Json(event.origin()),
         email_verified: joined.email_verified,
         registered_by: joined.registered_by,
-        standing: Standing::Active,
-        merged_into: None,
+        standing: before.standing,
+        merged_into: before.merged_into,
         registered_at: event.recorded_at,
         updated_at: event.recorded_at,
     }

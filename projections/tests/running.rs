@@ -3,11 +3,17 @@ use std::time::Duration;
 
 use event_log::{Class, Log, Position};
 use event_schemas::{
-    CustomerId, Event, MerchantId, Points, catalogue::PointsAccountEvent, points_account::PointsAccountOpened,
+    CustomerId, Event, MerchantId, Points,
+    catalogue::PointsAccountEvent,
+    customer::{CustomerDeleted, CustomerRegistered},
+    payload::Payload as _,
+    points_account::PointsAccountOpened,
 };
 use privacy::MerchantScope;
 use projections::{
-    Progress, Projections, ReadStore, points_balance,
+    Progress, Projections, ReadStore,
+    customers::{self, Standing},
+    points_balance,
     testing::{History, Stream},
 };
 use uuid::Uuid;
@@ -40,6 +46,23 @@ async fn what_is_appended_becomes_visible_and_can_be_waited_for() {
     }
     let reports = progress.report();
     assert!(reports.iter().all(|report| report.lag_events == 0 && report.error.is_none()), "{reports:?}");
+}
+
+/// Planted: a row only from the registration on; this parked the person's events for ever.
+#[tokio::test]
+async fn whoever_is_deleted_before_they_are_known_stays_deleted_when_they_register() {
+    let mut story = Story::begin().await;
+    let customer = CustomerId(Uuid::now_v7());
+    story.tells(customer, CustomerDeleted::sample()).await;
+    story.tells(customer, CustomerRegistered::sample()).await;
+    let folder = tempfile::tempdir().unwrap();
+    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let progress = projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    assert!(progress.report().iter().all(|report| report.parked == 0));
+    let found =
+        customers::find(&store, MerchantScope::for_tests(story.merchant), customer).await.unwrap().unwrap();
+    assert_eq!(found.standing, Standing::Deleted);
+    assert!(found.email.is_some());
 }
 
 #[tokio::test]

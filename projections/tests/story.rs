@@ -57,6 +57,11 @@ impl Story {
         customer
     }
 
+    /// Something about a person, whatever came before.
+    pub(crate) async fn tells(&mut self, customer: CustomerId, event: impl Into<CustomerEvent>) {
+        self.history.append(self.merchant, Stream::customer(customer), vec![event.into().into()]).await;
+    }
+
     pub(crate) async fn updates(&mut self, customer: CustomerId) {
         let updated = CustomerEvent::from(CustomerUpdated::sample());
         self.history.append(self.merchant, Stream::customer(customer), vec![updated.into()]).await;

@@ -152,6 +152,9 @@ async fn until_free(shop: &Shop, body: &Value) -> String {
     }
 }
 
+/// How often each person earns: enough that a rebuild is still at work when somebody hangs up.
+const EARNED: i64 = 700;
+
 /// A server with enough history that a rebuild of it takes a while.
 async fn with_history() -> (Server, Shop, String) {
     let server = Server::start();
@@ -160,7 +163,7 @@ async fn with_history() -> (Server, Shop, String) {
         let shop = shop.clone();
         tokio::spawn(async move {
             let customer = shop.enrol().await;
-            for number in 0..250 {
+            for number in 0..EARNED {
                 shop.earn(&customer, 1, &format!("source-{number}")).await.expect(200);
             }
             customer
@@ -190,7 +193,7 @@ async fn whoever_hangs_up_cancels_the_job_and_what_is_served_stays() {
         tokio::time::sleep(std::time::Duration::from_millis(10)).await;
     }
     shop.earn(&customer, 1, "afterwards").await.expect(200);
-    assert_eq!(shop.balance(&customer).await.available, 251);
+    assert_eq!(shop.balance(&customer).await.available, EARNED + 1);
     assert_eq!(verified(&server.folder).0, Some(0));
     let (code, report) = rebuilt(&server.folder, &["--rollback"]);
     assert_eq!((code, &report["rolled_back"]), (Some(2), &json!(false)), "nothing was swapped: {report:#}");
@@ -212,7 +215,7 @@ async fn a_server_killed_in_the_middle_serves_its_tables_again_at_the_next_start
 
     let server = Server::start_on(&folder, &[]);
     let shop = shop.at(&server);
-    assert_eq!(shop.balance(&customer).await.available, 250);
+    assert_eq!(shop.balance(&customer).await.available, EARNED);
     assert_eq!(verified(&server.folder).0, Some(0));
     let (code, report) = rebuilt(&server.folder, &["--rollback"]);
     assert_eq!((code, &report["rolled_back"]), (Some(2), &json!(false)), "nothing was swapped: {report:#}");
