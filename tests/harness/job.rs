@@ -48,7 +48,7 @@ impl Job {
         }
     }
 
-    /// Sends a signal such as `INT`.
+    /// Sends a signal such as `TERM`.
     pub(crate) fn signal(&self, name: &str) {
         signal(self.child.id(), name);
     }
