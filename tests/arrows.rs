@@ -4,12 +4,13 @@ use std::path::{Path, PathBuf};
 /// Which of our crates each of our crates may see.
 const ARROWS: &[(&str, &[&str])] = &[
     ("event-schemas", &[]),
-    ("event-log", &[]),
+    ("event-log", &["postgres-store"]),
     ("group-commit", &["seeded"]),
     ("domain", &["event-schemas"]),
     ("privacy", &["event-schemas", "group-commit", "seeded"]),
     ("http-edge", &["event-schemas", "privacy"]),
-    ("projections", &["event-schemas", "event-log", "group-commit", "privacy", "seeded"]),
+    ("postgres-store", &[]),
+    ("projections", &["event-schemas", "event-log", "group-commit", "postgres-store", "privacy", "seeded"]),
     (
         "command-api",
         &["domain", "event-schemas", "event-log", "privacy", "group-commit", "http-edge", "seeded"],

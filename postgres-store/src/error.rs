@@ -1,0 +1,108 @@
+//! Why a database cannot be used, in words that say what to change. None holds a password.
+
+/// A database could not be used.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// The address itself is wrong.
+    #[error("expected an address such as postgres://user:password@host:5432/database, but {0}")]
+    Address(String),
+    /// Nobody listens there.
+    #[error("{server} cannot be reached; start the server or correct host and port")]
+    Unreachable {
+        /// Who asked whom for what.
+        server: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// Somebody listens, but does not answer.
+    #[error("{server} did not answer within {seconds} s; is it a Postgres, and not overloaded?")]
+    Silent {
+        /// Who asked whom for what.
+        server: String,
+        /// How long it had.
+        seconds: u64,
+    },
+    /// Encryption failed before anything was asked.
+    #[error(
+        "{server}: no encrypted connection could be made; correct sslmode and the files that the address names"
+    )]
+    Tls {
+        /// Who asked whom for what.
+        server: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+    /// The server does not let this user in.
+    #[error("{server} refuses the user or the password; correct them in the address: {reason}")]
+    Login {
+        /// Who asked whom for what.
+        server: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// There is no such database.
+    #[error("{server}: the database does not exist; make it with createdb, or correct the address")]
+    NoDatabase {
+        /// Who asked whom for what.
+        server: String,
+    },
+    /// Texts could not be kept as they are.
+    #[error("{server} keeps texts as {encoding}; make the database with ENCODING 'UTF8'")]
+    Encoding {
+        /// Who asked whom for what.
+        server: String,
+        /// How it keeps them.
+        encoding: String,
+    },
+    /// The user may not do what must be done.
+    #[error("{server}: the user may not do this: {reason}; grant it, or let another user do it once")]
+    Forbidden {
+        /// Who asked whom for what.
+        server: String,
+        /// What the server said.
+        reason: String,
+    },
+    /// Only a primary can be written.
+    #[error("{server} does not accept writes; name the primary in the address")]
+    ReadOnly {
+        /// Who asked whom for what.
+        server: String,
+    },
+    /// A newer program has been here.
+    #[error(
+        "{schema} is of version {found}, and this program knows versions up to {known}; start a newer program"
+    )]
+    NewerSchema {
+        /// The schema.
+        schema: &'static str,
+        /// Its version.
+        found: i32,
+        /// The newest that is known here.
+        known: i32,
+    },
+    /// Anything else; for a failed commit the outcome is unknown.
+    #[error("{server} failed")]
+    Failed {
+        /// Who asked whom for what.
+        server: String,
+        /// Why.
+        source: sqlx::Error,
+    },
+}
+
+/// SQLSTATE says what happened; see the table in the server's manual.
+pub(crate) fn explain(server: &str, error: sqlx::Error) -> Error {
+    let server = server.to_owned();
+    let said = error.as_database_error();
+    let code = said.and_then(|said| said.code()).unwrap_or_default().into_owned();
+    let reason = said.map(|said| said.message().to_owned()).unwrap_or_default();
+    match (&error, code.as_str()) {
+        (_, "28000" | "28P01") => Error::Login { server, reason },
+        (_, "3D000") => Error::NoDatabase { server },
+        (_, "42501") => Error::Forbidden { server, reason },
+        (_, "25006") => Error::ReadOnly { server },
+        (sqlx::Error::Io(_), _) => Error::Unreachable { server, source: error },
+        (sqlx::Error::Tls(_) | sqlx::Error::Configuration(_), _) => Error::Tls { server, source: error },
+        _ => Error::Failed { server, source: error },
+    }
+}

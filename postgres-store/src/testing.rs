@@ -1,0 +1,85 @@
+//! A database of its own for each test, on the server that `LOYALNEST_TEST_POSTGRES` names; gone with the test.
+use std::{env, thread};
+
+use sqlx::Executor as _;
+use uuid::Uuid;
+
+use crate::Address;
+
+/// Holds the address of a server's superuser.
+const VARIABLE: &str = "LOYALNEST_TEST_POSTGRES";
+
+/// An empty database; dropped with this, whoever is still connected.
+#[derive(Debug)]
+pub struct TestDatabase {
+    name: String,
+    server: String,
+}
+
+impl TestDatabase {
+    /// Makes it.
+    ///
+    /// # Panics
+    /// If there is no server: these tests are never skipped.
+    #[must_use]
+    pub fn create() -> Self {
+        let server = env::var(VARIABLE).unwrap_or_else(|_| {
+            panic!(
+                "{VARIABLE} is not set: run `cargo xtask test`, or `cargo xtask services up` and export its address"
+            )
+        });
+        let name = format!("test_{}", Uuid::now_v7().simple());
+        let database = Self { name, server };
+        database.on_server(format!("CREATE DATABASE {} ENCODING 'UTF8' TEMPLATE template0", database.name));
+        database
+    }
+
+    /// Its address.
+    #[must_use]
+    pub fn url(&self) -> String {
+        self.url_as(None)
+    }
+
+    /// Its address for another user of the server.
+    #[must_use]
+    pub fn url_as(&self, user: Option<&str>) -> String {
+        let (base, parameters) = self.server.split_once('?').unwrap_or((&self.server, ""));
+        let (base, _) = base.rsplit_once('/').unwrap_or((base, ""));
+        let base = match (user, base.split_once('@')) {
+            (Some(user), Some((_, host))) => format!("postgres://{user}@{host}"),
+            _ => base.to_owned(),
+        };
+        format!("{base}/{}?{parameters}", self.name)
+    }
+
+    /// The same, read.
+    ///
+    /// # Panics
+    /// If the variable holds no address.
+    #[must_use]
+    pub fn address(&self) -> Address {
+        self.url().parse().unwrap_or_else(|error| panic!("{error}"))
+    }
+
+    /// On a thread of its own, so that tests with any runtime and none may ask.
+    fn on_server(&self, statement: String) {
+        let address: Address = self.server.parse().unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
+        let asking = thread::spawn(move || {
+            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+            let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+            runtime.block_on(async {
+                let mut connection = address.connect("tests").await.unwrap_or_else(|error| panic!("{error}"));
+                connection.execute(statement.as_str()).await.unwrap_or_else(|error| panic!("{error}"));
+            });
+        });
+        asking.join().unwrap_or_else(|_| panic!("the server of {VARIABLE} could not be asked"));
+    }
+}
+
+impl Drop for TestDatabase {
+    fn drop(&mut self) {
+        if !thread::panicking() {
+            self.on_server(format!("DROP DATABASE IF EXISTS {} WITH (FORCE)", self.name));
+        }
+    }
+}
