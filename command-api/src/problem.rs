@@ -19,7 +19,6 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         Rejection::ActionLimitReached { limit, per } => {
             problem.detail(format!("the action earns {limit} times per {}", per.as_str()))
         }
-        Rejection::UnsupportedSetting { pointer } => problem.field(pointer, "is not supported yet"),
         Rejection::InvalidSetting { pointer } => problem.field(pointer, "is out of range"),
         Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
         Rejection::TransferToSelf => problem.field("/to_customer_id", "expected another customer"),
@@ -54,7 +53,6 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::AmountOverflow
         | Rejection::PointsNotPositive
         | Rejection::AdjustmentZero
-        | Rejection::UnsupportedSetting { .. }
         | Rejection::InvalidSetting { .. }
         | Rejection::MergeToSelf
         | Rejection::TransferToSelf
@@ -151,7 +149,6 @@ mod tests {
             (Rejection::ShopExists, 409),
             (Rejection::PointsOverflow, 422),
             (Rejection::UnknownRedemption, 404),
-            (Rejection::UnsupportedSetting { pointer: "/expiry/mode".into() }, 422),
         ] {
             let problem = rejected(&rejection);
             assert_eq!((problem.status().as_u16(), problem.code()), (status, rejection.code()));

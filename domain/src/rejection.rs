@@ -71,11 +71,6 @@ rejections! {
     UnknownMerchant = "unknown-merchant", "The shop is unknown";
     /// The shop joined before.
     ShopExists = "shop-exists", "The shop exists already";
-    /// The setting is known, but its rules are not built yet; it is never accepted and ignored.
-    UnsupportedSetting {
-        /// JSON pointer into the settings document.
-        pointer: String,
-    } = "unsupported-setting", "The setting is not supported yet";
     /// The setting's value is outside its range.
     InvalidSetting {
         /// JSON pointer into the settings document.
