@@ -18,16 +18,24 @@ pub enum Error {
     #[error(transparent)]
     Storage(#[from] Fault),
     /// There is no log to open; only `init` makes one.
-    #[error("there is no log at {}", path.display())]
+    #[error("there is no log at {place}")]
     NotFound {
         /// Where it was looked for.
-        path: PathBuf,
+        place: String,
     },
     /// `init` never touches what is there.
-    #[error("something is already at {}", path.display())]
+    #[error("something is already at {place}")]
     AlreadyExists {
         /// What is in the way.
-        path: PathBuf,
+        place: String,
+    },
+    /// The server as it is cannot be trusted with a log, or does not let us.
+    #[error("the log at {place} cannot be used: {reason}")]
+    Unusable {
+        /// The server, without secrets.
+        place: String,
+        /// What to change.
+        reason: String,
     },
     /// Another process, or another log of this one, may write.
     #[error("the log at {} is open for writing elsewhere", path.display())]

@@ -38,7 +38,7 @@ use crate::{
 pub fn init(path: &Path, partitions: u16) -> Result<Log, Error> {
     let lock = lock(path)?;
     if path.exists() {
-        return Err(Error::AlreadyExists { path: path.to_owned() });
+        return Err(Error::AlreadyExists { place: path.display().to_string() });
     }
     let genesis = Genesis::new(partitions.max(1), Class::Conditional);
     schema::create(path, &genesis).map_err(|source| Fault { action: "make a log", source })?;
@@ -127,7 +127,7 @@ fn read_genesis(path: &Path, readers: &Readers) -> Result<Genesis, Error> {
 }
 
 fn check_exists(path: &Path) -> Result<(), Error> {
-    if path.exists() { Ok(()) } else { Err(Error::NotFound { path: path.to_owned() }) }
+    if path.exists() { Ok(()) } else { Err(Error::NotFound { place: path.display().to_string() }) }
 }
 
 fn lock(path: &Path) -> Result<File, Error> {
