@@ -1,10 +1,10 @@
 //! Builds what ships and the measurements, each by itself so that neither changes the other, and runs them.
 use anyhow::ensure;
 
-use crate::{run::cargo, services::Lease};
-
-/// The peer that needs a server.
-const POSTGRES: &str = "postgres";
+use crate::{
+    run::cargo,
+    services::{Lease, POSTGRES},
+};
 
 pub(crate) fn run(arguments: &[String]) -> anyhow::Result<()> {
     for package in ["loyalnest", "benches"] {

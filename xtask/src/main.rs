@@ -57,10 +57,13 @@ enum Task {
         #[arg(trailing_var_arg = true, allow_hyphen_values = true)]
         arguments: Vec<String>,
     },
-    /// Start or end the servers that measurements need: a local Postgres.
+    /// Start or end the servers that tests and measurements need: a Postgres and a Kafka on this machine.
     Services {
         #[arg(value_enum)]
         action: Action,
+        /// How many brokers Kafka has.
+        #[arg(long, default_value_t = 1, value_parser = brokers)]
+        brokers: u8,
     },
     /// Write generated files: JSON Schemas, missing golden samples, the OpenAPI document.
     Generate,
@@ -72,6 +75,14 @@ enum Action {
     Up,
     /// End what runs, and remove what it stored.
     Down,
+}
+
+fn brokers(text: &str) -> Result<u8, String> {
+    match text {
+        "1" => Ok(1),
+        "3" => Ok(3),
+        _ => Err("expected 1 or 3".to_owned()),
+    }
 }
 
 fn main() -> ExitCode {
@@ -102,8 +113,11 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
         }
         Task::Bench { arguments } => bench::run(&arguments),
-        Task::Services { action: Action::Up } => services::up(),
-        Task::Services { action: Action::Down } => services::down(),
+        Task::Services { action: Action::Up, brokers } => {
+            let kafka = if brokers == 1 { services::KAFKA } else { services::KAFKA_OF_THREE };
+            services::up(&[services::POSTGRES, kafka])
+        }
+        Task::Services { action: Action::Down, .. } => services::down(),
         Task::Generate => generate::run(),
     }
 }

@@ -152,7 +152,7 @@ fn install_programs() -> anyhow::Result<()> {
 }
 
 /// Installs a program with the system's package manager, if it is missing.
-fn install(program: &str, package: &str) -> anyhow::Result<()> {
+pub(crate) fn install(program: &str, package: &str) -> anyhow::Result<()> {
     if runs(Command::new(program).arg("--version")) { Ok(()) } else { install_package(package) }
 }
 

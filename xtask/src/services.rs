@@ -1,4 +1,5 @@
 //! Real servers that measurements and tests need, each in a temporary folder on a free port: `cargo xtask services`.
+mod kafka;
 mod postgres;
 
 use std::{
@@ -23,12 +24,24 @@ pub(crate) struct Service {
 }
 
 /// Every service, one line each.
-const SERVICES: &[Service] = &[Service { name: "postgres", start: postgres::start, end_signal: "INT" }];
+const SERVICES: &[Service] = &[
+    Service { name: POSTGRES, start: postgres::start, end_signal: "INT" },
+    // What brokers keep is thrown away with them, so they need not end in order.
+    Service { name: KAFKA, start: kafka::one, end_signal: "KILL" },
+    Service { name: KAFKA_OF_THREE, start: kafka::three, end_signal: "KILL" },
+];
+
+/// A Postgres of its own.
+pub(crate) const POSTGRES: &str = "postgres";
+/// A Kafka of one broker.
+pub(crate) const KAFKA: &str = "kafka";
+/// A Kafka of three brokers.
+pub(crate) const KAFKA_OF_THREE: &str = "kafka-of-three";
 
 /// A server that was started.
 pub(crate) struct Started {
-    /// Its process.
-    process: u32,
+    /// Its processes.
+    processes: Vec<u32>,
     /// Where it listens.
     url: String,
 }
@@ -36,19 +49,25 @@ pub(crate) struct Started {
 /// A server that runs, as `up` notes it for `down`.
 #[derive(Serialize, Deserialize)]
 struct Running {
-    process: u32,
-    /// When the process began, so that another one with its number is left alone.
-    began: u64,
+    processes: Vec<Process>,
     folder: PathBuf,
     url: String,
+}
+
+/// A process of it.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Process {
+    id: u32,
+    /// When it began, so that another one with its number is left alone.
+    began: u64,
 }
 
 /// How long a server may take to end.
 const END_WITHIN: Duration = Duration::from_secs(30);
 
-/// Starts what does not run yet, and says where everything listens.
-pub(crate) fn up() -> anyhow::Result<()> {
-    for service in SERVICES {
+/// Starts of these what does not run yet, and says where everything listens.
+pub(crate) fn up(names: &[&str]) -> anyhow::Result<()> {
+    for service in SERVICES.iter().filter(|service| names.contains(&service.name)) {
         let running = match service.running()? {
             Some(running) => running,
             None => service.start()?,
@@ -99,7 +118,7 @@ impl Service {
     /// The server, if it runs.
     fn running(&self) -> anyhow::Result<Option<Running>> {
         let noted = self.noted()?;
-        Ok(noted.filter(|running| began(running.process) == Some(running.began)))
+        Ok(noted.filter(|running| running.processes.iter().all(Process::lives)))
     }
 
     fn noted(&self) -> anyhow::Result<Option<Running>> {
@@ -114,28 +133,29 @@ impl Service {
         // What is noted does not run any more, so its folder is of no use.
         self.end()?;
         let folder = tempfile::Builder::new().prefix(&format!("{}-", self.name)).tempdir()?.keep();
-        let Started { process, url } =
+        let Started { processes, url } =
             (self.start)(&folder).inspect_err(|_| drop(fs::remove_dir_all(&folder)))?;
-        let began = began(process).with_context(|| format!("{} ended at once", self.name))?;
-        let running = Running { process, began, folder, url };
+        let processes: Vec<Process> = processes
+            .into_iter()
+            .map(|id| began(id).map(|began| Process { id, began }))
+            .collect::<Option<_>>()
+            .with_context(|| format!("{} ended at once", self.name))?;
+        let running = Running { processes, folder, url };
         fs::write(self.note()?, serde_json::to_string(&running)?)?;
         Ok(running)
     }
 
     fn end(&self) -> anyhow::Result<()> {
         let Some(running) = self.noted()? else { return Ok(()) };
-        let lives = || began(running.process) == Some(running.began);
-        if lives() {
-            let asked = Command::new("kill")
-                .args(["-s", self.end_signal])
-                .arg(running.process.to_string())
-                .status()?;
-            ensure!(asked.success(), "{} could not be asked to end", self.name);
+        for process in running.processes.iter().filter(|process| process.lives()) {
+            let asked =
+                Command::new("kill").args(["-s", self.end_signal]).arg(process.id.to_string()).status()?;
+            ensure!(asked.success() || !process.lives(), "{} could not be asked to end", self.name);
         }
         let deadline = Instant::now() + END_WITHIN;
-        while lives() {
+        while let Some(process) = running.processes.iter().find(|process| process.lives()) {
             if Instant::now() > deadline {
-                bail!("{} (process {}) did not end", self.name, running.process);
+                bail!("{} (process {}) did not end", self.name, process.id);
             }
             sleep(Duration::from_millis(20));
         }
@@ -148,10 +168,21 @@ impl Service {
 
     /// Where it is noted that it runs.
     fn note(&self) -> anyhow::Result<PathBuf> {
-        let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/services");
-        fs::create_dir_all(&folder)?;
-        Ok(folder.join(format!("{}.json", self.name)))
+        Ok(cache()?.join(format!("{}.json", self.name)))
     }
+}
+
+impl Process {
+    fn lives(&self) -> bool {
+        began(self.id) == Some(self.began)
+    }
+}
+
+/// What is kept about services between two runs; it goes with the target folder.
+fn cache() -> anyhow::Result<PathBuf> {
+    let folder = Path::new(env!("CARGO_MANIFEST_DIR")).join("../target/services");
+    fs::create_dir_all(&folder)?;
+    Ok(folder)
 }
 
 /// When a process began, in ticks since the machine started; nothing if it has ended.

@@ -76,7 +76,7 @@ pub(super) fn start(folder: &Path) -> anyhow::Result<Started> {
         sleep(Duration::from_millis(50));
     }
     let url = format!("postgres://{ROLE}@127.0.0.1:{port}/postgres?sslmode=disable");
-    Ok(Started { process: server.id(), url })
+    Ok(Started { processes: vec![server.id()], url })
 }
 
 /// The programs of the newest version that can make a cluster.

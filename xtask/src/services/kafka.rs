@@ -1,0 +1,222 @@
+//! Apache Kafka in KRaft mode from its own jars: brokers on free ports of this machine, each controller as well.
+use std::{
+    fmt::Write as _,
+    fs::{self, File},
+    net::{Ipv4Addr, TcpListener},
+    os::unix::process::CommandExt as _,
+    path::{Path, PathBuf},
+    process::{Child, Command, Stdio},
+    thread::sleep,
+    time::{Duration, Instant},
+};
+
+use anyhow::{Context as _, bail, ensure};
+
+use super::{Started, cache};
+use crate::run;
+
+/// The release, and what it logs through.
+const ARTIFACTS: [[&str; 3]; 2] =
+    [["org.apache.kafka", "kafka_2.13", "4.1.1"], ["org.slf4j", "slf4j-simple", "1.7.36"]];
+/// What a broker prints once it takes requests.
+const READY: &str = "Kafka Server started";
+const READY_WITHIN: Duration = Duration::from_secs(90);
+const JAVA: [&str; 4] = [
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
+];
+
+/// One broker.
+pub(super) fn one(folder: &Path) -> anyhow::Result<Started> {
+    start(folder, 1)
+}
+
+/// Three brokers that keep every record twice before they confirm it.
+pub(super) fn three(folder: &Path) -> anyhow::Result<Started> {
+    start(folder, 3)
+}
+
+fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
+    let jars = jars()?;
+    let ports = free_ports(2 * count)?;
+    let (clients, controllers) = ports.split_at(usize::from(count));
+    let cluster = said_by(java(&jars).args(["kafka.tools.StorageTool", "random-uuid"]))?;
+    let cluster = cluster.lines().last().context("Kafka named no cluster id")?.trim().to_owned();
+    let mut brokers = Vec::new();
+    for node in 1..=count {
+        match Broker::start(folder, &jars, &cluster, node, clients, controllers) {
+            Ok(broker) => brokers.push(broker),
+            Err(error) => return Err(given_up(brokers, error)),
+        }
+    }
+    let deadline = Instant::now() + READY_WITHIN;
+    for index in 0..brokers.len() {
+        if let Err(error) = brokers[index].wait_until_ready(deadline) {
+            return Err(given_up(brokers, error));
+        }
+    }
+    let addresses: Vec<String> = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+    let processes = brokers.iter().map(|broker| broker.process.id()).collect();
+    Ok(Started { processes, url: format!("kafka://{}", addresses.join(",")) })
+}
+
+/// Nothing that was started stays behind.
+fn given_up(brokers: Vec<Broker>, error: anyhow::Error) -> anyhow::Error {
+    for mut broker in brokers {
+        // It may have ended by itself.
+        drop(broker.process.kill());
+        drop(broker.process.wait());
+    }
+    error
+}
+
+struct Broker {
+    process: Child,
+    printed: PathBuf,
+}
+
+impl Broker {
+    fn start(
+        folder: &Path,
+        jars: &Path,
+        cluster: &str,
+        node: u16,
+        clients: &[u16],
+        controllers: &[u16],
+    ) -> anyhow::Result<Self> {
+        let folder = folder.join(format!("broker-{node}"));
+        fs::create_dir(&folder)?;
+        let properties = folder.join("server.properties");
+        fs::write(&properties, settings(&folder, node, clients, controllers)?)?;
+        let mut format = java(jars);
+        format.args(["kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).arg(&properties);
+        said_by(&mut format)?;
+        let printed = folder.join("printed");
+        let output = File::create(&printed)?;
+        let process = java(jars)
+            .arg("kafka.Kafka")
+            .arg(&properties)
+            .current_dir(&folder)
+            .stdin(Stdio::null())
+            .stdout(output.try_clone()?)
+            .stderr(output)
+            // It outlives this program, and a Ctrl-C meant for it.
+            .process_group(0)
+            .spawn()?;
+        Ok(Self { process, printed })
+    }
+
+    fn wait_until_ready(&mut self, deadline: Instant) -> anyhow::Result<()> {
+        loop {
+            let printed = String::from_utf8_lossy(&fs::read(&self.printed)?).into_owned();
+            if printed.contains(READY) {
+                return Ok(());
+            }
+            if self.process.try_wait()?.is_some() || Instant::now() > deadline {
+                bail!("a broker did not start: {}", printed.trim());
+            }
+            sleep(Duration::from_millis(50));
+        }
+    }
+}
+
+fn settings(folder: &Path, node: u16, clients: &[u16], controllers: &[u16]) -> anyhow::Result<String> {
+    let count = clients.len();
+    let voters: Vec<String> =
+        (1..).zip(controllers).map(|(node, port)| format!("{node}@127.0.0.1:{port}")).collect();
+    let (client, controller) = (clients[usize::from(node - 1)], controllers[usize::from(node - 1)]);
+    let in_sync = if count > 1 { 2 } else { 1 };
+    let mut text = String::new();
+    for (name, value) in [
+        ("process.roles", "broker,controller".to_owned()),
+        ("node.id", node.to_string()),
+        ("controller.quorum.voters", voters.join(",")),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{client}")),
+        ("controller.listener.names", "CONTROLLER".to_owned()),
+        ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
+        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
+        ("log.dirs", folder.join("data").display().to_string()),
+        ("offsets.topic.num.partitions", "4".to_owned()),
+        ("offsets.topic.replication.factor", count.to_string()),
+        ("transaction.state.log.replication.factor", count.to_string()),
+        ("transaction.state.log.min.isr", in_sync.to_string()),
+        ("min.insync.replicas", in_sync.to_string()),
+        ("group.initial.rebalance.delay.ms", "0".to_owned()),
+        ("auto.create.topics.enable", "false".to_owned()),
+        // Tests make and delete many topics.
+        ("file.delete.delay.ms", "0".to_owned()),
+    ] {
+        writeln!(text, "{name}={value}")?;
+    }
+    Ok(text)
+}
+
+/// Kafka's jars; fetched once and kept in the target folder.
+fn jars() -> anyhow::Result<PathBuf> {
+    run::install("java", "default-jre-headless")?;
+    let [[_, _, version], _] = ARTIFACTS;
+    let cache = cache()?;
+    let jars = cache.join(format!("kafka-{version}"));
+    if jars.exists() {
+        return Ok(jars);
+    }
+    run::install("mvn", "maven")?;
+    println!("── fetching Kafka {version}");
+    let fetching = tempfile::Builder::new().prefix("fetching-").tempdir_in(&cache)?;
+    fs::write(fetching.path().join("pom.xml"), project())?;
+    let status = Command::new("mvn")
+        .args(["-q", "-B", "dependency:copy-dependencies", "-DoutputDirectory=jars"])
+        .current_dir(fetching.path())
+        .status()
+        .context("Maven did not start")?;
+    ensure!(
+        status.success(),
+        "Maven could not fetch Kafka's jars; does it reach Maven Central, or a mirror?"
+    );
+    fs::rename(fetching.path().join("jars"), &jars)?;
+    Ok(jars)
+}
+
+/// A Maven project that depends on the artifacts and on nothing else.
+fn project() -> String {
+    let dependencies: String = ARTIFACTS
+        .iter()
+        .map(|[group, artifact, version]| {
+            format!(
+                "<dependency><groupId>{group}</groupId><artifactId>{artifact}</artifactId>\
+                 <version>{version}</version></dependency>"
+            )
+        })
+        .collect();
+    format!(
+        "<project><modelVersion>4.0.0</modelVersion><groupId>local</groupId><artifactId>services</artifactId>\
+         <version>1</version><packaging>pom</packaging><dependencies>{dependencies}</dependencies></project>"
+    )
+}
+
+fn java(jars: &Path) -> Command {
+    let mut command = Command::new("java");
+    command.args(JAVA).arg("-cp").arg(jars.join("*"));
+    command
+}
+
+fn said_by(command: &mut Command) -> anyhow::Result<String> {
+    let output = command.output().context("java did not start")?;
+    ensure!(
+        output.status.success(),
+        "Kafka's tool failed: {}",
+        String::from_utf8_lossy(&output.stderr).trim()
+    );
+    Ok(String::from_utf8(output.stdout)?)
+}
+
+/// All at once, so that no two are the same.
+fn free_ports(count: u16) -> anyhow::Result<Vec<u16>> {
+    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
+    let listeners = (0..count).map(bind).collect::<Result<Vec<_>, _>>()?;
+    let ports = listeners.iter().map(|listener| listener.local_addr().map(|address| address.port()));
+    Ok(ports.collect::<Result<_, _>>()?)
+}
