@@ -24,7 +24,7 @@ macro_rules! aggregates {
         pub enum Aggregate { $( $(#[$doc])* $name($module::State), )* }
 
         /// A command to any aggregate.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
         pub enum Command { $( $(#[$doc])* $name($module::Command), )* }
 
         $( impl From<$module::Command> for Command {

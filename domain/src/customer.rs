@@ -31,19 +31,24 @@ commands! {
 }
 
 /// What a message says about a person.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Profile {
     /// Shopify's customer id.
+    #[serde(with = "event_schemas::personal::transit")]
     pub shopify_customer_id: Option<Personal<String>>,
     /// E-mail address.
+    #[serde(with = "event_schemas::personal::transit")]
     pub email: Option<Personal<String>>,
     /// Whether Shopify has verified the address.
     pub email_verified: bool,
     /// First name.
+    #[serde(with = "event_schemas::personal::transit")]
     pub first_name: Option<Personal<String>>,
     /// Last name.
+    #[serde(with = "event_schemas::personal::transit")]
     pub last_name: Option<Personal<String>>,
     /// Phone number.
+    #[serde(with = "event_schemas::personal::transit")]
     pub phone: Option<Personal<String>>,
     /// Keyed digest of the e-mail address as it is compared.
     pub email_digest: Option<Digest>,

@@ -2,6 +2,7 @@
 use std::fmt::Debug;
 
 use event_schemas::StreamType;
+use serde::{Serialize, de::DeserializeOwned};
 
 use crate::{Due, Rejection};
 
@@ -9,8 +10,8 @@ use crate::{Due, Rejection};
 pub trait Decider: Default {
     /// The type of stream that holds its events.
     const STREAM: StreamType;
-    /// What it can be asked.
-    type Command;
+    /// What it can be asked; it travels to the node that owns the stream.
+    type Command: Debug + PartialEq + Serialize + DeserializeOwned;
     /// What can have happened to it.
     type Event: Clone + Debug + PartialEq;
 
@@ -34,7 +35,7 @@ pub trait Decider: Default {
 macro_rules! commands {
     ($aggregate:ident { $( $command:ident = $name:literal in $file:ident; )* }) => {
         /// What the aggregate can be asked.
-        #[derive(Clone, Debug, PartialEq)]
+        #[derive(Clone, Debug, PartialEq, serde::Serialize, serde::Deserialize)]
         pub enum Command { $( #[doc = $name] $command($command), )* }
 
         impl Command {

@@ -1,5 +1,18 @@
 //! Specs that read as sentences: given what happened, when a command comes, then this follows.
+use std::fmt::Debug;
+
+use serde::{Serialize, de::DeserializeOwned};
+
 use crate::{Decider, Rejection};
+
+/// The command as it comes to the node that owns its stream, by way of another one: so every spec shows that it travels.
+#[track_caller]
+fn travelled<C: Debug + PartialEq + Serialize + DeserializeOwned>(command: C) -> C {
+    let sent = serde_json::to_vec(&command).unwrap();
+    let received: C = serde_json::from_slice(&sent).unwrap();
+    assert_eq!(received, command, "the command changed on its way");
+    received
+}
 
 /// The state after these events.
 pub fn fold<A: Decider>(events: impl IntoIterator<Item = A::Event>) -> A {
@@ -14,7 +27,7 @@ pub fn played<A: Decider>(commands: impl IntoIterator<Item = A::Command>) -> Vec
     let mut state = A::default();
     let mut history = Vec::new();
     for command in commands {
-        for event in state.decide(&command).unwrap_or_default() {
+        for event in state.decide(&travelled(command)).unwrap_or_default() {
             state.evolve(&event);
             history.push(event);
         }
@@ -33,7 +46,7 @@ pub fn given<A: Decider>(events: impl IntoIterator<Item = A::Event>) -> Given<A>
 impl<A: Decider> Given<A> {
     /// Decides the command.
     pub fn when(self, command: impl Into<A::Command>) -> When<A> {
-        When(self.0.decide(&command.into()))
+        When(self.0.decide(&travelled(command.into())))
     }
 }
 

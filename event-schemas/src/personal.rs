@@ -156,6 +156,52 @@ impl<'de, T> Deserialize<'de> for Personal<T> {
     }
 }
 
+/// Clear personal fields of a *command* on its way to the node that owns its stream: `#[serde(with = …)]` on the field.
+///
+/// The one exception to the rule above, named at each field that takes it. Only the forwarding of commands between nodes
+/// serialises commands, and it seals the whole message; no event, row, metric or log holds a command.
+pub mod transit {
+    use serde::{Deserialize as _, Deserializer, Serialize, Serializer, de::DeserializeOwned};
+
+    use super::{Personal, Sealed};
+
+    #[derive(serde::Serialize, serde::Deserialize)]
+    #[serde(rename_all = "kebab-case")]
+    enum Travelling<C> {
+        Clear(C),
+        Sealed(Sealed),
+    }
+
+    /// Writes the value, in clear if it is.
+    ///
+    /// # Errors
+    /// The serialiser's.
+    pub fn serialize<T: Serialize, S: Serializer>(
+        personal: &Option<Personal<T>>,
+        serializer: S,
+    ) -> Result<S::Ok, S::Error> {
+        let travelling = personal.as_ref().map(|personal| match personal {
+            Personal::Clear(value) => Travelling::Clear(value),
+            Personal::Sealed(sealed) => Travelling::Sealed(sealed.clone()),
+        });
+        travelling.serialize(serializer)
+    }
+
+    /// Reads what [`serialize`] wrote.
+    ///
+    /// # Errors
+    /// The deserialiser's.
+    pub fn deserialize<'de, T: DeserializeOwned, D: Deserializer<'de>>(
+        deserializer: D,
+    ) -> Result<Option<Personal<T>>, D::Error> {
+        let travelling = Option::<Travelling<T>>::deserialize(deserializer)?;
+        Ok(travelling.map(|travelling| match travelling {
+            Travelling::Clear(value) => Personal::Clear(value),
+            Travelling::Sealed(sealed) => Personal::Sealed(sealed),
+        }))
+    }
+}
+
 #[derive(Serialize, Deserialize)]
 struct SealedText<'a> {
     #[serde(borrow)]
@@ -205,6 +251,21 @@ mod tests {
         let name = Personal::Clear("Ada".to_owned());
         assert!(serde_json::to_string(&name).is_err());
         assert!(!format!("{name:?}").contains("Ada"));
+    }
+
+    #[test]
+    fn a_clear_value_travels_only_in_a_field_that_says_so() {
+        #[derive(Debug, PartialEq, Serialize, Deserialize)]
+        struct Asked {
+            #[serde(with = "transit")]
+            name: Option<Personal<String>>,
+        }
+        let values = [Personal::Clear("Ada".to_owned()), Personal::Sealed(Sealed(vec![1, 2]))];
+        for name in values.into_iter().map(Some).chain([None]) {
+            let asked = Asked { name };
+            let json = serde_json::to_string(&asked).unwrap();
+            assert_eq!(serde_json::from_str::<Asked>(&json).unwrap(), asked);
+        }
     }
 
     #[test]

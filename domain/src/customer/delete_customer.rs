@@ -1,11 +1,12 @@
 //! Shopify deleted the person's profile. That is no erasure: their points and history stay.
 use event_schemas::{Timestamp, customer::CustomerDeleted};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Tells that the profile is gone, for good.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteCustomer {
     /// When it was told; the message itself has no time.
     pub at: Timestamp,

@@ -1,11 +1,12 @@
 //! This person turned out to be another one, as Shopify tells when it has merged them. It happens once.
 use event_schemas::{CustomerId, customer::CustomersMerged};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Merges this person, known or not, into another one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeCustomers {
     /// Who lives on; another person than this, and not merged themselves.
     pub into: CustomerId,

@@ -1,11 +1,12 @@
 //! A person joins by an order or by the merchant's call. Neither is authoritative: who is known stays as they are.
 use event_schemas::customer::RegisteredBy;
+use serde::{Deserialize, Serialize};
 
 use super::{Event, Profile, State, registered};
 use crate::Rejection;
 
 /// Registers a person who is not known yet.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RegisterCustomer {
     /// What brings the person.
     pub registered_by: RegisteredBy,

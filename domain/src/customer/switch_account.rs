@@ -3,12 +3,13 @@ use event_schemas::{
     Timestamp,
     customer::{CustomerDisabled, CustomerEnabled},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Tells whether the person can sign in at the shop.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SwitchAccount {
     /// Whether they can.
     pub enabled: bool,
@@ -20,7 +21,7 @@ pub(super) fn decide(state: &State, command: &SwitchAccount) -> Result<Vec<Event
     let SwitchAccount { enabled, updated_at } = *command;
     let told = |at: Timestamp| (at, state.disabled());
     let newer = state.switched_at().is_none_or(|at| told(at) < (updated_at, !enabled));
-    if state.merged_into().is_some() || !newer {
+    if state.merged_into().is_some() || state.deleted() || !newer {
         return Ok(Vec::new());
     }
     let updated_at = Some(updated_at);
@@ -31,6 +32,8 @@ pub(super) fn decide(state: &State, command: &SwitchAccount) -> Result<Vec<Event
 
 #[cfg(test)]
 mod tests {
+    use event_schemas::customer::CustomerDeleted;
+
     use super::*;
     use crate::{
         customer::specs::at,
@@ -52,6 +55,15 @@ mod tests {
                 let state: State = fold(played::<State>(history.into_iter().map(Into::into)));
                 assert_eq!(state.disabled(), disabled);
             }
+        }
+    }
+
+    /// Catches: somebody who is shown as active or disabled again because an older word came late.
+    #[test]
+    fn a_deleted_profile_is_not_switched_any_more() {
+        let deleted = CustomerDeleted { updated_at: Some(at(5)) };
+        for word in [switch(true, 1), switch(false, 9)] {
+            given::<State>([deleted.clone().into()]).when(word).then_unchanged();
         }
     }
 

@@ -5,12 +5,13 @@ use event_schemas::{
     Timestamp,
     customer::{CustomerUpdated, RegisteredBy},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, Profile, State, registered};
 use crate::Rejection;
 
 /// Sets a person's details.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpdateCustomer {
     /// The details as a whole.
     pub profile: Profile,

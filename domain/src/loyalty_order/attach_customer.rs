@@ -1,11 +1,12 @@
 //! A guest's order finds its customer, by a verified e-mail address that the edge compared.
 use event_schemas::{CustomerId, loyalty_order::OrderAttachedToCustomer};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State};
 use crate::Rejection;
 
 /// Gives a guest's order to a customer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AttachCustomer {
     /// Who ordered.
     pub customer: CustomerId,

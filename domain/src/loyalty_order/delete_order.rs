@@ -1,11 +1,12 @@
 //! The order was deleted at Shopify, perhaps before anything else was told of it. Nothing brings it back.
 use event_schemas::Currency;
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State};
 use crate::Rejection;
 
 /// Tells that the order is no more.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DeleteOrder {
     /// The shop's currency, in which an order that nobody saw is worth nothing.
     pub currency: Currency,

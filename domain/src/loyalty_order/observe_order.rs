@@ -4,6 +4,7 @@ use event_schemas::{
     loyalty_order::{BonusEligible, EarnRule, OrderObserved, OrderStage},
     merchant::{Bonus, PendingPolicy},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     Draft, Event, RefundFacts, State,
@@ -13,7 +14,7 @@ use super::{
 use crate::{Decider as _, Rejection};
 
 /// Tells what an order looks like. All amounts are in the currency of `total`.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ObserveOrder {
     /// Shopify's `updated_at` of that state.
     pub updated_at: Timestamp,
@@ -44,7 +45,7 @@ pub struct ObserveOrder {
 }
 
 /// One line of an order.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Line {
     /// The product, if Shopify still knows it.
     pub product_id: Option<ProductId>,
@@ -61,7 +62,7 @@ pub struct Line {
 }
 
 /// What shipping cost.
-#[derive(Clone, Copy, Debug, Default, PartialEq)]
+#[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub struct Shipping {
     /// Net of discounts; contains tax if the order's prices do.
     pub minor: i64,

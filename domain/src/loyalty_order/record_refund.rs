@@ -3,19 +3,20 @@ use event_schemas::{
     Currency, Money, RefundId, Timestamp,
     loyalty_order::{OrderObserved, OrderRefunded, RefundLine},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, Shipping, State, eligible};
 use crate::Rejection;
 
 /// Tells of a refund.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordRefund {
     /// The refund.
     pub refund: RefundFacts,
 }
 
 /// What is known of a refund.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RefundFacts {
     /// The refund.
     pub refund: RefundId,

@@ -3,12 +3,13 @@ use event_schemas::{
     Digest, Money, Timestamp,
     loyalty_order::{OrderTransactionSeen, TransactionKind},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State};
 use crate::Rejection;
 
 /// Tells of a transaction that succeeded.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordTransaction {
     /// Keyed digest of Shopify's transaction id.
     pub transaction: Digest,

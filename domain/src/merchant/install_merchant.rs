@@ -3,12 +3,13 @@ use event_schemas::{
     Currency, ShopDomain, TimeZone,
     merchant::{CurrencySettingsUpdated, MerchantInstalled, MerchantReinstalled, ProgramSettings},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Lets a shop join with the default settings, or come back with those it had. Whether the time zone exists was checked at the edge.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct InstallMerchant {
     /// The shop's myshopify.com domain.
     pub shop_domain: ShopDomain,

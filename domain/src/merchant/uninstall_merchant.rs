@@ -1,11 +1,12 @@
 //! A shop leaves. Its history stays.
 use event_schemas::merchant::MerchantUninstalled;
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Lets a shop leave.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UninstallMerchant {}
 
 pub(super) fn decide(state: &State, _: &UninstallMerchant) -> Result<Vec<Event>, Rejection> {

@@ -1,11 +1,12 @@
 //! A shop's currency or time zone changes, as Shopify tells.
 use event_schemas::{Currency, TimeZone, Timestamp, merchant::CurrencySettingsUpdated};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Sets a shop's currency and time zone.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpdateCurrencySettings {
     /// The currency from now on.
     pub currency: Currency,

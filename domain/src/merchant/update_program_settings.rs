@@ -3,6 +3,7 @@ use event_schemas::{
     Points, Rate,
     merchant::{Bonus, Pending, PendingPolicy, ProgramSettings, ProgramSettingsUpdated},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
@@ -17,7 +18,7 @@ const BONUSES_MAX: usize = 50;
 const ACTIONS_MAX: usize = 100;
 
 /// Sets all settings of a programme.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpdateProgramSettings {
     /// The settings from now on.
     pub settings: ProgramSettings,

@@ -1,11 +1,12 @@
 //! What the shop pays us changes, as Shopify tells. The newest word holds.
 use event_schemas::{Code, Timestamp, Title, merchant::SubscriptionUpdated};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Sets the shop's subscription.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UpdateSubscription {
     /// The plan's name.
     pub name: Title,

@@ -6,6 +6,7 @@ use event_schemas::{
         Allocation, Estate, EstateLot, EstateReservation, MovedLot, PointsAccountAbsorbed, ReservationPhase,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     Draft, Event, State,
@@ -19,7 +20,7 @@ use super::{
 use crate::Rejection;
 
 /// Takes in the estate of an account that ended.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AbsorbAccount {
     /// Whose account ended: the business key.
     pub from: CustomerId,

@@ -3,6 +3,7 @@ use event_schemas::{
     Code, Digest, EntryId, Personal, Points, Timestamp,
     points_account::{Allocation, PointsAdjusted},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     Draft, Event, ExpiryRule, State,
@@ -12,7 +13,7 @@ use super::{
 use crate::Rejection;
 
 /// Adds or takes points by hand.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AdjustPoints {
     /// The entry: the business key.
     pub entry: EntryId,
@@ -21,8 +22,10 @@ pub struct AdjustPoints {
     /// Why.
     pub reason: Code,
     /// What the customer may read.
+    #[serde(with = "event_schemas::personal::transit")]
     pub public_note: Option<Personal<String>>,
     /// What only staff may read.
+    #[serde(with = "event_schemas::personal::transit")]
     pub internal_note: Option<Personal<String>>,
     /// Whether points that are short may become debt.
     pub allow_negative: bool,

@@ -1,11 +1,12 @@
 //! The reward is issued: its reserved points are spent.
 use event_schemas::{EntryId, RedemptionId, points_account::PointsRedeemed};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, Phase, State};
 use crate::Rejection;
 
 /// Spends the points reserved for a redemption.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CommitRedemption {
     /// The redemption.
     pub redemption: RedemptionId,

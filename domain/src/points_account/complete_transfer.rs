@@ -1,11 +1,12 @@
 //! The other side took the points: they are no longer in transit.
 use event_schemas::{TransferId, points_account::PointsTransferCompleted};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State, transfers::Transfer};
 use crate::Rejection;
 
 /// Ends a transfer that arrived.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompleteTransfer {
     /// The transfer.
     pub transfer: TransferId,

@@ -3,12 +3,13 @@ use event_schemas::{
     Code, Digest, EntryId, Personal, Points, Timestamp,
     points_account::{PointsEarned, PosEntry, Release, RuleUsed, Source},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State, keys::Key};
 use crate::Rejection;
 
 /// Awards points for a source of the caller's.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct EarnPoints {
     /// The entry, if points move.
     pub entry: EntryId,
@@ -27,13 +28,14 @@ pub struct EarnPoints {
     /// The setting that ends points.
     pub expiry: ExpiryRule,
     /// The caller's `source_id`.
+    #[serde(with = "event_schemas::personal::transit")]
     pub reference: Option<Personal<String>>,
     /// Keyed digest of the command's content.
     pub content: Digest,
 }
 
 /// What a caller's award goes back to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum EarnSource {
     /// Keyed digest of the caller's `source_id`.
     Api(Digest),

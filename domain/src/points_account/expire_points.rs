@@ -1,11 +1,12 @@
 //! Points end: by the date of their lot, or because the account was inactive too long.
 use event_schemas::{EntryId, Timestamp};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State};
 use crate::Rejection;
 
 /// Ends the points whose time is over.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExpirePoints {
     /// The entry, if points end.
     pub entry: EntryId,

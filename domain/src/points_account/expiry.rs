@@ -2,11 +2,12 @@
 use chrono::{DateTime, Days, Months, NaiveDateTime, NaiveTime, TimeDelta, TimeZone as _};
 use chrono_tz::Tz;
 use event_schemas::{TimeZone, Timestamp, merchant::ExpiryMode};
+use serde::{Deserialize, Serialize};
 
 use crate::Rejection;
 
 /// The setting that ends points, frozen by the sender of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct ExpiryRule {
     /// What counts.
     pub mode: ExpiryMode,

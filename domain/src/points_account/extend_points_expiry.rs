@@ -3,12 +3,13 @@ use event_schemas::{
     Code, EntryId, Personal, Timestamp,
     points_account::{LotExpiry, PointsExpiryExtended},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State};
 use crate::Rejection;
 
 /// Gives lots a later date.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExtendPointsExpiry {
     /// These lots; all that have a date if missing.
     pub lots: Option<Vec<EntryId>>,
@@ -17,6 +18,7 @@ pub struct ExtendPointsExpiry {
     /// Why.
     pub reason: Code,
     /// What only staff may read.
+    #[serde(with = "event_schemas::personal::transit")]
     pub note: Option<Personal<String>>,
     /// The sender's clock.
     pub at: Timestamp,

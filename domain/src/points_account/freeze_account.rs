@@ -1,15 +1,17 @@
 //! Staff stop an account for what people and programs ask of it. What must be settled goes on.
 use event_schemas::{Code, Personal, points_account::PointsAccountFrozen};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State};
 use crate::Rejection;
 
 /// Freezes the account.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FreezeAccount {
     /// Why.
     pub reason: Code,
     /// What only staff may read.
+    #[serde(with = "event_schemas::personal::transit")]
     pub note: Option<Personal<String>>,
 }
 

@@ -8,12 +8,13 @@ use event_schemas::{
         EstateTransfer, MovedLot, PointsAccountMerged,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State, lots::Held, orders::Level, transfers::Transfer};
 use crate::Rejection;
 
 /// Ends the account in favour of another one.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeAccount {
     /// Whose account this is.
     pub customer: CustomerId,

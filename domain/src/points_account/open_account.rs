@@ -1,9 +1,11 @@
 //! An account is opened, with what signing up earns. Points that come first open it too.
+use serde::{Deserialize, Serialize};
+
 use super::{Draft, Event, RecordAction, State, record_action};
 use crate::Rejection;
 
 /// Opens the account.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct OpenAccount {
     /// What signing up earns, if it does: in the same record, so that it is never awarded to those who came before.
     pub sign_up: Option<RecordAction>,

@@ -2,12 +2,13 @@
 use event_schemas::{
     Code, Digest, EntryId, Personal, Points, Timestamp, merchant::ActionLimit, points_account::Source,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State, earn_points::Award, keys::Key};
 use crate::Rejection;
 
 /// Awards points for something that a person did.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordAction {
     /// The entry, if points move.
     pub entry: EntryId,
@@ -26,6 +27,7 @@ pub struct RecordAction {
     /// The setting that ends points.
     pub expiry: ExpiryRule,
     /// The outside's own name of what was done.
+    #[serde(with = "event_schemas::personal::transit")]
     pub reference: Option<Personal<String>>,
     /// Keyed digest of the command's content.
     pub content: Digest,

@@ -1,11 +1,12 @@
 //! A redemption was cancelled: its points come back to the lots they were spent from, once; debt is repaid first.
 use event_schemas::{EntryId, RedemptionId, Timestamp, points_account::PointsReinstated};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, Phase, State, draft::derived, reservations::allocations};
 use crate::Rejection;
 
 /// Gives back the points spent on a redemption.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReinstatePoints {
     /// The redemption.
     pub redemption: RedemptionId,

@@ -1,11 +1,12 @@
 //! Pending points become active once their time has come.
 use event_schemas::{Timestamp, points_account::Release};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State};
 use crate::Rejection;
 
 /// Makes all pending points active whose time has come.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReleasePendingPoints {
     /// The time up to which.
     pub as_of: Timestamp,

@@ -1,11 +1,12 @@
 //! No reward was issued: its reserved points go back to their lots, less what repays debt that arose meanwhile.
 use event_schemas::{Code, EntryId, RedemptionId, Timestamp, points_account::PointsReservationReleased};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, Phase, State, draft::derived, reservations::allocations};
 use crate::Rejection;
 
 /// Gives back the points reserved for a redemption.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReleaseReservation {
     /// The redemption.
     pub redemption: RedemptionId,

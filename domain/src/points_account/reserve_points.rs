@@ -4,12 +4,13 @@ use event_schemas::{
     points_account::{PointsReserved, PosEntry},
     reward::RewardUsed,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State, draft::derived};
 use crate::Rejection;
 
 /// Sets points aside for a redemption.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReservePoints {
     /// The redemption: the business key.
     pub redemption: RedemptionId,

@@ -3,6 +3,7 @@ use event_schemas::{
     Code, EntryId, Timestamp, TransferId,
     points_account::{MovedLot, PointsTransferReturned},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     Draft, Event, State,
@@ -13,7 +14,7 @@ use super::{
 use crate::Rejection;
 
 /// Takes back a transfer that was refused.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReturnTransfer {
     /// The transfer.
     pub transfer: TransferId,

@@ -7,6 +7,7 @@ use event_schemas::{
         OrderSettled, PointsClawedBack, PointsReleaseScheduled, PointsVoided, Release, RuleUsed, Source,
     },
 };
+use serde::{Deserialize, Serialize};
 
 use super::{
     Draft, Event, ExpiryRule, State,
@@ -18,7 +19,7 @@ use super::{
 use crate::Rejection;
 
 /// Settles an order to an assessment. Each assessment says everything, so the newest one counts, whenever it comes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SettleOrder {
     /// Whose order it is: the entries are named after both.
     pub customer: CustomerId,
@@ -49,6 +50,7 @@ pub struct SettleOrder {
     /// The setting that ends points.
     pub expiry: ExpiryRule,
     /// The outside's name of the order.
+    #[serde(with = "event_schemas::personal::transit")]
     pub reference: Option<Personal<String>>,
     /// Keyed digest of the command's content.
     pub content: Digest,

@@ -3,12 +3,13 @@ use event_schemas::{
     CustomerId, EntryId, Points, TransferId,
     points_account::{MovedLot, PointsTransferredIn},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State, draft::derived, lots::less_repaid, transfers::Transfer};
 use crate::Rejection;
 
 /// Takes in what another customer sent.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransferPointsIn {
     /// The transfer: the business key on both sides.
     pub transfer: TransferId,

@@ -2,12 +2,13 @@
 use event_schemas::{
     Code, CustomerId, EntryId, Personal, Points, Timestamp, TransferId, points_account::PointsTransferredOut,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State, draft::derived};
 use crate::Rejection;
 
 /// Sends points to another customer.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct TransferPointsOut {
     /// The transfer: the business key on both sides.
     pub transfer: TransferId,
@@ -20,6 +21,7 @@ pub struct TransferPointsOut {
     /// Why.
     pub reason: Code,
     /// What both customers may read.
+    #[serde(with = "event_schemas::personal::transit")]
     pub note: Option<Personal<String>>,
     /// The entry.
     pub entry: EntryId,

@@ -1,11 +1,12 @@
 //! Staff let a frozen account go on.
 use event_schemas::{Code, points_account::PointsAccountUnfrozen};
+use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State};
 use crate::Rejection;
 
 /// Ends the freeze.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct UnfreezeAccount {
     /// Why.
     pub reason: Code,

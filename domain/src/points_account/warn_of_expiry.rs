@@ -2,6 +2,7 @@
 use std::collections::BTreeMap;
 
 use event_schemas::{Points, Timestamp, points_account::PointsExpiryWarned};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, ExpiryRule, State, expiry::days_after};
 use crate::Rejection;
@@ -10,7 +11,7 @@ use crate::Rejection;
 pub const WARNING_DAYS: [u32; 3] = [30, 7, 1];
 
 /// Tells which points end soon.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct WarnOfExpiry {
     /// The time from which the days count.
     pub as_of: Timestamp,

@@ -1,11 +1,12 @@
 //! The account refused a till's entry.
 use event_schemas::{Code, pos_device::PosEntryRejected};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Records why an entry has no effect.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RejectPosEntry {
     /// The till's number for it.
     pub sequence: u64,

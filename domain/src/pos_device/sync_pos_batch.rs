@@ -8,19 +8,20 @@ use event_schemas::{
     Code, CustomerId, Digest, Money, Points, Timestamp,
     pos_device::{PosBatchReceived, PosEntryAccepted, PosEntryKind, PosEntryRejected},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, GAPS_MAX, State};
 use crate::Rejection;
 
 /// A batch. Sequence numbers begin with 1 and go up by one with every entry that the till makes.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncPosBatch {
     /// Its entries, in any order.
     pub entries: Vec<PosEntry>,
 }
 
 /// One entry of a batch, with the customer and points that its sender found for it.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct PosEntry {
     /// The till's number for it.
     pub sequence: u64,
@@ -29,7 +30,7 @@ pub struct PosEntry {
 }
 
 /// An entry that an account can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq)]
+#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Whose points.
     pub customer: CustomerId,

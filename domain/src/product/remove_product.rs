@@ -1,11 +1,12 @@
 //! A product was deleted, for good. Its tags stay known for orders that still name it.
 use event_schemas::{Timestamp, product::ProductRemoved};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Tells that a product is no more.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RemoveProduct {
     /// When it was told; the message itself has no time.
     pub at: Timestamp,

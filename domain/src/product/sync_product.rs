@@ -1,11 +1,12 @@
 //! A state of a product is seen. The newest `updated_at` wins, and what was deleted stays deleted.
 use event_schemas::{ProductId, ProductTag, Timestamp, Title, product::ProductSynced};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Tells what a product looks like.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct SyncProduct {
     /// Which.
     pub product: ProductId,

@@ -1,11 +1,12 @@
 //! A completed redemption is undone: its code is to be made void, its points are to come back.
 use event_schemas::{Code, redemption::RedemptionCancelled};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State, Status};
 use crate::Rejection;
 
 /// Undoes a completed redemption.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CancelRedemption {
     /// Why.
     pub reason: Code,

@@ -1,11 +1,12 @@
 //! The code is issued and the points are spent: the redemption is done.
 use event_schemas::redemption::RedemptionCompleted;
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State, Status};
 use crate::Rejection;
 
 /// Ends a redemption well.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct CompleteRedemption {}
 
 pub(super) fn decide(state: &State, _: &CompleteRedemption) -> Result<Vec<Event>, Rejection> {

@@ -1,11 +1,12 @@
 //! No code could be issued; the reservation is to be released.
 use event_schemas::{Code, redemption::RedemptionFailed};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State, Status};
 use crate::Rejection;
 
 /// Ends a redemption without a code.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct FailRedemption {
     /// Why.
     pub reason: Code,

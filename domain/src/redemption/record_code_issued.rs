@@ -1,13 +1,15 @@
 //! The code was issued. A redemption never has two codes: the issuer names them after it, and a second record is dropped.
 use event_schemas::{Code, Personal, redemption::DiscountCodeIssued};
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State, Status};
 use crate::Rejection;
 
 /// Records the code that was issued.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RecordCodeIssued {
     /// The code.
+    #[serde(with = "event_schemas::personal::transit")]
     pub code: Option<Personal<String>>,
     /// Who issued it, such as `local`.
     pub issuer: Code,

@@ -2,12 +2,13 @@
 use event_schemas::{
     CustomerId, Money, Points, points_account::PosEntry, redemption::RedemptionRequested, reward::RewardUsed,
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Requests a reward.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RequestRedemption {
     /// Who redeems.
     pub customer: CustomerId,

@@ -3,12 +3,13 @@ use event_schemas::{
     Points, Title,
     reward::{Benefit, RewardDefined},
 };
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Puts a reward into the catalogue, or changes it; one that was retired can be had again.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct DefineReward {
     /// The shop's name for it.
     pub name: Title,

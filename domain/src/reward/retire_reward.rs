@@ -1,11 +1,12 @@
 //! A reward leaves the catalogue.
 use event_schemas::reward::RewardRetired;
+use serde::{Deserialize, Serialize};
 
 use super::{Event, State};
 use crate::Rejection;
 
 /// Takes the reward out of the catalogue.
-#[derive(Clone, Debug, PartialEq)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct RetireReward {}
 
 pub(super) fn decide(state: &State, _: &RetireReward) -> Result<Vec<Event>, Rejection> {
