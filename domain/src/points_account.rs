@@ -144,7 +144,8 @@ impl State {
         self.balances
     }
 
-    /// When the customer last earned or redeemed.
+    /// From when on inactivity counts: when the customer last earned or redeemed, or when points came to the account
+    /// that had none, whichever was later.
     #[must_use]
     pub const fn last_activity_at(&self) -> Option<Timestamp> {
         self.last_activity_at
@@ -192,6 +193,10 @@ impl State {
     #[must_use]
     pub fn transfer(&self, transfer: TransferId) -> Option<TransferStanding> {
         self.transfers.get(&transfer).and_then(Transfer::standing)
+    }
+
+    fn transfer_ended(&self, transfer: TransferId) -> bool {
+        self.transfer(transfer).is_some_and(TransferStanding::is_ended)
     }
 
     /// How far this order is settled; none if it never moved points.
@@ -244,6 +249,8 @@ impl State {
             Command::TransferPointsIn(command) => {
                 matches!(self.transfers.get(&command.transfer), Some(Transfer::Received))
             }
+            Command::CompleteTransfer(command) => self.transfer_ended(command.transfer),
+            Command::ReturnTransfer(command) => self.transfer_ended(command.transfer),
             Command::MergeAccount(command) => self.merged_into == Some(command.into),
             Command::AbsorbAccount(command) => self.absorbed.contains(&command.from),
             _ => false,

@@ -151,8 +151,8 @@ mod tests {
     use crate::points_account::{
         Command,
         specs::{
-            adjust, commit, customer, earn, freeze, merge, merged_into, release, reserve, settle,
-            state_after, transfer_out, when_after,
+            adjust, commit, complete, customer, earn, freeze, merge, merged_into, release, reserve,
+            return_transfer, settle, state_after, transfer_out, when_after,
         },
     };
 
@@ -199,6 +199,16 @@ mod tests {
         when_after(rich(), transfer_out(1, 2)).then_unchanged();
         when_after(rich(), merge()).then_unchanged();
         when_after(rich(), earn(1, 11)).then_rejected(Rejection::SourceConflict);
+    }
+
+    /// Catches: a transfer whose end is told again, sent on to an account that never heard of it.
+    #[test]
+    fn a_merged_account_answers_for_the_transfers_that_ended_on_it() {
+        let ended = |end: Command| vec![earn(1, 10).into(), transfer_out(1, 2).into(), end, merge()];
+        when_after(ended(complete(1).into()), complete(1)).then_unchanged();
+        when_after(ended(return_transfer(1).into()), return_transfer(1)).then_unchanged();
+        when_after(ended(complete(1).into()), return_transfer(1)).then_rejected(Rejection::TransferEnded);
+        when_after(rich(), complete(1)).then_rejected(Rejection::AccountMerged { into: merged_into() });
     }
 
     #[test]

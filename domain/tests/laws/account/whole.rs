@@ -13,7 +13,11 @@ use event_schemas::{
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use super::{commands::day, over_histories};
+use super::{
+    commands::{Program, Step, Wait, day},
+    over_histories,
+    world::World,
+};
 
 /// Catches: a state that forgets part of itself when it is packed; an index that is not built again; a field that a
 /// reader without names cannot find.
@@ -36,6 +40,28 @@ fn law_14_a_snapshot_and_the_rest_give_the_same_state_as_all_events() {
         }
         Ok(())
     });
+}
+
+/// One history, found by chance: the end of the transfer is told again once its sender's account has ended.
+///
+/// Catches: an account that ended and sends on what it answered itself (`a transfer always ends` fails in the world).
+#[test]
+fn a_transfer_may_be_told_to_have_ended_again_after_a_merge() {
+    let ended_twice = |frozen: Option<Step>| {
+        let earned = Step::Earn { on: 0, source: 0, points: 10, release: Wait::Nothing };
+        let sent = [earned, Step::Send { on: 0, transfer: 0, points: 4 }];
+        let told = [
+            Step::Arrive(0),
+            Step::EndTransfer(0),
+            Step::Merge { on: 0, into: 2 },
+            Step::EndTransfer(0),
+        ];
+        let steps = sent.into_iter().chain(frozen).chain(told).collect();
+        let world = World::played(&Program { mode: ExpiryMode::None, grace_days: 0, steps });
+        [0, 1, 2].map(|on: usize| world.accounts[on].balances().available.0)
+    };
+    assert_eq!(ended_twice(None), [0, 4, 6]);
+    assert_eq!(ended_twice(Some(Step::Freeze(1))), [0, 0, 10]);
 }
 
 /// Ten orders, each with its lot and a date, and nothing else.
