@@ -188,3 +188,26 @@ pub async fn count(store: &ReadStore, scope: MerchantScope) -> Result<u64, Error
         })
         .await
 }
+
+/// This customer and all who were merged into it, directly or by way of others.
+pub async fn with_former(
+    store: &ReadStore,
+    scope: MerchantScope,
+    customer: CustomerId,
+) -> Result<Vec<CustomerId>, Error> {
+    store
+        .query::<Customers, _>(move |connection, table, _| {
+            // Each customer once, so that a ring of merges ends too.
+            let sql = format!(
+                "WITH RECURSIVE one(customer) AS (
+                     SELECT ?2 UNION
+                     SELECT former.customer FROM {table} former JOIN one ON former.merged_into = one.customer
+                     WHERE former.merchant = ?1
+                 ) SELECT customer FROM one"
+            );
+            let mut select = connection.prepare_cached(&sql)?;
+            let values = params![scope.merchant().store(), customer.store()];
+            select.query_map(values, |row| CustomerId::load(row.get_ref(0)?).map_err(Into::into))?.collect()
+        })
+        .await
+}

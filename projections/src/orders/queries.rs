@@ -12,10 +12,10 @@ pub async fn find(store: &ReadStore, scope: MerchantScope, order: OrderId) -> Re
 }
 
 /// Which orders; all that have a verdict, unless said.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
 pub struct Filter {
-    /// Only those of this customer.
-    pub customer: Option<CustomerId>,
+    /// Only those of these customers.
+    pub customers: Option<Vec<CustomerId>>,
     /// Only those that stand so.
     pub status: Option<OrderStatus>,
 }
@@ -30,8 +30,11 @@ pub async fn page(
 ) -> Result<Vec<Order>, Error> {
     let mut sql = String::new();
     let mut values: Vec<Value> = vec![scope.merchant().store()];
+    if let Some(customers) = &filter.customers {
+        sql.push_str(&format!(" AND customer IN ({})", vec!["?"; customers.len()].join(", ")));
+        values.extend(customers.iter().map(|customer| customer.store()));
+    }
     let conditions = [
-        ("customer = ?", filter.customer.map(|customer| customer.store())),
         ("status = ?", filter.status.map(|status| status.store())),
         // Ids hold the time of the first sight.
         ("order_id < ?", before.map(|order| order.store())),

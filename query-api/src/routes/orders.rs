@@ -4,7 +4,10 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use event_schemas::{CustomerId, OrderId, loyalty_order::OrderStatus};
 use http_edge::{Merchant, Problem, Query};
-use projections::orders::{self, Filter, Order};
+use projections::{
+    customers,
+    orders::{self, Filter, Order},
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -21,7 +24,7 @@ use crate::{
 #[serde(deny_unknown_fields)]
 #[into_params(parameter_in = Query)]
 pub(crate) struct Params {
-    /// Only those of this customer.
+    /// Only those of this customer and of all who were merged into it.
     #[param(value_type = Option<uuid::Uuid>)]
     customer_id: Option<CustomerId>,
     /// Only those that stand so: `waiting`, `qualified`, `disqualified`, `cancelled` or `refunded`.
@@ -63,7 +66,12 @@ pub(crate) async fn orders(
     let limit = page::limit(params.limit)?;
     let before = params.cursor.as_deref().map(order_id).transpose()?;
     reads.fresh_everywhere(params.min_position.as_deref()).await?;
-    let filter = Filter { customer: params.customer_id, status: params.status };
+    let customers = match params.customer_id {
+        Some(customer) => Some(customers::with_former(&reads.store, scope, customer).await),
+        None => None,
+    };
+    let customers = customers.transpose().map_err(|error| of_store(&error))?;
+    let filter = Filter { customers, status: params.status };
     let rows = orders::page(&reads.store, scope, filter, before, limit + 1).await;
     let mut rows = rows.map_err(|error| of_store(&error))?;
     let next = page::cut(&mut rows, limit, |last| last.order_id.to_string());
