@@ -203,3 +203,13 @@ pub(crate) async fn wait_beyond(end: &mut watch::Receiver<Position>, after: Posi
     let waited = end.wait_for(|end| *end > after).await;
     waited.map(drop).map_err(|gone| Fault::new("wait for more", gone))
 }
+
+/// Records that share one allocation, each with its position and where it ends there.
+pub(crate) fn cut(bytes: Vec<u8>, ends: Vec<(Position, usize)>) -> impl Iterator<Item = Stored> {
+    let (bytes, mut begin) = (Bytes::from(bytes), 0);
+    ends.into_iter().map(move |(position, end)| {
+        let bytes = bytes.slice(begin..end);
+        begin = end;
+        Stored { position, bytes }
+    })
+}

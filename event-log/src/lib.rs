@@ -67,6 +67,8 @@ pub use admit::{Admission, State, admit};
 pub use backend::{
     Backend, Delivery, Ends, Entry, Fetched, Last, Producer, StoreHead, Stored, Sweep, Swept, Tail,
 };
+#[cfg(feature = "postgres")]
+pub use backends::postgres;
 pub use backends::{memory, sqlite};
 pub use checkpoint::{Checkpoint, Covering};
 pub use error::{AppendError, BoxError, Diverged, Error, Fault, Reason, Stopped};

@@ -7,10 +7,10 @@ use rusqlite::Connection;
 
 use super::{
     schema,
-    tail::{Readers, blocking, cut},
+    tail::{Readers, blocking},
 };
 use crate::{
-    backend::{Last, Sweep, Swept},
+    backend::{Last, Sweep, Swept, cut},
     error::Fault,
     ids::Position,
 };

@@ -7,13 +7,12 @@ use std::{
 };
 
 use async_trait::async_trait;
-use bytes::Bytes;
 use rusqlite::{Connection, params};
 use tokio::{sync::watch, task::spawn_blocking, time::sleep};
 
 use super::schema;
 use crate::{
-    backend::{Ends, Fetched, Last, Stored, Tail, wait_beyond},
+    backend::{Ends, Fetched, Last, Stored, Tail, cut, wait_beyond},
     error::Fault,
     ids::Position,
 };
@@ -148,16 +147,6 @@ impl Page {
         }
         Ok(cut(bytes, ends).collect())
     }
-}
-
-/// Records that share one allocation, each with its position and where it ends there.
-pub(super) fn cut(bytes: Vec<u8>, ends: Vec<(Position, usize)>) -> impl Iterator<Item = Stored> {
-    let (bytes, mut begin) = (Bytes::from(bytes), 0);
-    ends.into_iter().map(move |(position, end)| {
-        let bytes = bytes.slice(begin..end);
-        begin = end;
-        Stored { position, bytes }
-    })
 }
 
 pub(super) async fn blocking<T: Send + 'static>(
