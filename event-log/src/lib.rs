@@ -42,6 +42,7 @@ mod bytes_reader;
 mod chance;
 mod checkpoint;
 mod claim;
+mod columns;
 #[cfg(test)]
 mod conformance;
 mod error;
@@ -71,6 +72,7 @@ pub use backend::{
 pub use backends::postgres;
 pub use backends::{memory, sqlite};
 pub use checkpoint::{Checkpoint, Covering};
+pub use columns::{Columns, Shown, ShownEvent};
 pub use error::{AppendError, BoxError, Diverged, Error, Fault, Reason, Stopped};
 pub use frame::{BODY_LEN_MAX, FRAME_LEN, Frame, Kind, Record, Undecodable};
 pub use genesis::{Class, Genesis, REFERENCE_ROUTE};

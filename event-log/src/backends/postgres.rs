@@ -13,13 +13,13 @@ pub use postgres_store::Address;
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 
-pub use self::columns::{Columns, Shown, ShownEvent};
 use self::{
     columns::Cells,
     group::{GroupCommit, Job},
     tail::{PostgresTail, Reads},
 };
 use crate::{
+    Columns,
     backend::{Backend, Delivery, Ends, Entry, Producer, Tail},
     error::{Error, Fault},
     frame::FRAME_LEN,

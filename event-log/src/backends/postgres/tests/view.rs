@@ -3,7 +3,7 @@
 use std::borrow::Cow;
 
 use super::*;
-use crate::{Frame, Kind};
+use crate::{Frame, Kind, Shown, ShownEvent};
 
 /// Understands the bodies that [`body`] writes.
 struct Toy;
