@@ -7,6 +7,7 @@ pub mod decider;
 pub mod due;
 pub mod loyalty_order;
 pub mod merchant;
+pub mod planted;
 pub mod points_account;
 pub mod policies;
 pub mod pos_device;

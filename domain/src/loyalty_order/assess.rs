@@ -10,7 +10,10 @@ use super::{
     Shipping, State,
     eligible::{self, Part, Parts},
 };
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Why a deleted order earns nothing.
 pub(super) const DELETED: &str = "deleted";
@@ -23,7 +26,7 @@ pub(super) fn assess(state: &State) -> Result<Option<Assessment>, Rejection> {
     let net = Money { minor: seen.eligible.minor - refunded, ..seen.eligible };
     let (status, reason) = standing(state, seen, net);
     let qualified = status == OrderStatus::Qualified;
-    let target = if qualified { seen.rule.points_per_unit.points_for(net)? } else { Points::ZERO };
+    let target = if qualified { worth(seen, net)? } else { Points::ZERO };
     Ok(Some(Assessment {
         version: 0,
         status,
@@ -37,6 +40,16 @@ pub(super) fn assess(state: &State) -> Result<Option<Assessment>, Rejection> {
         release: if qualified { release(state, seen) } else { None },
         bonuses: bonuses(state, seen, qualified)?,
     }))
+}
+
+/// The points of what is left after refunds: rounded once, so that many small refunds end as a large one.
+fn worth(seen: &OrderObserved, net: Money) -> Result<Points, Rejection> {
+    let rate = seen.rule.points_per_unit;
+    if planted::is(Bug::RefundsRoundedApart) {
+        let refunded = Money { minor: seen.eligible.minor - net.minor, ..net };
+        return Ok(rate.points_for(seen.eligible)?.minus(rate.points_for(refunded)?)?);
+    }
+    Ok(rate.points_for(net)?)
 }
 
 fn standing(state: &State, seen: &OrderObserved, net: Money) -> (OrderStatus, Option<&'static str>) {

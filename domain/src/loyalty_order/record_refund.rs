@@ -6,7 +6,10 @@ use event_schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, Shipping, State, eligible};
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Tells of a refund.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -68,7 +71,7 @@ impl State {
         for refund in refunds {
             let gross = gross(refund, seen.taxes_included)?;
             if gross <= left {
-                left -= gross;
+                left -= if planted::is(Bug::CeilingForEachRefund) { 0 } else { gross };
                 counted.push(refund);
             }
         }

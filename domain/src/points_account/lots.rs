@@ -7,6 +7,8 @@ use event_schemas::{
 };
 use serde::{Deserialize, Serialize};
 
+use crate::planted::{self, Bug};
+
 /// A lot's place among all lots of the account, in the order in which they were earned.
 pub(super) type Place = u64;
 
@@ -72,7 +74,8 @@ impl Lots {
 
     /// Those that can be spent and end at a time after the one and no later than the other.
     pub(super) fn ending(&self, after: i64, until: Timestamp) -> impl Iterator<Item = (Place, &Lot)> {
-        let range = self.spendable.range((after, Place::MAX)..=(until.micros(), Place::MAX));
+        let early = if planted::is(Bug::ExpiryADayEarly) { 86_400_000_000 } else { 0 };
+        let range = self.spendable.range((after, Place::MAX)..=(until.micros() + early, Place::MAX));
         range.filter_map(|(_, place)| self.open.get(place).map(|lot| (*place, lot)))
     }
 
@@ -136,7 +139,7 @@ impl Lots {
                 lot.points.0 += held.points.0;
                 lot.expires_at = renewed.or(lot.expires_at);
             });
-        } else if held.points.is_positive() {
+        } else if held.points.is_positive() && !planted::is(Bug::EmptyLotIsLost) {
             let expires_at = renewed.or(held.expires_at);
             let lot = Lot { entry: held.entry, points: held.points, release: None, expires_at };
             self.insert(held.place, lot);
@@ -174,7 +177,8 @@ impl Lots {
 
 /// What a lot is sorted by: those that never end come last.
 fn date(expires_at: Option<Timestamp>) -> i64 {
-    expires_at.map_or(i64::MAX, Timestamp::micros)
+    let known = expires_at.filter(|_| !planted::is(Bug::LotsSpentAsEarned));
+    known.map_or(i64::MAX, Timestamp::micros)
 }
 
 fn release(lot: &Lot) -> i64 {

@@ -11,7 +11,10 @@ use event_schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, State, lots::Held, orders::Level, transfers::Transfer};
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Ends the account in favour of another one.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -51,10 +54,14 @@ impl State {
             lots: self.estate_lots(),
             debt: self.balances().debt,
             orders: self.estate_orders(),
-            reservations: self.estate_reservations(),
+            reservations: if planted::is(Bug::MergeForgetsReservations) {
+                Vec::new()
+            } else {
+                self.estate_reservations()
+            },
             transfers: self.estate_transfers(),
             actions: self.estate_actions(),
-            keys: self.estate_keys(),
+            keys: if planted::is(Bug::MergeForgetsKeys) { Vec::new() } else { self.estate_keys() },
             last_activity_at: self.last_activity_at(),
             frozen: self.frozen(),
         }
@@ -79,7 +86,7 @@ impl State {
         let level = |level: &Level| EstateLevel {
             rule: level.rule.code(),
             granted: level.granted,
-            clawed: level.clawed,
+            clawed: if planted::is(Bug::MergeForgetsClawbacks) { Points::ZERO } else { level.clawed },
         };
         let orders = self.orders.iter().map(|(order, settled)| EstateOrder {
             order: *order,

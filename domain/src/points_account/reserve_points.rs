@@ -7,7 +7,10 @@ use event_schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State, draft::derived};
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Sets points aside for a redemption.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -41,7 +44,9 @@ pub(super) fn decide(state: &State, command: &ReservePoints) -> Result<Vec<Event
     }
     let mut draft = Draft::of(state);
     let ended = derived(EntryId(command.redemption.0), "expire");
-    draft.expire(ended, command.at, &command.expiry)?;
+    if !planted::is(Bug::DateNotAsked) {
+        draft.expire(ended, command.at, &command.expiry)?;
+    }
     let available = draft.after.available;
     if command.points > available {
         return Err(Rejection::InsufficientPoints { needed: command.points, available });

@@ -16,7 +16,10 @@ use super::{
     lots::Place,
     orders::{Level, Rule, Settled, settlement_entry},
 };
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Settles an order to an assessment. Each assessment says everything, so the newest one counts, whenever it comes.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -67,7 +70,7 @@ pub(super) fn decide(state: &State, command: &SettleOrder) -> Result<Vec<Event>,
     let never = Settled::default();
     let known = state.settled(command.order);
     let settled = known.unwrap_or(&never);
-    if command.version <= settled.version {
+    if command.version <= settled.version && !planted::is(Bug::OlderVersionApplies) {
         return Ok(Vec::new());
     }
     let levels = levels(settled, command);
@@ -83,7 +86,8 @@ pub(super) fn decide(state: &State, command: &SettleOrder) -> Result<Vec<Event>,
         draft.award(award(command, component))?;
         told = true;
     }
-    match (told, known.is_some() || command.version > 1) {
+    let may_be_overtaken = known.is_some() || command.version > 1;
+    match (told, may_be_overtaken && !planted::is(Bug::NewerVersionForgotten)) {
         (true, _) => Ok(draft.events()),
         // An older assessment may still come, and must find that a newer one was here.
         (false, true) => Ok(draft.with(OrderSettled { order: command.order, version: command.version })),
@@ -204,8 +208,10 @@ fn claw_back(
         WhenShort::Unlimited => (short, Points::ZERO),
         WhenShort::WithinBalance | WhenShort::OnlyPending => (Points::ZERO, short),
     };
-    draft.debit(taken, to_debt)?;
-    draft.after.lifetime_clawed_back = draft.after.lifetime_clawed_back.plus(points.minus(forgiven)?)?;
+    let gone = if planted::is(Bug::ClawbackLeavesPoints) { Points::ZERO } else { taken };
+    draft.debit(gone, to_debt)?;
+    let counted = if planted::is(Bug::DebtNotClawedBack) { taken } else { points.minus(forgiven)? };
+    draft.after.lifetime_clawed_back = draft.after.lifetime_clawed_back.plus(counted)?;
     draft.push(PointsClawedBack {
         entry: settlement_entry(command.customer, command.order, command.version, &component.level.rule),
         order: command.order,

@@ -3,7 +3,10 @@ use event_schemas::{Code, Personal, redemption::DiscountCodeIssued};
 use serde::{Deserialize, Serialize};
 
 use super::{Event, State, Status};
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Records the code that was issued.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -16,11 +19,11 @@ pub struct RecordCodeIssued {
 }
 
 pub(super) fn decide(state: &State, command: &RecordCodeIssued) -> Result<Vec<Event>, Rejection> {
+    let RecordCodeIssued { code, issuer } = command.clone();
+    let issued = DiscountCodeIssued { code, issuer }.into();
     match state.known()? {
-        Status::Requested => {
-            let RecordCodeIssued { code, issuer } = command.clone();
-            Ok(vec![DiscountCodeIssued { code, issuer }.into()])
-        }
+        Status::Requested => Ok(vec![issued]),
+        Status::Completed if planted::is(Bug::SecondCode) => Ok(vec![issued]),
         Status::CodeIssued | Status::Completed | Status::Cancelled => Ok(Vec::new()),
         Status::Failed => Err(Rejection::RedemptionEnded),
     }

@@ -1,10 +1,10 @@
 //! Laws of the points account: 1 to 11, 14 and 17, over random histories of three customers whose keys collide.
-mod book;
+pub(crate) mod book;
 mod commands;
-mod keys;
-mod ledger;
-mod moves;
-mod whole;
+pub(crate) mod keys;
+pub(crate) mod ledger;
+pub(crate) mod moves;
+pub(crate) mod whole;
 mod world;
 
 use std::hash::{BuildHasher, RandomState};
@@ -19,7 +19,7 @@ use world::{Moment, World};
 /// The laws share this many random histories in a test run; `LOYALNEST_CASES` sets another number.
 const CASES: u32 = 20_000;
 /// How many laws share them.
-const LAWS: u32 = 17;
+const LAWS: u32 = 20;
 
 type Verdict = Result<(), TestCaseError>;
 
@@ -32,9 +32,12 @@ fn at_every_moment(law: impl Fn(&World, &Moment) -> Verdict) {
 #[expect(clippy::disallowed_methods, reason = "the size of a test run is set from outside")]
 fn over_histories(law: impl Fn(&World) -> Verdict) {
     let of_env = |name| std::env::var(name).ok().and_then(|text: String| text.parse::<u64>().ok());
-    let seed = of_env("LOYALNEST_SEED").unwrap_or_else(|| RandomState::new().hash_one(CASES));
+    let planted = crate::seed_beside_a_bug();
+    let seed = planted.or_else(|| of_env("LOYALNEST_SEED"));
+    let seed = seed.unwrap_or_else(|| RandomState::new().hash_one(CASES));
     let cases = of_env("LOYALNEST_CASES").map_or(CASES, |cases| u32::try_from(cases).unwrap()) / LAWS;
-    let config = Config { cases, failure_persistence: None, ..Config::default() };
+    let max_shrink_iters = if planted.is_some() { 0 } else { Config::default().max_shrink_iters };
+    let config = Config { cases, failure_persistence: None, max_shrink_iters, ..Config::default() };
     let mut bytes = [0; 32];
     bytes[..8].copy_from_slice(&seed.to_be_bytes());
     let rng = TestRng::from_seed(RngAlgorithm::ChaCha, &bytes);

@@ -428,3 +428,13 @@ fn parts(amount: i64, cuts: &[prop::sample::Index]) -> Vec<Sold> {
     places.sort_unstable();
     places.windows(2).map(|pair| (pair[1] - pair[0], 0, false)).collect()
 }
+
+/// The laws by short names, for the bugs that are planted against them.
+#[cfg(feature = "planted-bugs")]
+pub(crate) mod laws {
+    pub(crate) const ANY_ORDER: fn() = super::any_order_of_arrival_with_repeats_ends_like_the_plain_model;
+    pub(crate) const REPEATS: fn() = super::what_was_delivered_before_changes_nothing;
+    pub(crate) const ANY_SPLIT: fn() = super::any_split_of_a_refund_ends_at_the_same_balance;
+    pub(crate) const LAW_12: fn() =
+        super::law_12_an_orders_refunds_never_exceed_its_total_and_each_counts_once;
+}

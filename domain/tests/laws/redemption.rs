@@ -189,3 +189,7 @@ fn the_state_of_a_redemption_survives_being_written() {
     assert_eq!(serde_json::from_str::<State>(&text).unwrap(), state);
     assert!(state.decide(&CompleteRedemption {}.into()).is_err());
 }
+
+/// The law by a short name, for the bugs that are planted against it.
+#[cfg(feature = "planted-bugs")]
+pub(crate) const LAW_15: fn() = law_15_no_code_without_a_request_and_never_two;

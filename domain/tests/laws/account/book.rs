@@ -145,7 +145,7 @@ impl Book {
 
 /// Catches: a clawback that forgets to lower what is available; a release of pending points that leaves them pending.
 #[test]
-fn law_1_what_can_be_spent_is_what_remains_in_the_lots() {
+pub(crate) fn law_1_what_can_be_spent_is_what_remains_in_the_lots() {
     at_every_moment(|_, moment| {
         let shown = &moment.after;
         let sum = |pending: bool| -> i64 {
@@ -161,7 +161,7 @@ fn law_1_what_can_be_spent_is_what_remains_in_the_lots() {
 
 /// Catches: points given back to another lot than theirs; a lot that is lost with its last point.
 #[test]
-fn law_2_every_point_of_a_lot_is_somewhere() {
+pub(crate) fn law_2_every_point_of_a_lot_is_somewhere() {
     over_histories(|world| (0..3).try_for_each(|on| lots_add_up(world, on)));
 }
 
@@ -189,7 +189,7 @@ fn lots_add_up(world: &World, on: usize) -> Verdict {
 
 /// Catches: an award, a release or a merge that leaves debt standing beside points.
 #[test]
-fn law_3_nobody_has_points_to_spend_and_debt() {
+pub(crate) fn law_3_nobody_has_points_to_spend_and_debt() {
     at_every_moment(|_, moment| {
         let all = moment.after.balances;
         let buckets = [all.available, all.pending, all.reserved, all.in_transit, all.debt];

@@ -69,7 +69,10 @@ fn awards() -> impl Strategy<Value = Step> {
         1 => Just(WhenShort::WithinBalance),
         1 => Just(WhenShort::OnlyPending),
     ];
-    let settle = (0..4_u8, 0..60_i64, 0..20_i64, prop::bool::weighted(0.1), wait(), when_short);
+    // Often the same again, so that some assessments move nothing.
+    let target = prop_oneof![1 => Just(20), 2 => 0..60_i64];
+    let bonus = prop_oneof![1 => Just(7), 1 => 0..20_i64];
+    let settle = (0..4_u8, target, bonus, prop::bool::weighted(0.2), wait(), when_short);
     prop_oneof![
         8 => settle.prop_map(|(order, target, bonus, late, release, when_short)| Step::Settle {
             order,

@@ -12,7 +12,7 @@ fn sum(allocations: &[event_schemas::points_account::Allocation]) -> i64 {
 
 /// Catches: a commit that is accepted after a release; a reservation of points whose date is over.
 #[test]
-fn law_4_a_reservation_is_covered_when_made_and_ends_once() {
+pub(crate) fn law_4_a_reservation_is_covered_when_made_and_ends_once() {
     over_histories(|world| {
         let mut ends = BTreeMap::new();
         for moment in &world.moments {
@@ -34,7 +34,7 @@ fn law_4_a_reservation_is_covered_when_made_and_ends_once() {
 
 /// Catches: a settlement that forgets what was voided before; a merge that forgets what was taken back.
 #[test]
-fn law_5_no_more_is_taken_back_of_an_award_than_it_was() {
+pub(crate) fn law_5_no_more_is_taken_back_of_an_award_than_it_was() {
     over_histories(|world| {
         let mut net = BTreeMap::<_, i64>::new();
         for moment in &world.moments {
@@ -65,7 +65,7 @@ fn law_5_no_more_is_taken_back_of_an_award_than_it_was() {
 /// Catches: an older version that is applied; a newer one that moved nothing and was forgotten; a bonus that is
 /// settled against the purchase; an order that is awarded anew after a merge.
 #[test]
-fn an_order_is_settled_to_its_newest_levels_whatever_came_first() {
+pub(crate) fn an_order_is_settled_to_its_newest_levels_whatever_came_first() {
     over_histories(|world| {
         for (order, (_, newest)) in &world.levels {
             let mut net = [0_i64; 2];
@@ -83,7 +83,7 @@ fn an_order_is_settled_to_its_newest_levels_whatever_came_first() {
 
 /// Catches: a reinstatement that can be had twice, or once on each account of a merge.
 #[test]
-fn law_6_no_more_comes_back_of_a_redemption_than_it_cost() {
+pub(crate) fn law_6_no_more_comes_back_of_a_redemption_than_it_cost() {
     over_histories(|world| {
         let mut cost = BTreeMap::<_, i64>::new();
         for moment in &world.moments {
@@ -106,7 +106,7 @@ fn law_6_no_more_comes_back_of_a_redemption_than_it_cost() {
 
 /// Catches: an award that does not remember its source; keys that a merge leaves behind.
 #[test]
-fn law_7_a_business_key_awards_once_for_ever() {
+pub(crate) fn law_7_a_business_key_awards_once_for_ever() {
     over_histories(|world| {
         let mut awarded = BTreeSet::new();
         for moment in &world.moments {
@@ -131,7 +131,7 @@ fn law_7_a_business_key_awards_once_for_ever() {
 
 /// Catches: a repeat of everything that moves a point.
 #[test]
-fn law_7_what_was_done_can_be_sent_again_without_effect() {
+pub(crate) fn law_7_what_was_done_can_be_sent_again_without_effect() {
     over_histories(|world| {
         for (on, command) in world.sent.iter().filter(|(_, command)| keyed(command)) {
             let account = follow(world, *on);

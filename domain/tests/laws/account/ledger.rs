@@ -8,7 +8,7 @@ use super::{at_every_moment, over_histories};
 
 /// Catches: a clawback whose debt is not counted as clawed back; a release that forgets what repaid debt.
 #[test]
-fn law_17_the_postings_of_every_event_sum_to_zero_and_to_its_balances() {
+pub(crate) fn law_17_the_postings_of_every_event_sum_to_zero_and_to_its_balances() {
     over_histories(|world| {
         for on in 0..3 {
             let mut running = BTreeMap::<_, i64>::new();
@@ -46,7 +46,7 @@ fn told(
 
 /// Catches: an event that states other balances than the account has.
 #[test]
-fn law_17_all_points_issued_are_accounted_for() {
+pub(crate) fn law_17_all_points_issued_are_accounted_for() {
     at_every_moment(|_, moment| {
         let all = moment.after.balances;
         let issued = all.lifetime_earned.0 + all.lifetime_adjusted.0 + all.lifetime_transferred.0;

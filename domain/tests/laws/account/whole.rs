@@ -22,7 +22,7 @@ use super::{
 /// Catches: a state that forgets part of itself when it is packed; an index that is not built again; a field that a
 /// reader without names cannot find.
 #[test]
-fn law_14_a_snapshot_and_the_rest_give_the_same_state_as_all_events() {
+pub(crate) fn law_14_a_snapshot_and_the_rest_give_the_same_state_as_all_events() {
     over_histories(|world| {
         for (on, end) in world.accounts.iter().enumerate() {
             let events: Vec<_> = world.events(on).cloned().collect();
@@ -46,16 +46,12 @@ fn law_14_a_snapshot_and_the_rest_give_the_same_state_as_all_events() {
 ///
 /// Catches: an account that ended and sends on what it answered itself (`a transfer always ends` fails in the world).
 #[test]
-fn a_transfer_may_be_told_to_have_ended_again_after_a_merge() {
+pub(crate) fn a_transfer_may_be_told_to_have_ended_again_after_a_merge() {
     let ended_twice = |frozen: Option<Step>| {
         let earned = Step::Earn { on: 0, source: 0, points: 10, release: Wait::Nothing };
         let sent = [earned, Step::Send { on: 0, transfer: 0, points: 4 }];
-        let told = [
-            Step::Arrive(0),
-            Step::EndTransfer(0),
-            Step::Merge { on: 0, into: 2 },
-            Step::EndTransfer(0),
-        ];
+        let told =
+            [Step::Arrive(0), Step::EndTransfer(0), Step::Merge { on: 0, into: 2 }, Step::EndTransfer(0)];
         let steps = sent.into_iter().chain(frozen).chain(told).collect();
         let world = World::played(&Program { mode: ExpiryMode::None, grace_days: 0, steps });
         [0, 1, 2].map(|on: usize| world.accounts[on].balances().available.0)
@@ -68,7 +64,7 @@ fn a_transfer_may_be_told_to_have_ended_again_after_a_merge() {
 ///
 /// Catches: a lot that is kept with a name that follows from its order; a movement that is kept for ever.
 #[test]
-fn an_account_of_ten_orders_is_kept_in_400_bytes() {
+pub(crate) fn an_account_of_ten_orders_is_kept_in_400_bytes() {
     let mut account = State::default();
     for number in 0..10 {
         let order = OrderId(Uuid::from_u128(0x0190_0000_0000_7000_8000_0000_0000_0000 + number));

@@ -132,6 +132,7 @@ impl World {
                 let (on, command) = which.get(&self.sent).clone();
                 // What a person does not ask again is seen to by a process, which keeps its order.
                 if asked(&command) {
+                    let (on, command) = self.asked_anew(on, command, place, entry);
                     let _ = self.send(on, &command);
                 }
             }
@@ -148,6 +149,20 @@ impl World {
                 let _ = self.send(on, &command);
             }
         }
+    }
+
+    /// Every other repeat is a new request for the same, from somebody who knows whose account goes on.
+    fn asked_anew(&self, on: usize, command: Command, place: usize, entry: EntryId) -> (usize, Command) {
+        let anew = match command {
+            Command::EarnPoints(one) => account::EarnPoints { entry, ..one }.into(),
+            Command::RecordAction(one) => account::RecordAction { entry, ..one }.into(),
+            other => return (on, other),
+        };
+        let mut goes_on = on;
+        while let Some(into) = self.accounts[goes_on].merged_into() {
+            goes_on = number(into);
+        }
+        if place.is_multiple_of(2) { (on, anew) } else { (goes_on, anew) }
     }
 
     fn on(&self, step: &Step) -> usize {
