@@ -101,6 +101,8 @@ pub enum Last {
     Absent,
     /// The store vouches that nothing happened to it since this tail read it (an unbroken connection to one leader).
     Unbroken,
+    /// Whatever it is: the partition begins as one of another log.
+    OtherLog,
 }
 
 /// A record as the store gives it back.

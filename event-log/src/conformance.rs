@@ -28,6 +28,11 @@ pub(crate) trait Fixture {
 
     /// Changes partition 0 behind the log's back.
     fn tamper(&self, tamper: Tamper);
+
+    /// How long a record may take where a test waits for one that never comes.
+    fn quick(&self) -> Timing {
+        QUICK
+    }
 }
 
 /// What an editor may do to the records of a partition, counted from 0.
@@ -91,7 +96,7 @@ pub(crate) use conformance;
 /// The partition that most cases use.
 const PARTITION: u16 = 0;
 
-const QUICK: Timing =
+pub(crate) const QUICK: Timing =
     Timing { append_timeout: Duration::from_millis(200), claim_timeout: Duration::from_secs(5) };
 
 fn commit(number: u32) -> NewRecord {

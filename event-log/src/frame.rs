@@ -130,7 +130,8 @@ pub(crate) fn hash_of(bytes: &[u8]) -> Hash {
     digest(Purpose::Record, &[bytes])
 }
 
-fn frame(bytes: &[u8]) -> Option<Frame> {
+/// The frame at the start of a record's bytes, if they are one.
+pub(crate) fn frame(bytes: &[u8]) -> Option<Frame> {
     let mut reader = BytesReader(bytes);
     if reader.u8()? != FORMAT {
         return None;

@@ -68,6 +68,8 @@ pub use admit::{Admission, State, admit};
 pub use backend::{
     Backend, Delivery, Ends, Entry, Fetched, Last, Producer, StoreHead, Stored, Sweep, Swept, Tail,
 };
+#[cfg(feature = "kafka")]
+pub use backends::kafka;
 #[cfg(feature = "postgres")]
 pub use backends::postgres;
 pub use backends::{memory, sqlite};

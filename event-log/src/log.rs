@@ -158,6 +158,7 @@ impl Log {
         let bytes = match self.backend.tail(partition).fetch(position, 0).await?.last {
             Last::Bytes(bytes) => bytes,
             Last::Absent => return Err(diverged(Reason::LastReadGone).into()),
+            Last::OtherLog => return Err(diverged(Reason::OtherHistory).into()),
             // A tail that has read nothing yet has nothing to vouch for.
             Last::Unbroken => return Err(diverged(Reason::LastReadChanged).into()),
         };

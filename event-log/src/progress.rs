@@ -70,10 +70,10 @@ impl Progress {
 
     /// What was read last must still be there.
     pub(crate) fn recheck(&self, last: &Last) -> Result<(), Reason> {
-        if self.read_position == Position::START || planted(Mutation::SkipRecheck) {
-            return Ok(());
-        }
+        let begins_here = self.read_position == Position::START;
         match last {
+            Last::OtherLog => Err(Reason::OtherHistory),
+            _ if begins_here || planted(Mutation::SkipRecheck) => Ok(()),
             Last::Unbroken => Ok(()),
             Last::Bytes(bytes) if hash_of(bytes) == self.read_hash => Ok(()),
             Last::Bytes(_) => Err(Reason::LastReadChanged),

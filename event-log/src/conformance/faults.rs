@@ -14,7 +14,7 @@ async fn writer_with_fates(
 ) -> (Faulty, Writer) {
     let process = Faulty::new(&fixture.log(), Plan::default());
     process.script([Fate::Pass]);
-    let writer = claim(&process.log().with_timing(QUICK)).await;
+    let writer = claim(&process.log().with_timing(fixture.quick())).await;
     process.script(fates);
     (process, writer)
 }
@@ -124,7 +124,8 @@ pub(crate) async fn a_crash_between_any_two_steps_loses_no_answer(fixture: impl 
         let plan = Plan { crash_after_steps: Some(steps), ..Plan::default() };
         let process = Faulty::new(&fixture.log(), plan);
         let number = u32::try_from(steps).unwrap() * 10;
-        if let Ok(mut writer) = process.log().with_timing(QUICK).claim(PARTITION, |_| Ok(())).await {
+        if let Ok(mut writer) = process.log().with_timing(fixture.quick()).claim(PARTITION, |_| Ok(())).await
+        {
             for (pending, number) in append_all(&mut writer, number..number + 3).into_iter().zip(number..) {
                 acknowledged.extend(pending.await.map(|_| number));
             }

@@ -1,0 +1,132 @@
+//! A log in one topic of Apache Kafka. Its class is open: brokers store what they are sent, and readers sort it out.
+//!
+//! A position is an offset. The record at offset 0 of every partition is the partition's certificate of birth, written
+//! by `init` only; a partition that does not begin with it is not of this log. Nobody joins a consumer group, and no
+//! transaction is used: what protects history is in `admit`, the reader and the writer.
+
+mod address;
+mod certificate;
+mod client;
+mod cluster;
+mod envelope;
+mod producer;
+mod reading;
+mod settings;
+mod tail;
+
+use std::sync::Arc;
+
+use async_trait::async_trait;
+
+pub use self::address::{Address, NotAnAddress};
+use self::{cluster::Cluster, producer::KafkaProducer, tail::KafkaTail};
+use crate::{
+    backend::{Backend, Ends, Producer, Tail},
+    error::{Error, Fault},
+    genesis::{Class, Genesis},
+    ids::Position,
+    log::Log,
+};
+
+/// Makes a log in a new topic and opens it for writing. How often a record is kept follows from the number of brokers.
+///
+/// # Errors
+/// [`Error::AlreadyExists`] if the topic exists, [`Error::Unusable`], [`Error::Storage`].
+pub async fn init(address: &Address, partitions: u16) -> Result<Log, Error> {
+    let genesis = Genesis::new(partitions.max(1), Class::Open);
+    let cluster = Cluster::connect(address)?;
+    cluster.create_topic(&genesis).await?;
+    certificate::write(address, &genesis).await?;
+    open(address).await
+}
+
+/// Opens an existing log for writing; several processes may, and the claim decides who writes a partition.
+///
+/// # Errors
+/// [`Error::NotFound`] if there is no such topic; [`Error::Unusable`] if no broker answers, if the topic's settings could
+/// lose a record (each is named), or if it is no whole log of a version we know; [`Error::Storage`].
+pub async fn open(address: &Address) -> Result<Log, Error> {
+    open_as(address, true).await
+}
+
+/// Opens an existing log for reading only.
+///
+/// # Errors
+/// Those of [`open`].
+pub async fn open_read_only(address: &Address) -> Result<Log, Error> {
+    open_as(address, false).await
+}
+
+async fn open_as(address: &Address, writes: bool) -> Result<Log, Error> {
+    Ok(Log::new(Arc::new(Kafka::open(address, writes).await?)))
+}
+
+/// What the readers and writers of one opened log share.
+struct Store {
+    address: Address,
+    genesis: Genesis,
+    ends: Ends,
+    #[cfg(test)]
+    watches: std::sync::Mutex<Vec<std::sync::Weak<client::Watch>>>,
+}
+
+#[derive(Clone)]
+struct Kafka {
+    store: Arc<Store>,
+    writes: bool,
+}
+
+impl Kafka {
+    async fn open(address: &Address, writes: bool) -> Result<Self, Error> {
+        let cluster = Cluster::connect(address)?;
+        let topic = cluster.check_topic().await?;
+        let genesis = certificate::read(address, topic.partitions).await?;
+        let ends = Ends::new(genesis.partitions);
+        for (partition, end) in (0..genesis.partitions).zip(cluster.ends(genesis.partitions).await?) {
+            ends.advance(partition, end);
+        }
+        let store = Store {
+            address: address.clone(),
+            genesis,
+            ends,
+            #[cfg(test)]
+            watches: std::sync::Mutex::default(),
+        };
+        Ok(Self { store: Arc::new(store), writes })
+    }
+}
+
+#[async_trait]
+impl Backend for Kafka {
+    fn genesis(&self) -> &Genesis {
+        &self.store.genesis
+    }
+
+    fn ends(&self) -> &Ends {
+        &self.store.ends
+    }
+
+    fn tail(&self, partition: u16) -> Box<dyn Tail> {
+        Box::new(KafkaTail::new(self.store.clone(), partition))
+    }
+
+    async fn producer(&self, partition: u16) -> Result<Option<Box<dyn Producer>>, Fault> {
+        if !self.writes {
+            return Ok(None);
+        }
+        Ok(Some(Box::new(KafkaProducer::start(&self.store, partition)?)))
+    }
+}
+
+/// The position of what stands at an offset.
+fn position(offset: i64) -> Position {
+    Position::new(u64::try_from(offset).unwrap_or(0))
+}
+
+/// The offset of a position; positions fit 63 bits.
+fn offset(position: Position) -> i64 {
+    i64::try_from(position.get()).unwrap_or(i64::MAX)
+}
+
+#[cfg(test)]
+mod tests;

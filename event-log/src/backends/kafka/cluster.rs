@@ -1,0 +1,165 @@
+//! What is asked of the cluster before a log is opened: does it answer, is there a topic, and may a log be in it?
+
+use std::{sync::Arc, time::Duration};
+
+use rdkafka::{
+    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    consumer::{BaseConsumer, Consumer as _},
+    error::{KafkaError, RDKafkaErrorCode},
+    metadata::Metadata,
+};
+use tokio::{
+    task::spawn_blocking,
+    time::{Instant, sleep},
+};
+
+use super::{
+    Address,
+    client::{self, Heard},
+    position,
+    settings::{self, Copies},
+};
+use crate::{
+    error::{Error, Fault},
+    genesis::Genesis,
+    ids::Position,
+};
+
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// How long a new topic may take until every partition has a leader.
+const LED_WITHIN: Duration = Duration::from_secs(30);
+
+/// The brokers of an address.
+pub(super) struct Cluster {
+    address: Address,
+    consumer: Arc<BaseConsumer<Heard>>,
+    admin: AdminClient<Heard>,
+}
+
+/// A topic as it is.
+pub(super) struct Topic {
+    pub(super) partitions: usize,
+    /// The fewest of any partition.
+    replicas: usize,
+    has_leaders: bool,
+}
+
+struct Seen {
+    brokers: usize,
+    topic: Option<Topic>,
+}
+
+impl Cluster {
+    pub(super) fn connect(address: &Address) -> Result<Self, Error> {
+        let failed = |source: KafkaError| Fault::new("set up Kafka's client", source);
+        let consumer = client::consumer(address).create_with_context(Heard::default()).map_err(failed)?;
+        let admin = client::admin(address).create_with_context(Heard::default()).map_err(failed)?;
+        Ok(Self { address: address.clone(), consumer: Arc::new(consumer), admin })
+    }
+
+    /// Makes the topic of a new log and waits until every partition can be written to.
+    pub(super) async fn create_topic(&self, genesis: &Genesis) -> Result<(), Error> {
+        let already = || Error::AlreadyExists { place: self.address.to_string() };
+        let seen = self.look().await?;
+        if seen.topic.is_some() {
+            return Err(already());
+        }
+        let copies = Copies::of(seen.brokers);
+        let values = settings::values(copies);
+        let topic = settings::new_topic(&self.address.topic, genesis.partitions, copies, &values);
+        let made = self.admin.create_topics([&topic], &options()).await;
+        let made = made.map_err(|source| Fault::new("make the topic of the log", source))?;
+        match made.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Err(already()),
+            Some(Err((_, code))) => return Err(self.unusable(format!("the topic could not be made: {code}"))),
+            Some(Ok(_)) | None => {}
+        }
+        let deadline = Instant::now() + LED_WITHIN;
+        loop {
+            let topic = self.look().await?.topic;
+            if topic
+                .is_some_and(|topic| topic.has_leaders && topic.partitions == usize::from(genesis.partitions))
+            {
+                return Ok(());
+            }
+            if Instant::now() > deadline {
+                return Err(self.unusable("the new topic has partitions without a leader".to_owned()));
+            }
+            sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// The topic of an existing log, if its settings are such that it may hold one.
+    pub(super) async fn check_topic(&self) -> Result<Topic, Error> {
+        let seen = self.look().await?;
+        let topic = seen.topic.ok_or_else(|| Error::NotFound { place: self.address.to_string() })?;
+        let described =
+            self.admin.describe_configs(&[ResourceSpecifier::Topic(&self.address.topic)], &options()).await;
+        let described = described.map_err(|source| Fault::new("ask for the topic's settings", source))?;
+        let Some(Ok(described)) = described.into_iter().next() else {
+            return Err(
+                self.unusable("the topic's settings cannot be read; allow DescribeConfigs".to_owned())
+            );
+        };
+        let faults = settings::faults(&described, topic.replicas, Copies::of(seen.brokers));
+        if faults.is_empty() {
+            Ok(topic)
+        } else {
+            Err(self.unusable(format!("the topic's settings are not safe: {}", faults.join("; "))))
+        }
+    }
+
+    /// Where each partition ends now.
+    pub(super) async fn ends(&self, partitions: u16) -> Result<Vec<Position>, Error> {
+        let (consumer, topic) = (self.consumer.clone(), self.address.topic.clone());
+        let end = move |partition| {
+            let (_, end) = consumer.fetch_watermarks(&topic, i32::from(partition), ANSWER_WITHIN)?;
+            Ok(position(end.saturating_sub(1)))
+        };
+        let ends = spawn_blocking(move || (0..partitions).map(end).collect::<Result<_, KafkaError>>()).await;
+        let failed = "find the ends of the log";
+        Ok(ends.map_err(|source| Fault::new(failed, source))?.map_err(|source| Fault::new(failed, source))?)
+    }
+
+    async fn look(&self) -> Result<Seen, Error> {
+        let (consumer, topic) = (self.consumer.clone(), self.address.topic.clone());
+        let asked = spawn_blocking(move || {
+            let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN)?;
+            Ok::<_, KafkaError>(Seen::of(&metadata, &topic))
+        });
+        let seen = asked.await.map_err(|source| Fault::new("ask the cluster", source))?;
+        seen.map_err(|error| {
+            let heard = self.consumer.context().last().unwrap_or_else(|| error.to_string());
+            self.unusable(format!(
+                "no broker answers as Kafka does. Check the address, that the broker runs, and that its \
+                 advertised.listeners can be reached from here. The last that was heard: {heard}"
+            ))
+        })
+    }
+
+    fn unusable(&self, reason: String) -> Error {
+        Error::Unusable { place: self.address.to_string(), reason }
+    }
+}
+
+impl Seen {
+    fn of(metadata: &Metadata, name: &str) -> Self {
+        let topic = metadata.topics().iter().find(|topic| topic.name() == name && topic.error().is_none());
+        let topic = topic.map(|topic| Topic {
+            partitions: topic.partitions().len(),
+            replicas: topic
+                .partitions()
+                .iter()
+                .map(|partition| partition.replicas().len())
+                .min()
+                .unwrap_or(0),
+            has_leaders: topic.partitions().iter().all(|partition| partition.leader() >= 0),
+        });
+        let topic = topic.filter(|topic| topic.partitions > 0);
+        Self { brokers: metadata.brokers().len(), topic }
+    }
+}
+
+fn options() -> AdminOptions {
+    AdminOptions::new().request_timeout(Some(ANSWER_WITHIN)).operation_timeout(Some(ANSWER_WITHIN))
+}

@@ -1,0 +1,97 @@
+//! The conformance suite on a real Kafka, and what only Kafka can do to a log.
+
+mod editor;
+
+use rdkafka::{
+    ClientConfig,
+    admin::{AdminClient, AdminOptions},
+    client::DefaultClientContext,
+};
+
+use self::editor::Editor;
+use super::{client, *};
+use crate::{
+    Timing,
+    conformance::{Fixture, Tamper, conformance},
+};
+
+/// Where the broker of the tests listens.
+const BROKERS: &str = "LOYALNEST_TEST_KAFKA";
+
+fn broker() -> String {
+    let missing = format!(
+        "{BROKERS} is not set: tests of a log on Kafka need a broker. `cargo xtask test` starts one; \
+         `cargo xtask services up` does too, and says what to set it to"
+    );
+    let given = std::env::var(BROKERS).unwrap_or_else(|_| panic!("{missing}"));
+    given.trim_end_matches('/').to_owned()
+}
+
+/// A topic of its own for one test.
+fn new_address() -> Address {
+    let name: Vec<String> = rand::random::<[u8; 8]>().iter().map(|byte| format!("{byte:02x}")).collect();
+    format!("{}/test-{}", broker(), name.concat()).parse().unwrap()
+}
+
+fn admin(address: &Address) -> AdminClient<DefaultClientContext> {
+    let config: ClientConfig = client::admin(address);
+    config.create().unwrap()
+}
+
+/// Runs what is asynchronous where nothing may be awaited.
+fn wait_for<T: Send>(what: impl Future<Output = T> + Send) -> T {
+    let run = || tokio::runtime::Builder::new_current_thread().enable_all().build().unwrap().block_on(what);
+    std::thread::scope(|scope| scope.spawn(run).join().unwrap())
+}
+
+/// A log in a topic that goes with it.
+struct Topic {
+    address: Address,
+    kafka: Kafka,
+}
+
+impl Topic {
+    async fn new() -> Self {
+        let address = new_address();
+        init(&address, 4).await.unwrap();
+        let kafka = Kafka::open(&address, true).await.unwrap();
+        Self { address, kafka }
+    }
+
+    /// Every running reader looks again, as after any trouble with its connection.
+    fn raise_doubts(&self) {
+        for watch in self.kafka.store.watches.lock().unwrap().iter().filter_map(std::sync::Weak::upgrade) {
+            watch.doubt();
+        }
+    }
+}
+
+impl Drop for Topic {
+    fn drop(&mut self) {
+        let admin = admin(&self.address);
+        drop(wait_for(admin.delete_topics(&[&self.address.topic], &AdminOptions::new())));
+    }
+}
+
+impl Fixture for Topic {
+    fn log(&self) -> Log {
+        Log::new(Arc::new(self.kafka.clone()))
+    }
+
+    async fn reopen(mut self) -> Self {
+        self.kafka = Kafka::open(&self.address, true).await.unwrap();
+        self
+    }
+
+    /// Nobody edits a topic in place; who wants other records deletes it and makes it again.
+    fn tamper(&self, tamper: Tamper) {
+        Editor::of(&self.address).tamper(&self.kafka.store.genesis, tamper);
+        self.raise_doubts();
+    }
+
+    fn quick(&self) -> Timing {
+        Timing { append_timeout: std::time::Duration::from_secs(3), ..crate::conformance::QUICK }
+    }
+}
+
+conformance!(open_on_kafka, Topic::new().await);
