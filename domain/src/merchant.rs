@@ -109,6 +109,7 @@ impl State {
             store_credit: self.settings.refund.store_credit,
             pending: earn.pending.clone(),
             bonuses: earn.bonuses.clone(),
+            judged_product_ids: Vec::new(),
         }
     }
 

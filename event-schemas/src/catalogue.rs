@@ -202,7 +202,7 @@ events! {
     }
     /// An order, and what it comes to.
     LoyaltyOrder = 3, "loyalty-order", crate::loyalty_order, LoyaltyOrderEvent {
-        OrderObserved = 301, "order-observed", v 2;
+        OrderObserved = 301, "order-observed", v 3;
         OrderRefunded = 302, "order-refunded", v 2;
         OrderAttachedToCustomer = 303, "order-attached-to-customer", v 1;
         OrderQualified = 304, "order-qualified", v 2;

@@ -106,6 +106,14 @@ impl Code {
     }
 }
 
+impl ProductTag {
+    /// Whether Shopify takes both for one tag: upper and lower case do not matter.
+    #[must_use]
+    pub fn is_same(&self, other: &Self) -> bool {
+        self == other || self.0.to_lowercase() == other.0.to_lowercase()
+    }
+}
+
 impl TimeZone {
     /// Coordinated universal time.
     #[must_use]

@@ -14,32 +14,29 @@ pub(super) struct Part<'a> {
     product_id: Option<&'a ProductId>,
     gift_card: bool,
     tip: bool,
-    tags: &'a [ProductTag],
     minor: i64,
     tax_minor: i64,
 }
 
+/// Tags are judged once per product ([`with_products_of_tags`]), never line by line.
 impl<'a> From<&'a Line> for Part<'a> {
     fn from(line: &'a Line) -> Self {
         Self {
             product_id: line.product_id.as_ref(),
             gift_card: line.gift_card,
             tip: line.tip,
-            tags: &line.tags,
             minor: line.subtotal_minor,
             tax_minor: line.tax_minor,
         }
     }
 }
 
-/// A refund does not tell tags: products that one of them names are in the order's rule by id.
 impl<'a> From<&'a RefundLine> for Part<'a> {
     fn from(line: &'a RefundLine) -> Self {
         Self {
             product_id: line.product_id.as_ref(),
             gift_card: line.gift_card,
             tip: line.tip,
-            tags: &[],
             minor: line.subtotal_minor,
             tax_minor: line.tax_minor,
         }
@@ -49,7 +46,7 @@ impl<'a> From<&'a RefundLine> for Part<'a> {
 impl From<Shipping> for Part<'_> {
     fn from(shipping: Shipping) -> Self {
         let Shipping { minor, tax_minor } = shipping;
-        Self { product_id: None, gift_card: false, tip: false, tags: &[], minor, tax_minor }
+        Self { product_id: None, gift_card: false, tip: false, minor, tax_minor }
     }
 }
 
@@ -71,7 +68,7 @@ impl<'a, I: Iterator<Item = Part<'a>>> Parts<'a, I> {
     /// What of that earns the bonus too. Shipping earns one that is for the whole order only.
     pub(super) fn amount_of_bonus(self, bonus: &Bonus) -> Result<i64, Rejection> {
         let whole = bonus.product_ids.is_empty() && bonus.tags.is_empty();
-        self.amount_of(|part| whole || named(part, &bonus.product_ids, &bonus.tags))
+        self.amount_of(|part| whole || named(part, &bonus.product_ids))
     }
 
     fn amount_of(self, counts: impl Fn(&Part<'_>) -> bool) -> Result<i64, Rejection> {
@@ -91,40 +88,42 @@ pub(super) fn gross<'a>(
     sum(parts.into_iter().chain([shipping.into()]), taxes_included, true)
 }
 
-/// The rule with every product added by id that one of its tags names, so that a refund, which tells no tags, is judged
-/// like the sale.
+/// The rule with every product added by id that one of its tags names: a refund, which tells no tags, is judged like the
+/// sale, and so is every later state of the order. What a tag said of a product once, it says of this order for ever: a
+/// product that is put on sale does not take the points of those who bought it before.
 pub(super) fn with_products_of_tags(mut rule: EarnRule, lines: &[Line]) -> EarnRule {
-    add_products_of_tags(&mut rule.excluded_product_ids, &rule.excluded_tags, lines);
-    for bonus in &mut rule.bonuses {
-        add_products_of_tags(&mut bonus.product_ids, &bonus.tags, lines);
+    if rule.excluded_tags.is_empty() && rule.bonuses.iter().all(|bonus| bonus.tags.is_empty()) {
+        return rule;
+    }
+    for line in lines {
+        let Some(product) = line.product_id.as_ref().filter(|id| !rule.judged_product_ids.contains(id))
+        else {
+            continue;
+        };
+        rule.judged_product_ids.push(product.clone());
+        add_if_tagged(&mut rule.excluded_product_ids, &rule.excluded_tags, product, line);
+        for bonus in &mut rule.bonuses {
+            add_if_tagged(&mut bonus.product_ids, &bonus.tags, product, line);
+        }
     }
     rule
 }
 
-fn add_products_of_tags(products: &mut Vec<ProductId>, tags: &[ProductTag], lines: &[Line]) {
-    let by_tag = lines.iter().filter(|line| line.tags.iter().any(|tag| is_among(tag, tags)));
-    for product in by_tag.filter_map(|line| line.product_id.as_ref()) {
-        if !products.contains(product) {
-            products.push(product.clone());
-        }
+fn add_if_tagged(products: &mut Vec<ProductId>, tags: &[ProductTag], product: &ProductId, line: &Line) {
+    let is_tagged = line.tags.iter().any(|tag| tags.iter().any(|other| other.is_same(tag)));
+    if is_tagged && !products.contains(product) {
+        products.push(product.clone());
     }
 }
 
 fn excluded(part: &Part<'_>, rule: &EarnRule) -> bool {
     (part.gift_card && !rule.include_gift_cards)
         || (part.tip && !rule.include_tips)
-        || named(part, &rule.excluded_product_ids, &rule.excluded_tags)
+        || named(part, &rule.excluded_product_ids)
 }
 
-fn named(part: &Part<'_>, products: &[ProductId], tags: &[ProductTag]) -> bool {
+fn named(part: &Part<'_>, products: &[ProductId]) -> bool {
     part.product_id.is_some_and(|product| products.contains(product))
-        || part.tags.iter().any(|tag| is_among(tag, tags))
-}
-
-/// Upper and lower case do not matter to Shopify in a tag.
-fn is_among(tag: &ProductTag, tags: &[ProductTag]) -> bool {
-    let folded = |tag: &ProductTag| tag.as_str().to_lowercase();
-    tags.iter().any(|other| other == tag || folded(other) == folded(tag))
 }
 
 fn sum<'a>(
@@ -211,9 +210,9 @@ mod tests {
             line(100, 0),
             Line { product_id: product("7"), ..line(10, 0) },
             Line { product_id: product("8"), ..line(1000, 0) },
-            Line { tags: vec![tag("Sale")], ..line(10_000, 0) },
+            Line { product_id: product("9"), tags: vec![tag("Sale")], ..line(10_000, 0) },
         ];
-        assert_eq!(parts(&lines, &rule()).amount(), Ok(1100));
+        assert_eq!(parts(&lines, &with_products_of_tags(rule(), &lines)).amount(), Ok(1100));
     }
 
     #[test]
@@ -233,7 +232,9 @@ mod tests {
             (vec![], vec![tag("other")], 0),
         ] {
             let bonus = Bonus { product_ids, tags, ..specs::bonus("double", "2") };
-            assert_eq!(parts(&lines, &rule).amount_of_bonus(&bonus), Ok(expected), "{bonus:?}");
+            let rule = with_products_of_tags(EarnRule { bonuses: vec![bonus], ..rule.clone() }, &lines);
+            let bonus = &rule.bonuses[0];
+            assert_eq!(parts(&lines, &rule).amount_of_bonus(bonus), Ok(expected), "{bonus:?}");
         }
     }
 

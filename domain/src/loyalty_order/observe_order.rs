@@ -175,7 +175,9 @@ mod tests {
     use crate::{
         loyalty_order::{
             Command, RecordRefund,
-            specs::{OTHER_CUSTOMER, at, bonus, order, refund, refunds, rule, standing, state_after, when},
+            specs::{
+                OTHER_CUSTOMER, at, bonus, line, order, refund, refunds, rule, standing, state_after, when,
+            },
         },
         testing::given,
     };
@@ -301,6 +303,21 @@ mod tests {
         assert_eq!(standing(&state_after([order(1, 1000), doubled(order(2, 3000))])).2, 30);
         let unpaid = ObserveOrder { stage: OrderStage::Unpaid, ..order(1, 1000) };
         assert_eq!(standing(&state_after([unpaid, doubled(order(2, 3000))])).2, 60);
+    }
+
+    /// Catches: a product that is tagged after it was sold, and takes the points of the order at its next state; one that
+    /// loses its tag and brings points.
+    #[test]
+    fn what_a_tag_said_of_a_product_is_frozen_with_the_rule() {
+        let tagged = |seconds, tags: &[&str]| {
+            let product_id = Some(ProductId::try_new("7").unwrap());
+            let tags = tags.iter().map(|tag| ProductTag::try_new(*tag).unwrap()).collect();
+            let lines = vec![line(1000), Line { product_id, tags, ..line(2000) }];
+            let rule = EarnRule { excluded_tags: vec![ProductTag::try_new("sale").unwrap()], ..rule() };
+            ObserveOrder { lines, rule, ..order(seconds, 3000) }
+        };
+        assert_eq!(standing(&state_after([tagged(1, &["new"]), tagged(2, &["new", "Sale"])])).2, 30);
+        assert_eq!(standing(&state_after([tagged(1, &["sale"]), tagged(2, &[])])).2, 10);
     }
 
     #[test]

@@ -30,6 +30,7 @@ pub(super) fn rule() -> EarnRule {
         store_credit: StoreCredit::ClawBack,
         pending: Pending::default(),
         bonuses: Vec::new(),
+        judged_product_ids: Vec::new(),
     }
 }
 

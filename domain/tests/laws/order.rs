@@ -164,6 +164,7 @@ impl World {
                 store_credit: StoreCredit::ClawBack,
                 pending: Pending::default(),
                 bonuses: Vec::new(),
+                judged_product_ids: Vec::new(),
             },
         }
     }

@@ -191,6 +191,7 @@ impl World {
                 bonus("whole", "2.5", Vec::new()),
                 bonus("one", "1.5", product(1).into_iter().collect()),
             ],
+            judged_product_ids: Vec::new(),
         }
     }
 

@@ -407,6 +407,7 @@ fn rule(settings: &Settings) -> EarnRule {
         store_credit: if settings.keep_store_credit { StoreCredit::Keep } else { StoreCredit::ClawBack },
         pending: Pending { policy, days: u32::try_from(days).unwrap() },
         bonuses: bonuses.collect(),
+        judged_product_ids: Vec::new(),
     }
 }
 

@@ -49,6 +49,9 @@ plain! {
         /// The bonuses in force.
         #[serde(default)]
         bonuses: Vec<Bonus>,
+        /// Products whose tags were looked at, if the rule names tags: what they said then holds for this order.
+        #[serde(default)]
+        judged_product_ids: Vec<ProductId>,
     }
 }
 
@@ -112,6 +115,7 @@ payload! {
             store_credit: StoreCredit::ClawBack,
             pending: Pending::default(),
             bonuses: Vec::new(),
+            judged_product_ids: Vec::new(),
         },
     },
     upcast: payload::with_defaults

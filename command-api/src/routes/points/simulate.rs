@@ -276,7 +276,7 @@ fn why_not(rule: &EarnRule, line: &Line) -> Option<&'static str> {
         Some("gift-card")
     } else if line.product_id.as_ref().is_some_and(is_excluded) {
         Some("product-excluded")
-    } else if line.tags.iter().any(|tag| rule.excluded_tags.contains(tag)) {
+    } else if line.tags.iter().any(|tag| rule.excluded_tags.iter().any(|other| tag.is_same(other))) {
         Some("tag-excluded")
     } else if line.subtotal_minor == 0 {
         Some("costs-nothing")
