@@ -88,6 +88,12 @@ impl State {
         self.issuer.as_ref()
     }
 
+    /// Whether a till gave the discount itself, so that there never is a code.
+    #[must_use]
+    pub fn at_till(&self) -> bool {
+        self.requested.as_ref().is_some_and(|requested| requested.pos.is_some())
+    }
+
     /// Who redeems.
     #[must_use]
     pub fn customer(&self) -> Option<CustomerId> {

@@ -217,7 +217,7 @@ impl Policies {
         }
     }
 
-    /// Has the code made void by whoever made it; where that is not known, by whoever would have.
+    /// Has the code made void by whoever made it; where that is not known, by whoever would have. A till made none.
     async fn void(
         &self,
         cause: &Cause,
@@ -227,10 +227,13 @@ impl Policies {
     ) -> Result<(), Trouble> {
         let stream = StreamRef::redemption(redemption, customer);
         let issued_by = |aggregate: &Aggregate| match aggregate {
-            Aggregate::Redemption(state) => state.issuer().cloned(),
-            _ => None,
+            Aggregate::Redemption(state) => (state.at_till(), state.issuer().cloned()),
+            _ => (false, None),
         };
-        let made_by = self.parts.commander.glance(cause.merchant, stream, issued_by).await?;
+        let (at_till, made_by) = self.parts.commander.glance(cause.merchant, stream, issued_by).await?;
+        if at_till {
+            return Ok(());
+        }
         let order = self.order(cause, redemption)?;
         let issuers = &self.parts.issuers;
         let issuer = match made_by {

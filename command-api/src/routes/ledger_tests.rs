@@ -40,7 +40,7 @@ async fn a_reward_is_offered_redeemed_changed_and_retired() {
     let benefit = json!({"kind": "fixed-discount", "amount": {"amount": "5.00", "currency": "USD"}});
     let define = |points: i64| json!({"name": "5 off", "benefit": benefit, "points": points});
     let reward = api.post(REWARDS, define(40)).await;
-    assert_eq!((reward.status.as_u16(), &reward.body["status"]), (201, &json!("offered")));
+    assert_eq!((reward.status.as_u16(), &reward.body["status"]), (201, &json!("active")));
     let redeem = json!({"customer_id": api.customer, "reward_id": reward.body["reward_id"]});
     let redeemed = api.post(REDEEM, redeem.clone()).await;
     assert_eq!(

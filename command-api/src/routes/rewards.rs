@@ -58,7 +58,7 @@ pub(crate) enum Gives {
 pub(crate) struct Reward {
     #[schema(value_type = String, format = Uuid)]
     reward_id: RewardId,
-    /// `offered` or `retired`.
+    /// `active` or `retired`.
     status: &'static str,
     name: String,
     /// Counts up by one at every change.
@@ -245,7 +245,7 @@ impl Request<'_> {
         let defined = now.defined().ok_or_else(|| Problem::internal(&NoReward))?;
         let body = Reward {
             reward_id: reward,
-            status: if now.retired() { "retired" } else { "offered" },
+            status: if now.retired() { "retired" } else { "active" },
             name: defined.name.to_string(),
             version: defined.version,
             points: defined.points,

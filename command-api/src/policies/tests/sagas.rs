@@ -5,12 +5,13 @@
 use domain::{
     customer::MergeCustomers,
     merchant::UpdateProgramSettings,
-    points_account::{ExpiryRule, FreezeAccount, TransferPointsOut},
+    points_account::{ExpiryRule, FreezeAccount, ReservePoints, TransferPointsOut},
     pos_device::{Found, PosEntry, Standing, SyncPosBatch},
 };
 use event_schemas::{
     Code, DeviceId, EntryId, TransferId,
     merchant::{Action, ProgramSettings},
+    points_account,
     pos_device::PosEntryKind,
 };
 
@@ -187,4 +188,21 @@ async fn a_tills_entries_reach_the_accounts_and_refusals_come_back_to_it() {
     let balances = bench.balances(merchant, first).await;
     assert_eq!((balances.available, balances.reserved), (Points(11), Points(0)));
     assert_eq!((balances.lifetime_redeemed, bench.policies.parked()), (Points(100), 0));
+}
+
+/// Seen to fail when the till was looked for among the issuers of codes, and the points never came back.
+#[tokio::test]
+async fn points_spent_at_a_till_come_back_when_the_redemption_is_cancelled() {
+    let bench = Bench::start().await;
+    let (merchant, customer, _) = two(&bench).await;
+    let pos = Some(points_account::PosEntry { device: DeviceId(Uuid::now_v7()), sequence: 1 });
+    let spend = ReservePoints { pos, ..reserve(40) };
+    let stream = StreamRef::redemption(spend.redemption, customer);
+    bench.accept(merchant, StreamRef::account(customer), spend).await;
+    bench.policies_idle().await;
+    assert_eq!(bench.commander.read(merchant, stream, status).await.unwrap(), Some(Status::Completed));
+    let cancel = redemption::CancelRedemption { reason: Code::fixed("requested") };
+    bench.accept(merchant, stream, cancel).await;
+    bench.policies_idle().await;
+    assert_eq!((available(&bench, merchant, customer).await, bench.policies.parked()), ((100, 0), 0));
 }
