@@ -9,7 +9,7 @@ use event_schemas::{
 
 use crate::{
     Effect, Reaction, StreamRef,
-    points_account::{CommitRedemption, ReinstatePoints, ReleaseReservation},
+    points_account::{CommitRedemption, ExpiryRule, ReinstatePoints, ReleaseReservation},
     redemption::{CompleteRedemption, RecordCodeIssued, RequestRedemption},
 };
 
@@ -76,7 +76,8 @@ fn of_redemption(
         }
         RedemptionEvent::RedemptionCancelled(_) => {
             let entry = id.entry("reinstate-points");
-            let reinstate = ReinstatePoints { redemption, entry, at: Timestamp::EPOCH, grace_days: 0 };
+            let (at, expiry) = (Timestamp::EPOCH, ExpiryRule::none());
+            let reinstate = ReinstatePoints { redemption, entry, at, grace_days: 0, expiry };
             vec![void, Reaction::to_account("reinstate-points", customer, reinstate)]
         }
         RedemptionEvent::RedemptionCompleted(_) => Vec::new(),

@@ -3,7 +3,7 @@ use event_schemas::{Code, Event, EventId, Timestamp, catalogue::PointsAccountEve
 
 use crate::{
     Reaction, StreamRef,
-    points_account::{CompleteTransfer, ReturnTransfer, TransferPointsIn},
+    points_account::{CompleteTransfer, ExpiryRule, ReturnTransfer, TransferPointsIn},
     policies::Instead,
 };
 
@@ -18,6 +18,8 @@ pub(crate) fn react(id: EventId, stream: StreamRef, event: &Event) -> Vec<Reacti
                 points: out.points,
                 lots: out.lots.clone(),
                 entry: id.entry("transfer-in"),
+                at: Timestamp::EPOCH,
+                expiry: ExpiryRule::none(),
             };
             // The sender fills in when and why, and how long the points live on at least.
             let back = ReturnTransfer {

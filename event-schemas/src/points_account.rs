@@ -50,7 +50,7 @@ pub use transfers::{
     PointsTransferCompleted, PointsTransferReturned, PointsTransferredIn, PointsTransferredOut,
 };
 
-use crate::catalogue::PointsAccountEvent;
+use crate::{Timestamp, catalogue::PointsAccountEvent};
 
 impl PointsAccountEvent {
     /// The balances that the event states, if it moves points.
@@ -80,6 +80,20 @@ impl PointsAccountEvent {
             | Self::PointsAccountFrozen(_)
             | Self::PointsAccountUnfrozen(_)
             | Self::OrderSettled(_) => None,
+        }
+    }
+
+    /// When points came that can be spent, or were set aside to be spent, if the event says so.
+    #[must_use]
+    pub const fn at(&self) -> Option<Timestamp> {
+        match self {
+            Self::PointsEarned(event) => event.at,
+            Self::PointsReserved(event) => event.at,
+            Self::PointsReleased(event) => event.at,
+            Self::PointsAdjusted(event) => event.at,
+            Self::PointsReinstated(event) => event.at,
+            Self::PointsTransferredIn(event) => event.at,
+            _ => None,
         }
     }
 }

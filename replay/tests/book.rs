@@ -169,7 +169,7 @@ impl Book {
             0 => {}
             1 => self.tell(merchant, sender, transfer_back(transfer, entries[1], at)).await,
             _ => {
-                let came = transfer_in(from, sent, entries[1]);
+                let came = transfer_in(from, sent, entries[1], at);
                 if !self.send(merchant, receiver, came).await.is_empty() {
                     self.tell(merchant, sender, CompleteTransfer { transfer }).await;
                 }

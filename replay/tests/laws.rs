@@ -147,6 +147,7 @@ async fn a_transfer_that_arrives_with_other_points_is_found() {
         points: Points(21),
         lots: vec![MovedLot { lot, points: Points(21), expires_at: None }],
         repaid: Points::ZERO,
+        at: None,
         after: Balances { available: Points(21), lifetime_transferred: Points(21), ..Balances::default() },
     });
     case.found_between("a transfer of 20 points arrived as 21").await;

@@ -52,6 +52,10 @@ impl Policies {
             }
             points_account::Command::ReinstatePoints(reinstate) => {
                 (reinstate.at, reinstate.grace_days) = (now, grace_days);
+                reinstate.expiry = expiry(&shop);
+            }
+            points_account::Command::TransferPointsIn(arrive) => {
+                (arrive.at, arrive.expiry) = (now, expiry(&shop));
             }
             points_account::Command::ReturnTransfer(back) => {
                 (back.at, back.grace_days) = (now, grace_days);

@@ -56,6 +56,7 @@ pub(super) fn decide(state: &State, command: &AdjustPoints) -> Result<Vec<Event>
     }
     let mut draft = Draft::of(state);
     let split = if command.points.is_positive() {
+        draft.expire_inactive(command.entry, command.at, &command.expiry)?;
         let repaid = draft.credit(command.points)?;
         Split { repaid, expires_at: command.expiry.of_lot(command.at)?, ..Split::default() }
     } else {
@@ -73,6 +74,7 @@ pub(super) fn decide(state: &State, command: &AdjustPoints) -> Result<Vec<Event>
         to_debt: split.to_debt,
         repaid: split.repaid,
         expires_at: split.expires_at,
+        at: Some(command.at),
         content: command.content,
         after,
     }))

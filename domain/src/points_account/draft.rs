@@ -185,6 +185,7 @@ impl<'a> Draft<'a> {
             points,
             repaid,
             expires_at: rule.of_lot(active_at)?,
+            at: Some(at),
             after: self.after,
         });
         Ok(())

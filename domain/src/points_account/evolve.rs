@@ -55,6 +55,10 @@ impl State {
             Event::PointsAccountUnfrozen(_) => self.frozen = false,
         }
         if let Some(after) = event.after() {
+            if self.balances.available.is_zero() && after.available.is_positive() {
+                // Or what comes to an account that nobody used for long would be over before it can be spent.
+                self.last_activity_at = self.last_activity_at.max(event.at());
+            }
             self.balances = *after;
         }
     }

@@ -24,13 +24,18 @@ pub(super) fn decide(state: &State, command: &ExpirePoints) -> Result<Vec<Event>
 
 #[cfg(test)]
 mod tests {
-    use event_schemas::{Points, points_account::ExpiryReason};
+    use event_schemas::{
+        Points,
+        points_account::{ExpiryReason, Release},
+    };
 
     use super::*;
     use crate::points_account::{
-        Command, EarnPoints, ReinstatePoints,
+        AdjustPoints, Command, EarnPoints, ReinstatePoints, ReleasePendingPoints, ReservePoints,
+        TransferPointsIn,
         specs::{
-            adjust, at, commit, earn, expire, inactive, per_lot, reinstate, reserve, state_after, when_after,
+            adjust, at, commit, earn, expire, inactive, per_lot, reinstate, reserve, state_after,
+            transfer_in, when_after,
         },
     };
 
@@ -87,5 +92,32 @@ mod tests {
         assert_eq!((ended.reason, ended.points), (ExpiryReason::Inactivity, Points(15)));
         let active = EarnPoints { at: at(20), ..earn(2, 1) };
         when_after(history().into_iter().chain([active.into()]), expire(31)).then_unchanged();
+    }
+
+    /// Catches: points given to somebody who was inactive for long, which are shown and gone when they are to be spent.
+    #[test]
+    fn what_comes_to_an_account_without_points_has_a_whole_time_of_inactivity_ahead() {
+        let (day, expiry) = (at(31), inactive(1));
+        let released = EarnPoints { release: Some(Release::At(day)), ..earn(2, 10) };
+        let comes: [(Vec<Command>, Command); 4] = [
+            (vec![], AdjustPoints { at: day, expiry: expiry.clone(), ..adjust(1, 10) }.into()),
+            (vec![], TransferPointsIn { at: day, expiry: expiry.clone(), ..transfer_in(1, 10) }.into()),
+            (vec![released.into()], ReleasePendingPoints { as_of: day, expiry: expiry.clone() }.into()),
+            (
+                vec![reserve(1, 10).into(), commit(1).into()],
+                ReinstatePoints { at: day, expiry: expiry.clone(), ..reinstate(1) }.into(),
+            ),
+        ];
+        for (before, command) in comes {
+            let name = command.name();
+            let history = [earn(1, 10).into()].into_iter().chain(before).chain([command]);
+            let history: Vec<Command> = history.collect();
+            let left = state_after(history.clone()).balances();
+            assert_eq!((left.available, left.lifetime_expired.0 % 10), (Points(10), 0), "{name}");
+            let spend = |day| ReservePoints { at: at(day), expiry: expiry.clone(), ..reserve(9, 10) };
+            assert_eq!(when_after(history.clone(), spend(31)).events().len(), 1, "{name}");
+            let gone = Rejection::InsufficientPoints { needed: Points(10), available: Points(0) };
+            when_after(history, spend(140)).then_rejected(gone);
+        }
     }
 }

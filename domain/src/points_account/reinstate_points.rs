@@ -2,7 +2,7 @@
 use event_schemas::{EntryId, RedemptionId, Timestamp, points_account::PointsReinstated};
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, Phase, State, draft::derived, reservations::allocations};
+use super::{Draft, Event, ExpiryRule, Phase, State, draft::derived, reservations::allocations};
 use crate::Rejection;
 
 /// Gives back the points spent on a redemption.
@@ -16,6 +16,8 @@ pub struct ReinstatePoints {
     pub at: Timestamp,
     /// Days that points live at least whose date is over by now.
     pub grace_days: u32,
+    /// The setting that ends points.
+    pub expiry: ExpiryRule,
 }
 
 pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Event>, Rejection> {
@@ -27,7 +29,7 @@ pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Eve
     }
     let points = reservation.points;
     let mut draft = Draft::of(state);
-    draft.expire_lots(derived(command.entry, "expire"), command.at)?;
+    draft.expire(derived(command.entry, "expire"), command.at, &command.expiry)?;
     draft.after.lifetime_redeemed = draft.after.lifetime_redeemed.minus(points)?;
     let repaid = draft.credit(points)?;
     let back = reservation.less(repaid);
@@ -39,6 +41,7 @@ pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Eve
         allocations: allocations(&back),
         repaid,
         expiries: state.renewals(&back, command.at, command.grace_days),
+        at: Some(command.at),
         after,
     }))
 }

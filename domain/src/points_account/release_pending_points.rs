@@ -2,7 +2,7 @@
 use event_schemas::{Timestamp, points_account::Release};
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, ExpiryRule, State};
+use super::{Draft, Event, ExpiryRule, State, draft::derived};
 use crate::Rejection;
 
 /// Makes all pending points active whose time has come.
@@ -19,6 +19,10 @@ pub(super) fn decide(state: &State, command: &ReleasePendingPoints) -> Result<Ve
     let due = |release| matches!(release, Some(Release::At(time)) if time <= command.as_of);
     let mut any = false;
     for (place, lot) in state.lots.scheduled().take_while(|(_, lot)| due(lot.release)) {
+        if !any {
+            let ended = derived(lot.entry, "expire-at-release");
+            draft.expire_inactive(ended, command.as_of, &command.expiry)?;
+        }
         draft.release(place, lot, command.as_of, &command.expiry)?;
         any = true;
     }

@@ -173,6 +173,7 @@ pub(super) fn reinstate(redemption: u8) -> ReinstatePoints {
         entry: EntryId(Uuid::from_u128(0xb000 + u128::from(redemption))),
         at: at(0),
         grace_days: 0,
+        expiry: never(),
     }
 }
 
@@ -235,6 +236,8 @@ pub(super) fn transfer_in(number: u8, points: i64) -> TransferPointsIn {
         points: Points(points),
         lots: vec![lot],
         entry: EntryId(Uuid::from_u128(0x7200 + u128::from(number))),
+        at: at(0),
+        expiry: never(),
     }
 }
 

@@ -1,11 +1,11 @@
 //! Points arrive from another customer, as new lots with the dates that they had; debt is repaid first.
 use event_schemas::{
-    CustomerId, EntryId, Points, TransferId,
+    CustomerId, EntryId, Points, Timestamp, TransferId,
     points_account::{MovedLot, PointsTransferredIn},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, State, draft::derived, lots::less_repaid, transfers::Transfer};
+use super::{Draft, Event, ExpiryRule, State, draft::derived, lots::less_repaid, transfers::Transfer};
 use crate::Rejection;
 
 /// Takes in what another customer sent.
@@ -21,6 +21,10 @@ pub struct TransferPointsIn {
     pub lots: Vec<MovedLot>,
     /// The entry.
     pub entry: EntryId,
+    /// The sender's clock.
+    pub at: Timestamp,
+    /// The setting that ends points.
+    pub expiry: ExpiryRule,
 }
 
 pub(super) fn decide(state: &State, command: &TransferPointsIn) -> Result<Vec<Event>, Rejection> {
@@ -38,6 +42,7 @@ pub(super) fn decide(state: &State, command: &TransferPointsIn) -> Result<Vec<Ev
         return Err(Rejection::PointsNotPositive);
     }
     let mut draft = Draft::of(state);
+    draft.expire_inactive(command.entry, command.at, &command.expiry)?;
     draft.after.lifetime_transferred = draft.after.lifetime_transferred.plus(command.points)?;
     let repaid = draft.credit(command.points)?;
     let new = command
@@ -54,6 +59,7 @@ pub(super) fn decide(state: &State, command: &TransferPointsIn) -> Result<Vec<Ev
         points: command.points,
         lots,
         repaid,
+        at: Some(command.at),
         after,
     }))
 }

@@ -34,7 +34,7 @@ mod tests {
     /// Cases of each comparison in a test run; `LOYALNEST_CASES` sets another number.
     const CASES: u64 = 4_000;
     /// Enough to meet each mistake that is made on purpose.
-    const CASES_OF_A_MISTAKE: u64 = 4_000;
+    const CASES_OF_A_MISTAKE: u64 = 16_000;
 
     #[expect(clippy::disallowed_methods, reason = "who runs the tests says how many cases, and which")]
     fn of_env(name: &str) -> Option<u64> {
@@ -176,6 +176,7 @@ mod tests {
             Slip::FrozenEarns,
             Slip::ReleaseWaitsForNobody,
             Slip::GraceIsForgotten,
+            Slip::GiftsEndAtOnce,
         ] {
             is_told_apart(&format!("{slip:?}"), |program| agree(program, slip));
         }

@@ -21,6 +21,7 @@ pub(super) enum Slip {
     FrozenEarns,
     ReleaseWaitsForNobody,
     GraceIsForgotten,
+    GiftsEndAtOnce,
 }
 
 /// What an account shows.
@@ -158,6 +159,7 @@ impl<'a> Model<'a> {
                 self.judge(order);
             }
             Step::Pass { minutes } => self.pass(*minutes),
+            Step::Nights { days } => self.pass(days * DAY - self.now % DAY),
             Step::Redeem { redemption, points } => self.redeem(*redemption, *points),
             Step::Issue { redemption, succeeds } => self.issue(*redemption, *succeeds),
             Step::Cancel { redemption } => self.cancel(*redemption),
@@ -273,7 +275,8 @@ impl<'a> Model<'a> {
         self.now += minutes;
         self.release_due();
         if next_run <= self.now {
-            (0..PEOPLE).for_each(|who| self.expire(who));
+            let last_run = calendar::midnight(self.now - 60) + 60;
+            (0..PEOPLE).for_each(|who| self.expire(who, last_run));
         }
     }
 
@@ -284,6 +287,7 @@ impl<'a> Model<'a> {
         };
         let mut lots: Vec<_> = (0..self.lots.len()).filter(|lot| due(&self.lots[*lot]).is_some()).collect();
         lots.sort_by_key(|lot| due(&self.lots[*lot]));
+        lots.iter().for_each(|lot| self.expire_inactive(self.lots[*lot].who, self.now));
         lots.into_iter().for_each(|lot| self.release(lot));
     }
 
@@ -293,15 +297,16 @@ impl<'a> Model<'a> {
             _ => self.now,
         };
         let (who, points) = (self.lots[lot].who, self.lots[lot].points);
-        self.lots[lot].waits = None;
-        self.lots[lot].ends = self.end_of_lot(from);
-        self.lots[lot].points -= self.repay(who, points);
+        self.come(who, |model| {
+            model.lots[lot].waits = None;
+            model.lots[lot].ends = model.end_of_lot(from);
+            model.lots[lot].points -= model.repay(who, points);
+        });
     }
 
-    fn expire_lots(&mut self, who: usize) {
-        let over = |lot: &Lot| {
-            lot.who == who && lot.waits.is_none() && lot.ends.is_some_and(|ends| ends <= self.now)
-        };
+    fn expire_lots(&mut self, who: usize, as_of: i64) {
+        let over =
+            |lot: &Lot| lot.who == who && lot.waits.is_none() && lot.ends.is_some_and(|ends| ends <= as_of);
         for lot in 0..self.lots.len() {
             if over(&self.lots[lot]) {
                 self.accounts[who].sums.expired += std::mem::take(&mut self.lots[lot].points);
@@ -309,10 +314,14 @@ impl<'a> Model<'a> {
         }
     }
 
-    fn expire(&mut self, who: usize) {
-        self.expire_lots(who);
+    fn expire(&mut self, who: usize, as_of: i64) {
+        self.expire_lots(who, as_of);
+        self.expire_inactive(who, as_of);
+    }
+
+    fn expire_inactive(&mut self, who: usize, as_of: i64) {
         if let (Ending::Inactivity(months), Some(last)) = (self.settings.ending, self.accounts[who].active_at)
-            && calendar::months_later(last, months) <= self.now
+            && calendar::months_later(last, months) <= as_of
         {
             for lot in self.spendable(who) {
                 self.accounts[who].sums.expired += std::mem::take(&mut self.lots[lot].points);
@@ -324,7 +333,7 @@ impl<'a> Model<'a> {
     fn spend(&mut self, who: usize, points: i64, at_least: bool) -> Option<Vec<(usize, i64)>> {
         let before = (self.lots.clone(), self.accounts[who].sums);
         if self.slip != Slip::EndedIsSpendable {
-            self.expire(who);
+            self.expire(who, self.now);
         }
         let lots = self.spendable(who);
         let there: i64 = lots.iter().map(|lot| self.lots[*lot].points).sum();
@@ -339,13 +348,22 @@ impl<'a> Model<'a> {
         self.accounts[who].active_at = Some(self.now);
     }
 
+    /// Points that come to somebody who had none have a whole time of inactivity ahead of them.
+    fn come(&mut self, who: usize, come: impl FnOnce(&mut Self)) {
+        let had_none = self.buckets(who).available == 0;
+        come(self);
+        if had_none && self.buckets(who).available > 0 && self.slip != Slip::GiftsEndAtOnce {
+            self.active(who);
+        }
+    }
+
     fn extend(&mut self, who: usize, until: i64) {
         let sooner = |lot: &Lot| lot.ends.is_some_and(|ends| ends > self.now && ends < until);
         let lots: Vec<_> = self.spendable(who).into_iter().filter(|lot| sooner(&self.lots[*lot])).collect();
         if lots.is_empty() {
             return;
         }
-        self.expire_lots(who);
+        self.expire_lots(who, self.now);
         for lot in lots {
             self.lots[lot].ends = Some(until);
         }
@@ -383,7 +401,8 @@ impl<'a> Model<'a> {
     fn adjust(&mut self, who: usize, points: i64, allow_negative: bool) {
         if points > 0 {
             let ends = self.end_of_lot(self.now);
-            self.grant(who, points, None, None, ends);
+            self.expire_inactive(who, self.now);
+            self.come(who, |model| model.grant(who, points, None, None, ends));
         } else if points < 0 {
             let Some(drawn) = self.spend(who, -points, !allow_negative) else { return };
             let drawn: i64 = drawn.iter().map(|(_, points)| points).sum();
@@ -412,7 +431,7 @@ impl<'a> Model<'a> {
         let Some(mut one) = self.redemptions.remove(&redemption) else { return };
         if one.phase == Phase::Reserved {
             if !succeeds {
-                self.expire_lots(who);
+                self.expire_lots(who, self.now);
             }
             let sums = &mut self.accounts[who].sums;
             sums.reserved -= one.points;
@@ -431,9 +450,9 @@ impl<'a> Model<'a> {
         let who = self.heir(usize::from(redemption) % PEOPLE);
         let Some(mut one) = self.redemptions.remove(&redemption) else { return };
         if one.phase == Phase::Spent {
-            self.expire_lots(who);
+            self.expire(who, self.now);
             self.accounts[who].sums.redeemed -= one.points;
-            self.put_back(who, &one.held);
+            self.come(who, |model| model.put_back(who, &one.held));
             if self.slip != Slip::CancelledTwice {
                 one.phase = Phase::Over;
             }
@@ -453,6 +472,11 @@ impl<'a> Model<'a> {
         }
         self.accounts[from].sums.transferred -= points;
         self.accounts[to].sums.transferred += points;
+        self.expire_inactive(to, self.now);
+        self.come(to, |model| model.arrive(to, points, drawn));
+    }
+
+    fn arrive(&mut self, to: usize, points: i64, drawn: Vec<(usize, i64)>) {
         let mut owed = self.repay(to, points);
         for (lot, points) in drawn {
             let kept = owed.min(points);

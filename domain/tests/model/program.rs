@@ -201,6 +201,10 @@ pub(super) enum Step {
     Pass {
         minutes: i64,
     },
+    /// To midnight: what ends then has ended, and no job has run yet.
+    Nights {
+        days: i64,
+    },
 }
 
 /// A message about an order.
@@ -366,8 +370,8 @@ fn between() -> impl Strategy<Value = Step> {
 
 fn time() -> impl Strategy<Value = Step> {
     prop_oneof![
-        4 => (1..10 * DAY).prop_map(|minutes| Step::Pass { minutes }),
-        1 => (10 * DAY..100 * DAY).prop_map(|minutes| Step::Pass { minutes }),
+        3 => (1..10 * DAY).prop_map(|minutes| Step::Pass { minutes }),
+        2 => (1..100_i64).prop_map(|days| Step::Nights { days }),
         2 => (1..5 * 60_i64).prop_map(|minutes| Step::Pass { minutes }),
         1 => (0..PEOPLE, 1..90_i64).prop_map(|(who, days)| Step::Extend { who, days }),
     ]

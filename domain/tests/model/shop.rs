@@ -144,7 +144,9 @@ impl<'a> Shop<'a> {
             }
             account::Command::ReinstatePoints(reinstate) => {
                 (reinstate.at, reinstate.grace_days) = (at, grace_days);
+                reinstate.expiry = self.expiry();
             }
+            account::Command::TransferPointsIn(arrive) => (arrive.at, arrive.expiry) = (at, self.expiry()),
             account::Command::ReturnTransfer(back) => (back.at, back.grace_days) = (at, grace_days),
             _ => {}
         }
@@ -189,6 +191,7 @@ impl<'a> Shop<'a> {
                 self.ask_order(order.index(self.orders.len()), DeleteOrder { currency });
             }
             Step::Pass { minutes } => self.pass(*minutes),
+            Step::Nights { days } => self.pass(days * DAY - self.now % DAY),
             Step::Issue { redemption, succeeds } => self.issue(*redemption, *succeeds),
             Step::Cancel { redemption } => {
                 let reason = Code::fixed("cancelled");
@@ -241,6 +244,7 @@ impl<'a> Shop<'a> {
             self.ask(StreamRef::account(person(who)), account::Command::from(release));
         }
         if next_run <= self.now {
+            let as_of = time((self.now - 60).div_euclid(DAY) * DAY + 60);
             for who in self.due(&[DueKind::Expiry, DueKind::Activity]) {
                 let entry = EntryId(Uuid::new_v5(&person(who).0, &self.now.to_be_bytes()));
                 let expire = account::ExpirePoints { entry, as_of, expiry: expiry.clone() };

@@ -25,6 +25,9 @@ payload! {
         repaid: Points,
         /// From when on an added lot cannot be spent, if ever.
         expires_at: Option<Timestamp>,
+        /// When, by the sender's clock: points that come to an account without any start its period of inactivity.
+        #[serde(default)]
+        at: Option<Timestamp>,
         /// Keyed digest of the command's content.
         content: Digest,
         /// The account after it.
@@ -40,6 +43,7 @@ payload! {
         to_debt: points(5),
         repaid: points(0),
         expires_at: None,
+        at: Some(time()),
         content: DIGEST,
         after: Balances {
             debt: points(5),

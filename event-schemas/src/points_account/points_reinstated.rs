@@ -1,6 +1,6 @@
 //! Points of a cancelled redemption came back.
 use crate::{
-    EntryId, Points, RedemptionId, payload,
+    EntryId, Points, RedemptionId, Timestamp, payload,
     points_account::{Allocation, Balances, LotExpiry},
 };
 
@@ -20,6 +20,9 @@ payload! {
         /// Lots that got a new date because theirs was over.
         #[serde(default)]
         expiries: Vec<LotExpiry>,
+        /// When, by the sender's clock: points that come to an account without any start its period of inactivity.
+        #[serde(default)]
+        at: Option<Timestamp>,
         /// The account after it.
         after: Balances,
     }
@@ -30,6 +33,7 @@ payload! {
         allocations: vec![Allocation { lot: ENTRY, points: points(40) }],
         repaid: points(0),
         expiries: vec![LotExpiry { lot: ENTRY, expires_at: expiry() }],
+        at: Some(time()),
         after: Balances { available: points(54), lifetime_earned: points(54), ..Balances::default() },
     },
     upcast: payload::with_defaults

@@ -14,6 +14,9 @@ payload! {
         repaid: Points,
         /// From when on the lot cannot be spent, if ever.
         expires_at: Option<Timestamp>,
+        /// When, by the sender's clock: points that come to an account without any start its period of inactivity.
+        #[serde(default)]
+        at: Option<Timestamp>,
         /// The account after it.
         after: Balances,
     }
@@ -23,6 +26,8 @@ payload! {
         points: points(54),
         repaid: points(0),
         expires_at: Some(expiry()),
+        at: Some(time()),
         after: Balances { available: points(54), lifetime_earned: points(54), ..Balances::default() },
-    }
+    },
+    upcast: payload::with_defaults
 }

@@ -1,6 +1,6 @@
 //! Points move between two customers: out, then in; or out, then back. One transfer has one id on both sides.
 use crate::{
-    Code, CustomerId, EntryId, Personal, Points, TransferId, payload,
+    Code, CustomerId, EntryId, Personal, Points, Timestamp, TransferId, payload,
     points_account::{Balances, MovedLot},
 };
 
@@ -57,6 +57,9 @@ payload! {
         lots: Vec<MovedLot>,
         /// How many repaid debt at once.
         repaid: Points,
+        /// When, by the sender's clock: points that come to an account without any start its period of inactivity.
+        #[serde(default)]
+        at: Option<Timestamp>,
         /// The account after it.
         after: Balances,
     }
@@ -67,8 +70,10 @@ payload! {
         points: points(20),
         lots: vec![MovedLot { lot: ENTRY, points: points(20), expires_at: Some(expiry()) }],
         repaid: points(0),
+        at: Some(time()),
         after: Balances { available: points(20), lifetime_transferred: points(20), ..Balances::default() },
-    }
+    },
+    upcast: payload::with_defaults
 }
 
 payload! {

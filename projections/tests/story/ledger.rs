@@ -55,7 +55,7 @@ impl Story {
         self.moves(customer, |account| {
             let (points, repaid) = account.releases(lot);
             let (entry, after) = (new_entry(), account.after);
-            PointsReleased { entry, lot, points, repaid, expires_at: None, after }.into()
+            PointsReleased { entry, lot, points, repaid, expires_at: None, at: None, after }.into()
         })
         .await;
     }
@@ -137,7 +137,7 @@ impl Story {
             account.after.lifetime_transferred.0 += points;
             let lots = vec![MovedLot { lot, points: Points(points - repaid.0), expires_at: None }];
             let (points, after) = (Points(points), account.after);
-            PointsTransferredIn { entry, transfer, from, points, lots, repaid, after }.into()
+            PointsTransferredIn { entry, transfer, from, points, lots, repaid, at: None, after }.into()
         })
         .await;
         self.moves(from, |account| {

@@ -111,8 +111,8 @@ pub(super) fn give_up(redemption: RedemptionId, at: Timestamp) -> ReleaseReserva
     ReleaseReservation { redemption, reason: Code::fixed("failed"), at, grace_days: 30 }
 }
 
-pub(super) const fn give_back(redemption: RedemptionId, entry: EntryId, at: Timestamp) -> ReinstatePoints {
-    ReinstatePoints { redemption, entry, at, grace_days: 30 }
+pub(super) fn give_back(redemption: RedemptionId, entry: EntryId, at: Timestamp) -> ReinstatePoints {
+    ReinstatePoints { redemption, entry, at, grace_days: 30, expiry: expiry() }
 }
 
 pub(super) fn extend(entry: EntryId, at: Timestamp) -> ExtendPointsExpiry {
@@ -139,9 +139,14 @@ pub(crate) fn transfer_out(
     TransferPointsOut { transfer, from, to, points, reason, note: None, entry, at, expiry: expiry() }
 }
 
-pub(super) fn transfer_in(from: CustomerId, sent: &PointsTransferredOut, entry: EntryId) -> TransferPointsIn {
+pub(super) fn transfer_in(
+    from: CustomerId,
+    sent: &PointsTransferredOut,
+    entry: EntryId,
+    at: Timestamp,
+) -> TransferPointsIn {
     let PointsTransferredOut { transfer, points, lots, .. } = sent.clone();
-    TransferPointsIn { transfer, from, points, lots, entry }
+    TransferPointsIn { transfer, from, points, lots, entry, at, expiry: expiry() }
 }
 
 pub(super) fn transfer_back(transfer: TransferId, entry: EntryId, at: Timestamp) -> ReturnTransfer {

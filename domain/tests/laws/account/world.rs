@@ -253,7 +253,7 @@ impl World {
                 account::ReleaseReservation { redemption: id(number), reason, at, grace_days }.into()
             }
             Step::Reinstate(number) => {
-                account::ReinstatePoints { redemption: id(number), entry, at, grace_days }.into()
+                account::ReinstatePoints { redemption: id(number), entry, at, grace_days, expiry }.into()
             }
             Step::ReleasePending(_) => account::ReleasePendingPoints { as_of: at, expiry }.into(),
             Step::Expire(_) => account::ExpirePoints { entry, as_of: at, expiry }.into(),
@@ -350,6 +350,8 @@ impl World {
             points: out.points,
             lots: out.lots.clone(),
             entry,
+            at: day(self.now),
+            expiry: self.rule.clone(),
         };
         let arrived = self.send(to, &command.into()).is_ok();
         if let Some(sent) = self.transfers.get_mut(&transfer) {
