@@ -7,9 +7,13 @@ use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, EventId, MerchantId, RecordId, Timestamp,
     record::{Actor, Trace},
 };
+use serde::{Deserialize, Serialize};
 use tokio::sync::oneshot;
 
-use crate::owner::{self, Asker, DueQuery, DueStream, Listing, Message, Saving, Work};
+use crate::{
+    nodes::Forwarder,
+    owner::{self, Asker, DueQuery, DueStream, Listing, Message, Saving, Work},
+};
 
 /// A command with all that its record says about it.
 #[derive(Clone, Debug)]
@@ -55,7 +59,7 @@ pub enum Lane {
 }
 
 /// What came of a command.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub enum Outcome {
     /// Its events are history.
     Accepted,
@@ -136,6 +140,8 @@ impl Unavailable {
 pub struct Commander {
     log: Log,
     owners: Arc<[owner::Handle]>,
+    /// The way to other nodes, for what is not owned here.
+    forwarder: Option<Forwarder>,
 }
 
 impl fmt::Debug for Commander {
@@ -145,8 +151,13 @@ impl fmt::Debug for Commander {
 }
 
 impl Commander {
-    pub(crate) fn new(log: Log, owners: Vec<owner::Handle>) -> Self {
-        Self { log, owners: owners.into() }
+    pub(crate) fn new(log: Log, owners: Vec<owner::Handle>, forwarder: Option<Forwarder>) -> Self {
+        Self { log, owners: owners.into(), forwarder }
+    }
+
+    /// The same without the way to other nodes: what came from one of them goes no further.
+    pub(crate) fn here(&self) -> Self {
+        Self { forwarder: None, ..self.clone() }
     }
 
     /// Sends a command; answers when its record is admitted.
@@ -329,7 +340,14 @@ impl Commander {
     fn post(&self, message: Message) -> Result<(), Unavailable> {
         let route = message.stream.route.into_bytes();
         let partition = self.log.partition_of(message.merchant.bytes(), route);
-        self.owner(partition)?.post(message)
+        let owner = self.owner(partition)?;
+        if let Some(forwarder) = self.forwarder.as_ref().filter(|_| !owner.is_here())
+            && let Some(elsewhere) = forwarder.owner(partition)
+        {
+            forwarder.forward(elsewhere, message);
+            return Ok(());
+        }
+        owner.post(message)
     }
 
     fn owner(&self, partition: u16) -> Result<&owner::Handle, Unavailable> {

@@ -7,6 +7,7 @@ pub mod commands;
 mod cqrs;
 pub mod idempotency;
 pub mod issuer;
+pub mod nodes;
 pub mod owner;
 mod planted;
 pub mod policies;
@@ -21,6 +22,8 @@ pub mod work;
 
 pub use app::App;
 pub use clock::Clock;
+#[cfg(feature = "postgres")]
+pub use cqrs::cold::{Cold, ColdAggregates, ColdError};
 pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};
 pub use owner::{DueQuery, DueStream};
 pub use routes::{document, router};

@@ -8,7 +8,7 @@ mod due;
 #[cfg(test)]
 mod keeping_tests;
 mod mailbox;
-mod packed;
+pub(crate) mod packed;
 mod partition;
 mod saver;
 mod snapshots;
@@ -46,6 +46,7 @@ use crate::{
     chance,
     clock::Clock,
     commands::{Commander, Unavailable},
+    nodes::{self, ForwardError, Forwarder, Nodes},
 };
 use catch_up::Claimed;
 use mailbox::Mailbox;
@@ -74,6 +75,9 @@ pub enum StartError {
     /// The snapshots failed, or what they say cannot be read.
     #[error("the state cannot be had")]
     State(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// The other nodes cannot be asked.
+    #[error("the other nodes cannot be asked")]
+    Nodes(#[source] ForwardError),
     /// The owner's task is gone.
     #[error("the owner's task ended")]
     Ended,
@@ -136,6 +140,8 @@ struct Gauge {
     waiting: AtomicUsize,
     parked: AtomicUsize,
     halted: AtomicBool,
+    /// The partition is claimed and served by this process.
+    here: AtomicBool,
     /// How many records were read to claim last.
     records: AtomicU64,
 }
@@ -156,6 +162,11 @@ impl Handle {
     /// How many records were read to claim last.
     pub(crate) fn records(&self) -> u64 {
         self.gauge.records.load(Ordering::Relaxed)
+    }
+
+    /// Whether this process serves the partition, as far as it knows.
+    pub(crate) fn is_here(&self) -> bool {
+        self.gauge.here.load(Ordering::Acquire)
     }
 
     /// Whether the owner is stopped for good.
@@ -182,6 +193,23 @@ pub async fn start_keeping(
     clock: &Clock,
     keeping: Option<Keeping>,
 ) -> Result<Commander, StartError> {
+    start_among(log, keys, clock, keeping, None).await
+}
+
+/// The same as one of several nodes: it claims what is proposed to it, as long as it is, and has others asked for the rest.
+/// It does not wait for any claim.
+///
+/// # Errors
+/// [`StartError`].
+pub async fn start_among(
+    log: &Log,
+    keys: &KeyStore,
+    clock: &Clock,
+    keeping: Option<Keeping>,
+    nodes: Option<Nodes>,
+) -> Result<Commander, StartError> {
+    let forwarder = nodes.as_ref().map(|nodes| Forwarder::new(nodes.owners.clone(), keys));
+    let forwarder = forwarder.transpose().map_err(StartError::Nodes)?;
     let mut handles = Vec::new();
     let mut claims = Vec::new();
     for number in 0..log.partitions() {
@@ -199,6 +227,7 @@ pub async fn start_keeping(
             keys,
             clock,
             keeping,
+            nodes: nodes.clone(),
             distrusted: false,
             posted,
             closed: false,
@@ -210,7 +239,7 @@ pub async fn start_keeping(
     for claim in claims {
         claim.await.map_err(|_| StartError::Ended)??;
     }
-    Ok(Commander::new(log.clone(), handles))
+    Ok(Commander::new(log.clone(), handles, forwarder))
 }
 
 struct Owner {
@@ -219,6 +248,8 @@ struct Owner {
     keys: KeyStore,
     clock: Clock,
     keeping: Option<Keeping>,
+    /// Several nodes share the partitions.
+    nodes: Option<Nodes>,
     /// The snapshots failed in the last term.
     distrusted: bool,
     posted: mpsc::UnboundedReceiver<Message>,
@@ -231,20 +262,33 @@ struct Owner {
 /// Why an owner stopped serving.
 enum End {
     Closed,
+    /// The partition is no longer proposed to this process.
+    Withdrawn,
     Halt(Halt),
 }
 
 impl Owner {
     async fn run(mut self, claimed: oneshot::Sender<Result<(), StartError>>) {
         let mut claimed = Some(claimed);
-        let mut pause = Duration::from_millis(5);
+        let mut back_off = BackOff::new();
+        if self.nodes.is_some() {
+            claimed.take().map(|first| first.send(Ok(())));
+        }
         loop {
+            if !self.until_proposed().await {
+                return;
+            }
             match self.claim().await {
                 Ok(partition) => {
                     claimed.take().map(|first| first.send(Ok(())));
-                    pause = Duration::from_millis(5);
-                    match self.serve(partition).await {
+                    self.gauge.here.store(true, Ordering::Release);
+                    let begun = Instant::now();
+                    let end = self.serve(partition).await;
+                    self.gauge.here.store(false, Ordering::Release);
+                    back_off.served(begun.elapsed());
+                    match end {
                         End::Closed => return,
+                        End::Withdrawn => continue,
                         End::Halt(Halt::Stopped(Stopped::Diverged(diverged))) => {
                             return self.halt(&StartError::Log(diverged.into())).await;
                         }
@@ -275,6 +319,21 @@ impl Owner {
         }
     }
 
+    /// Refuses whatever comes until the partition is proposed to this process; `false` once nobody asks any more.
+    async fn until_proposed(&mut self) -> bool {
+        let Some(mut nodes) = self.nodes.clone() else { return true };
+        loop {
+            tokio::select! {
+                biased;
+                () = nodes.until_proposed(self.number) => return true,
+                () = self.fill() => self.refuse_waiting(&Unavailable::NotOwned),
+            }
+            if self.closed {
+                return false;
+            }
+        }
+    }
+
     /// Claims and folds every record there is.
     async fn claim(&mut self) -> Result<Partition, StartError> {
         let begun = Instant::now();
@@ -290,21 +349,28 @@ impl Owner {
             self.number
         );
         self.keys.ensure_at_least(writer.key_count()).map_err(StartError::Keys)?;
+        if let Some(nodes) = &self.nodes {
+            nodes.owners.announce(self.number, writer.term().number);
+        }
         self.gauge.parked.store(folded.parked(), Ordering::Relaxed);
         Ok(Partition::new(folded, writer, self.keys.clone(), self.clock.clone()))
     }
 
-    /// Works off the mailbox until the writer stops or nobody can ask any more.
+    /// Works off the mailbox until the writer stops, the partition is withdrawn or nobody can ask any more.
     async fn serve(&mut self, partition: Partition) -> End {
+        let (mut nodes, mut withdrawn) = (self.nodes.clone(), false);
         let mut tenure = Tenure::new(partition);
         let mut saver = Saver::new();
         #[cfg(test)]
         saver.plant(self.keeping.as_ref().and_then(|keeping| keeping.planted));
         loop {
-            let dry = self.closed && self.mailbox.is_empty();
+            if withdrawn {
+                self.refuse_waiting(&Unavailable::NotOwned);
+            }
+            let dry = withdrawn || self.closed && self.mailbox.is_empty();
             if dry && tenure.is_idle() {
                 tenure.save_all(&mut saver).await;
-                return End::Closed;
+                return if self.closed { End::Closed } else { End::Withdrawn };
             }
             let has_changes = tenure.save(&mut saver).await;
             let (has_work, next_round) = (saver.has_work(), saver.next_round(has_changes));
@@ -315,6 +381,10 @@ impl Owner {
                     Err(stopped) => return self.stop(tenure, stopped.into()),
                 },
                 news = saver.news() => tenure.take(&mut saver, news).await,
+                () = nodes::until_withdrawn(nodes.as_mut(), self.number), if !withdrawn => {
+                    self.gauge.here.store(false, Ordering::Release);
+                    withdrawn = true;
+                }
                 () = self.fill(), if !dry && tenure.len() < IN_FLIGHT_MAX => {
                     if let Err(halt) = self.drain(&mut tenure).await {
                         return self.stop(tenure, halt);
@@ -419,7 +489,7 @@ fn is_final(error: &StartError) -> bool {
             error,
             event_log::Error::Diverged(_) | event_log::Error::Owner { .. } | event_log::Error::ReadOnly
         ),
-        StartError::State(_) | StartError::Ended => false,
+        StartError::State(_) | StartError::Nodes(_) | StartError::Ended => false,
     }
 }
 

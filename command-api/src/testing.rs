@@ -38,6 +38,9 @@ use crate::{
 /// A command with this key makes its decision panic.
 pub(crate) const POISON: CommandKey = CommandKey(Uuid::from_u128(0xdead));
 
+/// The root key of every bench.
+pub(crate) const ROOT: [u8; 32] = [7; 32];
+
 pub(crate) const OPERATOR: &str = "operator";
 
 pub(crate) struct Bench {
@@ -79,7 +82,7 @@ impl Bench {
     }
 
     async fn assemble(log: Log, folder: TempDir, shopify: Option<Shopify>, tailing: bool) -> Self {
-        let root = RootKey::from_bytes([7; 32]);
+        let root = RootKey::from_bytes(ROOT);
         let keys = folder.path().join("keys.db");
         let keys = KeyStore::create_or_open(&keys, &root, *log.id().as_bytes()).await.unwrap();
         let work = work::open(&folder.path().join("work.db")).unwrap();
@@ -189,21 +192,7 @@ impl Bench {
         stream: StreamRef,
         command: impl Into<Command>,
     ) -> Envelope {
-        Envelope {
-            merchant,
-            stream,
-            command: command.into(),
-            key: CommandKey(Uuid::now_v7()),
-            content: sample::DIGEST,
-            occurred_at: self.clock.now(),
-            origin: Origin {
-                actor: Actor::Merchant,
-                correlation: CorrelationId(Uuid::now_v7()),
-                trace: Trace::default(),
-                causation: None,
-            },
-            lane: Lane::Interactive,
-        }
+        envelope(self.clock.now(), merchant, stream, command)
     }
 
     pub(crate) async fn balances(&self, merchant: MerchantId, customer: CustomerId) -> Balances {
@@ -228,6 +217,30 @@ impl Bench {
         while self.policies.lag().iter().any(|lag| lag.lag_events > 0) {
             tokio::time::sleep(std::time::Duration::from_millis(5)).await;
         }
+    }
+}
+
+/// A command of a merchant's program, with a key of its own.
+pub(crate) fn envelope(
+    occurred_at: Timestamp,
+    merchant: MerchantId,
+    stream: StreamRef,
+    command: impl Into<Command>,
+) -> Envelope {
+    Envelope {
+        merchant,
+        stream,
+        command: command.into(),
+        key: CommandKey(Uuid::now_v7()),
+        content: sample::DIGEST,
+        occurred_at,
+        origin: Origin {
+            actor: Actor::Merchant,
+            correlation: CorrelationId(Uuid::now_v7()),
+            trace: Trace::default(),
+            causation: None,
+        },
+        lane: Lane::Interactive,
     }
 }
 

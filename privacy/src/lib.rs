@@ -7,6 +7,7 @@
 mod aead;
 mod cache;
 mod chance;
+mod channel;
 mod day;
 mod directory;
 mod error;
@@ -23,6 +24,7 @@ mod store;
 mod token;
 mod vault;
 
+pub use channel::Channel;
 pub use directory::{EVERY_MERCHANT, Entry, Reference};
 pub use error::Error;
 pub use kind::Kind;

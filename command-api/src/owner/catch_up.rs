@@ -65,7 +65,7 @@ fn is_about_history(error: &StartError) -> bool {
             matches!(error, event_log::Error::Diverged(_) | event_log::Error::Owner { .. })
         }
         StartError::State(_) => true,
-        StartError::Keys(_) | StartError::Ended => false,
+        StartError::Keys(_) | StartError::Nodes(_) | StartError::Ended => false,
     }
 }
 

@@ -33,12 +33,12 @@ impl serde::de::Error for PackError {
 }
 
 /// Appends the packed value.
-pub(super) fn pack<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), PackError> {
+pub(crate) fn pack<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), PackError> {
     value.serialize(&mut write::Writer { out })
 }
 
 /// Reads one value from the start of the bytes and moves behind it.
-pub(super) fn unpack<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, PackError> {
+pub(crate) fn unpack<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, PackError> {
     T::deserialize(&mut read::Reader { rest: bytes })
 }
 

@@ -1,0 +1,294 @@
+//! What nodes say to each other: an ask for an aggregate that the other one owns, and what came of it.
+//!
+//! A command's circumstances, and an answer, are written as a record writes them. The aggregate comes packed, so both
+//! nodes must be of one format; another one's message is refused, and the caller asks again.
+use base64::{Engine as _, engine::general_purpose::STANDARD};
+use domain::{Aggregate, Command, StreamRef};
+use event_log::{BoxError, PositionToken};
+use event_schemas::{
+    CommandKey, CorrelationId, Digest, MerchantId, RecordId, StreamType, Timestamp,
+    record::{Actor, Answer, Body, Meta, Trace},
+};
+use serde::{Deserialize, Serialize, de::DeserializeOwned};
+use uuid::Uuid;
+
+use crate::{
+    commands::{Answered, Envelope, Lane, Made, Origin, Outcome, Unavailable},
+    owner::packed,
+};
+
+/// Raised when a message or a packed aggregate changes its shape.
+pub(super) const FORMAT: u32 = 1;
+
+/// An ask of another node.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Ask {
+    format: u32,
+    merchant: MerchantId,
+    stream_type: u16,
+    id: Uuid,
+    route: Uuid,
+    bulk: bool,
+    pub(super) what: What,
+}
+
+/// What is wanted of the aggregate.
+#[derive(Serialize, Deserialize)]
+pub(super) enum What {
+    /// To decide a command.
+    Command { circumstances: Bytes, command: Box<Command> },
+    /// To find the outcome of a key.
+    Recall(CommandKey),
+    /// To look, with proof.
+    Read,
+    /// To look, without proof.
+    Glance,
+}
+
+/// Bytes within JSON.
+#[derive(Clone, Serialize, Deserialize)]
+#[serde(into = "String", try_from = "String")]
+pub(super) struct Bytes(Vec<u8>);
+
+impl From<Bytes> for String {
+    fn from(bytes: Bytes) -> Self {
+        STANDARD.encode(bytes.0)
+    }
+}
+
+impl TryFrom<String> for Bytes {
+    type Error = base64::DecodeError;
+    fn try_from(text: String) -> Result<Self, Self::Error> {
+        STANDARD.decode(text).map(Self)
+    }
+}
+
+/// A message of another format, or damaged.
+#[derive(Debug, thiserror::Error)]
+pub(super) enum WireError {
+    #[error("the other node speaks format {0} and this one {FORMAT}: they run different versions")]
+    Format(u32),
+    #[error("the message names a type of stream that this version does not know: {0}")]
+    Stream(u16),
+    #[error("the message is no ask or no answer of this format")]
+    Shape(#[source] BoxError),
+}
+
+impl WireError {
+    fn shape(error: impl Into<BoxError>) -> Self {
+        Self::Shape(error.into())
+    }
+}
+
+impl Ask {
+    /// The ask for an aggregate.
+    pub(super) fn new(merchant: MerchantId, stream: StreamRef, lane: Lane, what: What) -> Self {
+        let StreamRef { stream_type, id, route } = stream;
+        let bulk = lane == Lane::Bulk;
+        Self { format: FORMAT, merchant, stream_type: stream_type.number(), id, route, bulk, what }
+    }
+
+    pub(super) const fn merchant(&self) -> MerchantId {
+        self.merchant
+    }
+
+    pub(super) fn stream(&self) -> Result<StreamRef, WireError> {
+        let number = self.stream_type;
+        let stream_type = StreamType::from_number(number).ok_or(WireError::Stream(number))?;
+        Ok(StreamRef { stream_type, id: self.id, route: self.route })
+    }
+}
+
+impl What {
+    /// The command, with all that its record will say about it.
+    pub(super) fn command(envelope: &Envelope) -> Result<Self, WireError> {
+        let Envelope { stream, command, key, content, occurred_at, origin, .. } = envelope;
+        let Origin { actor, correlation, trace, causation } = *origin;
+        let meta = Meta {
+            occurred_at: *occurred_at,
+            correlation,
+            trace,
+            causation,
+            actor,
+            command: *key,
+            content: *content,
+            ..bare(RecordId(Uuid::nil()), stream.stream_type)
+        };
+        let circumstances = Body { meta, answer: Answer::Unchanged }.encode().map_err(WireError::shape)?;
+        Ok(Self::Command { circumstances: Bytes(circumstances), command: Box::new(command.clone()) })
+    }
+}
+
+/// The envelope of a command that came from another node.
+pub(super) fn envelope(ask: &Ask, circumstances: &Bytes, command: &Command) -> Result<Envelope, WireError> {
+    let Body { meta, .. } = Body::decode(&circumstances.0).map_err(WireError::shape)?;
+    let Meta { occurred_at, correlation, trace, causation, actor, command: key, content, .. } = meta;
+    Ok(Envelope {
+        merchant: ask.merchant,
+        stream: ask.stream()?,
+        command: command.clone(),
+        key,
+        content,
+        occurred_at,
+        origin: Origin { actor, correlation, trace, causation },
+        lane: if ask.bulk { Lane::Bulk } else { Lane::Interactive },
+    })
+}
+
+/// What another node says.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Told {
+    format: u32,
+    pub(super) answer: Result<Given, Refusal>,
+}
+
+/// An answer with the state that it was given from.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Given {
+    pub(super) what: Came,
+    aggregate: Bytes,
+}
+
+/// What came of an ask; the same kinds as of [`What`].
+#[derive(Serialize, Deserialize)]
+pub(super) enum Came {
+    Command(Decided),
+    Recall(Option<Decided>),
+    Read(String),
+    Glance,
+}
+
+/// What came of a command.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Decided {
+    outcome: Outcome,
+    at: String,
+    replayed: bool,
+    /// The record that the call made, as the log has it.
+    made: Option<Bytes>,
+}
+
+/// Why there is no answer.
+#[derive(Serialize, Deserialize)]
+pub(super) enum Refusal {
+    Overloaded,
+    NotOwned,
+    Stopped,
+    AggregateParked,
+    Fault(String),
+}
+
+impl Told {
+    /// The answer, with the aggregate that it was given from.
+    pub(super) fn given(what: Came, aggregate: Vec<u8>) -> Self {
+        Self { format: FORMAT, answer: Ok(Given { what, aggregate: Bytes(aggregate) }) }
+    }
+
+    /// No answer.
+    pub(super) fn refused(why: &Unavailable) -> Self {
+        let refusal = match why {
+            Unavailable::Overloaded => Refusal::Overloaded,
+            Unavailable::NotOwned => Refusal::NotOwned,
+            Unavailable::Stopped => Refusal::Stopped,
+            Unavailable::AggregateParked => Refusal::AggregateParked,
+            Unavailable::Fault(error) => Refusal::Fault(error.to_string()),
+        };
+        Self { format: FORMAT, answer: Err(refusal) }
+    }
+}
+
+impl From<Refusal> for Unavailable {
+    fn from(refusal: Refusal) -> Self {
+        match refusal {
+            Refusal::Overloaded => Self::Overloaded,
+            Refusal::NotOwned => Self::NotOwned,
+            Refusal::Stopped => Self::Stopped,
+            Refusal::AggregateParked => Self::AggregateParked,
+            Refusal::Fault(text) => Self::fault(text),
+        }
+    }
+}
+
+impl Given {
+    pub(super) fn aggregate(&self) -> Result<Aggregate, WireError> {
+        packed::unpack(&mut self.aggregate.0.as_slice()).map_err(WireError::shape)
+    }
+}
+
+impl Decided {
+    pub(super) fn new(stream_type: StreamType, answered: &Answered) -> Result<Self, WireError> {
+        let made = answered.made.as_ref().map(|made| {
+            let body =
+                Body { meta: bare(made.record, stream_type), answer: Answer::Events(made.events.to_vec()) };
+            body.encode().map(Bytes).map_err(WireError::shape)
+        });
+        Ok(Self {
+            outcome: answered.outcome.clone(),
+            at: answered.at.to_string(),
+            replayed: answered.replayed,
+            made: made.transpose()?,
+        })
+    }
+
+    pub(super) fn answered(self) -> Result<Answered, WireError> {
+        let made = self.made.map(|bytes| {
+            let Body { meta, answer } = Body::decode(&bytes.0).map_err(WireError::shape)?;
+            let events = if let Answer::Events(events) = answer { events } else { Vec::new() };
+            Ok(Made { record: meta.record, events: events.into() })
+        });
+        let (at, made) = (position(&self.at)?, made.transpose()?);
+        Ok(Answered { outcome: self.outcome, at, replayed: self.replayed, made })
+    }
+}
+
+/// A position as an answer carries it.
+pub(super) fn position(text: &str) -> Result<PositionToken, WireError> {
+    text.parse().map_err(WireError::shape)
+}
+
+/// The packed form in which an aggregate travels.
+pub(super) fn packed(aggregate: &Aggregate) -> Result<Vec<u8>, WireError> {
+    let mut bytes = Vec::new();
+    packed::pack(aggregate, &mut bytes).map_err(WireError::shape)?;
+    Ok(bytes)
+}
+
+/// Circumstances that say nothing.
+fn bare(record: RecordId, stream_type: StreamType) -> Meta {
+    let never = Timestamp::from_micros(0);
+    Meta {
+        record,
+        stream_type,
+        first_version: 0,
+        occurred_at: never,
+        recorded_at: never,
+        correlation: CorrelationId(Uuid::nil()),
+        trace: Trace::default(),
+        causation: None,
+        actor: Actor::System,
+        command: CommandKey(Uuid::nil()),
+        content: Digest([0; 16]),
+    }
+}
+
+/// A message, whose `format` is looked at before anything else of it.
+pub(super) trait Message: Serialize + DeserializeOwned {
+    fn encode(&self) -> Result<Vec<u8>, WireError> {
+        serde_json::to_vec(self).map_err(WireError::shape)
+    }
+
+    fn decode(bytes: &[u8]) -> Result<Self, WireError> {
+        #[derive(Deserialize)]
+        struct Head {
+            format: u32,
+        }
+        // Another format may have another shape altogether.
+        match serde_json::from_slice(bytes).map_err(WireError::shape)? {
+            Head { format: FORMAT } => serde_json::from_slice(bytes).map_err(WireError::shape),
+            Head { format } => Err(WireError::Format(format)),
+        }
+    }
+}
+
+impl Message for Ask {}
+impl Message for Told {}
