@@ -150,6 +150,13 @@ macro_rules! events {
                 }, )* }
             }
 
+            /// Appends the data as JSON; fails while a personal field is in clear, and may have appended a part then.
+            pub fn write_json(&self, out: &mut Vec<u8>) -> Result<(), serde_json::Error> {
+                match self { $( Self::$stream(event) => match event {
+                    $( $enum::$event(data) => serde_json::to_writer(out, data), )*
+                }, )* }
+            }
+
             /// Seals every personal field that is still in clear.
             pub fn seal(&mut self, seal: &mut dyn Seal) -> Result<(), SealError> {
                 match self { $( Self::$stream(event) => match event {

@@ -52,6 +52,9 @@ pub struct Trace {
     pub span: [u8; 8],
 }
 
+/// Number, version and length before the JSON of all events.
+const EVENT_HEAD_LEN: usize = 8;
+
 /// All that a record says beside its answer.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub struct Meta {
@@ -172,7 +175,7 @@ impl RawEvent<'_> {
 impl Body {
     /// The bytes that follow the frame.
     pub fn encode(&self) -> Result<Vec<u8>, EncodeError> {
-        let mut out = Vec::with_capacity(512);
+        let mut out = Vec::with_capacity(1024);
         write_meta(&mut out, &self.meta);
         match &self.answer {
             Answer::Events(events) => write_events(&mut out, events)?,
@@ -280,16 +283,18 @@ fn read_actor(cursor: &mut Cursor<'_>) -> Result<Actor, BodyError> {
 fn write_events(out: &mut Vec<u8>, events: &[Event]) -> Result<(), EncodeError> {
     let count = u16::try_from(events.len()).ok().filter(|count| *count > 0).ok_or(EncodeError::TooLarge)?;
     out.extend_from_slice(&count.to_be_bytes());
-    let mut bodies = String::new();
+    let mut heads = out.len();
+    out.resize(heads + events.len() * EVENT_HEAD_LEN, 0);
     for event in events {
-        let json = event.to_json().map_err(|source| EncodeError::Event { name: event.name(), source })?;
-        let length = u32::try_from(json.len()).map_err(|_| EncodeError::TooLarge)?;
-        out.extend_from_slice(&event.number().to_be_bytes());
-        out.extend_from_slice(&event.version().to_be_bytes());
-        out.extend_from_slice(&length.to_be_bytes());
-        bodies.push_str(&json);
+        let begin = out.len();
+        event.write_json(out).map_err(|source| EncodeError::Event { name: event.name(), source })?;
+        let length = u32::try_from(out.len() - begin).map_err(|_| EncodeError::TooLarge)?;
+        let head = &mut out[heads..heads + EVENT_HEAD_LEN];
+        head[..2].copy_from_slice(&event.number().to_be_bytes());
+        head[2..4].copy_from_slice(&event.version().to_be_bytes());
+        head[4..].copy_from_slice(&length.to_be_bytes());
+        heads += EVENT_HEAD_LEN;
     }
-    out.extend_from_slice(bodies.as_bytes());
     Ok(())
 }
 

@@ -29,6 +29,10 @@ impl Timestamp {
         DateTime::parse_from_rfc3339(text).map(|time| time.to_utc().into())
     }
 
+    fn text(self) -> String {
+        self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true)
+    }
+
     /// The same as a chrono value.
     #[must_use]
     pub const fn utc(self) -> DateTime<Utc> {
@@ -44,14 +48,14 @@ impl From<DateTime<Utc>> for Timestamp {
 
 impl std::fmt::Display for Timestamp {
     fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
-        f.write_str(&self.0.to_rfc3339_opts(SecondsFormat::AutoSi, true))
+        f.write_str(&self.text())
     }
 }
 
 impl Serialize for Timestamp {
     fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         if serializer.is_human_readable() {
-            serializer.collect_str(self)
+            serializer.serialize_str(&self.text())
         } else {
             self.micros().serialize(serializer)
         }
