@@ -9,7 +9,7 @@ mod tail;
 use std::sync::Arc;
 
 use async_trait::async_trait;
-pub use postgres_store::Address;
+pub use postgres_store::{Address, Error as ServerError};
 use sqlx::PgConnection;
 use tokio::sync::{mpsc, oneshot};
 

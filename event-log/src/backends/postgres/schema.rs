@@ -14,7 +14,8 @@ use crate::{
 /// last record. A record's position is its height, so the row that fences writers also counts them: there are no holes.
 ///
 /// `log` keeps frame and body apart, exactly as hashed, and beside them what may be shown of a record: `json_starts` says
-/// where in the body each event's JSON begins, so that the view holds no second copy of it.
+/// where in the body each event's JSON begins, so that the view holds no second copy of it. It shows the JSON under the
+/// event's type, as serde writes an enum.
 const FIRST: &str = "
 CREATE TABLE genesis (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
@@ -34,8 +35,8 @@ CREATE INDEX log_aggregate ON log (aggregate_id) WHERE aggregate_id IS NOT NULL;
 CREATE VIEW events AS SELECT
     log.aggregate_type, log.aggregate_id, log.first_sequence + event.number - 1 AS sequence,
     event.event_type, event.version::text AS event_version,
-    convert_from(substr(log.body, event.start + 1,
-        coalesce(log.json_starts[event.number + 1], octet_length(log.body)) - event.start), 'UTF8')::json AS payload,
+    json_build_object(event.event_type, convert_from(substr(log.body, event.start + 1,
+        coalesce(log.json_starts[event.number + 1], octet_length(log.body)) - event.start), 'UTF8')::json) AS payload,
     log.metadata
 FROM log CROSS JOIN LATERAL unnest(log.event_types, log.event_versions, log.json_starts)
     WITH ORDINALITY AS event (event_type, version, start, number)
