@@ -6,12 +6,15 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use command_api::owner::Snapshots;
-use event_log::Log;
+use event_log::{Log, Position};
 use group_commit::Database;
 use privacy::{KeyStore, RootKey};
-use projections::ReadStore;
+use projections::{ReadAddress, ReadStore};
 
-use crate::settings::{Mode, Settings};
+use crate::{
+    log_address::FolderLock,
+    settings::{Mode, Settings},
+};
 
 /// Everything that an installation keeps, open.
 pub(crate) struct Stores {
@@ -27,6 +30,8 @@ pub(crate) struct Stores {
     pub(crate) snapshots: Snapshots,
     /// Whether this start created them.
     pub(crate) created: bool,
+    /// Keeps others out for as long as the files are open.
+    pub(crate) lock: FolderLock,
 }
 
 /// Stands while the first start creates the set. Nothing was acknowledged under it, so what it left half done goes.
@@ -37,7 +42,7 @@ pub(crate) struct Files {
     pub(crate) log: PathBuf,
     pub(crate) keys: PathBuf,
     work: PathBuf,
-    pub(crate) reads: PathBuf,
+    pub(crate) reads: ReadAddress,
     snapshots: PathBuf,
     creating: PathBuf,
 }
@@ -49,15 +54,16 @@ impl Files {
             log: file("log.db"),
             keys: file("keys.db"),
             work: file("work.db"),
-            reads: file("read.db"),
+            reads: file("read.db").into(),
             snapshots: file("snap.db"),
             creating: file(CREATING),
         }
     }
 
     /// Those that hold what cannot be made again.
-    fn primary(&self) -> [&Path; 3] {
-        [&self.log, &self.keys, &self.work]
+    fn primary(&self, settings: &Settings) -> Vec<&Path> {
+        let log = settings.log.is_file().then_some(&*self.log);
+        log.into_iter().chain([&*self.keys, &*self.work]).collect()
     }
 }
 
@@ -66,11 +72,14 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Stores> {
     let files = Files::of(&settings.data);
     fs::create_dir_all(&settings.data)
         .with_context(|| format!("could not create the data folder {}", settings.data.display()))?;
-    if files.creating.exists() {
-        clear_half_created(&files)?;
+    let lock = settings.log.lock(&settings.data)?.context("another program has this data folder open")?;
+    let resumed = files.creating.exists();
+    if resumed {
+        clear_half_created(settings, &files)?;
     }
-    let missing: Vec<&Path> = files.primary().into_iter().filter(|file| !file.exists()).collect();
-    let created = missing.len() == files.primary().len();
+    let primary = files.primary(settings);
+    let missing: Vec<&Path> = primary.iter().copied().filter(|file| !file.exists()).collect();
+    let created = missing.len() == primary.len();
     if !created && !missing.is_empty() {
         let names: Vec<_> = missing.iter().map(|file| file.display().to_string()).collect();
         bail!(
@@ -79,27 +88,57 @@ pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Stores> {
             names.join(" and ")
         );
     }
-    if created { create(settings, &files).await } else { open_existing(settings, &files).await }
+    if created {
+        create(settings, &files, lock, resumed).await
+    } else {
+        open_existing(settings, &files, lock).await
+    }
 }
 
-async fn create(settings: &Settings, files: &Files) -> anyhow::Result<Stores> {
+async fn create(
+    settings: &Settings,
+    files: &Files,
+    lock: FolderLock,
+    resumed: bool,
+) -> anyhow::Result<Stores> {
     fs::write(&files.creating, "")?;
+    sync_folder(&settings.data)?;
     let root = match (settings.mode, settings.root_key.exists()) {
         (_, true) => load_root(settings)?,
         (Mode::Development, false) => RootKey::create_file(&settings.root_key)
             .with_context(|| format!("could not create {}", settings.root_key.display()))?,
         (Mode::Production, false) => bail!("there is no root key at {}", settings.root_key.display()),
     };
-    let log = event_log::sqlite::init(&files.log, settings.partitions).context("could not create the log")?;
-    let stores = open_beside(log, &root, files, true).await?;
+    let log = create_log(settings, files, resumed).await.context("could not create the log")?;
+    let stores = open_beside(log, &root, files, lock, true).await?;
     fs::remove_file(&files.creating)?;
+    // Were the mark to come back after a power cut, the next start would take what was acknowledged for half created.
+    sync_folder(&settings.data)?;
     Ok(stores)
 }
 
-async fn open_existing(settings: &Settings, files: &Files) -> anyhow::Result<Stores> {
+/// Makes the names in a folder durable.
+fn sync_folder(folder: &Path) -> anyhow::Result<()> {
+    let synced = fs::File::open(folder).and_then(|folder| folder.sync_all());
+    synced.with_context(|| format!("could not sync the data folder {}", folder.display()))
+}
+
+/// Outside the data folder, the start that went before may have come so far as to make the log.
+async fn create_log(settings: &Settings, files: &Files, resumed: bool) -> anyhow::Result<Log> {
+    match settings.log.init(&files.log, settings.partitions).await {
+        Err(event_log::Error::AlreadyExists { .. }) if resumed => {
+            let log = settings.log.open(&files.log).await?;
+            let is_empty = (0..log.partitions()).all(|partition| log.end(partition) == Position::START);
+            is_empty.then_some(log).context("it holds the history of another data folder")
+        }
+        made => Ok(made?),
+    }
+}
+
+async fn open_existing(settings: &Settings, files: &Files, lock: FolderLock) -> anyhow::Result<Stores> {
     let root = load_root(settings)?;
-    let log = event_log::sqlite::open(&files.log).context("could not open the log")?;
-    open_beside(log, &root, files, false).await
+    let log = settings.log.open(&files.log).await.context("could not open the log")?;
+    open_beside(log, &root, files, lock, false).await
 }
 
 fn load_root(settings: &Settings) -> anyhow::Result<RootKey> {
@@ -107,24 +146,29 @@ fn load_root(settings: &Settings) -> anyhow::Result<RootKey> {
         .with_context(|| format!("could not read the root key {}", settings.root_key.display()))
 }
 
-async fn open_beside(log: Log, root: &RootKey, files: &Files, created: bool) -> anyhow::Result<Stores> {
+async fn open_beside(
+    log: Log,
+    root: &RootKey,
+    files: &Files,
+    lock: FolderLock,
+    created: bool,
+) -> anyhow::Result<Stores> {
     let keys = KeyStore::create_or_open(&files.keys, root, *log.id().as_bytes())
         .await
         .with_context(|| format!("could not open the key store {}", files.keys.display()))?;
     let work = command_api::work::open(&files.work)
         .with_context(|| format!("could not open {}", files.work.display()))?;
-    let reads = ReadStore::open(&files.reads)
-        .await
-        .with_context(|| format!("could not open {}", files.reads.display()))?;
+    let reads =
+        ReadStore::open_at(&files.reads).await.with_context(|| format!("could not open {}", files.reads))?;
     let snapshots = Snapshots::open(&files.snapshots, log.id())
         .await
         .with_context(|| format!("could not open {}", files.snapshots.display()))?;
-    Ok(Stores { log, keys, work, reads, snapshots, created })
+    Ok(Stores { log, keys, work, reads, snapshots, created, lock })
 }
 
-fn clear_half_created(files: &Files) -> anyhow::Result<()> {
+fn clear_half_created(settings: &Settings, files: &Files) -> anyhow::Result<()> {
     // A running first start holds the log's lock; then the log's own refusal is the better message.
-    for file in files.primary() {
+    for file in files.primary(settings) {
         for suffix in ["", "-wal", "-shm", "-journal"] {
             let mut name = file.as_os_str().to_owned();
             name.push(suffix);
@@ -143,7 +187,7 @@ fn clear_half_created(files: &Files) -> anyhow::Result<()> {
 /// The derived secret of an installation that may be in use by a running server.
 pub(crate) async fn derived_webhook_secret(settings: &Settings) -> anyhow::Result<String> {
     let files = Files::of(&settings.data);
-    let log = event_log::sqlite::open_read_only(&files.log)?;
+    let log = settings.log.open_read_only(&files.log).await?;
     let keys = KeyStore::create_or_open(&files.keys, &load_root(settings)?, *log.id().as_bytes()).await?;
     Ok(crate::wiring::derived_webhook_secret(&keys))
 }

@@ -3,6 +3,7 @@ mod banner;
 mod contact;
 mod data_folder;
 mod demo;
+pub mod log_address;
 pub mod openapi;
 mod pages;
 mod queues;

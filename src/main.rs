@@ -148,12 +148,12 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
         }
         Role::Verify(Job { common, json }) => {
             let settings = common.resolve()?;
-            return Ok(runtime()?.block_on(replay_roles::verify(&settings.data, json)));
+            return Ok(runtime()?.block_on(replay_roles::verify(&settings, json)));
         }
         Role::Rebuild { projection, dry_run, rollback, job: Job { common, json } } => {
             let settings = common.resolve()?;
             let options = replay_roles::Rebuild { projection, dry_run, roll_back: rollback };
-            return Ok(runtime()?.block_on(replay_roles::rebuild(&settings.data, options, json)));
+            return Ok(runtime()?.block_on(replay_roles::rebuild(&settings, options, json)));
         }
     }
     Ok(ExitCode::SUCCESS)

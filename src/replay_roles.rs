@@ -1,5 +1,5 @@
 //! `verify` and its kin: what they print, and the codes they exit with.
-use std::{path::Path, process::ExitCode};
+use std::process::ExitCode;
 
 use anyhow::Context as _;
 use event_log::Log;
@@ -13,7 +13,7 @@ use serde::{Deserialize, Serialize};
 use serde_json::Value;
 use utoipa::ToSchema;
 
-use crate::{data_folder::Files, rebuilds};
+use crate::{data_folder::Files, rebuilds, settings::Settings};
 
 /// Something was found: a fault, or rows that differ.
 const FOUND: u8 = 1;
@@ -21,10 +21,8 @@ const FOUND: u8 = 1;
 const UNKNOWN: u8 = 2;
 
 /// Verifies the log of a data folder and says what was checked. 0: sound; 1: a fault; 2: could not check.
-pub async fn verify(data: &Path, json: bool) -> ExitCode {
-    let files = Files::of(data);
-    let files = verify::Files { log: files.log, keys: files.keys, reads: files.reads };
-    let report = verify::verify(&files, &mut progress(json)).await.context("could not verify");
+pub async fn verify(settings: &Settings, json: bool) -> ExitCode {
+    let report = verify_log(settings, &mut progress(json)).await.context("could not verify");
     let Some(report) = told(report, json) else { return UNKNOWN.into() };
     let verdict = report.verdict();
     if json {
@@ -37,6 +35,16 @@ pub async fn verify(data: &Path, json: bool) -> ExitCode {
         Verdict::Faulty => FOUND.into(),
         Verdict::Unchecked => UNKNOWN.into(),
     }
+}
+
+async fn verify_log(settings: &Settings, progress: &mut Progress) -> anyhow::Result<verify::Report> {
+    let Files { log, keys, reads, .. } = Files::of(&settings.data);
+    let files = verify::Files { log, keys, reads };
+    if settings.log.is_file() {
+        return Ok(verify::verify(&files, progress).await?);
+    }
+    let log = settings.log.open_read_only(&files.log).await?;
+    Ok(verify::verify_log(&log, &files, progress).await?)
 }
 
 /// What to do with the read models.
@@ -65,8 +73,8 @@ pub(crate) struct Done {
 
 /// Rebuilds read models beside those that are served, compares, and swaps; the server does it if one is running. 0: equal,
 /// or rolled back; 1: rows differed; 2: could not.
-pub async fn rebuild(data: &Path, job: Rebuild, json: bool) -> ExitCode {
-    let done = job.here_or_there(data, &mut progress(json)).await;
+pub async fn rebuild(settings: &Settings, job: Rebuild, json: bool) -> ExitCode {
+    let done = job.here_or_there(settings, &mut progress(json)).await;
     let done = done.context(if job.roll_back { "could not roll back" } else { "could not rebuild" });
     let Some(Done { exit_code, report, text }) = told(done, json) else { return UNKNOWN.into() };
     if json {
@@ -78,12 +86,20 @@ pub async fn rebuild(data: &Path, job: Rebuild, json: bool) -> ExitCode {
 }
 
 impl Rebuild {
-    async fn here_or_there(&self, data: &Path, progress: &mut Progress) -> anyhow::Result<Done> {
+    async fn here_or_there(&self, settings: &Settings, progress: &mut Progress) -> anyhow::Result<Done> {
         let chosen = Chosen::of(self.projection.as_deref())?;
-        let Files { log, reads, .. } = Files::of(data);
-        match rebuild::open(&log, &reads).await {
+        let Files { log, reads, .. } = Files::of(&settings.data);
+        let Some(_lock) = settings.log.lock(&settings.data)? else {
+            return rebuilds::hand_over(&settings.data, self, progress).await;
+        };
+        let opened = if settings.log.is_file() {
+            rebuild::open(&log, &reads).await
+        } else {
+            rebuild::open_beside(settings.log.open_read_only(&log).await, &reads).await
+        };
+        match opened {
             Ok((log, store)) => Ok(self.work(&log, &store, chosen, progress, std::future::pending()).await?),
-            Err(rebuild::Error::InUse) => rebuilds::hand_over(data, self, progress).await,
+            Err(rebuild::Error::InUse) => rebuilds::hand_over(&settings.data, self, progress).await,
             Err(error) => Err(error.into()),
         }
     }
@@ -151,10 +167,7 @@ fn with(field: &str, value: Value, report: &impl Serialize) -> Value {
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::{
-        data_folder,
-        settings::{Given, Settings},
-    };
+    use crate::{data_folder, settings::Given};
 
     fn every(projection: Option<&str>) -> Rebuild {
         Rebuild { projection: projection.map(str::to_owned), dry_run: false, roll_back: false }
@@ -164,24 +177,25 @@ mod tests {
     async fn exit_codes_tell_sound_from_faulty_and_from_unknown() {
         let folder = tempfile::tempdir().unwrap();
         let data = folder.path().join("data");
-        let given = Given { data: Some(data.clone()), ..Given::default() };
-        let stores = data_folder::open(&Settings::resolve(given, None).unwrap()).await.unwrap();
-        assert_eq!(verify(&data, true).await, ExitCode::SUCCESS);
+        let of = |data| Settings::resolve(Given { data: Some(data), ..Given::default() }, None).unwrap();
+        let settings = of(data.clone());
+        let stores = data_folder::open(&settings).await.unwrap();
+        assert_eq!(verify(&settings, true).await, ExitCode::SUCCESS);
         assert_eq!(
-            rebuild(&data, every(None), true).await,
+            rebuild(&settings, every(None), true).await,
             UNKNOWN.into(),
             "it is in use, and not by a server that is ready"
         );
         drop(stores);
-        assert_eq!(rebuild(&data, every(None), true).await, ExitCode::SUCCESS);
-        assert_eq!(rebuild(&data, every(Some("nonsense")), true).await, UNKNOWN.into());
+        assert_eq!(rebuild(&settings, every(None), true).await, ExitCode::SUCCESS);
+        assert_eq!(rebuild(&settings, every(Some("nonsense")), true).await, UNKNOWN.into());
         let roll_back = || Rebuild { roll_back: true, ..every(None) };
-        assert_eq!(rebuild(&data, roll_back(), true).await, ExitCode::SUCCESS);
-        assert_eq!(rebuild(&data, roll_back(), true).await, UNKNOWN.into(), "there is nothing before it");
-        assert_eq!(verify(&folder.path().join("nowhere"), true).await, UNKNOWN.into());
+        assert_eq!(rebuild(&settings, roll_back(), true).await, ExitCode::SUCCESS);
+        assert_eq!(rebuild(&settings, roll_back(), true).await, UNKNOWN.into(), "there is nothing before it");
+        assert_eq!(verify(&of(folder.path().join("nowhere")), true).await, UNKNOWN.into());
 
         let log = std::fs::OpenOptions::new().write(true).open(data.join("log.db")).unwrap();
         log.set_len(log.metadata().unwrap().len() / 2).unwrap();
-        assert_eq!(verify(&data, true).await, FOUND.into());
+        assert_eq!(verify(&settings, true).await, FOUND.into());
     }
 }

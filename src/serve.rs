@@ -195,8 +195,9 @@ async fn example(system: &System, url: &str) -> Option<(String, String)> {
 }
 
 fn log_to_stderr(settings: &Settings) -> anyhow::Result<()> {
-    let filter = EnvFilter::try_new(&settings.log)
-        .with_context(|| format!("the setting log is not a filter such as info: {:?}", settings.log))?;
+    let filter = EnvFilter::try_new(&settings.log_filter).with_context(|| {
+        format!("the setting log_filter is not a filter such as info: {:?}", settings.log_filter)
+    })?;
     let subscriber = tracing_subscriber::fmt().with_env_filter(filter).with_writer(std::io::stderr);
     if settings.log_json {
         subscriber.json().init();

@@ -11,6 +11,8 @@ use clap::{Args, ValueEnum};
 use event_schemas::ShopDomain;
 use serde::{Deserialize, Serialize};
 
+use crate::log_address::LogAddress;
+
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
 #[serde(transparent)]
@@ -143,10 +145,13 @@ pub struct Given {
     /// Address to use in the place of every shop's own Admin API, for tests.
     #[arg(long, env = "LOYALNEST_SHOPIFY_ADMIN_URL", value_name = "URL")]
     pub shopify_admin_url: Option<String>,
-    /// What to log, such as `info` or `command_api=debug`.
-    #[arg(long, env = "LOYALNEST_LOG", value_name = "FILTER")]
-    pub log: Option<String>,
-    /// Log as JSON lines.
+    /// Where the log is: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
+    #[arg(long, env = "LOYALNEST_LOG", hide_env_values = true, value_name = "ADDRESS")]
+    pub log: Option<Secret>,
+    /// What to tell on standard error, such as `info` or `command_api=debug`.
+    #[arg(long, env = "LOYALNEST_LOG_FILTER", value_name = "FILTER")]
+    pub log_filter: Option<String>,
+    /// Tell it as JSON lines.
     #[arg(long, env = "LOYALNEST_LOG_JSON", num_args = 0..=1, default_missing_value = "true")]
     pub log_json: Option<bool>,
 }
@@ -188,9 +193,11 @@ pub struct Settings {
     /// Address in the place of every shop's own Admin API.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub shopify_admin_url: Option<String>,
-    /// What to log.
-    pub log: String,
-    /// Log as JSON lines.
+    /// Where the log is.
+    pub log: LogAddress,
+    /// What to tell on standard error.
+    pub log_filter: String,
+    /// Tell it as JSON lines.
     pub log_json: bool,
 }
 
@@ -220,7 +227,8 @@ impl Settings {
                 .or(file.shopify_api_version)
                 .unwrap_or_else(|| SHOPIFY_API_VERSION.into()),
             shopify_admin_url: given.shopify_admin_url.or(file.shopify_admin_url),
-            log: given.log.or(file.log).unwrap_or_else(|| default_log(mode).into()),
+            log: log_address(given.log.or(file.log).as_ref())?,
+            log_filter: given.log_filter.or(file.log_filter).unwrap_or_else(|| default_filter(mode).into()),
             log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
         };
         for (name, secret) in [
@@ -237,11 +245,17 @@ impl Settings {
 }
 
 /// A newcomer's terminal stays quiet; an operator's log tells what happens.
-const fn default_log(mode: Mode) -> &'static str {
+const fn default_filter(mode: Mode) -> &'static str {
     match mode {
         Mode::Development => "warn",
         Mode::Production => "info",
     }
+}
+
+fn log_address(given: Option<&Secret>) -> anyhow::Result<LogAddress> {
+    let parse =
+        |given: &Secret| given.expose().parse().map_err(|why| anyhow::anyhow!("the setting log: {why}"));
+    given.map_or_else(|| Ok(LogAddress::default()), parse)
 }
 
 fn root_key_file(mode: Mode, data: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {

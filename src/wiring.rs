@@ -22,7 +22,9 @@ use query_api::{Live, Probe, Reads};
 
 use crate::{
     data_folder::Stores,
-    demo, openapi,
+    demo,
+    log_address::FolderLock,
+    openapi,
     pages::{self, DemoShops, ShownShop},
     queues::{self, Queues},
     rebuilds::{self, Rebuilds},
@@ -46,6 +48,8 @@ pub(crate) struct System {
     rebuilds: Rebuilds,
     webhook_secret: String,
     operator_token: String,
+    /// Released behind everything that works in the data folder.
+    _lock: FolderLock,
 }
 
 /// A shop and the token of its merchant.
@@ -61,7 +65,7 @@ pub(crate) struct ShopToken {
 impl System {
     /// Starts everything over open stores: owners first, then what sends them commands, then what reads.
     pub(crate) async fn start(settings: &Settings, stores: Stores) -> anyhow::Result<Self> {
-        let Stores { log, keys, work, reads, snapshots, .. } = stores;
+        let Stores { log, keys, work, reads, snapshots, lock, .. } = stores;
         let webhook_secret = secret(settings.webhook_secret.as_ref(), &keys, WEBHOOK_SECRET);
         let operator_token = secret(settings.operator_token.as_ref(), &keys, OPERATOR_TOKEN);
         let auth: Arc<dyn Auth> =
@@ -111,6 +115,7 @@ impl System {
             rebuilds,
             webhook_secret,
             operator_token,
+            _lock: lock,
         })
     }
 

@@ -3,6 +3,7 @@ mod actions;
 pub mod app;
 pub mod chance;
 mod clock;
+mod columns;
 pub mod commands;
 mod cqrs;
 pub mod idempotency;
@@ -22,6 +23,7 @@ pub mod work;
 
 pub use app::App;
 pub use clock::Clock;
+pub use columns::RecordColumns;
 #[cfg(feature = "postgres")]
 pub use cqrs::cold::{Cold, ColdAggregates, ColdError};
 pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};

@@ -5,7 +5,7 @@
 use std::{fmt, path::Path};
 
 use event_log::{Diverged, Log, Reason};
-use projections::{Change, Compared, Differences, ReadStore, RolledBack, Shadow, TableDigest};
+use projections::{Change, Compared, Differences, ReadAddress, ReadStore, RolledBack, Shadow, TableDigest};
 use serde::Serialize;
 
 use crate::{about, progress::Progress};
@@ -129,12 +129,23 @@ impl Report {
 ///
 /// # Errors
 /// [`Error::InUse`]; those of the log and the store.
-pub async fn open(log: &Path, reads: &Path) -> Result<(Log, ReadStore), Error> {
+pub async fn open(log: &Path, reads: &ReadAddress) -> Result<(Log, ReadStore), Error> {
     let log = event_log::sqlite::open(log).map_err(|error| match error {
         event_log::Error::Locked { .. } => Error::InUse,
         other => Error::Log(other),
     })?;
-    Ok((log, ReadStore::open(reads).await?))
+    Ok((log, ReadStore::open_at(reads).await?))
+}
+
+/// The same with a log that is not a file, for whoever keeps others away from the read store.
+///
+/// # Errors
+/// Those of the log and the store.
+pub async fn open_beside(
+    log: Result<Log, event_log::Error>,
+    reads: &ReadAddress,
+) -> Result<(Log, ReadStore), Error> {
+    Ok((log.map_err(Error::Log)?, ReadStore::open_at(reads).await?))
 }
 
 /// Rebuilds, one at a time for a store; with `dry_run` it only compares. As long as nothing new is served, `cancelled`

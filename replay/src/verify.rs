@@ -13,7 +13,7 @@ mod report;
 use std::path::PathBuf;
 
 use event_log::{Checkpoint, Log};
-use projections::{Served, ServedState};
+use projections::{ReadAddress, Served, ServedState};
 
 use self::history::{History, Stop, is_damage};
 pub use self::report::{Check, Checked, Counted, Fault, Outcome, Report, Verdict};
@@ -27,7 +27,7 @@ pub struct Files {
     /// The key store, whose count of inserts the records saw.
     pub keys: PathBuf,
     /// The read models, which remember the log and are compared with it.
-    pub reads: PathBuf,
+    pub reads: ReadAddress,
 }
 
 /// The log could not be verified; that says nothing about it.
@@ -54,11 +54,19 @@ pub async fn verify(files: &Files, progress: &mut Progress) -> Result<Report, Er
         Err(error) if is_damage(&error) => return Ok(unreadable(&error)),
         Err(error) => return Err(error.into()),
     };
-    let mut report = Report::new(Some(&log));
+    verify_log(&log, files, progress).await
+}
+
+/// The same of a log that is open, wherever it is.
+///
+/// # Errors
+/// What kept it from looking.
+pub async fn verify_log(log: &Log, files: &Files, progress: &mut Progress) -> Result<Report, Error> {
+    let mut report = Report::new(Some(log));
     // Before the log is read: whatever the read models stand on is in it by then.
-    let served = read_models::look(files, &log, &mut report);
+    let served = read_models::look(files, log, &mut report).await;
     let mut history = History::new();
-    let read = read_history(&log, &served, &mut history, progress).await;
+    let read = read_history(log, &served, &mut history, progress).await;
     report.counted = history.counted();
     match read {
         Ok(()) => {
@@ -72,9 +80,9 @@ pub async fn verify(files: &Files, progress: &mut Progress) -> Result<Report, Er
         Err(Stop::Error(error)) => return Err(error),
     }
     // After the log was read: a running server has counted whatever its records saw.
-    key_count::check(&files.keys, &log, &history, &mut report);
+    key_count::check(&files.keys, log, &history, &mut report);
     if report.fault.is_none() {
-        read_models::compare(&log, &served, &history, &mut report, progress).await?;
+        read_models::compare(log, &served, &history, &mut report, progress).await?;
     }
     Ok(report)
 }

@@ -24,6 +24,7 @@ impl Job {
         let start = folder.starts.fetch_add(1, Ordering::Relaxed);
         let child = command(environment)
             .args(arguments)
+            .envs(folder.environment())
             .current_dir(folder.root())
             .stdin(Stdio::null())
             .stdout(folder.print_file(start, "stdout"))

@@ -26,13 +26,32 @@ pub(super) const PATIENCE: Duration = Duration::from_secs(60);
 pub(crate) struct Folder {
     root: Arc<TempDir>,
     pub(super) starts: Arc<AtomicU32>,
+    /// Where the log is, if not in a file; told to every process.
+    log: Option<Arc<str>>,
 }
 
 impl Folder {
     pub(crate) fn new() -> Self {
         let root = tempfile::Builder::new().prefix("suite-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::create_dir(root.path().join("printed")).unwrap();
-        Self { root: Arc::new(root), starts: Arc::default() }
+        Self { root: Arc::new(root), starts: Arc::default(), log: None }
+    }
+
+    /// One whose log is at this address.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_log(address: &str) -> Self {
+        Self { log: Some(address.into()), ..Self::new() }
+    }
+
+    /// The same folder with another log.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_other_log(&self, address: &str) -> Self {
+        Self { log: Some(address.into()), ..self.clone() }
+    }
+
+    /// What every process on it is told.
+    pub(super) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
+        self.log.iter().map(|log| ("LOYALNEST_LOG", &**log))
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -117,6 +136,7 @@ impl Server {
             .args(["serve", "--port", "0", "--json", "--data"])
             .arg(folder.data())
             .args(arguments)
+            .envs(folder.environment())
             .stdin(Stdio::null())
             .stdout(Stdio::piped())
             .stderr(folder.print_file(start, "stderr"))
@@ -230,6 +250,7 @@ pub(crate) fn interrupted_start(folder: &Folder, arguments: &[&str], after: Dura
         .args(["serve", "--port", "0", "--json", "--data"])
         .arg(folder.data())
         .args(arguments)
+        .envs(folder.environment())
         .stdin(Stdio::null())
         .stdout(folder.print_file(start, "stdout"))
         .stderr(folder.print_file(start, "stderr"))

@@ -272,8 +272,13 @@ impl Journal {
 }
 
 /// Cycles of load, kill, restart and comparison, until something is wrong or all are done; gives what is wrong.
-pub(super) async fn campaign(seed: &mut Seed, cycles: usize, while_loaded: &[(&str, &str)]) -> Vec<String> {
-    let mut server = Server::start();
+pub(super) async fn campaign(
+    folder: &Folder,
+    seed: &mut Seed,
+    cycles: usize,
+    while_loaded: &[(&str, &str)],
+) -> Vec<String> {
+    let mut server = Server::start_on(folder, &[]);
     let mut campaign = Campaign::begin(&server).await;
     for _ in 0..cycles {
         if !while_loaded.is_empty() {
@@ -305,7 +310,7 @@ async fn killed_at_any_instant_nothing_answered_is_lost_or_doubled() {
     let given = std::env::var("LOYALNEST_CRASH_CYCLES").ok();
     let cycles = given.map_or(CYCLES, |text| text.parse().expect("LOYALNEST_CRASH_CYCLES is a number"));
     let mut seed = Seed::new();
-    let violations = campaign(&mut seed, cycles, &[]).await;
+    let violations = campaign(&Folder::new(), &mut seed, cycles, &[]).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }
 
@@ -318,6 +323,6 @@ async fn a_server_that_answers_before_it_commits_is_caught() {
     let planted = executable.windows(bug.len()).any(|window| window == bug.as_bytes());
     assert!(planted, "the executable was built anew without the feature planted-bugs");
     let mut seed = Seed::new();
-    let violations = campaign(&mut seed, 10, &[("LOYALNEST_PLANTED_BUG", bug)]).await;
+    let violations = campaign(&Folder::new(), &mut seed, 10, &[("LOYALNEST_PLANTED_BUG", bug)]).await;
     assert!(!violations.is_empty(), "the planted bug went unnoticed");
 }

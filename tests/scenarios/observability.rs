@@ -29,7 +29,7 @@ async fn a_request_id_is_taken_if_it_is_an_id_and_given_otherwise() {
 
 #[tokio::test]
 async fn the_trace_of_a_request_is_in_its_log_lines() {
-    let server = Server::start_on(&crate::harness::Folder::new(), &[("LOYALNEST_LOG", "debug")]);
+    let server = Server::start_on(&crate::harness::Folder::new(), &[("LOYALNEST_LOG_FILTER", "debug")]);
     let shop = Shop::open(&server).await;
     let customer = shop.enrol().await;
     let id = "0190a000-0000-7000-8000-00000000beef";

@@ -179,7 +179,7 @@ async fn through_commands(shop: &Shop) -> Vec<Marker> {
 #[tokio::test]
 async fn no_file_log_line_or_metric_leads_to_a_person() {
     let folder = Folder::new();
-    let server = Server::start_on(&folder, &[("LOYALNEST_LOG", "trace")]);
+    let server = Server::start_on(&folder, &[("LOYALNEST_LOG_FILTER", "trace")]);
     let shop = Shop::open(&server).await;
     let mut markers = through_webhooks(&shop).await;
     markers.extend(through_commands(&shop).await);

@@ -221,6 +221,6 @@ async fn an_inbox_that_never_syncs_is_caught() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kill_alone_does_not_show_a_missing_sync() {
     let while_loaded = [("LOYALNEST_PLANTED_BUG", "synchronous-off:log")];
-    let violations = super::crash::campaign(&mut Seed::new(), 3, &while_loaded).await;
+    let violations = super::crash::campaign(&Folder::new(), &mut Seed::new(), 3, &while_loaded).await;
     assert!(violations.is_empty(), "{violations:#?}");
 }

@@ -6,17 +6,17 @@ use super::{Check, Error, Fault, Files, Outcome, Report, chain, history::History
 use crate::progress::Progress;
 
 /// The served tables at this moment; none, and said so, if there are none to look at.
-pub(super) fn look(files: &Files, log: &Log, report: &mut Report) -> Vec<Served> {
+pub(super) async fn look(files: &Files, log: &Log, report: &mut Report) -> Vec<Served> {
     let mut none = |outcome: Outcome| {
         report.set(Check::Checkpoint, outcome.clone());
         report.set(Check::ReadModel, outcome);
         Vec::new()
     };
-    if !files.reads.exists() {
-        let reason = format!("there are no read models at {}", files.reads.display());
+    if files.reads.file().is_some_and(|file| !file.exists()) {
+        let reason = format!("there are no read models at {}", files.reads);
         return none(Outcome::Skipped { reason });
     }
-    match projections::served(&files.reads, log.partitions()) {
+    match projections::served(&files.reads, log.partitions()).await {
         Err(error) => {
             let reason = format!("the read models could not be read: {}", chain(&error));
             none(Outcome::Unable { reason })
