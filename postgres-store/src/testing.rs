@@ -1,7 +1,7 @@
 //! A database of its own for each test, on the server that `LOYALNEST_TEST_POSTGRES` names; gone with the test.
 use std::{env, thread};
 
-use sqlx::Executor as _;
+use sqlx::{Executor as _, PgConnection, Row as _, raw_sql};
 use uuid::Uuid;
 
 use crate::Address;
@@ -61,19 +61,53 @@ impl TestDatabase {
         self.url().parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// On a thread of its own, so that tests with any runtime and none may ask.
-    fn on_server(&self, statement: String) {
-        let address: Address = self.server.parse().unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
-        let asking = thread::spawn(move || {
-            let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
-            let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
-            runtime.block_on(async {
-                let mut connection = address.connect("tests").await.unwrap_or_else(|error| panic!("{error}"));
-                connection.execute(statement.as_str()).await.unwrap_or_else(|error| panic!("{error}"));
-            });
+    /// Runs statements in a schema of it, past whoever keeps the schema.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    pub fn execute(&self, schema: &str, statements: &str) {
+        let statements = format!("SET search_path TO {schema}; {statements}");
+        blocking(&self.url(), async move |mut connection| {
+            connection.execute(raw_sql(&statements)).await.map(drop)
         });
-        asking.join().unwrap_or_else(|_| panic!("the server of {VARIABLE} could not be asked"));
     }
+
+    /// The answer of a query whose columns are all texts.
+    ///
+    /// # Panics
+    /// If the server refuses.
+    #[must_use]
+    pub fn texts(&self, schema: &str, query: &str) -> Vec<Vec<Option<String>>> {
+        let (schema, query) = (format!("SET search_path TO {schema}"), query.to_owned());
+        blocking(&self.url(), async move |mut connection| {
+            connection.execute(schema.as_str()).await?;
+            let rows = sqlx::query(&query).fetch_all(&mut connection).await?;
+            rows.iter().map(|row| (0..row.len()).map(|column| row.try_get(column)).collect()).collect()
+        })
+    }
+
+    fn on_server(&self, statement: String) {
+        blocking(&self.server, async move |mut connection| {
+            connection.execute(statement.as_str()).await.map(drop)
+        });
+    }
+}
+
+/// On a thread of its own, so that tests with any runtime and none may ask.
+fn blocking<T: Send + 'static, F>(url: &str, ask: F) -> T
+where
+    F: AsyncFnOnce(PgConnection) -> sqlx::Result<T> + Send + 'static,
+{
+    let address: Address = url.parse().unwrap_or_else(|error| panic!("{VARIABLE}: {error}"));
+    let asking = thread::spawn(move || {
+        let runtime = tokio::runtime::Builder::new_current_thread().enable_all().build();
+        let runtime = runtime.unwrap_or_else(|error| panic!("{error}"));
+        runtime.block_on(async {
+            let connection = address.connect("tests").await.unwrap_or_else(|error| panic!("{error}"));
+            ask(connection).await.unwrap_or_else(|error| panic!("{error}"))
+        })
+    });
+    asking.join().unwrap_or_else(|_| panic!("the server of {VARIABLE} could not be asked"))
 }
 
 impl Drop for TestDatabase {

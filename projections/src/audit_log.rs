@@ -1,7 +1,6 @@
 //! The audit log: one row of every record, refusals too. Who asked for what and when, why, and in whose course.
 use event_schemas::{CustomerId, MerchantId, OrderId, StreamType, Timestamp};
 use privacy::MerchantScope;
-use rusqlite::{params_from_iter, types::Value};
 use uuid::Uuid;
 
 use crate::{
@@ -9,6 +8,7 @@ use crate::{
     column::{Column as _, Json, word_column},
     recorded::actor_id,
     table::{Row as _, table},
+    value::Value,
 };
 
 word_column!(Outcome);
@@ -139,13 +139,12 @@ pub async fn page(
     }
     values.push(limit.store());
     store
-        .query_rows::<Attempt, _>(AuditLog::NAME, move |connection, table, columns| {
+        .query_rows(AuditLog::NAME, scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table} WHERE merchant = ?{narrower}
                  ORDER BY recorded_at DESC, part DESC, position DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            select.query_map(params_from_iter(values), Attempt::read)?.collect()
+            session.all(&sql, &values, Attempt::read)
         })
         .await
 }
@@ -173,12 +172,11 @@ pub async fn happened(
     let kinds: Vec<_> = streams.iter().map(|kind| kind.number().to_string()).collect();
     let kinds = kinds.join(", ");
     store
-        .query_rows::<Attempt, _>(AuditLog::NAME, move |connection, table, columns| {
+        .query_rows(AuditLog::NAME, scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table} WHERE merchant = ? AND part = ? AND position > ? AND position <= ?
                  AND outcome <> 'unchanged' AND stream_type IN ({kinds}) ORDER BY position LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
             let mut found: Vec<Attempt> = Vec::new();
             for Stretch { part, after, until } in stretches {
                 let left = u32::try_from(limit - found.len()).unwrap_or(u32::MAX);
@@ -189,9 +187,7 @@ pub async fn happened(
                     until.store(),
                     left.store(),
                 ];
-                for row in select.query_map(params_from_iter(values), Attempt::read)? {
-                    found.push(row?);
-                }
+                found.extend(session.all(&sql, &values, Attempt::read)?);
                 if found.len() >= limit {
                     break;
                 }

@@ -2,14 +2,14 @@
 use std::sync::Arc;
 
 use event_log::{Checkpoint, Diverged, Log, Position, Reason, Span, Sweeper};
-use group_commit::Database;
 
 use crate::{
     Error, ReadStore, Served, TableDigest,
     digest::digest,
-    fold::{Batch, checkpoint, fold},
+    fold::{Batch, Standing, fold},
     live::Live,
     recorded::items,
+    session::Session,
 };
 
 /// Records per transaction: whoever else writes into the same store waits for one of these at most. Fewer would write
@@ -64,7 +64,7 @@ impl ReadStore {
             (0..log.partitions()).map(place).collect()
         };
         let places: Vec<Places> = tables.iter().map(places).collect();
-        fold_until(log, self.writer(), &tables, Until::Places(&places), on_records).await
+        fold_until(log, self, &tables, Until::Places(&places), on_records).await
     }
 
     /// What the table of each projection comes to.
@@ -81,9 +81,8 @@ impl ReadStore {
         &self,
         tables: Vec<Arc<Live>>,
     ) -> Result<Vec<(&'static str, TableDigest)>, Error> {
-        self.read(move |connection| {
-            let digest =
-                |table: &Arc<Live>| Ok((table.definition.name, digest(connection, &table.statements)?));
+        self.read(move |session| {
+            let digest = |table: &Arc<Live>| Ok((table.definition.name, digest(session, &table.shape)?));
             tables.iter().map(digest).collect()
         })
         .await
@@ -91,19 +90,19 @@ impl ReadStore {
 
     async fn all_tables(&self) -> Result<Vec<Arc<Live>>, Error> {
         let tables = self.tables();
-        self.read(move |connection| tables.all(connection)).await
+        self.read(move |session| Ok(tables.all(session)?)).await
     }
 }
 
 /// Folds each of these tables on from where it stands. Tables on the same way share one pass over the log.
 pub(crate) async fn fold_until(
     log: &Log,
-    database: &Database,
+    store: &ReadStore,
     tables: &[Arc<Live>],
     until: Until<'_>,
     on_records: OnRecords<'_>,
 ) -> Result<(), Error> {
-    let standing = places(database, tables, log.partitions()).await?;
+    let standing = places(store, tables, log.partitions()).await?;
     let way = |((number, table), standing): ((usize, &Arc<Live>), Places)| {
         let parts = (0..log.partitions()).zip(standing);
         let parts = parts.map(|(partition, from)| Part { from, until: until.of(number, partition) });
@@ -111,27 +110,25 @@ pub(crate) async fn fold_until(
     };
     let ways = tables.iter().enumerate().zip(standing).map(way);
     for (parts, tables) in grouped(ways) {
-        advance(log, &parts, database, &tables, on_records).await?;
+        advance(log, &parts, store, &tables, on_records).await?;
     }
     Ok(())
 }
 
 /// Where each of these tables stands.
 pub(crate) async fn places(
-    database: &Database,
+    store: &ReadStore,
     tables: &[Arc<Live>],
     partitions: u16,
 ) -> Result<Vec<Places>, Error> {
     let tables = tables.to_vec();
-    let look = database.call(move |connection| {
-        let place = |table: &Arc<Live>, partition| {
-            let stored = checkpoint(connection, table, partition)?;
-            Ok(stored.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?)
-        };
-        let places = |table| (0..partitions).map(|partition| place(table, partition)).collect();
-        tables.iter().map(places).collect::<Result<_, Error>>()
-    });
-    look.await?
+    let look = move |session: &dyn Session| {
+        let standing = (0..partitions).map(|partition| Standing::look(session, partition));
+        let standing = standing.collect::<Result<Vec<_>, _>>()?;
+        let places = |table: &Arc<Live>| standing.iter().map(|standing| standing.checkpoint(table)).collect();
+        tables.iter().map(places).collect()
+    };
+    store.write(look).await
 }
 
 /// Tables on the same way share a reader.
@@ -168,7 +165,7 @@ impl Part {
 async fn advance(
     log: &Log,
     parts: &[Part],
-    database: &Database,
+    store: &ReadStore,
     tables: &[Arc<Live>],
     on_records: OnRecords<'_>,
 ) -> Result<(), Error> {
@@ -182,16 +179,15 @@ async fn advance(
         let unbound = parts.iter().all(|part| part.until == Some(None));
         let is_last = unbound && sweeper.checkpoints().zip(&ends).all(|(at, end)| at.position >= *end);
         let tables = tables.to_vec();
-        let folding = database.call(move |connection| {
-            read.iter().try_for_each(|batch| fold(connection, &tables, batch).map(drop))
-        });
+        let folding =
+            store.write(move |session| fold(session, &tables, &read.iter().collect::<Vec<_>>()).map(drop));
         if is_last {
-            folding.await??;
+            folding.await?;
             break;
         }
         // While the store folds a batch, the next one is read and decoded.
         let (folded, following) = tokio::join!(folding, next(&mut sweeper));
-        folded??;
+        folded?;
         read = following?;
     }
     let bounds = parts.iter().map(|part| part.until.flatten());

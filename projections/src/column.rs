@@ -3,20 +3,52 @@ use event_schemas::{
     Code, Currency, CustomerId, DeviceId, MerchantId, OrderId, Points, ProductId, RedemptionId, RewardId,
     Sealed, ShopDomain, StreamType, TimeZone, Timestamp, Title, TransferId,
 };
-use rusqlite::types::{FromSqlError, FromSqlResult, Value, ValueRef};
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
+use crate::{
+    StoreError,
+    value::{Value, ValueRef},
+};
+
+/// What stands in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct ColumnType {
+    /// As what.
+    pub kind: Kind,
+    /// Whether there may be nothing.
+    pub nullable: bool,
+}
+
+/// As what values stand in a column.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Kind {
+    /// 64 bits with a sign.
+    Integer,
+    /// Text, compared byte by byte.
+    Text,
+    /// Bytes.
+    Bytes,
+}
+
+impl ColumnType {
+    /// A column of this kind that always has a value.
+    #[must_use]
+    pub const fn of(kind: Kind) -> Self {
+        Self { kind, nullable: false }
+    }
+}
+
 /// A type that a column can hold.
 pub(crate) trait Column: Sized {
-    /// SQLite's type with its constraint.
-    const TYPE: &'static str;
+    /// As what it stands there.
+    const TYPE: ColumnType;
 
     /// The value as stored.
     fn store(&self) -> Value;
 
     /// The value as read; fails on what [`Self::store`] never wrote.
-    fn load(value: ValueRef<'_>) -> FromSqlResult<Self>;
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError>;
 }
 
 /// A value that stands as JSON in its column.
@@ -24,15 +56,15 @@ pub(crate) trait Column: Sized {
 pub struct Json<T>(pub T);
 
 impl<T: Serialize + DeserializeOwned> Column for Json<T> {
-    const TYPE: &'static str = "TEXT NOT NULL";
+    const TYPE: ColumnType = ColumnType::of(Kind::Text);
 
     fn store(&self) -> Value {
         // Nothing that stands in a row has a map with keys other than text, the only way this could fail.
-        serde_json::to_string(&self.0).map_or(Value::Null, Value::Text)
+        serde_json::to_string(&self.0).map_or(Value::Null, Value::text)
     }
 
-    fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        serde_json::from_str(value.as_str()?).map(Self).map_err(|error| FromSqlError::Other(error.into()))
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+        serde_json::from_str(value.text()?).map(Self).map_err(StoreError::of_cell)
     }
 }
 
@@ -50,51 +82,43 @@ pub struct Origin {
 }
 
 impl<T: Column> Column for Option<T> {
-    const TYPE: &'static str = nullable(T::TYPE);
+    const TYPE: ColumnType = ColumnType { nullable: true, ..T::TYPE };
 
     fn store(&self) -> Value {
         self.as_ref().map_or(Value::Null, T::store)
     }
 
-    fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
         if value == ValueRef::Null { Ok(None) } else { T::load(value).map(Some) }
     }
 }
 
-const fn nullable(column_type: &'static str) -> &'static str {
-    match column_type.as_bytes() {
-        [b'I', ..] => "INTEGER",
-        [b'B', ..] => "BLOB",
-        _ => "TEXT",
-    }
-}
-
 impl Column for bool {
-    const TYPE: &'static str = "INTEGER NOT NULL";
+    const TYPE: ColumnType = ColumnType::of(Kind::Integer);
 
     fn store(&self) -> Value {
         Value::Integer((*self).into())
     }
 
-    fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Ok(value.as_i64()? != 0)
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+        Ok(value.integer()? != 0)
     }
 }
 
 macro_rules! integers {
     ($($name:ty: $store:expr, $load:expr;)*) => {$(
         impl Column for $name {
-            const TYPE: &'static str = "INTEGER NOT NULL";
+            const TYPE: ColumnType = ColumnType::of(Kind::Integer);
 
             fn store(&self) -> Value {
                 let store: fn(&Self) -> i64 = $store;
                 Value::Integer(store(self))
             }
 
-            fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                let number = value.as_i64()?;
+            fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+                let number = value.integer()?;
                 let load: fn(i64) -> Option<Self> = $load;
-                load(number).ok_or(FromSqlError::OutOfRange(number))
+                load(number).ok_or_else(|| StoreError::misread(stringify!($name)))
             }
         }
     )*};
@@ -113,14 +137,14 @@ integers! {
 macro_rules! ids {
     ($($name:ident)*) => {$(
         impl Column for $name {
-            const TYPE: &'static str = "BLOB NOT NULL";
+            const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
 
             fn store(&self) -> Value {
-                Value::Blob(self.bytes().to_vec())
+                Value::Id(self.bytes())
             }
 
-            fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                Uuid::from_slice(value.as_blob()?).map(Self).map_err(|error| FromSqlError::Other(error.into()))
+            fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+                Uuid::from_slice(value.bytes()?).map(Self).map_err(StoreError::of_cell)
             }
         }
     )*};
@@ -128,41 +152,65 @@ macro_rules! ids {
 
 ids! { MerchantId CustomerId DeviceId OrderId RedemptionId RewardId TransferId }
 
-impl Column for Uuid {
-    const TYPE: &'static str = "BLOB NOT NULL";
+impl Column for Vec<u8> {
+    const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
 
     fn store(&self) -> Value {
-        Value::Blob(self.as_bytes().to_vec())
+        Value::Bytes(self.clone())
     }
 
-    fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        Self::from_slice(value.as_blob()?).map_err(|error| FromSqlError::Other(error.into()))
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+        value.bytes().map(<[u8]>::to_vec)
+    }
+}
+
+impl Column for [u8; 16] {
+    const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
+
+    fn store(&self) -> Value {
+        Value::Id(*self)
+    }
+
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+        value.bytes()?.try_into().map_err(StoreError::of_cell)
+    }
+}
+
+impl Column for Uuid {
+    const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
+
+    fn store(&self) -> Value {
+        Value::Id(self.into_bytes())
+    }
+
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+        Self::from_slice(value.bytes()?).map_err(StoreError::of_cell)
     }
 }
 
 impl Column for Sealed {
-    const TYPE: &'static str = "BLOB NOT NULL";
+    const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
 
     fn store(&self) -> Value {
-        Value::Blob(self.0.clone())
+        Value::Bytes(self.0.clone())
     }
 
-    fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-        value.as_blob().map(|bytes| Self(bytes.to_vec()))
+    fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+        value.bytes().map(|bytes| Self(bytes.to_vec()))
     }
 }
 
 macro_rules! texts {
     ($($name:ident)*) => {$(
         impl Column for $name {
-            const TYPE: &'static str = "TEXT NOT NULL";
+            const TYPE: ColumnType = ColumnType::of(Kind::Text);
 
             fn store(&self) -> Value {
-                Value::Text(self.to_string())
+                Value::text(self.to_string())
             }
 
-            fn load(value: ValueRef<'_>) -> FromSqlResult<Self> {
-                value.as_str()?.parse().map_err(|error| FromSqlError::Other(Box::new(error)))
+            fn load(value: ValueRef<'_>) -> Result<Self, StoreError> {
+                value.text()?.parse().map_err(StoreError::of_cell)
             }
         }
     )*};
@@ -174,16 +222,15 @@ texts! { Code Currency ProductId ShopDomain String TimeZone Title }
 macro_rules! word_column {
     ($($name:ty),* $(,)?) => {$(
         impl $crate::column::Column for $name {
-            const TYPE: &'static str = "TEXT NOT NULL";
+            const TYPE: $crate::column::ColumnType = $crate::column::ColumnType::of($crate::column::Kind::Text);
 
-            fn store(&self) -> rusqlite::types::Value {
-                rusqlite::types::Value::Text(self.as_str().to_owned())
+            fn store(&self) -> $crate::Value {
+                $crate::Value::text(self.as_str())
             }
 
-            fn load(value: rusqlite::types::ValueRef<'_>) -> rusqlite::types::FromSqlResult<Self> {
-                let word = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(value.as_str()?);
-                serde::Deserialize::deserialize(word)
-                    .map_err(|error| rusqlite::types::FromSqlError::Other(Box::new(error)))
+            fn load(value: $crate::ValueRef<'_>) -> Result<Self, $crate::StoreError> {
+                let word = serde::de::value::StrDeserializer::<serde::de::value::Error>::new(value.text()?);
+                serde::Deserialize::deserialize(word).map_err($crate::StoreError::of_cell)
             }
         }
     )*};

@@ -6,7 +6,6 @@ use event_schemas::{
     words,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
@@ -176,15 +175,15 @@ pub async fn find(
     scope: MerchantScope,
     customer: CustomerId,
 ) -> Result<Option<Customer>, Error> {
-    store.find::<Customers>(Customer::at(scope.merchant(), customer)).await
+    store.find::<Customers>(scope, Customer::at(scope.merchant(), customer)).await
 }
 
 /// How many customers the shop has; whoever was merged into another one counts no more.
 pub async fn count(store: &ReadStore, scope: MerchantScope) -> Result<u64, Error> {
     store
-        .query::<Customers, _>(move |connection, table, _| {
+        .query::<Customers, _>(scope, move |session, table, _| {
             let sql = format!("SELECT count(*) FROM {table} WHERE merchant = ? AND merged_into IS NULL");
-            connection.prepare_cached(&sql)?.query_row(params![scope.merchant().store()], |row| row.get(0))
+            session.one(&sql, &[scope.merchant().store()], |row| row.get(0))
         })
         .await
 }
@@ -196,18 +195,16 @@ pub async fn with_former(
     customer: CustomerId,
 ) -> Result<Vec<CustomerId>, Error> {
     store
-        .query::<Customers, _>(move |connection, table, _| {
+        .query::<Customers, _>(scope, move |session, table, _| {
             // Each customer once, so that a ring of merges ends too.
             let sql = format!(
                 "WITH RECURSIVE one(customer) AS (
-                     SELECT ?2 UNION
+                     SELECT ? UNION
                      SELECT former.customer FROM {table} former JOIN one ON former.merged_into = one.customer
-                     WHERE former.merchant = ?1
+                     WHERE former.merchant = ?
                  ) SELECT customer FROM one"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let values = params![scope.merchant().store(), customer.store()];
-            select.query_map(values, |row| CustomerId::load(row.get_ref(0)?).map_err(Into::into))?.collect()
+            session.all(&sql, &[customer.store(), scope.merchant().store()], |row| row.get(0))
         })
         .await
 }

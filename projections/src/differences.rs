@@ -1,10 +1,15 @@
 //! Which rows two tables of one projection do not have in common. Personal fields are shown as they stand: sealed.
-use std::cmp::Ordering;
+use std::mem;
 
-use rusqlite::{Connection, Rows, types::Value};
 use serde::Serialize;
 
-use crate::table::Statements;
+use crate::{
+    StoreError,
+    column::Column as _,
+    session::{Cells, Session},
+    table::{NamedColumn, Shape},
+    value::{Value, ValueRef},
+};
 
 /// How far two tables differ.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize)]
@@ -56,84 +61,120 @@ pub struct Changed {
     pub rebuilt: String,
 }
 
-/// Walks both tables in the order of their keys; keeps at most `first_max` rows.
+/// Asks for the rows that only one of the tables has, in the order of their keys; keeps at most `first_max`.
 pub(crate) fn differences(
-    connection: &Connection,
-    served: &Statements,
-    rebuilt: &Statements,
+    session: &dyn Session,
+    served: &Shape,
+    rebuilt: &Shape,
     first_max: usize,
-) -> rusqlite::Result<Differences> {
-    let (names, key_len) = (&served.names, served.key_len);
-    let (mut left, mut right) = (connection.prepare(&served.scan)?, connection.prepare(&rebuilt.scan)?);
-    let (mut left, mut right) = (left.query([])?, right.query([])?);
-    let mut found = Differences::default();
-    let mut note = |row: &[Value], change: Change| {
-        found.rows += 1;
-        if found.first.len() < first_max {
-            let cell = |(column, value): (&&'static str, &Value)| Cell { column, value: text(value) };
-            found
-                .first
-                .push(Difference { key: names.iter().zip(row).take(key_len).map(cell).collect(), change });
-        }
+) -> Result<Differences, StoreError> {
+    let (names, columns, key) = (served.names(), served.columns, served.key_names());
+    let (left, right) = (&served.table, &rebuilt.table);
+    let only = |side: u16, one: &str, other: &str| {
+        format!(
+            "SELECT * FROM (SELECT {side} AS side, {names} FROM {one}
+             EXCEPT SELECT {side} AS side, {names} FROM {other}) AS only_{side}"
+        )
     };
-    let (mut one, mut other) = (next(&mut left, names.len())?, next(&mut right, names.len())?);
-    loop {
-        let order = match (&one, &other) {
-            (None, None) => break,
-            (Some(_), None) => Ordering::Less,
-            (None, Some(_)) => Ordering::Greater,
-            (Some(one), Some(other)) => compare(&one[..key_len], &other[..key_len]),
-        };
-        match (order, &one, &other) {
-            (Ordering::Less, Some(row), _) => note(row, Change::OnlyServed),
-            (Ordering::Greater, _, Some(row)) => note(row, Change::OnlyRebuilt),
-            (Ordering::Equal, Some(one), Some(other)) if one != other => {
-                note(one, Change::Columns(changed(names, one, other)));
+    let sql = format!(
+        "SELECT {names}, CAST(side AS BIGINT) FROM ({} UNION ALL {}) AS apart ORDER BY {key}, side",
+        only(SERVED, left, right),
+        only(REBUILT, right, left)
+    );
+    let mut walk =
+        Walk { columns, key_len: served.key_len, first_max, waiting: None, found: Differences::default() };
+    session.each(&sql, &[], &mut |row| {
+        walk.step(Apart::read(row, columns)?);
+        Ok(())
+    })?;
+    walk.settle();
+    Ok(walk.found)
+}
+
+const SERVED: u16 = 1;
+const REBUILT: u16 = 2;
+
+/// A row that only one of the tables has.
+struct Apart {
+    side: u16,
+    cells: Vec<Value>,
+}
+
+impl Apart {
+    fn read(row: &dyn Cells, columns: &[NamedColumn]) -> Result<Self, StoreError> {
+        let cells = (0..columns.len())
+            .map(|column| row.cell(column).map(ValueRef::owned))
+            .collect::<Result<_, _>>()?;
+        Ok(Self { side: u16::load(row.cell(columns.len())?)?, cells })
+    }
+}
+
+/// Two rows one after the other with the same key are one that differs.
+struct Walk {
+    columns: &'static [NamedColumn],
+    key_len: usize,
+    first_max: usize,
+    waiting: Option<Apart>,
+    found: Differences,
+}
+
+impl Walk {
+    fn step(&mut self, next: Apart) {
+        match self.waiting.take() {
+            Some(before) if before.side != next.side && self.key(&before) == self.key(&next) => {
+                let change = Change::Columns(self.changed(&before, &next));
+                self.note(&before, change);
             }
-            _ => {}
-        }
-        if order != Ordering::Greater {
-            one = next(&mut left, names.len())?;
-        }
-        if order != Ordering::Less {
-            other = next(&mut right, names.len())?;
+            before => {
+                self.waiting = before;
+                self.settle();
+                self.waiting = Some(next);
+            }
         }
     }
-    Ok(found)
-}
 
-fn next(rows: &mut Rows<'_>, columns: usize) -> rusqlite::Result<Option<Vec<Value>>> {
-    rows.next()?.map(|row| (0..columns).map(|column| row.get(column)).collect()).transpose()
-}
+    /// Whatever waits is the only one with its key.
+    fn settle(&mut self) {
+        if let Some(row) = mem::take(&mut self.waiting) {
+            let change = if row.side == SERVED { Change::OnlyServed } else { Change::OnlyRebuilt };
+            self.note(&row, change);
+        }
+    }
 
-fn changed(names: &[&'static str], served: &[Value], rebuilt: &[Value]) -> Vec<Changed> {
-    let pairs =
-        names.iter().zip(served.iter().zip(rebuilt)).filter(|(_, (served, rebuilt))| served != rebuilt);
-    pairs
-        .map(|(column, (served, rebuilt))| Changed { column, served: text(served), rebuilt: text(rebuilt) })
-        .collect()
-}
+    fn key<'a>(&self, row: &'a Apart) -> &'a [Value] {
+        row.cells.get(..self.key_len).unwrap_or_default()
+    }
 
-/// SQLite's own order of a key: its columns are typed, so only equal types meet.
-fn compare(one: &[Value], other: &[Value]) -> Ordering {
-    let columns = one.iter().zip(other).map(|pair| match pair {
-        (Value::Integer(one), Value::Integer(other)) => one.cmp(other),
-        (Value::Text(one), Value::Text(other)) => one.as_bytes().cmp(other.as_bytes()),
-        (Value::Blob(one), Value::Blob(other)) => one.cmp(other),
-        _ => Ordering::Equal,
-    });
-    columns.fold(Ordering::Equal, Ordering::then)
+    fn note(&mut self, row: &Apart, change: Change) {
+        self.found.rows += 1;
+        if self.found.first.len() < self.first_max {
+            let named = self.columns.iter().zip(self.key(row));
+            let cell = |((column, _), value): (&NamedColumn, &Value)| Cell { column, value: text(value) };
+            self.found.first.push(Difference { key: named.map(cell).collect(), change });
+        }
+    }
+
+    fn changed(&self, served: &Apart, rebuilt: &Apart) -> Vec<Changed> {
+        let pairs = self.columns.iter().zip(served.cells.iter().zip(&rebuilt.cells));
+        let differing = pairs.filter(|(_, (served, rebuilt))| served != rebuilt);
+        differing
+            .map(|((column, _), (served, rebuilt))| Changed {
+                column,
+                served: text(served),
+                rebuilt: text(rebuilt),
+            })
+            .collect()
+    }
 }
 
 /// Ids in full, sealed fields by their length and first bytes.
 fn text(value: &Value) -> String {
     const SHOWN_MAX: usize = 16;
-    match value {
-        Value::Null => "-".to_owned(),
-        Value::Integer(number) => number.to_string(),
-        Value::Real(number) => number.to_string(),
-        Value::Text(text) => text.clone(),
-        Value::Blob(bytes) => {
+    match value.borrowed() {
+        ValueRef::Null => "-".to_owned(),
+        ValueRef::Integer(number) => number.to_string(),
+        ValueRef::Text(text) => text.to_owned(),
+        ValueRef::Bytes(bytes) => {
             let hex: String = bytes.iter().take(SHOWN_MAX).map(|byte| format!("{byte:02x}")).collect();
             if bytes.len() > SHOWN_MAX { format!("{hex}… ({} bytes)", bytes.len()) } else { hex }
         }

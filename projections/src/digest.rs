@@ -2,10 +2,9 @@
 use std::fmt;
 
 use aws_lc_rs::digest::{Context, SHA256};
-use rusqlite::{Connection, types::ValueRef};
 use serde::{Serialize, Serializer};
 
-use crate::table::Statements;
+use crate::{StoreError, session::Session, table::Shape, value::ValueRef};
 
 /// Two tables of one projection are equal exactly when their digests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]
@@ -38,21 +37,20 @@ impl Serialize for RowsHash {
     }
 }
 
-/// The digest of the table as this connection sees it.
-pub(crate) fn digest(connection: &Connection, statements: &Statements) -> rusqlite::Result<TableDigest> {
+/// The digest of the table as this session sees it; the same in every store.
+pub(crate) fn digest(session: &dyn Session, shape: &Shape) -> Result<TableDigest, StoreError> {
     let mut context = Context::new(&SHA256);
-    for name in &statements.names {
+    for (name, _) in shape.columns {
         part(&mut context, b'c', name.as_bytes());
     }
     let mut rows = 0;
-    let mut select = connection.prepare(&statements.scan)?;
-    let mut found = select.query([])?;
-    while let Some(row) = found.next()? {
-        for column in 0..statements.names.len() {
-            cell(&mut context, row.get_ref(column)?);
+    session.each(&shape.scan(), &[], &mut |row| {
+        for column in 0..shape.columns.len() {
+            cell(&mut context, row.cell(column)?);
         }
         rows += 1;
-    }
+        Ok(())
+    })?;
     let mut hash = [0; 32];
     hash.copy_from_slice(context.finish().as_ref());
     Ok(TableDigest { rows, digest: RowsHash(hash) })
@@ -62,9 +60,8 @@ fn cell(context: &mut Context, value: ValueRef<'_>) {
     match value {
         ValueRef::Null => part(context, b'n', &[]),
         ValueRef::Integer(number) => part(context, b'i', &number.to_be_bytes()),
-        ValueRef::Real(number) => part(context, b'r', &number.to_be_bytes()),
-        ValueRef::Text(text) => part(context, b't', text),
-        ValueRef::Blob(bytes) => part(context, b'b', bytes),
+        ValueRef::Text(text) => part(context, b't', text.as_bytes()),
+        ValueRef::Bytes(bytes) => part(context, b'b', bytes),
     }
 }
 

@@ -2,12 +2,40 @@
 use event_log::Position;
 use event_schemas::record::BodyError;
 
+/// The store of the read models refused, or holds what it should not.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// Postgres refused, or could not be asked.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] postgres_store::Error),
+    /// A cell holds what nobody writes there.
+    #[error("a cell cannot be read: {0}")]
+    Cell(String),
+    /// A row that must be there is not.
+    #[error("a row that must be there is missing")]
+    Missing,
+}
+
+impl StoreError {
+    pub(crate) fn misread(expected: &str) -> Self {
+        Self::Cell(format!("expected {expected}"))
+    }
+
+    pub(crate) fn of_cell(error: impl std::fmt::Display) -> Self {
+        Self::Cell(error.to_string())
+    }
+}
+
 /// Projections or a query could not do their work.
 #[derive(Debug, thiserror::Error)]
 pub enum Error {
-    /// SQLite refused.
+    /// The store refused.
     #[error("the read store failed")]
-    Store(#[from] rusqlite::Error),
+    Store(#[from] StoreError),
     /// A transaction failed; what it wrote is there wholly or not at all.
     #[error("the read store could not be written")]
     Write(#[from] group_commit::Fault),
@@ -35,6 +63,19 @@ pub enum Error {
     /// The read store is being closed.
     #[error("the read store is closed")]
     Closed,
+}
+
+impl From<rusqlite::Error> for Error {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl From<postgres_store::Error> for Error {
+    fn from(error: postgres_store::Error) -> Self {
+        Self::Store(error.into())
+    }
 }
 
 impl Error {

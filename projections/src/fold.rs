@@ -1,14 +1,30 @@
 //! One batch into the tables: rows, parked events and checkpoints in one transaction.
-use std::sync::Arc;
+use std::{borrow::Cow, collections::HashMap, sync::Arc};
 
-use event_log::{AdmittedRecord, Checkpoint};
-use rusqlite::{Connection, OptionalExtension as _, params};
+use event_log::{AdmittedRecord, Checkpoint, Position};
 
 use crate::{
+    Error, StoreError,
+    column::{Column as _, ColumnType, Kind},
     live::Live,
     parked, planted,
-    projection::ApplyError,
     recorded::{Content, Item},
+    session::Session,
+    table::Shape,
+    value::Value,
+};
+
+/// How far each generation of each projection is in each partition.
+pub(crate) const CHECKPOINT: Shape = Shape {
+    table: Cow::Borrowed("checkpoint"),
+    columns: &[
+        ("projection", ColumnType::of(Kind::Text)),
+        ("generation", ColumnType::of(Kind::Integer)),
+        ("part", ColumnType::of(Kind::Integer)),
+        ("checkpoint", ColumnType::of(Kind::Bytes)),
+    ],
+    key_len: 3,
+    indexes: &[],
 };
 
 /// Records of one partition, decoded, and the checkpoints before and behind them.
@@ -26,83 +42,107 @@ impl Batch {
     }
 }
 
-/// What a batch did to one projection.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub(crate) struct Folded {
-    /// Events that now wait in all.
-    pub(crate) parked: u64,
+/// Where tables stand in one partition, by projection and generation.
+pub(crate) struct Standing(HashMap<(String, u32), Vec<u8>>);
+
+impl Standing {
+    pub(crate) fn look(session: &dyn Session, partition: u16) -> Result<Self, StoreError> {
+        let sql = "SELECT projection, generation, checkpoint FROM checkpoint WHERE part = ?";
+        let all = session
+            .all(sql, &[partition.store()], |row| Ok(((row.get(0)?, row.get(1)?), row.get::<Vec<u8>>(2)?)))?;
+        Ok(Self(all.into_iter().collect()))
+    }
+
+    /// The table's checkpoint as bytes; nothing at its beginning.
+    pub(crate) fn of(&self, live: &Live) -> Option<&[u8]> {
+        self.0.get(&(live.definition.name.to_owned(), live.generation)).map(Vec::as_slice)
+    }
+
+    /// The table's checkpoint; nothing at its beginning.
+    pub(crate) fn checkpoint(&self, live: &Live) -> Result<Option<Checkpoint>, Error> {
+        Ok(self.of(live).map(Checkpoint::from_bytes).transpose()?)
+    }
 }
 
-/// The store does not stand where its reader started: somebody else writes it.
-#[derive(Debug, thiserror::Error)]
-pub(crate) enum FoldError {
-    /// The store failed.
-    #[error("the read store failed")]
-    Store(#[from] rusqlite::Error),
-    /// Another program moved the checkpoint.
-    #[error("another program moved the checkpoint of {projection} in partition {partition}")]
-    Moved {
-        /// The projection.
-        projection: &'static str,
-        /// The partition.
-        partition: u16,
-    },
-}
-
-/// Folds the batch into every projection of `members`. The caller's transaction makes it all or nothing.
+/// Folds batches of different partitions into every projection of `members`; returns how many events of each wait then.
+/// The caller's transaction makes it all or nothing.
 ///
 /// A batch that is there already (its commit was reported as failed, but happened) is not folded again.
 pub(crate) fn fold(
-    connection: &Connection,
+    session: &dyn Session,
     members: &[Arc<Live>],
-    batch: &Batch,
-) -> Result<Vec<Folded>, FoldError> {
-    members.iter().map(|live| fold_into(connection, live, batch)).collect()
-}
-
-fn fold_into(connection: &Connection, live: &Live, batch: &Batch) -> Result<Folded, FoldError> {
-    let projection = live.definition.name;
-    let partition = batch.to.partition;
-    let stored = checkpoint(connection, live, partition)?;
-    let mut parked = parked::count(connection, &live.parked_as)?;
-    if stored.as_deref() == Some(batch.to.to_bytes().as_slice()) {
-        return Ok(Folded { parked });
-    }
-    let at_start = batch.from.position == event_log::Position::START;
-    if stored.map_or(!at_start, |stored| stored != batch.from.to_bytes()) {
-        return Err(FoldError::Moved { projection, partition });
-    }
-    for (record, items) in &batch.records {
-        for item in items {
-            parked += u64::from(!take(connection, live, record, item, parked > 0)?);
+    batches: &[&Batch],
+) -> Result<Vec<u64>, Error> {
+    let mut parked = parked::counts(session)?;
+    let standing = batches.iter().map(|batch| Standing::look(session, batch.to.partition));
+    let standing = standing.collect::<Result<Vec<_>, _>>()?;
+    let mut reached = Vec::new();
+    for live in members {
+        let mut fresh = Vec::with_capacity(batches.len());
+        for (batch, standing) in batches.iter().zip(&standing) {
+            if is_fresh(live, batch, standing)? {
+                fresh.push(*batch);
+            }
+        }
+        if !fresh.is_empty() {
+            let waiting = parked.entry(live.parked_as.clone()).or_default();
+            *waiting += fold_into(session, live, &fresh, *waiting > 0)?;
+            reached.extend(fresh.iter().map(|batch| standing_at(live, &batch.to)));
         }
     }
-    if !planted::commits_checkpoints_apart() {
-        save_checkpoint(connection, live, &batch.to)?;
+    if !reached.is_empty() && !planted::commits_checkpoints_apart() {
+        session.upsert(&CHECKPOINT, &mut reached.into_iter())?;
     }
-    Ok(Folded { parked })
+    Ok(members.iter().map(|live| parked.get(&live.parked_as).copied().unwrap_or_default()).collect())
 }
 
-/// Takes one event into the table; false if it had to be parked.
-fn take(
-    connection: &Connection,
-    live: &Live,
-    record: &AdmittedRecord,
-    item: &Item,
-    any_parked: bool,
-) -> rusqlite::Result<bool> {
-    let projection = live.definition.name;
-    // A record as a whole stands for itself; only events wait behind others of their stream.
-    let queues = any_parked && !matches!(item.content, Content::Record(_));
-    if queues && parked::holds(connection, &live.parked_as, &record.frame, item.stream_type)? {
-        parked::park(connection, &live.parked_as, record, item, None)?;
+/// Whether the batch is the table's next one; an error if the store does not stand where its reader started.
+fn is_fresh(live: &Live, batch: &Batch, standing: &Standing) -> Result<bool, Error> {
+    let stored = standing.of(live);
+    if stored == Some(batch.to.to_bytes().as_slice()) {
         return Ok(false);
     }
-    let reason = match (live.definition.apply)(connection, &live.statements, &item.content) {
-        Ok(()) => return Ok(true),
-        Err(ApplyError::Poison(reason)) => reason,
-        Err(ApplyError::Store(error)) => return Err(error),
+    let at_start = batch.from.position == Position::START;
+    if stored.map_or(!at_start, |stored| stored != batch.from.to_bytes().as_slice()) {
+        let (projection, partition) = (live.definition.name, batch.to.partition);
+        return Err(Error::Moved { projection, partition });
+    }
+    Ok(true)
+}
+
+/// Returns how many events had to be parked.
+fn fold_into(
+    session: &dyn Session,
+    live: &Live,
+    batches: &[&Batch],
+    any_parked: bool,
+) -> Result<u64, StoreError> {
+    let items = || {
+        let records = batches.iter().flat_map(|batch| &batch.records);
+        records.flat_map(|(record, items)| items.iter().map(move |item| (record, item)))
     };
+    let mut folding = (live.definition.folding)();
+    items().for_each(|(_, item)| folding.expect(&item.content));
+    folding.load(session, &live.shape)?;
+    let mut parked = 0;
+    for (number, (record, item)) in items().enumerate() {
+        // A record as a whole stands for itself; only events wait behind others of their stream.
+        let queues = (any_parked || parked > 0) && !matches!(item.content, Content::Record(_));
+        if queues && parked::holds(session, &live.parked_as, &record.frame, item.stream_type)? {
+            parked::park(session, &live.parked_as, record, item, None)?;
+            parked += 1;
+        } else if let Err(reason) = folding.take(number, &item.content) {
+            warn(live, record, item, &reason);
+            parked::park(session, &live.parked_as, record, item, Some(&reason))?;
+            parked += 1;
+        }
+    }
+    folding.save(session, &live.shape)?;
+    Ok(parked)
+}
+
+fn warn(live: &Live, record: &AdmittedRecord, item: &Item, reason: &str) {
+    let projection = live.definition.name;
     tracing::error!(
         projection.name = projection,
         log.partition = record.partition,
@@ -112,30 +152,19 @@ fn take(
         record.position,
         record.partition,
     );
-    parked::park(connection, &live.parked_as, record, item, Some(&reason))?;
-    Ok(false)
 }
 
-/// The projection's checkpoint in a partition, as bytes; nothing at its beginning.
-pub(crate) fn checkpoint(
-    connection: &Connection,
-    live: &Live,
-    partition: u16,
-) -> rusqlite::Result<Option<Vec<u8>>> {
-    let mut select = connection.prepare_cached(
-        "SELECT checkpoint FROM checkpoint WHERE projection = ? AND generation = ? AND part = ?",
-    )?;
-    select.query_row(params![live.definition.name, live.generation, partition], |row| row.get(0)).optional()
-}
-
-pub(crate) fn save_checkpoint(
-    connection: &Connection,
-    live: &Live,
+/// Notes that these tables stand at this checkpoint.
+pub(crate) fn save_checkpoints(
+    session: &dyn Session,
+    members: &[Arc<Live>],
     checkpoint: &Checkpoint,
-) -> rusqlite::Result<()> {
-    let mut upsert = connection.prepare_cached(
-        "INSERT OR REPLACE INTO checkpoint (projection, generation, part, checkpoint) VALUES (?, ?, ?, ?)",
-    )?;
-    let values = params![live.definition.name, live.generation, checkpoint.partition, checkpoint.to_bytes()];
-    upsert.execute(values).map(drop)
+) -> Result<(), StoreError> {
+    session.upsert(&CHECKPOINT, &mut members.iter().map(|live| standing_at(live, checkpoint)))
+}
+
+fn standing_at(live: &Live, checkpoint: &Checkpoint) -> Vec<Value> {
+    let Checkpoint { partition, .. } = checkpoint;
+    let bytes = Value::Bytes(checkpoint.to_bytes().to_vec());
+    vec![Value::text(live.definition.name), live.generation.store(), partition.store(), bytes]
 }

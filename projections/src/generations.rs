@@ -1,85 +1,107 @@
 //! The generations of a projection's table in one file: which are there, which is served, and how one goes.
-use rusqlite::{Connection, params};
+use std::{borrow::Cow, collections::HashMap};
 
-use crate::Definition;
+use crate::{
+    Definition, StoreError,
+    column::{Column as _, ColumnType, Kind},
+    session::Session,
+    table::Shape,
+    value::Value,
+};
+
+/// Which generation of each projection is served.
+pub(crate) const LIVE: Shape = Shape {
+    table: Cow::Borrowed("projection_live"),
+    columns: &[
+        ("name", ColumnType::of(Kind::Text)),
+        ("generation", ColumnType::of(Kind::Integer)),
+        ("version", ColumnType::of(Kind::Integer)),
+    ],
+    key_len: 1,
+    indexes: &[],
+};
 
 /// Under which name the events of a table wait that is not served.
 pub(crate) fn parked_beside(name: &str, generation: u32) -> String {
     format!("{name}/{generation}")
 }
 
-/// All generations of the projection's table that the file holds, oldest first.
-pub(crate) fn all(connection: &Connection, name: &str) -> rusqlite::Result<Vec<u32>> {
-    let mut select = connection.prepare_cached("SELECT name FROM sqlite_master WHERE type = 'table'")?;
-    let tables = select.query_map([], |row| row.get::<_, String>(0))?;
-    let mut generations = Vec::new();
-    for table in tables {
-        let table = table?;
-        let number = table.strip_prefix(name).and_then(|rest| rest.strip_prefix('_'));
-        generations.extend(number.and_then(|number| number.parse::<u32>().ok()));
-    }
+/// All generations of the projection's table that the store holds, oldest first.
+pub(crate) fn all(session: &dyn Session, name: &str) -> Result<Vec<u32>, StoreError> {
+    let number = |table: &String| table.strip_prefix(name)?.strip_prefix('_')?.parse::<u32>().ok();
+    let mut generations: Vec<u32> = session.tables()?.iter().filter_map(number).collect();
     generations.sort_unstable();
     Ok(generations)
 }
 
+/// The served generation of every projection.
+pub(crate) fn served_of_all(session: &dyn Session) -> Result<HashMap<String, u32>, StoreError> {
+    let sql = "SELECT name, generation FROM projection_live";
+    let all = session.all(sql, &[], |row| Ok((row.get::<String>(0)?, row.get::<u32>(1)?)))?;
+    Ok(all.into_iter().collect())
+}
+
 /// The served generation.
-pub(crate) fn served(connection: &Connection, name: &str) -> rusqlite::Result<u32> {
-    let mut select = connection.prepare_cached("SELECT generation FROM projection_live WHERE name = ?")?;
-    select.query_row([name], |row| row.get(0))
+pub(crate) fn served(session: &dyn Session, name: &str) -> Result<u32, StoreError> {
+    let sql = "SELECT generation FROM projection_live WHERE name = ?";
+    session.one(sql, &[Value::text(name)], |row| row.get(0))
+}
+
+/// The served generation with the version of the projection that it is of; nothing if none was ever built.
+pub(crate) fn stored(session: &dyn Session, name: &str) -> Result<Option<(u32, u32)>, StoreError> {
+    let sql = "SELECT generation, version FROM projection_live WHERE name = ?";
+    session.first(sql, &[Value::text(name)], |row| Ok((row.get(0)?, row.get(1)?)))
 }
 
 /// From now on, this generation is served, as of the projection's version.
 pub(crate) fn serve(
-    connection: &Connection,
+    session: &dyn Session,
     definition: &Definition,
     generation: u32,
-) -> rusqlite::Result<()> {
-    connection
-        .execute(
-            "INSERT OR REPLACE INTO projection_live (name, generation, version) VALUES (?, ?, ?)",
-            params![definition.name, generation, definition.version],
-        )
-        .map(drop)
+) -> Result<(), StoreError> {
+    let row = vec![Value::text(definition.name), generation.store(), definition.version.store()];
+    session.upsert(&LIVE, &mut std::iter::once(row))
 }
 
 /// Serves `next` instead of `served`; what waits goes with its table.
 pub(crate) fn swap(
-    connection: &Connection,
+    session: &dyn Session,
     definition: &Definition,
     served: u32,
     next: u32,
-) -> rusqlite::Result<()> {
+) -> Result<(), StoreError> {
     let name = definition.name;
-    rename_parked(connection, name, &parked_beside(name, served))?;
-    rename_parked(connection, &parked_beside(name, next), name)?;
-    serve(connection, definition, next)
+    rename_parked(session, name, &parked_beside(name, served))?;
+    rename_parked(session, &parked_beside(name, next), name)?;
+    serve(session, definition, next)
 }
 
-fn rename_parked(connection: &Connection, from: &str, to: &str) -> rusqlite::Result<()> {
-    connection.execute("UPDATE parked SET projection = ? WHERE projection = ?", [to, from]).map(drop)
+fn rename_parked(session: &dyn Session, from: &str, to: &str) -> Result<(), StoreError> {
+    let values = [Value::text(to), Value::text(from)];
+    session.execute("UPDATE parked SET projection = ? WHERE projection = ?", &values).map(drop)
 }
 
 /// Drops a generation that is not served, with its checkpoints and what waits for it.
-pub(crate) fn forget(connection: &Connection, name: &str, generation: u32) -> rusqlite::Result<()> {
-    connection.execute_batch(&format!("DROP TABLE IF EXISTS {name}_{generation};"))?;
-    connection.execute(
-        "DELETE FROM checkpoint WHERE projection = ? AND generation = ?",
-        params![name, generation],
-    )?;
-    connection.execute("DELETE FROM parked WHERE projection = ?", [parked_beside(name, generation)]).map(drop)
+pub(crate) fn forget(session: &dyn Session, name: &str, generation: u32) -> Result<(), StoreError> {
+    session.drop_table(&format!("{name}_{generation}"))?;
+    let values = [Value::text(name), generation.store()];
+    session.execute("DELETE FROM checkpoint WHERE projection = ? AND generation = ?", &values)?;
+    let beside = [Value::text(parked_beside(name, generation))];
+    session.execute("DELETE FROM parked WHERE projection = ?", &beside).map(drop)
 }
 
 /// Drops what is newer than the served generation: what an unfinished rebuild built, or what a rollback left.
-pub(crate) fn forget_newer(connection: &Connection, name: &str, served: u32) -> rusqlite::Result<()> {
-    let newer = all(connection, name)?.into_iter().filter(|generation| *generation > served);
-    newer.into_iter().try_for_each(|generation| forget(connection, name, generation))
+pub(crate) fn forget_newer(session: &dyn Session, name: &str, served: u32) -> Result<(), StoreError> {
+    let newer = all(session, name)?.into_iter().filter(|generation| *generation > served);
+    newer.into_iter().try_for_each(|generation| forget(session, name, generation))
 }
 
 /// Drops everything of a projection.
-pub(crate) fn forget_all(connection: &Connection, name: &str) -> rusqlite::Result<()> {
-    for generation in all(connection, name)? {
-        forget(connection, name, generation)?;
+pub(crate) fn forget_all(session: &dyn Session, name: &str) -> Result<(), StoreError> {
+    for generation in all(session, name)? {
+        forget(session, name, generation)?;
     }
-    connection.execute("DELETE FROM checkpoint WHERE projection = ?", [name])?;
-    connection.execute("DELETE FROM parked WHERE projection = ?", [name]).map(drop)
+    let values = [Value::text(name)];
+    session.execute("DELETE FROM checkpoint WHERE projection = ?", &values)?;
+    session.execute("DELETE FROM parked WHERE projection = ?", &values).map(drop)
 }

@@ -5,6 +5,7 @@
 //! carry their results, and nothing here repeats a rule.
 mod account_event;
 pub mod account_lots;
+mod address;
 mod answered;
 pub mod audit_log;
 mod catch_up;
@@ -14,6 +15,7 @@ mod differences;
 mod digest;
 mod error;
 mod fold;
+mod folding;
 mod generations;
 mod live;
 pub mod merchants;
@@ -26,6 +28,8 @@ pub mod points_liability;
 pub mod points_statement;
 pub mod pos_devices;
 pub mod pos_offline_queue;
+#[cfg(feature = "postgres")]
+mod postgres;
 pub mod products;
 pub mod program_settings;
 mod progress;
@@ -35,18 +39,22 @@ pub mod redemptions;
 pub mod reward_catalog;
 mod runner;
 mod served;
+mod session;
 mod shadow;
+mod sqlite;
 mod store;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod value;
 
+pub use address::{NoReadAddress, ReadAddress};
 pub use answered::{Answered, EventSeen, Outcome};
 pub use catch_up::OnRecords;
-pub use column::{Json, Origin};
+pub use column::{ColumnType, Json, Kind, Origin};
 pub use differences::{Cell, Change, Changed, Difference, Differences};
 pub use digest::{RowsHash, TableDigest};
-pub use error::Error;
+pub use error::{Error, StoreError};
 pub use progress::{Progress, Reached, Report};
 pub use projection::{Definition, OfRecords, Projection, Unfoldable};
 pub use recorded::Recorded;
@@ -55,6 +63,7 @@ pub use served::{Served, ServedState, served};
 pub use shadow::{Compared, RolledBack, Shadow};
 pub use store::ReadStore;
 pub use table::{Key, Row};
+pub use value::{Value, ValueRef};
 
 /// Every projection there is, one line each.
 #[must_use]

@@ -1,27 +1,23 @@
 //! One projection with one generation of its table, and which generation is served as a transaction sees it.
 use std::sync::{Arc, PoisonError, RwLock};
 
-use rusqlite::Connection;
-
-use crate::{Definition, generations, table::Statements};
+use crate::{Definition, StoreError, generations, session::Session, table::Shape};
 
 /// One projection with a generation of its table; what is served, except where a shadow is built.
 pub(crate) struct Live {
     pub(crate) definition: &'static Definition,
     pub(crate) generation: u32,
-    /// The table's name.
-    pub(crate) table: String,
     /// Under which name its events wait: the projection's own, if it is served.
     pub(crate) parked_as: String,
-    pub(crate) statements: Statements,
+    /// The table.
+    pub(crate) shape: Shape,
 }
 
 impl Live {
     /// The served table.
     pub(crate) fn new(definition: &'static Definition, generation: u32) -> Self {
-        let table = format!("{}_{generation}", definition.name);
-        let statements = (definition.statements)(&table);
-        Self { definition, generation, table, parked_as: definition.name.to_owned(), statements }
+        let shape = (definition.shape)(format!("{}_{generation}", definition.name));
+        Self { definition, generation, parked_as: definition.name.to_owned(), shape }
     }
 
     /// A table beside the served one.
@@ -41,20 +37,24 @@ impl LiveTables {
     }
 
     /// All of them.
-    pub(crate) fn all(&self, connection: &Connection) -> rusqlite::Result<Vec<Arc<Live>>> {
-        self.0.iter().map(|known| served(connection, known)).collect()
+    pub(crate) fn all(&self, session: &dyn Session) -> Result<Vec<Arc<Live>>, StoreError> {
+        let served = generations::served_of_all(session)?;
+        self.0
+            .iter()
+            .map(|known| current(known, |name| served.get(name).copied().ok_or(StoreError::Missing)))
+            .collect()
     }
 
     /// Those in these places of the registry.
-    pub(crate) fn at(&self, connection: &Connection, numbers: &[usize]) -> rusqlite::Result<Vec<Arc<Live>>> {
-        let known = numbers.iter().filter_map(|number| self.0.get(*number));
-        known.map(|known| served(connection, known)).collect()
+    pub(crate) fn at(&self, session: &dyn Session, numbers: &[usize]) -> Result<Vec<Arc<Live>>, StoreError> {
+        let all = self.all(session)?;
+        Ok(numbers.iter().filter_map(|number| all.get(*number).cloned()).collect())
     }
 
     /// The one of this projection.
-    pub(crate) fn of(&self, connection: &Connection, name: &str) -> rusqlite::Result<Arc<Live>> {
+    pub(crate) fn of(&self, session: &dyn Session, name: &str) -> Result<Arc<Live>, StoreError> {
         let known = self.0.iter().find(|known| remembered(known).definition.name == name);
-        known.map_or(Err(rusqlite::Error::QueryReturnedNoRows), |known| served(connection, known))
+        current(known.ok_or(StoreError::Missing)?, |name| generations::served(session, name))
     }
 }
 
@@ -62,9 +62,12 @@ fn remembered(known: &RwLock<Arc<Live>>) -> Arc<Live> {
     Arc::clone(&known.read().unwrap_or_else(PoisonError::into_inner))
 }
 
-fn served(connection: &Connection, known: &RwLock<Arc<Live>>) -> rusqlite::Result<Arc<Live>> {
+fn current(
+    known: &RwLock<Arc<Live>>,
+    served: impl FnOnce(&str) -> Result<u32, StoreError>,
+) -> Result<Arc<Live>, StoreError> {
     let live = remembered(known);
-    let generation = generations::served(connection, live.definition.name)?;
+    let generation = served(live.definition.name)?;
     if live.generation == generation {
         return Ok(live);
     }

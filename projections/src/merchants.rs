@@ -98,5 +98,5 @@ fn fresh(event: &Recorded, installed: &MerchantInstalled) -> Merchant {
 
 /// The shop.
 pub async fn find(store: &ReadStore, scope: MerchantScope) -> Result<Option<Merchant>, Error> {
-    store.find::<Merchants>(Merchant::at(scope.merchant())).await
+    store.find::<Merchants>(scope, Merchant::at(scope.merchant())).await
 }

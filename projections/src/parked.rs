@@ -1,61 +1,89 @@
 //! Sequences that wait: a stream whose event a projection could not take, and all that came after it.
+use std::{borrow::Cow, collections::HashMap};
+
 use event_log::{AdmittedRecord, Frame, Position};
 use event_schemas::StreamType;
-use rusqlite::{Connection, OptionalExtension as _, params};
 
 use crate::{
+    StoreError,
+    column::{Column as _, ColumnType, Kind},
     live::Live,
-    projection::ApplyError,
     recorded::{Item, Place, items_of},
+    session::{Cells, Session},
+    table::Shape,
+    value::Value,
 };
 
+/// The events that wait.
+pub(crate) const PARKED: Shape = Shape {
+    table: Cow::Borrowed("parked"),
+    columns: &[
+        ("projection", ColumnType::of(Kind::Text)),
+        ("merchant", ColumnType::of(Kind::Bytes)),
+        ("stream_type", ColumnType::of(Kind::Integer)),
+        ("stream", ColumnType::of(Kind::Bytes)),
+        ("version", ColumnType::of(Kind::Integer)),
+        ("part", ColumnType::of(Kind::Integer)),
+        ("position", ColumnType::of(Kind::Integer)),
+        ("route", ColumnType::of(Kind::Bytes)),
+        ("event_index", ColumnType::of(Kind::Integer)),
+        ("body", ColumnType::of(Kind::Bytes)),
+        ("reason", ColumnType { kind: Kind::Text, nullable: true }),
+    ],
+    key_len: 5,
+    indexes: &[],
+};
+
+/// How many events of each projection wait; none of those that are not there.
+pub(crate) fn counts(session: &dyn Session) -> Result<HashMap<String, u64>, StoreError> {
+    let sql = "SELECT projection, count(*) FROM parked GROUP BY projection";
+    let counts = session.all(sql, &[], |row| Ok((row.get::<String>(0)?, row.get::<u64>(1)?)))?;
+    Ok(counts.into_iter().collect())
+}
+
 /// Events of this projection that wait.
-pub(crate) fn count(connection: &Connection, projection: &str) -> rusqlite::Result<u64> {
-    let mut select = connection.prepare_cached("SELECT count(*) FROM parked WHERE projection = ?")?;
-    select.query_row([projection], |row| row.get(0))
+pub(crate) fn count(session: &dyn Session, projection: &str) -> Result<u64, StoreError> {
+    let sql = "SELECT count(*) FROM parked WHERE projection = ?";
+    session.one(sql, &[Value::text(projection)], |row| row.get(0))
 }
 
 /// Whether the stream waits already, so that this event must queue behind.
 pub(crate) fn holds(
-    connection: &Connection,
+    session: &dyn Session,
     projection: &str,
     frame: &Frame,
     stream_type: StreamType,
-) -> rusqlite::Result<bool> {
-    let mut select = connection.prepare_cached(
-        "SELECT 1 FROM parked WHERE projection = ? AND merchant = ? AND stream_type = ? AND stream = ? LIMIT 1",
-    )?;
-    let values = params![projection, frame.merchant, stream_type.number(), frame.stream];
-    Ok(select.query_row(values, |_| Ok(())).optional()?.is_some())
+) -> Result<bool, StoreError> {
+    let sql = "SELECT event_index FROM parked WHERE projection = ? AND merchant = ? AND stream_type = ? AND stream = ?
+         LIMIT 1";
+    let values =
+        [Value::text(projection), Value::Id(frame.merchant), stream_type.store(), Value::Id(frame.stream)];
+    Ok(session.first(sql, &values, |row| row.get::<u16>(0))?.is_some())
 }
 
 /// Parks one event. The first of a sequence has the reason; those behind it have none.
 pub(crate) fn park(
-    connection: &Connection,
+    session: &dyn Session,
     projection: &str,
     record: &AdmittedRecord,
     item: &Item,
     reason: Option<&str>,
-) -> rusqlite::Result<()> {
-    let mut insert = connection.prepare_cached(
-        "INSERT OR REPLACE INTO parked (projection, merchant, stream_type, stream, version, part, position,
-            route, event_index, body, reason) VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?)",
-    )?;
+) -> Result<(), StoreError> {
     let frame = &record.frame;
-    insert.execute(params![
-        projection,
-        frame.merchant,
-        item.stream_type.number(),
-        frame.stream,
-        item.version,
-        record.partition,
-        record.position.get(),
-        frame.route,
-        item.index,
-        &record.body[..],
-        reason,
-    ])?;
-    Ok(())
+    let row = vec![
+        Value::text(projection),
+        Value::Id(frame.merchant),
+        item.stream_type.store(),
+        Value::Id(frame.stream),
+        item.version.store(),
+        record.partition.store(),
+        record.position.get().store(),
+        Value::Id(frame.route),
+        item.index.store(),
+        Value::Bytes(record.body.to_vec()),
+        reason.map_or(Value::Null, Value::text),
+    ];
+    session.upsert(&PARKED, &mut std::iter::once(row))
 }
 
 /// One parked event as it stands in its table.
@@ -69,80 +97,85 @@ struct Waiting {
 
 /// Tries the projection's sequences again, each from its first event on, until one still cannot be taken.
 /// Returns how many events still wait.
-pub(crate) fn retry(connection: &Connection, live: &Live) -> rusqlite::Result<u64> {
+pub(crate) fn retry(session: &dyn Session, live: &Live) -> Result<u64, StoreError> {
     let projection = live.definition.name;
     let mut stuck = None;
-    for waiting in all(connection, projection)? {
+    for waiting in all(session, projection)? {
         let stream = (waiting.place.merchant, waiting.stream_type, waiting.place.stream);
         if stuck == Some(stream) {
             continue;
         }
-        match apply(connection, live, &waiting) {
-            Ok(()) => settle(connection, projection, &waiting, None)?,
-            Err(ApplyError::Poison(reason)) => {
-                settle(connection, projection, &waiting, Some(&reason))?;
+        match apply(session, live, &waiting)? {
+            Ok(()) => settle(session, projection, &waiting, None)?,
+            Err(reason) => {
+                settle(session, projection, &waiting, Some(&reason))?;
                 stuck = Some(stream);
             }
-            Err(ApplyError::Store(error)) => return Err(error),
         }
     }
-    count(connection, projection)
+    count(session, projection)
 }
 
-fn all(connection: &Connection, projection: &str) -> rusqlite::Result<Vec<Waiting>> {
-    let mut select = connection.prepare_cached(
+fn all(session: &dyn Session, projection: &str) -> Result<Vec<Waiting>, StoreError> {
+    let sql =
         "SELECT merchant, stream_type, stream, version, part, position, route, event_index, body FROM parked
-         WHERE projection = ? ORDER BY merchant, stream_type, stream, version",
-    )?;
-    let rows = select.query_map([projection], |row| {
-        let place = Place {
-            merchant: row.get(0)?,
-            stream: row.get(2)?,
-            route: row.get(6)?,
-            partition: row.get(4)?,
-            position: Position::new(row.get(5)?),
-        };
-        Ok(Waiting {
-            place,
-            stream_type: row.get(1)?,
-            version: row.get(3)?,
-            index: row.get(7)?,
-            body: row.get(8)?,
-        })
-    })?;
-    rows.collect()
+         WHERE projection = ? ORDER BY merchant, stream_type, stream, version";
+    session.all(sql, &[Value::text(projection)], waiting)
 }
 
-fn apply(connection: &Connection, live: &Live, waiting: &Waiting) -> Result<(), ApplyError> {
-    let items =
-        items_of(waiting.place, &waiting.body).map_err(|error| ApplyError::Poison(error.to_string()))?;
-    match items.into_iter().find(|item| item.index == waiting.index) {
-        Some(item) => (live.definition.apply)(connection, &live.statements, &item.content),
-        None => Err(ApplyError::Poison("the record has no such event".to_owned())),
+fn waiting(row: &dyn Cells) -> Result<Waiting, StoreError> {
+    let place = Place {
+        merchant: row.get(0)?,
+        stream: row.get(2)?,
+        route: row.get(6)?,
+        partition: row.get(4)?,
+        position: Position::new(row.get(5)?),
+    };
+    let (stream_type, version, index) = (row.get(1)?, row.get(3)?, row.get(7)?);
+    Ok(Waiting { place, stream_type, version, index, body: row.get(8)? })
+}
+
+/// An inner error says why the event is still poison.
+fn apply(session: &dyn Session, live: &Live, waiting: &Waiting) -> Result<Result<(), String>, StoreError> {
+    let items = match items_of(waiting.place, &waiting.body) {
+        Ok(items) => items,
+        Err(error) => return Ok(Err(error.to_string())),
+    };
+    let Some(item) = items.into_iter().find(|item| item.index == waiting.index) else {
+        return Ok(Err("the record has no such event".to_owned()));
+    };
+    let mut folding = (live.definition.folding)();
+    folding.expect(&item.content);
+    folding.load(session, &live.shape)?;
+    if let Err(reason) = folding.take(0, &item.content) {
+        return Ok(Err(reason));
     }
+    folding.save(session, &live.shape).map(Ok)
 }
 
 /// Takes the event off the table, or writes down why it is still there.
 fn settle(
-    connection: &Connection,
+    session: &dyn Session,
     projection: &str,
     waiting: &Waiting,
     reason: Option<&str>,
-) -> rusqlite::Result<()> {
+) -> Result<(), StoreError> {
     const EVENT: &str =
-        "WHERE projection = ?1 AND merchant = ?2 AND stream_type = ?3 AND stream = ?4 AND version = ?5";
+        "WHERE projection = ? AND merchant = ? AND stream_type = ? AND stream = ? AND version = ?";
     let Waiting { place: Place { merchant, stream, .. }, stream_type, version, .. } = waiting;
-    match reason {
-        None => connection.prepare_cached(&format!("DELETE FROM parked {EVENT}"))?.execute(params![
-            projection,
-            merchant,
-            stream_type,
-            stream,
-            version
-        ])?,
-        Some(reason) => connection
-            .prepare_cached(&format!("UPDATE parked SET reason = ?6 {EVENT}"))?
-            .execute(params![projection, merchant, stream_type, stream, version, reason])?,
+    let mut values = vec![
+        Value::text(projection),
+        Value::Id(*merchant),
+        stream_type.store(),
+        Value::Id(*stream),
+        version.store(),
+    ];
+    let sql = match reason {
+        None => format!("DELETE FROM parked {EVENT}"),
+        Some(reason) => {
+            values.insert(0, Value::text(reason));
+            format!("UPDATE parked SET reason = ? {EVENT}")
+        }
     };
-    Ok(())
+    session.execute(&sql, &values).map(drop)
 }

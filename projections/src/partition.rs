@@ -6,9 +6,11 @@ use tokio::sync::watch;
 
 use crate::{
     Error, Progress, ReadStore,
-    fold::{Batch, FoldError, checkpoint, fold, save_checkpoint},
+    fold::{self, Batch, fold, save_checkpoints},
+    live::Live,
     parked, planted,
     recorded::items,
+    session::Session,
 };
 
 /// The longest pause after a failure of the log or the store.
@@ -61,7 +63,7 @@ impl Partition {
     async fn stand(&mut self) -> Result<(), Error> {
         let mut lanes: Vec<Lane> = Vec::new();
         for (member, stored) in standing(&self.store, self.number).await?.into_iter().enumerate() {
-            let checkpoint = stored.checkpoint.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?;
+            let checkpoint = stored.checkpoint;
             if let Some(checkpoint) = &checkpoint {
                 self.progress.set_reached(self.number, &[member], checkpoint);
             }
@@ -167,24 +169,21 @@ impl Lane {
         };
         self.unwritten = Some(Arc::clone(&batch));
         let (tables, members, shared) = (store.tables(), self.members.clone(), Arc::clone(&batch));
-        let folded = store.writer().call(move |connection| {
-            let members = tables.at(connection, &members)?;
-            fold(connection, &members, &shared)
+        let folded = store.write(move |session| {
+            let members = tables.at(session, &members)?;
+            fold(session, &members, &[&shared])
         });
-        let folded = folded.await??;
+        let folded = folded.await?;
         if planted::commits_checkpoints_apart() {
             let (tables, members, to) = (store.tables(), self.members.clone(), batch.to);
-            let save = move |connection: &_| {
-                tables
-                    .at(connection, &members)?
-                    .iter()
-                    .try_for_each(|live| save_checkpoint(connection, live, &to))
+            let save = move |session: &dyn Session| {
+                Ok(save_checkpoints(session, &tables.at(session, &members)?, &to)?)
             };
-            store.writer().run(save).await?;
+            store.write(save).await?;
         }
         self.unwritten = None;
-        for (member, folded) in self.members.iter().zip(folded) {
-            progress.set_parked(*member, folded.parked);
+        for (member, parked) in self.members.iter().zip(folded) {
+            progress.set_parked(*member, parked);
         }
         let events = batch.events();
         metrics::counter!("projection_events_total").increment(u64::try_from(events).unwrap_or(u64::MAX));
@@ -218,29 +217,21 @@ impl Lane {
 
 /// A served table in one partition.
 struct Standing {
-    checkpoint: Option<Vec<u8>>,
+    checkpoint: Option<Checkpoint>,
     parked: u64,
 }
 
-/// Asked of the writing connection, behind everything that is on its way.
+/// Asked where everything is written, behind all that is on its way.
 async fn standing(store: &ReadStore, partition: u16) -> Result<Vec<Standing>, Error> {
     let tables = store.tables();
-    let look = store.writer().call(move |connection| {
-        let tables = tables.all(connection)?;
-        let look = |live: &Arc<_>| {
-            let checkpoint = checkpoint(connection, live, partition)?;
-            Ok(Standing { checkpoint, parked: parked::count(connection, &live.parked_as)? })
+    let look = move |session: &dyn Session| {
+        let (all, counts) = (tables.all(session)?, parked::counts(session)?);
+        let stored = fold::Standing::look(session, partition)?;
+        let look = |live: &Arc<Live>| {
+            let parked = counts.get(&live.parked_as).copied().unwrap_or_default();
+            Ok(Standing { checkpoint: stored.checkpoint(live)?, parked })
         };
-        tables.iter().map(look).collect::<rusqlite::Result<_>>()
-    });
-    Ok(look.await??)
-}
-
-impl From<FoldError> for Error {
-    fn from(error: FoldError) -> Self {
-        match error {
-            FoldError::Store(source) => Self::Store(source),
-            FoldError::Moved { projection, partition } => Self::Moved { projection, partition },
-        }
-    }
+        all.iter().map(look).collect()
+    };
+    store.write(look).await
 }

@@ -3,7 +3,6 @@ use event_schemas::{
     Code, CustomerId, MerchantId, Points, Timestamp, catalogue::PointsAccountEvent, points_account::Balances,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event, account_lots::Ending,
@@ -177,7 +176,7 @@ pub async fn find(
     scope: MerchantScope,
     customer: CustomerId,
 ) -> Result<Option<Balance>, Error> {
-    store.find::<PointsBalance>(Balance::at(scope.merchant(), customer)).await
+    store.find::<PointsBalance>(scope, Balance::at(scope.merchant(), customer)).await
 }
 
 /// What all customers of a shop have together.
@@ -198,18 +197,17 @@ pub struct Totals {
 /// The sums over all accounts of the shop.
 pub async fn totals(store: &ReadStore, scope: MerchantScope) -> Result<Totals, Error> {
     store
-        .query::<PointsBalance, _>(move |connection, table, _| {
+        .query::<PointsBalance, _>(scope, move |session, table, _| {
             let sums = ["available", "pending", "reserved", "in_transit", "debt"]
-                .map(|name| format!("coalesce(sum({name}), 0)"));
+                .map(|name| format!("CAST(coalesce(sum({name}), 0) AS BIGINT)"));
             let sql = format!("SELECT {} FROM {table} WHERE merchant = ?", sums.join(", "));
-            connection.prepare_cached(&sql)?.query_row(params![scope.merchant().store()], |row| {
-                let sum = |column| row.get(column).map(Points);
+            session.one(&sql, &[scope.merchant().store()], |row| {
                 Ok(Totals {
-                    available: sum(0)?,
-                    pending: sum(1)?,
-                    reserved: sum(2)?,
-                    in_transit: sum(3)?,
-                    debt: sum(4)?,
+                    available: row.get(0)?,
+                    pending: row.get(1)?,
+                    reserved: row.get(2)?,
+                    in_transit: row.get(3)?,
+                    debt: row.get(4)?,
                 })
             })
         })
@@ -228,17 +226,17 @@ pub async fn warned(
 ) -> Result<Vec<Ending>, Error> {
     let (time, customer) = after.unwrap_or((Timestamp::EPOCH, CustomerId(uuid::Uuid::nil())));
     store
-        .query::<PointsBalance, _>(move |connection, table, _| {
-            let one = if of.is_some() { "AND customer = ?" } else { "AND ? IS NULL" };
+        .query::<PointsBalance, _>(scope, move |session, table, _| {
+            let one = if of.is_some() { "AND customer = ?" } else { "" };
             let sql = format!(
                 "SELECT warned_end_at, customer, available FROM {table}
                  WHERE merchant = ? AND warned_end_at <= ? AND (warned_end_at, customer) > (?, ?) {one}
                  AND available > 0 ORDER BY warned_end_at, customer LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let merchant = scope.merchant().store();
-            let values = params![merchant, until.store(), time.store(), customer.store(), of.store(), limit];
-            select.query_map(values, Ending::read)?.collect()
+            let mut values = vec![scope.merchant().store(), until.store(), time.store(), customer.store()];
+            values.extend(of.map(|of| of.store()));
+            values.push(limit.store());
+            session.all(&sql, &values, Ending::read)
         })
         .await
 }

@@ -6,7 +6,6 @@ use event_schemas::{
     points_account::{Ledger, Posting},
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event,
@@ -68,13 +67,9 @@ impl Projection for PointsLiability {
 /// The shop's ledger: every account that was ever posted to. They sum to zero.
 pub async fn find(store: &ReadStore, scope: MerchantScope) -> Result<Vec<(Ledger, Points)>, Error> {
     store
-        .query::<PointsLiability, _>(move |connection, table, _| {
+        .query::<PointsLiability, _>(scope, move |session, table, _| {
             let sql = format!("SELECT ledger, points FROM {table} WHERE merchant = ?");
-            let mut select = connection.prepare_cached(&sql)?;
-            let rows = select.query_map(params![scope.merchant().store()], |row| {
-                Ok((Ledger::load(row.get_ref(0)?)?, Points::load(row.get_ref(1)?)?))
-            })?;
-            rows.collect()
+            session.all(&sql, &[scope.merchant().store()], |row| Ok((row.get(0)?, row.get(1)?)))
         })
         .await
 }

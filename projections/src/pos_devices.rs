@@ -3,12 +3,12 @@ use event_schemas::{
     DeviceId, Event, MerchantId, Timestamp, catalogue::PosDeviceEvent, pos_device::SequenceRange,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
     column::{Column as _, Json},
     table::{Row as _, table},
+    value::Value,
 };
 
 table! {
@@ -72,7 +72,7 @@ pub async fn find(
     scope: MerchantScope,
     device: DeviceId,
 ) -> Result<Option<Device>, Error> {
-    store.find::<PosDevices>(Device::at(scope.merchant(), device)).await
+    store.find::<PosDevices>(scope, Device::at(scope.merchant(), device)).await
 }
 
 /// All tills of the shop, at most `limit`; only those behind `after`.
@@ -83,13 +83,12 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<Device>, Error> {
     store
-        .query::<PosDevices, _>(move |connection, table, columns| {
+        .query::<PosDevices, _>(scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table} WHERE merchant = ? AND device > ? ORDER BY device LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let after = after.map_or_else(|| rusqlite::types::Value::Blob(Vec::new()), |after| after.store());
-            select.query_map(params![scope.merchant().store(), after, limit], Device::read)?.collect()
+            let after = after.map_or_else(|| Value::Bytes(Vec::new()), |after| after.store());
+            session.all(&sql, &[scope.merchant().store(), after, limit.store()], Device::read)
         })
         .await
 }

@@ -6,7 +6,6 @@ use event_schemas::{
     pos_device::PosEntryKind,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 use uuid::Uuid;
 
 use crate::{
@@ -133,15 +132,14 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<QueuedEntry>, Error> {
     store
-        .query::<PosOfflineQueue, _>(move |connection, table, columns| {
+        .query::<PosOfflineQueue, _>(scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table} WHERE merchant = ? AND device = ? AND sequence < ?
                  ORDER BY sequence DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
             let before = before.unwrap_or(u64::MAX).store();
-            let values = params![scope.merchant().store(), device.store(), before, limit];
-            select.query_map(values, QueuedEntry::read)?.collect()
+            let values = [scope.merchant().store(), device.store(), before, limit.store()];
+            session.all(&sql, &values, QueuedEntry::read)
         })
         .await
 }

@@ -4,7 +4,6 @@ use event_schemas::{
     product::ProductSynced,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 use uuid::Uuid;
 
 use crate::{
@@ -100,14 +99,13 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<Product>, Error> {
     store
-        .query::<Products, _>(move |connection, table, columns| {
+        .query::<Products, _>(scope, move |session, table, columns| {
             let sql = format!(
-                "SELECT {columns} FROM {table} WHERE merchant = ? AND product_id > ? AND NOT removed
+                "SELECT {columns} FROM {table} WHERE merchant = ? AND product_id > ? AND removed = 0
                  ORDER BY product_id LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let values = params![scope.merchant().store(), after.unwrap_or_default(), limit];
-            select.query_map(values, Product::read)?.collect()
+            let values = [scope.merchant().store(), after.unwrap_or_default().store(), limit.store()];
+            session.all(&sql, &values, Product::read)
         })
         .await
 }

@@ -60,5 +60,5 @@ fn settings(event: &Recorded) -> Option<(u32, &ProgramSettings)> {
 
 /// The shop's settings.
 pub async fn find(store: &ReadStore, scope: MerchantScope) -> Result<Option<Settings>, Error> {
-    store.find::<ProgramSettingsByShop>(Settings::at(scope.merchant())).await
+    store.find::<ProgramSettingsByShop>(scope, Settings::at(scope.merchant())).await
 }

@@ -1,14 +1,11 @@
 //! What a projection is: a name, a version, a table and a pure fold of events, or a row of each record.
-use std::panic::{AssertUnwindSafe, catch_unwind};
-
 use event_schemas::{EVENTS, Event, EventId, RecordId, Timestamp, record::Actor};
-use rusqlite::Connection;
 use uuid::Uuid;
 
 use crate::{
     Answered, Recorded,
-    recorded::Content,
-    table::{Key, Row, Statements},
+    folding::{Events, Folding, Records},
+    table::{Key, Row, Shape},
 };
 
 /// A read model that follows the log. Its file holds the table, the fold and the queries together.
@@ -72,47 +69,32 @@ pub struct Definition {
     pub name: &'static str,
     /// Its version.
     pub version: u32,
-    pub(crate) statements: fn(&str) -> Statements,
-    pub(crate) apply: fn(&Connection, &Statements, &Content) -> Result<(), ApplyError>,
+    pub(crate) shape: fn(String) -> Shape,
+    pub(crate) folding: fn() -> Box<dyn Folding>,
     touches: fn(&Recorded) -> bool,
-}
-
-/// Why an event's effect is not in the table.
-#[derive(Debug)]
-pub(crate) enum ApplyError {
-    /// The event is poison; nothing of it was written.
-    Poison(String),
-    /// The store failed; the transaction is to be given up.
-    Store(rusqlite::Error),
-}
-
-impl From<rusqlite::Error> for ApplyError {
-    fn from(error: rusqlite::Error) -> Self {
-        Self::Store(error)
-    }
 }
 
 impl Definition {
     /// The line of `P`.
     #[must_use]
-    pub const fn of<P: Projection>() -> Self {
+    pub const fn of<P: Projection + 'static>() -> Self {
         Self {
             name: P::NAME,
             version: P::VERSION,
-            statements: |table| Statements::of::<P::Row>(table),
-            apply: apply::<P>,
+            shape: Shape::of::<P::Row>,
+            folding: || Box::new(Events::<P>::default()),
             touches: |event| !P::touches(event).is_empty(),
         }
     }
 
     /// The line of a projection that keeps one row of every record.
     #[must_use]
-    pub const fn of_records<P: OfRecords>() -> Self {
+    pub const fn of_records<P: OfRecords + 'static>() -> Self {
         Self {
             name: P::NAME,
             version: P::VERSION,
-            statements: |table| Statements::of::<P::Row>(table),
-            apply: keep::<P>,
+            shape: Shape::of::<P::Row>,
+            folding: || Box::new(Records::<P>::default()),
             touches: |_| true,
         }
     }
@@ -124,7 +106,8 @@ impl Definition {
     }
 }
 
-fn sample_of(event_type: u16) -> Option<Recorded> {
+/// What an event of this type looks like; nothing of an unknown one.
+pub(crate) fn sample_of(event_type: u16) -> Option<Recorded> {
     let kind = EVENTS.iter().find(|kind| kind.number == event_type)?;
     let json = (kind.sample)().ok()?;
     Event::decode(kind.number, kind.version, &json).ok().map(sample)
@@ -142,69 +125,5 @@ fn sample(event: Event) -> Recorded {
         actor: Actor::System,
         cause: None,
         event,
-    }
-}
-
-/// Keeps the record's row; single events are nothing to such a projection.
-fn keep<P: OfRecords>(
-    connection: &Connection,
-    statements: &Statements,
-    content: &Content,
-) -> Result<(), ApplyError> {
-    let Content::Record(record) = content else { return Ok(()) };
-    let row = guarded(|| Ok(P::row(record)))?;
-    Ok(statements.save(connection, &row)?)
-}
-
-/// Takes an event that can be read; one that cannot is poison for whoever folds its type.
-fn apply<P: Projection>(
-    connection: &Connection,
-    statements: &Statements,
-    content: &Content,
-) -> Result<(), ApplyError> {
-    match content {
-        Content::Event(event) => take::<P>(connection, statements, event),
-        Content::Unreadable { event_type, reason } => {
-            let touched = sample_of(*event_type).is_some_and(|sample| !P::touches(&sample).is_empty());
-            if touched { Err(ApplyError::Poison(reason.clone())) } else { Ok(()) }
-        }
-        Content::Record(_) => Ok(()),
-    }
-}
-
-/// Loads the touched rows, folds them all, and only then writes them.
-fn take<P: Projection>(
-    connection: &Connection,
-    statements: &Statements,
-    event: &Recorded,
-) -> Result<(), ApplyError> {
-    let touched = guarded(|| Ok(P::touches(event)))?;
-    let mut rows = Vec::with_capacity(touched.len());
-    for (key, change) in touched {
-        let before = statements.load(connection, &key)?;
-        rows.push(guarded(|| P::fold(before, event, change))?);
-    }
-    for row in &rows {
-        statements.save(connection, row)?;
-    }
-    Ok(())
-}
-
-/// A fold that panics is poison too: the mistake is in the event or in the fold, not in the store.
-fn guarded<T>(fold: impl FnOnce() -> Result<T, Unfoldable>) -> Result<T, ApplyError> {
-    match catch_unwind(AssertUnwindSafe(fold)) {
-        Ok(result) => result.map_err(|Unfoldable(reason)| ApplyError::Poison(reason)),
-        Err(_) => Err(ApplyError::Poison("the fold panicked".to_owned())),
-    }
-}
-
-#[cfg(test)]
-mod tests {
-    use super::*;
-
-    #[test]
-    fn a_fold_that_panics_is_poison() {
-        let answer = guarded(|| -> Result<(), Unfoldable> { panic!("planted") });
-        assert!(matches!(answer, Err(ApplyError::Poison(reason)) if reason == "the fold panicked"));
     }
 }

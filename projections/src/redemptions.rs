@@ -5,7 +5,6 @@ use event_schemas::{
     reward::RewardUsed, words,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
@@ -172,21 +171,20 @@ pub async fn list(
         redemption: RedemptionId::from_bytes([0xff; 16]),
     });
     store
-        .query::<Redemptions, _>(move |connection, table, columns| {
+        .query::<Redemptions, _>(scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table} WHERE merchant = ? AND customer = ?
                  AND (requested_at, redemption) < (?, ?)
                  ORDER BY requested_at DESC, redemption DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let values = params![
+            let values = [
                 scope.merchant().store(),
                 customer.store(),
                 after.requested_at.store(),
                 after.redemption.store(),
-                limit,
+                limit.store(),
             ];
-            select.query_map(values, Redemption::read)?.collect()
+            session.all(&sql, &values, Redemption::read)
         })
         .await
 }

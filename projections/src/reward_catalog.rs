@@ -3,7 +3,6 @@ use event_schemas::{
     Event, MerchantId, Points, RewardId, Timestamp, Title, catalogue::RewardEvent, reward::Benefit,
 };
 use privacy::MerchantScope;
-use rusqlite::params;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
@@ -84,15 +83,14 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<Reward>, Error> {
     store
-        .query::<RewardCatalog, _>(move |connection, table, columns| {
+        .query::<RewardCatalog, _>(scope, move |session, table, columns| {
             let sql = format!(
-                "SELECT {columns} FROM {table} WHERE merchant = ? AND reward < ? AND (NOT retired OR ?)
+                "SELECT {columns} FROM {table} WHERE merchant = ? AND reward < ? AND retired <= ?
                  ORDER BY reward DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
             let before = before.unwrap_or(RewardId::from_bytes([0xff; 16]));
-            let values = params![scope.merchant().store(), before.store(), retired_too, limit];
-            select.query_map(values, Reward::read)?.collect()
+            let values = [scope.merchant().store(), before.store(), retired_too.store(), limit.store()];
+            session.all(&sql, &values, Reward::read)
         })
         .await
 }

@@ -4,7 +4,7 @@ use std::time::Duration;
 use event_log::Log;
 use tokio::task::JoinSet;
 
-use crate::{Error, Progress, ReadStore, all, error::chain, parked, partition::Partition};
+use crate::{Error, Progress, ReadStore, StoreError, all, error::chain, parked, partition::Partition};
 
 /// Records per transaction.
 const BATCH_RECORDS_MAX: usize = 1_000;
@@ -51,9 +51,9 @@ impl Projections {
         let mut waiting = 0;
         for number in 0..all().len() {
             let tables = self.store.tables();
-            let left = self.store.writer().run(move |connection| {
-                let live = tables.at(connection, &[number])?;
-                live.iter().map(|live| parked::retry(connection, live)).sum::<rusqlite::Result<u64>>()
+            let left = self.store.write(move |session| {
+                let live = tables.at(session, &[number])?;
+                Ok(live.iter().map(|live| parked::retry(session, live)).sum::<Result<u64, StoreError>>()?)
             });
             let left = left.await?;
             self.progress.set_parked(number, left);

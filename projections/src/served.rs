@@ -1,12 +1,11 @@
 //! The served tables at one moment: where they stand and what they come to, read without writing.
-use std::path::Path;
-
 use event_log::Checkpoint;
-use rusqlite::{Connection, OptionalExtension as _};
 
+#[cfg(feature = "postgres")]
+use crate::postgres;
 use crate::{
-    Definition, Error, TableDigest, all, digest::digest, fold::checkpoint, live::Live, parked,
-    store::open_reader,
+    Definition, Error, ReadAddress, TableDigest, all, digest::digest, fold::Standing, generations,
+    live::Live, parked, session::Session, sqlite,
 };
 
 /// One projection's served table.
@@ -50,42 +49,39 @@ impl Served {
     }
 }
 
-/// Looks at all projections of the file in one read transaction, beside whoever writes it.
+/// Looks at all projections of the store at one moment, beside whoever writes it.
 ///
 /// # Errors
-/// [`Error::Store`] if the file cannot be read, [`Error::Log`] for a checkpoint that is none.
-pub fn served(path: &Path, partitions: u16) -> Result<Vec<Served>, Error> {
-    let connection = open_reader(path)?;
-    let transaction = connection.unchecked_transaction()?;
-    all().iter().map(|definition| look(&transaction, definition, partitions)).collect()
+/// [`Error::Store`] if it cannot be read, [`Error::Log`] for a checkpoint that is none.
+pub async fn served(address: &ReadAddress, partitions: u16) -> Result<Vec<Served>, Error> {
+    let address = address.clone();
+    let looked = tokio::task::spawn_blocking(move || {
+        let moment = match &address {
+            ReadAddress::File(path) => sqlite::moment(path)?,
+            #[cfg(feature = "postgres")]
+            ReadAddress::Postgres(address) => postgres::moment(address)?,
+        };
+        all().iter().map(|definition| look(&*moment, definition, partitions)).collect()
+    });
+    looked.await.map_err(|_| Error::Closed)?
 }
 
-fn look(connection: &Connection, definition: &'static Definition, partitions: u16) -> Result<Served, Error> {
-    let stored = connection
-        .query_row(
-            "SELECT generation, version FROM projection_live WHERE name = ?",
-            [definition.name],
-            |row| Ok((row.get::<_, u32>(0)?, row.get::<_, u32>(1)?)),
-        )
-        .optional()?;
-    let state = match stored {
+fn look(session: &dyn Session, definition: &'static Definition, partitions: u16) -> Result<Served, Error> {
+    let state = match generations::stored(session, definition.name)? {
         None => ServedState::Absent,
         Some((generation, version)) if version == definition.version => {
-            table(connection, &Live::new(definition, generation), partitions)?
+            table(session, &Live::new(definition, generation), partitions)?
         }
         Some((_, found)) => ServedState::OtherVersion { found },
     };
     Ok(Served { name: definition.name, state })
 }
 
-fn table(connection: &Connection, live: &Live, partitions: u16) -> Result<ServedState, Error> {
-    let stored = (0..partitions).map(|partition| checkpoint(connection, live, partition));
-    let checkpoints = stored
-        .map(|bytes| Ok(bytes?.map(|bytes| Checkpoint::from_bytes(&bytes)).transpose()?))
-        .collect::<Result<_, Error>>()?;
+fn table(session: &dyn Session, live: &Live, partitions: u16) -> Result<ServedState, Error> {
+    let checkpoints = (0..partitions).map(|partition| Standing::look(session, partition)?.checkpoint(live));
     Ok(ServedState::Table {
-        checkpoints,
-        digest: digest(connection, &live.statements)?,
-        parked: parked::count(connection, &live.parked_as)?,
+        checkpoints: checkpoints.collect::<Result<_, Error>>()?,
+        digest: digest(session, &live.shape)?,
+        parked: parked::count(session, &live.parked_as)?,
     })
 }

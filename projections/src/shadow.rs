@@ -3,16 +3,16 @@
 use std::sync::Arc;
 
 use event_log::Log;
-use rusqlite::Connection;
 
 use crate::{
-    Differences, Error, OnRecords, ReadStore, TableDigest,
+    Differences, Error, OnRecords, ReadStore, StoreError, TableDigest,
     catch_up::{Places, Until, fold_until, places},
     differences::differences,
     digest::digest,
     generations,
     live::Live,
     parked,
+    session::Session,
 };
 
 /// So many records are folded in a moment.
@@ -58,16 +58,16 @@ impl ReadStore {
     /// # Errors
     /// [`Error::Write`], [`Error::Store`].
     pub async fn shadow(&self, chosen: impl Fn(&str) -> bool) -> Result<Shadow, Error> {
-        let next = |_: &Connection, served: &Live| Ok(Some(served.generation.saturating_add(1)));
+        let next = |_: &dyn Session, served: &Live| Ok(Some(served.generation.saturating_add(1)));
         let pairs = self.pairs(chosen, next).await?;
         let pairs = pairs.into_iter().filter_map(|(served, next)| Some((served, next?))).collect();
         let shadow = Shadow { store: self.clone(), pairs };
         shadow.discard().await?;
         let pairs = shadow.pairs.clone();
-        let made = self.writer().call(move |connection| {
-            pairs.iter().try_for_each(|(_, next)| connection.execute_batch(&next.statements.create))
-        });
-        made.await??;
+        let create = move |session: &dyn Session| {
+            Ok(pairs.iter().try_for_each(|(_, next)| session.create(&next.shape))?)
+        };
+        self.write(create).await?;
         Ok(shadow)
     }
 
@@ -82,8 +82,8 @@ impl ReadStore {
         chosen: impl Fn(&str) -> bool,
         on_records: OnRecords<'_>,
     ) -> Result<Vec<RolledBack>, Error> {
-        let before = |connection: &Connection, served: &Live| {
-            let all = generations::all(connection, served.definition.name)?;
+        let before = |session: &dyn Session, served: &Live| {
+            let all = generations::all(session, served.definition.name)?;
             Ok(all.into_iter().rfind(|before| *before < served.generation))
         };
         let pairs = self.pairs(chosen, before).await?;
@@ -102,18 +102,18 @@ impl ReadStore {
     async fn pairs(
         &self,
         chosen: impl Fn(&str) -> bool,
-        other: impl Fn(&Connection, &Live) -> rusqlite::Result<Option<u32>> + Send + 'static,
+        other: impl Fn(&dyn Session, &Live) -> Result<Option<u32>, StoreError> + Send + 'static,
     ) -> Result<Vec<(Arc<Live>, Option<Arc<Live>>)>, Error> {
         let tables = self.tables();
-        let found = self.writer().call(move |connection| {
+        let found = self.write(move |session| {
             let pair = |served: Arc<Live>| {
-                let generation = other(connection, &served)?;
+                let generation = other(session, &served)?;
                 let other = generation.map(|other| Arc::new(Live::beside(served.definition, other)));
                 Ok((served, other))
             };
-            tables.all(connection)?.into_iter().map(pair).collect::<rusqlite::Result<Vec<_>>>()
+            tables.all(session)?.into_iter().map(pair).collect::<Result<Vec<_>, Error>>()
         });
-        Ok(found.await??.into_iter().filter(|(served, _)| chosen(served.definition.name)).collect())
+        Ok(found.await?.into_iter().filter(|(served, _)| chosen(served.definition.name)).collect())
     }
 }
 
@@ -133,15 +133,15 @@ impl Shadow {
         let alone = self.store.alone().await;
         let standing = self.standing(log).await?;
         self.fold(log, Until::Places(&standing), on_records).await?;
-        let moment = self.store.snapshot().await?;
+        let moment = self.store.moment().await?;
         drop(alone);
         let pairs = self.pairs.clone();
         let compared = tokio::task::spawn_blocking(move || {
             let compare = |((served, next), places): (&(Arc<Live>, Arc<Live>), &Places)| {
                 let begun = places.iter().any(Option::is_some);
-                compare(&moment, served, next, begun, shown_max)
+                compare(&*moment, served, next, begun, shown_max)
             };
-            pairs.iter().zip(&standing).map(compare).collect::<rusqlite::Result<_>>()
+            pairs.iter().zip(&standing).map(compare).collect::<Result<_, StoreError>>()
         });
         Ok(compared.await.map_err(|_| Error::Closed)??)
     }
@@ -155,10 +155,7 @@ impl Shadow {
         self.fold(log, Until::End, on_records).await?;
         for next in self.next() {
             // One at a time, so that others may write between them.
-            self.store
-                .writer()
-                .run(move |connection| connection.execute_batch(&next.statements.index))
-                .await?;
+            self.store.write(move |session| Ok(session.index(&next.shape)?)).await?;
         }
         Ok(())
     }
@@ -177,10 +174,10 @@ impl Shadow {
     /// [`Error::Store`].
     pub async fn parked(&self) -> Result<Vec<(&'static str, u64)>, Error> {
         let next = self.next();
-        let count = |connection: &Connection, next: &Live| {
-            Ok((next.definition.name, parked::count(connection, &next.parked_as)?))
+        let count = |session: &dyn Session, next: &Live| {
+            Ok((next.definition.name, parked::count(session, &next.parked_as)?))
         };
-        self.store.read(move |connection| next.iter().map(|next| count(connection, next)).collect()).await
+        self.store.read(move |session| next.iter().map(|next| count(session, next)).collect()).await
     }
 
     /// Serves the new tables, all at once and at the end of the log, and keeps those before them for
@@ -194,28 +191,33 @@ impl Shadow {
         let alone = self.store.alone().await;
         self.fold(log, Until::End, on_records).await?;
         let pairs = self.pairs.clone();
-        let swapped = self.store.writer().call(move |connection| {
-            pairs.iter().try_for_each(|(served, next)| {
-                generations::swap(connection, served.definition, served.generation, next.generation)
-            })
+        let swapped = self.store.write(move |session| {
+            let swap = |(served, next): &(Arc<Live>, Arc<Live>)| {
+                generations::swap(session, served.definition, served.generation, next.generation)
+            };
+            Ok(pairs.iter().try_for_each(swap)?)
         });
         let swapped = swapped.await;
         drop(alone);
-        swapped??;
+        swapped?;
         self.forget_older().await
     }
 
     /// Drops what is neither served now nor the way back. A large table takes a while, so nobody waits for it.
     async fn forget_older(self) -> Result<(), Error> {
-        let forgotten = self.store.writer().call(move |connection| {
-            self.pairs.iter().try_for_each(|(served, next)| {
+        let store = self.store.clone();
+        let forget = move |session: &dyn Session| {
+            for (served, next) in &self.pairs {
                 let (name, kept) = (served.definition.name, [served.generation, next.generation]);
-                let mut older = generations::all(connection, name)?;
+                let mut older = generations::all(session, name)?;
                 older.retain(|generation| !kept.contains(generation));
-                older.into_iter().try_for_each(|generation| generations::forget(connection, name, generation))
-            })
-        });
-        Ok(forgotten.await??)
+                older
+                    .into_iter()
+                    .try_for_each(|generation| generations::forget(session, name, generation))?;
+            }
+            Ok(())
+        };
+        store.write(forget).await
     }
 
     /// Drops the new tables, and whatever else is newer than what is served.
@@ -224,16 +226,17 @@ impl Shadow {
     /// [`Error::Write`], [`Error::Store`].
     pub async fn discard(&self) -> Result<(), Error> {
         let pairs = self.pairs.clone();
-        let dropped = self.store.writer().call(move |connection| {
-            pairs.iter().try_for_each(|(served, _)| {
-                generations::forget_newer(connection, served.definition.name, served.generation)
-            })
-        });
-        Ok(dropped.await??)
+        let drop_newer = move |session: &dyn Session| {
+            let drop_newer = |(served, _): &(Arc<Live>, Arc<Live>)| {
+                generations::forget_newer(session, served.definition.name, served.generation)
+            };
+            Ok(pairs.iter().try_for_each(drop_newer)?)
+        };
+        self.store.write(drop_newer).await
     }
 
     async fn fold(&self, log: &Log, until: Until<'_>, on_records: OnRecords<'_>) -> Result<(), Error> {
-        fold_until(log, self.store.writer(), &self.next(), until, on_records).await
+        fold_until(log, &self.store, &self.next(), until, on_records).await
     }
 
     /// Folds while the served tables go on, until so little is left that they can stand still for it: to where they
@@ -263,7 +266,7 @@ impl Shadow {
     /// Where the served tables stand.
     async fn standing(&self, log: &Log) -> Result<Vec<Places>, Error> {
         let served: Vec<_> = self.pairs.iter().map(|(served, _)| Arc::clone(served)).collect();
-        places(self.store.writer(), &served, log.partitions()).await
+        places(&self.store, &served, log.partitions()).await
     }
 
     fn next(&self) -> Vec<Arc<Live>> {
@@ -272,14 +275,14 @@ impl Shadow {
 }
 
 fn compare(
-    moment: &Connection,
+    moment: &dyn Session,
     served: &Live,
     next: &Live,
     begun: bool,
     shown_max: usize,
-) -> rusqlite::Result<Compared> {
+) -> Result<Compared, StoreError> {
     let name = served.definition.name;
-    let (served, rebuilt) = (&served.statements, &next.statements);
+    let (served, rebuilt) = (&served.shape, &next.shape);
     let digests = (digest(moment, served)?, digest(moment, rebuilt)?);
     let differences = if digests.0 == digests.1 {
         Differences::default()

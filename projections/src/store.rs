@@ -1,40 +1,21 @@
-//! The read store: one SQLite file, one writing connection that shares commits, a few that only read.
-use std::{
-    path::{Path, PathBuf},
-    sync::{Arc, Mutex, PoisonError},
-};
+//! The read store: where the read models are, which of their tables are served, and who may fold into them.
+use std::{path::Path, sync::Arc};
 
-use group_commit::Database;
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _};
-use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, Semaphore, watch};
+use privacy::MerchantScope;
+use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 
+#[cfg(feature = "postgres")]
+use crate::postgres::Postgres;
 use crate::{
-    Definition, Error, Projection, all, generations,
+    Definition, Error, Projection, ReadAddress, StoreError, all,
+    fold::CHECKPOINT,
+    generations::{self, LIVE},
     live::{Live, LiveTables},
-    table::{Key, Row, columns},
+    parked::PARKED,
+    session::Session,
+    sqlite::Sqlite,
+    table::Key,
 };
-
-/// Rows may be lost with the machine's power, since they come back from the log; so no commit waits for the disk.
-const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL; PRAGMA wal_autocheckpoint=4000;";
-
-/// What is there beside the projections' own tables.
-const SCHEMA: &str = "
-CREATE TABLE IF NOT EXISTS projection_live (
-    name TEXT PRIMARY KEY, generation INTEGER NOT NULL, version INTEGER NOT NULL
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS checkpoint (
-    projection TEXT, generation INTEGER, part INTEGER, checkpoint BLOB NOT NULL,
-    PRIMARY KEY (projection, generation, part)
-) STRICT, WITHOUT ROWID;
-CREATE TABLE IF NOT EXISTS parked (
-    projection TEXT, merchant BLOB, stream_type INTEGER, stream BLOB, version INTEGER,
-    part INTEGER NOT NULL, position INTEGER NOT NULL, route BLOB NOT NULL, event_index INTEGER NOT NULL,
-    body BLOB NOT NULL, reason TEXT,
-    PRIMARY KEY (projection, merchant, stream_type, stream, version)
-) STRICT, WITHOUT ROWID;";
-
-/// Connections that only read.
-const READERS: usize = 4;
 
 /// The read store's handle; cheap to clone.
 #[derive(Clone)]
@@ -43,15 +24,30 @@ pub struct ReadStore {
 }
 
 struct Shared {
-    writer: Database,
+    backend: Backend,
     tables: Arc<LiveTables>,
     /// Whoever follows the log folds under a share of it; whoever serves other tables has it alone.
     folding: RwLock<()>,
     /// Told after every moment alone: tables may stand elsewhere now.
     moved: watch::Sender<()>,
-    path: PathBuf,
-    idle: Mutex<Vec<Connection>>,
-    readers: Arc<Semaphore>,
+}
+
+/// Every kind of store, one line each.
+enum Backend {
+    Sqlite(Sqlite),
+    #[cfg(feature = "postgres")]
+    Postgres(Postgres),
+}
+
+/// Calls the same method of whichever store it is.
+macro_rules! on_backend {
+    ($backend:expr, $store:ident => $call:expr) => {
+        match $backend {
+            Backend::Sqlite($store) => $call,
+            #[cfg(feature = "postgres")]
+            Backend::Postgres($store) => $call,
+        }
+    };
 }
 
 /// Nobody else folds into the served tables as long as this is held. Afterwards everybody looks where they stand.
@@ -75,25 +71,34 @@ impl ReadStore {
     /// # Errors
     /// [`Error::Store`].
     pub async fn open(path: &Path) -> Result<Self, Error> {
-        let writer = Database::open(path, PRAGMAS, SCHEMA)?;
-        let tables = writer.call(|connection| {
-            all().iter().map(|definition| prepare(connection, definition)).collect::<rusqlite::Result<_>>()
-        });
-        let tables = Arc::new(LiveTables::new(tables.await??));
-        let shared = Shared {
-            writer,
-            tables,
-            folding: RwLock::new(()),
-            moved: watch::Sender::new(()),
-            path: path.to_owned(),
-            idle: Mutex::default(),
-            readers: Arc::new(Semaphore::new(READERS)),
-        };
-        Ok(Self { shared: Arc::new(shared) })
+        Self::open_at(&ReadAddress::from(path)).await
     }
 
-    pub(crate) fn writer(&self) -> &Database {
-        &self.shared.writer
+    /// The same for a store of any kind.
+    ///
+    /// # Errors
+    /// [`Error::Store`]; for Postgres it says what to change.
+    pub async fn open_at(address: &ReadAddress) -> Result<Self, Error> {
+        let backend = match address {
+            ReadAddress::File(path) => Backend::Sqlite(Sqlite::open(path)?),
+            #[cfg(feature = "postgres")]
+            ReadAddress::Postgres(address) => Backend::Postgres(Postgres::open(address).await?),
+        };
+        let prepare = |session: &dyn Session| {
+            [&LIVE, &CHECKPOINT, &PARKED].into_iter().try_for_each(|shape| session.create(shape))?;
+            Ok(all()
+                .iter()
+                .map(|definition| prepare(session, definition))
+                .collect::<Result<_, StoreError>>()?)
+        };
+        let tables = on_backend!(&backend, store => store.write(prepare).await)?;
+        let shared = Shared {
+            backend,
+            tables: Arc::new(LiveTables::new(tables)),
+            folding: RwLock::new(()),
+            moved: watch::Sender::new(()),
+        };
+        Ok(Self { shared: Arc::new(shared) })
     }
 
     /// The served tables, to be asked in the transaction that uses them.
@@ -116,109 +121,93 @@ impl ReadStore {
         self.shared.moved.subscribe()
     }
 
-    /// A connection that cannot write and goes on seeing this moment.
-    pub(crate) async fn snapshot(&self) -> Result<Connection, Error> {
-        let shared = Arc::clone(&self.shared);
-        let opened = tokio::task::spawn_blocking(move || {
-            let connection = open_reader(&shared.path)?;
-            connection.execute_batch("BEGIN; SELECT count(*) FROM projection_live;")?;
-            Ok::<_, rusqlite::Error>(connection)
-        });
+    /// Runs `work` in a transaction of its own; one at a time, whoever writes the store.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        on_backend!(&self.shared.backend, store => store.write(work).await)
+    }
+
+    /// A session that cannot write and goes on seeing this moment.
+    pub(crate) async fn moment(&self) -> Result<Box<dyn Session + Send>, Error> {
+        let store = self.clone();
+        let opened =
+            tokio::task::spawn_blocking(move || on_backend!(&store.shared.backend, store => store.moment()));
         Ok(opened.await.map_err(|_| Error::Closed)??)
     }
 
-    /// Runs a query of `P` with its table's name and its columns on a connection that cannot write.
+    /// Runs a query of the merchant's rows of `P` with its table's name and its columns.
     pub(crate) async fn query<P: Projection, T: Send + 'static>(
         &self,
-        query: impl FnOnce(&Connection, &str, &str) -> rusqlite::Result<T> + Send + 'static,
+        scope: MerchantScope,
+        query: impl FnOnce(&dyn Session, &str, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
-        self.query_rows::<P::Row, T>(P::NAME, query).await
+        self.query_rows(P::NAME, scope, query).await
     }
 
-    /// The same of the projection with this name and these rows.
-    pub(crate) async fn query_rows<R: Row, T: Send + 'static>(
+    /// The same of the projection with this name.
+    pub(crate) async fn query_rows<T: Send + 'static>(
         &self,
         name: &'static str,
-        query: impl FnOnce(&Connection, &str, &str) -> rusqlite::Result<T> + Send + 'static,
+        scope: MerchantScope,
+        query: impl FnOnce(&dyn Session, &str, &str) -> Result<T, StoreError> + Send + 'static,
     ) -> Result<T, Error> {
         let tables = self.tables();
-        self.read(move |connection| {
-            let live = tables.of(connection, name)?;
-            query(connection, &live.table, &columns::<R>())
+        self.read_of(scope, move |session| {
+            let live = tables.of(session, name)?;
+            Ok(query(session, &live.shape.table, &live.shape.names())?)
         })
         .await
     }
 
-    /// The row of `P` with this key.
-    pub(crate) async fn find<P>(&self, key: Key<P::Row>) -> Result<Option<P::Row>, Error>
+    /// The merchant's row of `P` with this key.
+    pub(crate) async fn find<P>(
+        &self,
+        scope: MerchantScope,
+        key: Key<P::Row>,
+    ) -> Result<Option<P::Row>, Error>
     where
         P: Projection,
         P::Row: Send + 'static,
     {
         let tables = self.tables();
-        self.read(move |connection| tables.of(connection, P::NAME)?.statements.load(connection, &key)).await
+        self.read_of(scope, move |session| Ok(tables.of(session, P::NAME)?.shape.find(session, &key)?)).await
     }
 
-    /// Runs `read` on one of the connections that cannot write, off the runtime's own threads. All that it reads is of one
-    /// moment, the served generations too.
+    /// Runs `read` with the rights of whoever answers for one merchant, off the runtime's own threads. All that it reads
+    /// is of one moment, the served generations too.
+    async fn read_of<T: Send + 'static>(
+        &self,
+        scope: MerchantScope,
+        read: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        on_backend!(&self.shared.backend, store => store.read(Some(scope), read).await)
+    }
+
+    /// Runs `read` over the rows of all merchants, as whoever compares tables does.
     pub(crate) async fn read<T: Send + 'static>(
         &self,
-        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+        read: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        #[cfg(feature = "simulated")]
-        if group_commit::simulated::is_inserted() {
-            let answer = group_commit::simulated::read(&self.shared.path, read);
-            return Ok(answer.ok_or(Error::Closed)???);
-        }
-        let permit = Arc::clone(&self.shared.readers).acquire_owned().await.map_err(|_| Error::Closed)?;
-        let shared = Arc::clone(&self.shared);
-        let answer = tokio::task::spawn_blocking(move || {
-            let connection = shared.connection()?;
-            let answer = connection.unchecked_transaction().and_then(|moment| read(&moment));
-            shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
-            drop(permit);
-            answer
-        });
-        Ok(answer.await.map_err(|_| Error::Closed)??)
+        on_backend!(&self.shared.backend, store => store.read(None, read).await)
     }
-}
-
-impl Shared {
-    fn connection(&self) -> rusqlite::Result<Connection> {
-        let idle = self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop();
-        idle.map_or_else(|| open_reader(&self.path), Ok)
-    }
-}
-
-/// A connection that cannot write.
-pub(crate) fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
-    let connection = Connection::open_with_flags(path, OpenFlags::SQLITE_OPEN_READ_ONLY)?;
-    connection.busy_timeout(std::time::Duration::from_secs(5))?;
-    connection.set_prepared_statement_cache_capacity(64);
-    Ok(connection)
 }
 
 /// The served generation of a projection, made or replaced if need be.
-fn prepare(connection: &Connection, definition: &'static Definition) -> rusqlite::Result<Live> {
-    let stored = connection
-        .query_row(
-            "SELECT generation, version FROM projection_live WHERE name = ?",
-            [definition.name],
-            |row| Ok((row.get::<_, u32>(0)?, row.get::<_, u32>(1)?)),
-        )
-        .optional()?;
-    let generation = match stored {
+fn prepare(session: &dyn Session, definition: &'static Definition) -> Result<Live, StoreError> {
+    let generation = match generations::stored(session, definition.name)? {
         Some((generation, version)) if version == definition.version => generation,
         Some((generation, _)) => {
-            generations::forget_all(connection, definition.name)?;
+            generations::forget_all(session, definition.name)?;
             generation.saturating_add(1)
         }
         None => 1,
     };
     let live = Live::new(definition, generation);
-    connection.execute_batch(&live.statements.create)?;
-    connection.execute_batch(&live.statements.index)?;
-    generations::serve(connection, definition, generation)?;
-    generations::forget_newer(connection, definition.name, generation)?;
+    session.create(&live.shape)?;
+    session.index(&live.shape)?;
+    generations::serve(session, definition, generation)?;
+    generations::forget_newer(session, definition.name, generation)?;
     Ok(live)
 }

@@ -1,14 +1,22 @@
 //! One table of a projection: a typed row whose first columns are its key.
-use std::marker::PhantomData;
+use std::{borrow::Cow, marker::PhantomData};
 
-use rusqlite::{Connection, OptionalExtension as _, params_from_iter, types::Value};
+use crate::{
+    StoreError,
+    column::ColumnType,
+    session::{Cells, Session},
+    value::Value,
+};
+
+/// A column's name and type.
+pub(crate) type NamedColumn = (&'static str, ColumnType);
 
 /// A row, as [`table!`] defines it.
 pub trait Row: Sized + Clone + PartialEq {
     /// Key columns: how many of [`Self::COLUMNS`], from the first on. The merchant is always the first.
     const KEY_LEN: usize;
     /// Name and type of each column.
-    const COLUMNS: &'static [(&'static str, &'static str)];
+    const COLUMNS: &'static [NamedColumn];
     /// Indexes beside the key, each a list of columns.
     const INDEXES: &'static [&'static str];
 
@@ -16,12 +24,12 @@ pub trait Row: Sized + Clone + PartialEq {
     fn values(&self) -> Vec<Value>;
 
     /// The row from all columns in their order.
-    fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self>;
+    fn read(row: &dyn Cells) -> Result<Self, StoreError>;
 }
 
 /// The key of one row of the table of `R`.
 #[derive(Clone, Debug, PartialEq)]
-pub struct Key<R>(Vec<Value>, PhantomData<fn() -> R>);
+pub struct Key<R>(pub(crate) Vec<Value>, PhantomData<fn() -> R>);
 
 impl<R> Key<R> {
     /// For [`table!`] only: the values of the key columns, in order.
@@ -58,22 +66,22 @@ macro_rules! table {
 
         impl $crate::table::Row for $name {
             const KEY_LEN: usize = [ $( stringify!($key) ),* ].len();
-            const COLUMNS: &'static [(&'static str, &'static str)] = &[
+            const COLUMNS: &'static [$crate::table::NamedColumn] = &[
                 $( (stringify!($key), <$key_type as $crate::column::Column>::TYPE), )*
                 $( (stringify!($column), <$type as $crate::column::Column>::TYPE), )*
             ];
             const INDEXES: &'static [&'static str] = &[ $( $index ),* ];
 
-            fn values(&self) -> Vec<rusqlite::types::Value> {
+            fn values(&self) -> Vec<$crate::Value> {
                 vec![
                     $( $crate::column::Column::store(&self.$key), )*
                     $( $crate::column::Column::store(&self.$column), )*
                 ]
             }
 
-            fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
+            fn read(row: &dyn $crate::session::Cells) -> Result<Self, $crate::StoreError> {
                 let mut next = 0..;
-                let mut cell = || -> rusqlite::Result<_> { row.get_ref(next.next().unwrap_or_default()) };
+                let mut cell = || row.cell(next.next().unwrap_or_default());
                 Ok(Self {
                     $( $key: $crate::column::Column::load(cell()?)?, )*
                     $( $column: $crate::column::Column::load(cell()?)?, )*
@@ -84,62 +92,56 @@ macro_rules! table {
 }
 pub(crate) use table;
 
-/// The statements over one generation of a table.
+/// A table's name and columns, without its rows' type.
 #[derive(Clone, Debug)]
-pub(crate) struct Statements {
-    pub(crate) create: String,
-    /// Makes the indexes that there are not yet. No fold needs them.
-    pub(crate) index: String,
-    /// All rows in the order of their keys.
-    pub(crate) scan: String,
-    /// Names of the columns; the first of them are the key.
-    pub(crate) names: Vec<&'static str>,
+pub(crate) struct Shape {
+    /// Its name, the generation already in it.
+    pub(crate) table: Cow<'static, str>,
+    /// Its columns; the first of them are the key.
+    pub(crate) columns: &'static [NamedColumn],
     pub(crate) key_len: usize,
-    select: String,
-    upsert: String,
+    /// Each a list of columns.
+    pub(crate) indexes: &'static [&'static str],
 }
 
-impl Statements {
+impl Shape {
     /// For the table of this name, its generation already in it.
-    pub(crate) fn of<R: Row>(table: &str) -> Self {
-        let names = columns::<R>();
-        let columns: Vec<_> = R::COLUMNS.iter().map(|(name, kind)| format!("{name} {kind}")).collect();
-        let key: Vec<_> = R::COLUMNS.iter().take(R::KEY_LEN).map(|(name, _)| *name).collect();
-        let matches: Vec<_> = key.iter().map(|name| format!("{name} = ?")).collect();
-        let places = vec!["?"; R::COLUMNS.len()].join(", ");
-        let create = format!(
-            "CREATE TABLE IF NOT EXISTS {table} ({}, PRIMARY KEY ({})) STRICT, WITHOUT ROWID;",
-            columns.join(", "),
-            key.join(", ")
-        );
-        let indexes = R::INDEXES.iter().enumerate().map(|(number, columns)| {
-            format!("CREATE INDEX IF NOT EXISTS {table}_by_{number} ON {table} ({columns});")
-        });
-        Self {
-            create,
-            index: indexes.collect(),
-            scan: format!("SELECT {names} FROM {table} ORDER BY {}", key.join(", ")),
-            names: R::COLUMNS.iter().map(|(name, _)| *name).collect(),
-            key_len: R::KEY_LEN,
-            select: format!("SELECT {names} FROM {table} WHERE {}", matches.join(" AND ")),
-            upsert: format!("INSERT OR REPLACE INTO {table} ({names}) VALUES ({places})"),
-        }
+    pub(crate) fn of<R: Row>(table: String) -> Self {
+        Self { table: table.into(), columns: R::COLUMNS, key_len: R::KEY_LEN, indexes: R::INDEXES }
+    }
+
+    /// The columns of the key.
+    pub(crate) fn key(&self) -> &'static [NamedColumn] {
+        self.columns.get(..self.key_len).unwrap_or(self.columns)
+    }
+
+    /// All columns, as [`Row::read`] wants them.
+    pub(crate) fn names(&self) -> String {
+        names(self.columns)
+    }
+
+    /// The columns of the key, with commas between.
+    pub(crate) fn key_names(&self) -> String {
+        names(self.key())
+    }
+
+    /// All rows in the order of their keys.
+    pub(crate) fn scan(&self) -> String {
+        format!("SELECT {} FROM {} ORDER BY {}", self.names(), self.table, self.key_names())
     }
 
     /// The row with this key.
-    pub(crate) fn load<R: Row>(&self, connection: &Connection, key: &Key<R>) -> rusqlite::Result<Option<R>> {
-        let mut select = connection.prepare_cached(&self.select)?;
-        select.query_row(params_from_iter(&key.0), R::read).optional()
-    }
-
-    /// Writes the row over the one with its key.
-    pub(crate) fn save<R: Row>(&self, connection: &Connection, row: &R) -> rusqlite::Result<()> {
-        connection.prepare_cached(&self.upsert)?.execute(params_from_iter(row.values())).map(drop)
+    pub(crate) fn find<R: Row>(&self, session: &dyn Session, key: &Key<R>) -> Result<Option<R>, StoreError> {
+        let mut found = None;
+        session.rows_at(self, &[&key.0], &mut |row| {
+            found = Some(R::read(row)?);
+            Ok(())
+        })?;
+        Ok(found)
     }
 }
 
-/// All columns of a row, as [`Row::read`] wants them.
-pub(crate) fn columns<R: Row>() -> String {
-    let names: Vec<_> = R::COLUMNS.iter().map(|(name, _)| *name).collect();
+fn names(columns: &[NamedColumn]) -> String {
+    let names: Vec<_> = columns.iter().map(|(name, _)| *name).collect();
     names.join(", ")
 }

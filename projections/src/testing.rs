@@ -6,12 +6,13 @@ use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, MerchantId, RecordId, Timestamp,
     record::{Actor, Answer, Body, Meta, Trace},
 };
-use rusqlite::types::ValueRef;
 use uuid::Uuid;
 
-use crate::{Error, Progress, ReadStore, partition::Partition};
+use crate::{Error, Progress, ReadStore, partition::Partition, value::ValueRef};
 
 pub use event_schemas::StreamRef as Stream;
+#[cfg(feature = "postgres")]
+pub use postgres_store::testing::TestDatabase;
 
 /// Owns every partition of a log and writes what a test says, a minute after what it said before.
 pub struct History {
@@ -185,18 +186,17 @@ pub async fn fold_interleaved(
 pub async fn dump(store: &ReadStore) -> Result<Vec<String>, Error> {
     let tables = store.tables();
     store
-        .read(move |connection| {
+        .read(move |session| {
             let mut rows = Vec::new();
-            for live in tables.all(connection)? {
+            for live in tables.all(session)? {
                 let name = live.definition.name;
-                let mut select = connection.prepare(&format!("SELECT * FROM {}", live.table))?;
-                let columns = select.column_count();
-                let mut found = select.query([])?;
-                while let Some(row) = found.next()? {
+                session.each(&live.shape.scan(), &[], &mut |row| {
+                    let columns = 0..live.shape.columns.len();
                     let cells: Vec<_> =
-                        (0..columns).map(|column| row.get_ref(column).map(cell)).collect::<Result<_, _>>()?;
+                        columns.map(|column| row.cell(column).map(cell)).collect::<Result<_, _>>()?;
                     rows.push(format!("{name}: {}", cells.join(" | ")));
-                }
+                    Ok(())
+                })?;
             }
             rows.sort();
             Ok(rows)
@@ -208,8 +208,7 @@ fn cell(value: ValueRef<'_>) -> String {
     match value {
         ValueRef::Null => "-".to_owned(),
         ValueRef::Integer(number) => number.to_string(),
-        ValueRef::Real(number) => number.to_string(),
-        ValueRef::Text(text) => String::from_utf8_lossy(text).into_owned(),
-        ValueRef::Blob(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
+        ValueRef::Text(text) => text.to_owned(),
+        ValueRef::Bytes(bytes) => bytes.iter().map(|byte| format!("{byte:02x}")).collect(),
     }
 }

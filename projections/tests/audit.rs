@@ -10,13 +10,22 @@ use projections::{
     testing::{Stream, fold_interleaved},
 };
 
-use crate::story::{Story, busy_shop};
+use crate::{
+    shelf::{Shelf, on_every_store},
+    story::{Story, busy_shop},
+};
 
-async fn folded(story: &Story) -> (ReadStore, tempfile::TempDir) {
-    let folder = tempfile::tempdir().unwrap();
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+on_every_store! {
+    a_refused_attempt_stands_there_with_its_code_and_who_asked,
+    an_orders_rows_are_its_verdict_and_what_it_moved,
+    pages_hold_every_row_once_newest_first,
+    what_happened_in_a_stretch_is_told_in_the_logs_order_by_kind_and_without_repeats,
+}
+
+async fn folded(shelf: &Shelf, story: &Story) -> ReadStore {
+    let store = shelf.open("read").await;
     fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
-    (store, folder)
+    store
 }
 
 async fn refused(story: &mut Story, customer: CustomerId, answer: Answer) {
@@ -28,15 +37,14 @@ fn names(row: &Attempt) -> Vec<&str> {
     row.events.0.iter().map(|event| event.r#type.as_str()).collect()
 }
 
-#[tokio::test]
-async fn a_refused_attempt_stands_there_with_its_code_and_who_asked() {
+async fn a_refused_attempt_stands_there_with_its_code_and_who_asked(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let rejection = r#"{"code":"insufficient-points","needed":10,"available":0}"#;
     refused(&mut story, customer, Answer::Rejected(rejection.to_owned())).await;
     refused(&mut story, customer, Answer::Rejected(rejection.to_owned())).await;
     refused(&mut story, customer, Answer::Unchanged).await;
-    let (store, _folder) = folded(&story).await;
+    let store = folded(shelf, &story).await;
     let scope = MerchantScope::for_tests(story.merchant);
     let filter = Filter { customer: Some(customer), ..Filter::default() };
     let rows = page(&store, scope, filter, None, 10).await.unwrap();
@@ -60,14 +68,13 @@ async fn a_refused_attempt_stands_there_with_its_code_and_who_asked() {
     assert_eq!((names(&rows[4]), rows[4].actor.as_str()), (vec!["customer-registered"], "system"));
 }
 
-#[tokio::test]
-async fn an_orders_rows_are_its_verdict_and_what_it_moved() {
+async fn an_orders_rows_are_its_verdict_and_what_it_moved(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let (order, _) = story.buys(customer, 54).await;
     story.buys(customer, 7).await;
     story.returns(customer, order, 20).await;
-    let (store, _folder) = folded(&story).await;
+    let store = folded(shelf, &story).await;
     let filter = Filter { order: Some(order), ..Filter::default() };
     let scope = MerchantScope::for_tests(story.merchant);
     let rows = page(&store, scope, filter, None, 10).await.unwrap();
@@ -84,10 +91,9 @@ async fn an_orders_rows_are_its_verdict_and_what_it_moved() {
     assert_eq!(rows[2].customer, Some(customer));
 }
 
-#[tokio::test]
-async fn pages_hold_every_row_once_newest_first() {
+async fn pages_hold_every_row_once_newest_first(shelf: &Shelf) {
     let story = busy_shop().await;
-    let (store, _folder) = folded(&story).await;
+    let store = folded(shelf, &story).await;
     let scope = MerchantScope::for_tests(story.merchant);
     let all = page(&store, scope, Filter::default(), None, 10_000).await.unwrap();
     assert!(all.len() > 100 && all.windows(2).all(|pair| pair[0].recorded_at >= pair[1].recorded_at));
@@ -109,14 +115,13 @@ async fn pages_hold_every_row_once_newest_first() {
     assert!(page(&store, other, Filter::default(), None, 10).await.unwrap().is_empty());
 }
 
-#[tokio::test]
-async fn what_happened_in_a_stretch_is_told_in_the_logs_order_by_kind_and_without_repeats() {
+async fn what_happened_in_a_stretch_is_told_in_the_logs_order_by_kind_and_without_repeats(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let (_, at) = story.buys(customer, 54).await;
     refused(&mut story, customer, Answer::Unchanged).await;
     refused(&mut story, customer, Answer::Rejected(r#"{"code":"x"}"#.to_owned())).await;
-    let (store, _folder) = folded(&story).await;
+    let store = folded(shelf, &story).await;
     let scope = MerchantScope::for_tests(story.merchant);
     let stretch = |after| vec![Stretch { part: at.partition(), after, until: u64::MAX >> 1 }];
     let kinds = [StreamType::PointsAccount];

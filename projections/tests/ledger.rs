@@ -11,7 +11,14 @@ use projections::{
 };
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
 
-use crate::story::Story;
+use crate::{
+    shelf::{Shelf, on_every_store},
+    story::Story,
+};
+
+on_every_store! {
+    statements_balances_lots_and_the_shops_ledger_say_the_same_after_any_history,
+}
 
 const HISTORIES: u64 = 24;
 const STEPS: usize = 60;
@@ -191,14 +198,12 @@ impl Read {
 
 /// Seen to catch: a reinstatement that leaves its lots as they were; an absorbed account whose lots keep what repaid debt;
 /// a shop's ledger without points in transit; a release that leaves the pending points of a statement.
-#[tokio::test]
-async fn statements_balances_lots_and_the_shops_ledger_say_the_same_after_any_history() {
+async fn statements_balances_lots_and_the_shops_ledger_say_the_same_after_any_history(shelf: &Shelf) {
     let first: u64 = rand::random();
     for seed in (0..HISTORIES).map(|number| first.wrapping_add(number)) {
         println!("history of seed {seed}");
         let story = Life::lived(seed).await;
-        let folder = tempfile::tempdir().unwrap();
-        let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+        let store = shelf.open(&seed.to_string()).await;
         let mut random = StdRng::seed_from_u64(seed);
         fold_interleaved(&story.log, &store, |below| random.random_range(0..below)).await.unwrap();
         let read = Read { store, scope: MerchantScope::for_tests(story.merchant) };

@@ -6,6 +6,7 @@ mod ledger;
 mod parked;
 mod rebuild;
 mod running;
+mod shelf;
 mod statement;
 mod story;
 mod transaction;

@@ -9,24 +9,34 @@ use event_schemas::{
 };
 use privacy::MerchantScope;
 use projections::{
-    Projections, ReadStore, points_balance, redemptions,
+    Projections, points_balance, redemptions,
     testing::{History, Stream, fold_interleaved},
 };
 use uuid::Uuid;
 
-use crate::story::Story;
+use crate::{
+    shelf::{Shelf, on_every_store},
+    story::Story,
+};
 
-fn reasons(path: &std::path::Path) -> Vec<(String, u64, Option<String>)> {
-    let connection = rusqlite::Connection::open(path).unwrap();
-    let mut select =
-        connection.prepare("SELECT projection, version, reason FROM parked ORDER BY 1, 2").unwrap();
-    let rows = select.query_map([], |row| Ok((row.get(0)?, row.get(1)?, row.get(2)?))).unwrap();
-    rows.collect::<Result<_, _>>().unwrap()
+on_every_store! {
+    a_poison_event_parks_its_stream_and_the_rest_goes_on,
+    a_sequence_is_tried_again_at_the_start_and_on_demand,
+    an_event_that_cannot_be_read_is_poison_only_where_it_matters,
+    what_waits_goes_with_its_table_through_a_swap_and_a_rollback,
+}
+
+fn reasons(shelf: &Shelf) -> Vec<(String, u64, Option<String>)> {
+    let query = "SELECT projection, CAST(version AS TEXT), reason FROM parked ORDER BY projection, version";
+    let read = |row: Vec<Option<String>>| {
+        let [projection, version, reason] = row.try_into().unwrap();
+        (projection.unwrap(), version.unwrap().parse().unwrap(), reason)
+    };
+    shelf.ask("read", query).into_iter().map(read).collect()
 }
 
 /// A redemption that completes without ever having been requested.
-#[tokio::test]
-async fn a_poison_event_parks_its_stream_and_the_rest_goes_on() {
+async fn a_poison_event_parks_its_stream_and_the_rest_goes_on(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let poisoned = RedemptionId(Uuid::now_v7());
@@ -35,9 +45,7 @@ async fn a_poison_event_parks_its_stream_and_the_rest_goes_on() {
     story.redemption(customer, poisoned, vec![requested.into(), RedemptionCompleted {}.into()]).await;
     story.buys(customer, 50).await;
     let healthy = story.reserves(customer, 20).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("read.db");
-    let store = ReadStore::open(&path).await.unwrap();
+    let store = shelf.open("read").await;
     let progress = fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
 
     let scope = MerchantScope::for_tests(story.merchant);
@@ -52,7 +60,7 @@ async fn a_poison_event_parks_its_stream_and_the_rest_goes_on() {
     );
     let name = "redemption_list".to_owned();
     assert_eq!(
-        reasons(&path),
+        reasons(shelf),
         [
             (name.clone(), 1, Some("the event comes before its request".to_owned())),
             (name.clone(), 2, None),
@@ -62,23 +70,19 @@ async fn a_poison_event_parks_its_stream_and_the_rest_goes_on() {
 }
 
 /// Mended here by hand: what a program with a better fold would do at its start.
-#[tokio::test]
-async fn a_sequence_is_tried_again_at_the_start_and_on_demand() {
+async fn a_sequence_is_tried_again_at_the_start_and_on_demand(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let redemption = RedemptionId(Uuid::now_v7());
     story.redemption(customer, redemption, vec![RedemptionCompleted {}.into()]).await;
     let requested = RedemptionRequested { customer, ..RedemptionRequested::sample() };
     story.redemption(customer, redemption, vec![requested.into(), RedemptionCompleted {}.into()]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("read.db");
-    let store = ReadStore::open(&path).await.unwrap();
+    let store = shelf.open("read").await;
     fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
 
     let running = Projections::start(story.log.clone(), store.clone()).await.unwrap();
     assert_eq!(running.retry_parked().await.unwrap(), 3);
-    let connection = rusqlite::Connection::open(&path).unwrap();
-    connection.execute("DELETE FROM parked WHERE version = 1", []).unwrap();
+    shelf.tamper("read", "DELETE FROM parked WHERE version = 1");
     assert_eq!(running.retry_parked().await.unwrap(), 0);
     let scope = MerchantScope::for_tests(story.merchant);
     let listed = redemptions::list(&store, scope, customer, None, 10).await.unwrap();
@@ -88,8 +92,7 @@ async fn a_sequence_is_tried_again_at_the_start_and_on_demand() {
 }
 
 /// Data of another shape under a type and version that are known.
-#[tokio::test]
-async fn an_event_that_cannot_be_read_is_poison_only_where_it_matters() {
+async fn an_event_that_cannot_be_read_is_poison_only_where_it_matters(shelf: &Shelf) {
     let log = event_log::memory::init(1, Class::Conditional);
     let mut history = History::start(log.clone()).await;
     let (merchant, customer) = (MerchantId(Uuid::now_v7()), CustomerId(Uuid::now_v7()));
@@ -102,11 +105,9 @@ async fn an_event_that_cannot_be_read_is_poison_only_where_it_matters() {
     let redemption = RedemptionId(Uuid::now_v7());
     let requested = RedemptionEvent::from(RedemptionRequested { customer, ..RedemptionRequested::sample() });
     history.append(merchant, Stream::redemption(redemption, customer), vec![requested.into()]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("read.db");
-    let store = ReadStore::open(&path).await.unwrap();
+    let store = shelf.open("read").await;
     fold_interleaved(&log, &store, |_| 0).await.unwrap();
-    let parked: Vec<_> = reasons(&path).into_iter().map(|(name, version, _)| (name, version)).collect();
+    let parked: Vec<_> = reasons(shelf).into_iter().map(|(name, version, _)| (name, version)).collect();
     let expected = ["account_lots", "orders", "points_balance", "points_liability", "points_statement"]
         .map(|name| (name.to_owned(), 2));
     assert_eq!(parked, expected);
@@ -138,17 +139,14 @@ fn damaged_body(merchant: MerchantId, event: Event) -> Vec<u8> {
     [&body[..at], other, &body[at + field.len()..]].concat()
 }
 
-#[tokio::test]
-async fn what_waits_goes_with_its_table_through_a_swap_and_a_rollback() {
+async fn what_waits_goes_with_its_table_through_a_swap_and_a_rollback(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let poisoned = RedemptionId(Uuid::now_v7());
     story.redemption(customer, poisoned, vec![RedemptionCompleted {}.into()]).await;
-    let folder = tempfile::tempdir().unwrap();
-    let path = folder.path().join("read.db");
-    let store = ReadStore::open(&path).await.unwrap();
+    let store = shelf.open("read").await;
     fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
-    let names = || reasons(&path).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
+    let names = || reasons(shelf).into_iter().map(|(name, ..)| name).collect::<Vec<_>>();
     assert_eq!(names(), ["redemption_list"]);
 
     let shadow = store.shadow(|name| name == "redemption_list").await.unwrap();
@@ -164,6 +162,6 @@ async fn what_waits_goes_with_its_table_through_a_swap_and_a_rollback() {
     assert_eq!(running.retry_parked().await.unwrap(), 1);
     drop(running);
     assert_eq!(names(), ["redemption_list", "redemption_list/2"]);
-    ReadStore::open(&path).await.unwrap();
+    shelf.open("read").await;
     assert_eq!(names(), ["redemption_list"], "what is newer than what is served goes at the next start");
 }

@@ -11,22 +11,32 @@ use event_schemas::{
 };
 use privacy::MerchantScope;
 use projections::{
-    Progress, Projections, ReadStore,
+    Progress, Projections,
     customers::{self, Standing},
     points_balance,
     testing::{History, Stream},
 };
 use uuid::Uuid;
 
-use crate::story::{Story, busy_shop};
+use crate::{
+    shelf::{Shelf, on_every_store},
+    story::{Story, busy_shop},
+};
+
+on_every_store! {
+    what_is_appended_becomes_visible_and_can_be_waited_for,
+    whoever_is_deleted_before_they_are_known_stays_deleted_when_they_register,
+    another_merchants_scope_sees_nothing,
+    a_store_of_another_log_is_refused,
+    a_log_that_shrank_stops_the_projections_and_leaves_the_rows,
+    an_event_of_a_newer_program_stops_the_projections_and_says_so,
+}
 
 const SOON: Duration = Duration::from_secs(10);
 
-#[tokio::test]
-async fn what_is_appended_becomes_visible_and_can_be_waited_for() {
+async fn what_is_appended_becomes_visible_and_can_be_waited_for(shelf: &Shelf) {
     let mut story = Story::begin().await;
-    let folder = tempfile::tempdir().unwrap();
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let store = shelf.open("read").await;
     let running = Projections::start(story.log.clone(), store.clone()).await.unwrap();
     let progress = running.progress();
     let customer = story.joins().await;
@@ -49,14 +59,12 @@ async fn what_is_appended_becomes_visible_and_can_be_waited_for() {
 }
 
 /// Planted: a row only from the registration on; this parked the person's events for ever.
-#[tokio::test]
-async fn whoever_is_deleted_before_they_are_known_stays_deleted_when_they_register() {
+async fn whoever_is_deleted_before_they_are_known_stays_deleted_when_they_register(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = CustomerId(Uuid::now_v7());
     story.tells(customer, CustomerDeleted::sample()).await;
     story.tells(customer, CustomerRegistered::sample()).await;
-    let folder = tempfile::tempdir().unwrap();
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let store = shelf.open("read").await;
     let progress = projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
     assert!(progress.report().iter().all(|report| report.parked == 0));
     let found =
@@ -65,12 +73,10 @@ async fn whoever_is_deleted_before_they_are_known_stays_deleted_when_they_regist
     assert!(found.email.is_some());
 }
 
-#[tokio::test]
-async fn another_merchants_scope_sees_nothing() {
+async fn another_merchants_scope_sees_nothing(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
-    let folder = tempfile::tempdir().unwrap();
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let store = shelf.open("read").await;
     projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
     let own = MerchantScope::for_tests(story.merchant);
     let other = MerchantScope::for_tests(MerchantId(Uuid::now_v7()));
@@ -78,11 +84,9 @@ async fn another_merchants_scope_sees_nothing() {
     assert!(points_balance::find(&store, other, customer).await.unwrap().is_none());
 }
 
-#[tokio::test]
-async fn a_store_of_another_log_is_refused() {
+async fn a_store_of_another_log_is_refused(shelf: &Shelf) {
     let story = busy_shop().await;
-    let folder = tempfile::tempdir().unwrap();
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let store = shelf.open("read").await;
     projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
     let other = Story::begin().await;
     let refused = Projections::start(other.log, store).await.map(drop).unwrap_err();
@@ -90,8 +94,7 @@ async fn a_store_of_another_log_is_refused() {
 }
 
 /// A backup of the log was put back: what the read store has seen is no longer there.
-#[tokio::test]
-async fn a_log_that_shrank_stops_the_projections_and_leaves_the_rows() {
+async fn a_log_that_shrank_stops_the_projections_and_leaves_the_rows(shelf: &Shelf) {
     let folder = tempfile::tempdir().unwrap();
     let [path, backup] = ["log.db", "backup.db"].map(|name| folder.path().join(name));
     let (merchant, customer) = (MerchantId(Uuid::now_v7()), CustomerId(Uuid::now_v7()));
@@ -100,7 +103,7 @@ async fn a_log_that_shrank_stops_the_projections_and_leaves_the_rows() {
     close(log).await;
     std::fs::copy(&path, &backup).unwrap();
 
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let store = shelf.open("read").await;
     let log = event_log::sqlite::open(&path).unwrap();
     opens_account(&log, merchant, CustomerId(Uuid::now_v7())).await;
     projections::testing::fold_interleaved(&log, &store, |_| 0).await.unwrap();
@@ -138,13 +141,11 @@ async fn until_stopped(progress: &Progress) {
 }
 
 /// Number 9999 is no event of this program.
-#[tokio::test]
-async fn an_event_of_a_newer_program_stops_the_projections_and_says_so() {
+async fn an_event_of_a_newer_program_stops_the_projections_and_says_so(shelf: &Shelf) {
     let log = event_log::memory::init(2, Class::Conditional);
     let mut history = History::start(log.clone()).await;
     let (merchant, customer) = (MerchantId(Uuid::now_v7()), CustomerId(Uuid::now_v7()));
-    let folder = tempfile::tempdir().unwrap();
-    let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
+    let store = shelf.open("read").await;
     let running = Projections::start(log, store).await.unwrap();
     history.append_bytes(merchant, Stream::account(customer), unknown_event()).await;
     let progress = running.progress();

@@ -7,22 +7,32 @@ use projections::{
     testing::fold_interleaved,
 };
 
-use crate::story::Story;
+use crate::{
+    shelf::{Shelf, on_every_store},
+    story::Story,
+};
+
+on_every_store! {
+    entries_add_up_after_every_movement,
+    every_entry_says_why_in_one_sentence,
+    pending_points_count_when_they_are_released,
+    transfers_and_merges_stand_in_both_statements,
+    pages_meet_without_gap_or_overlap,
+    a_balance_as_of_a_time_is_what_was_recorded_by_then,
+}
 
 struct Told {
     story: Story,
     store: ReadStore,
     customer: CustomerId,
-    _folder: tempfile::TempDir,
 }
 
 impl Told {
-    async fn begin() -> Self {
+    async fn begin(shelf: &Shelf) -> Self {
         let mut story = Story::begin().await;
         let customer = story.joins().await;
-        let folder = tempfile::tempdir().unwrap();
-        let store = ReadStore::open(&folder.path().join("read.db")).await.unwrap();
-        Self { story, store, customer, _folder: folder }
+        let store = shelf.open("read").await;
+        Self { story, store, customer }
     }
 
     fn scope(&self) -> MerchantScope {
@@ -49,9 +59,8 @@ impl Told {
     }
 }
 
-#[tokio::test]
-async fn entries_add_up_after_every_movement() {
-    let mut told = Told::begin().await;
+async fn entries_add_up_after_every_movement(shelf: &Shelf) {
+    let mut told = Told::begin(shelf).await;
     let customer = told.customer;
     let (order, _) = told.story.buys(customer, 100).await;
     told.checked().await;
@@ -75,9 +84,8 @@ async fn entries_add_up_after_every_movement() {
     assert_eq!((order.granted, order.clawed_back), (Points(100), Points(80)));
 }
 
-#[tokio::test]
-async fn every_entry_says_why_in_one_sentence() {
-    let mut told = Told::begin().await;
+async fn every_entry_says_why_in_one_sentence(shelf: &Shelf) {
+    let mut told = Told::begin(shelf).await;
     let customer = told.customer;
     let (order, _) = told.story.buys(customer, 54).await;
     told.story.returns(customer, order, 60).await;
@@ -101,9 +109,8 @@ async fn every_entry_says_why_in_one_sentence() {
     );
 }
 
-#[tokio::test]
-async fn pending_points_count_when_they_are_released() {
-    let mut told = Told::begin().await;
+async fn pending_points_count_when_they_are_released(shelf: &Shelf) {
+    let mut told = Told::begin(shelf).await;
     let customer = told.customer;
     let (first, lot) = told.story.buys_pending(customer, 54).await;
     let (second, other) = told.story.buys_pending(customer, 10).await;
@@ -128,9 +135,8 @@ async fn pending_points_count_when_they_are_released() {
     assert_eq!(told, expected);
 }
 
-#[tokio::test]
-async fn transfers_and_merges_stand_in_both_statements() {
-    let mut told = Told::begin().await;
+async fn transfers_and_merges_stand_in_both_statements(shelf: &Shelf) {
+    let mut told = Told::begin(shelf).await;
     let (one, other) = (told.customer, told.story.joins().await);
     told.story.buys(one, 100).await;
     let (arrives, _) = told.story.sends(one, other, 30).await;
@@ -155,9 +161,8 @@ async fn transfers_and_merges_stand_in_both_statements() {
     assert_eq!(why, "Another customer was merged into this one, who has all of that account now.");
 }
 
-#[tokio::test]
-async fn pages_meet_without_gap_or_overlap() {
-    let mut told = Told::begin().await;
+async fn pages_meet_without_gap_or_overlap(shelf: &Shelf) {
+    let mut told = Told::begin(shelf).await;
     for points in 1..=7 {
         told.story.buys(told.customer, points).await;
     }
@@ -174,9 +179,8 @@ async fn pages_meet_without_gap_or_overlap() {
     assert_eq!(all.len(), 7);
 }
 
-#[tokio::test]
-async fn a_balance_as_of_a_time_is_what_was_recorded_by_then() {
-    let mut told = Told::begin().await;
+async fn a_balance_as_of_a_time_is_what_was_recorded_by_then(shelf: &Shelf) {
+    let mut told = Told::begin(shelf).await;
     let before_all = Timestamp::from_micros(told.story.history.now().micros() - 1);
     let mut seen: Vec<(Timestamp, Balances)> = Vec::new();
     for points in [10, 20, 30] {

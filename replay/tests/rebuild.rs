@@ -35,16 +35,16 @@ impl Shelf {
 
     fn of(book: Book) -> Self {
         let files = book.files();
-        Self { log: files.log, reads: files.reads, folder: book.close() }
+        Self { log: files.log, reads: files.reads.file().unwrap().to_owned(), folder: book.close() }
     }
 
     async fn rebuilt(&self, projection: Option<&str>, dry_run: bool) -> Report {
-        let (log, store) = open(&self.log, &self.reads).await.unwrap();
+        let (log, store) = open(&self.log, &self.reads.as_path().into()).await.unwrap();
         rebuilt(&log, &store, projection, dry_run).await
     }
 
     async fn rolled_back(&self, projection: Option<&str>) -> RolledBackAll {
-        let (log, store) = open(&self.log, &self.reads).await.unwrap();
+        let (log, store) = open(&self.log, &self.reads.as_path().into()).await.unwrap();
         roll_back(&log, &store, Chosen::of(projection).unwrap(), &mut Progress::silent()).await.unwrap()
     }
 
@@ -79,7 +79,7 @@ fn spoil(reads: &Path) {
 async fn is_sound(folder: &Path) -> bool {
     let file = |name| folder.join(name);
     let (log, keys, reads) = (file("log.db"), file("keys.db"), file("read.db"));
-    let report = verified(&replay::verify::Files { log, keys, reads }).await;
+    let report = verified(&replay::verify::Files { log, keys, reads: reads.into() }).await;
     println!("{report}");
     report.verdict() == Verdict::Sound
 }
@@ -241,7 +241,7 @@ impl Served {
     async fn new(seed: u64, lives: usize) -> Self {
         let mut book = Book::open(StdRng::seed_from_u64(seed)).await;
         book.lives(lives).await;
-        let store = ReadStore::open(&book.files().reads).await.unwrap();
+        let store = ReadStore::open_at(&book.files().reads).await.unwrap();
         let running = Projections::start(book.log.clone(), store.clone()).await.unwrap();
         let served = Self { book, store, running };
         served.until_followed().await;
@@ -296,10 +296,11 @@ async fn beside_whoever_follows_the_log_rebuilds_and_rollbacks_lose_and_double_n
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn beside_whoever_follows_the_log_a_spoiled_row_is_shown_and_mended() {
     let mut served = Served::new(20, 60).await;
-    let reads = served.book.files().reads;
-    spoil(&reads);
+    let files = served.book.files();
+    let reads = files.reads.file().unwrap();
+    spoil(reads);
     let report = rebuilt(&served.book.log, &served.store, Some("points_balance"), true).await;
-    assert!(!report.equal() && !report.swapped && number(&reads, TABLES) == 1, "{report}");
+    assert!(!report.equal() && !report.swapped && number(reads, TABLES) == 1, "{report}");
     assert!(!served.is_sound().await);
     let report = rebuilt(&served.book.log, &served.store, Some("points_balance"), false).await;
     let Comparison::Differs { differences, .. } = &report.projections[0].comparison else {
@@ -307,7 +308,7 @@ async fn beside_whoever_follows_the_log_a_spoiled_row_is_shown_and_mended() {
     };
     assert_eq!(differences.rows, 2);
     served.book.lives(20).await;
-    assert!(served.is_sound().await && number(&reads, GENERATION) == 2);
+    assert!(served.is_sound().await && number(reads, GENERATION) == 2);
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -323,9 +324,10 @@ async fn a_rebuild_that_is_cancelled_leaves_what_is_served_and_nothing_else() {
     let cancelled =
         rebuild(&served.book.log, &served.store, chosen, false, &mut Progress::told(told), begun).await;
     assert!(matches!(cancelled, Err(Error::Cancelled)), "{cancelled:?}");
-    let reads = served.book.files().reads;
-    assert_eq!((number(&reads, GENERATION), number(&reads, TABLES)), (1, 1));
-    assert_eq!(number(&reads, "SELECT count(*) FROM checkpoint WHERE generation > 1"), 0);
+    let files = served.book.files();
+    let reads = files.reads.file().unwrap();
+    assert_eq!((number(reads, GENERATION), number(reads, TABLES)), (1, 1));
+    assert_eq!(number(reads, "SELECT count(*) FROM checkpoint WHERE generation > 1"), 0);
     served.book.lives(10).await;
     assert!(served.is_sound().await);
 }

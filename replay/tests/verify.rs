@@ -39,7 +39,8 @@ async fn a_sound_folder_passes_every_check_while_its_owner_has_it_open() {
 async fn a_log_alone_is_sound_and_what_is_not_there_is_named() {
     let book = busy_book(2).await;
     let nowhere = book.folder.path().join("nowhere");
-    let files = Files { keys: nowhere.join("keys.db"), reads: nowhere.join("read.db"), ..book.files() };
+    let files =
+        Files { keys: nowhere.join("keys.db"), reads: nowhere.join("read.db").into(), ..book.files() };
     let report = verified(&files).await;
     assert_eq!(report.verdict(), Verdict::Sound, "{report}");
     for check in [Check::KeyCount, Check::Checkpoint, Check::ReadModel] {
@@ -83,7 +84,7 @@ async fn a_log_that_grows_meanwhile_is_sound() {
 async fn a_row_that_somebody_changed_is_found() {
     let book = busy_book(5).await;
     book.catch_up().await;
-    let reads = Connection::open(book.files().reads).unwrap();
+    let reads = Connection::open(book.files().reads.file().unwrap()).unwrap();
     let changed = reads.execute(
         "UPDATE points_balance_1 SET available = available + 1
          WHERE (merchant, customer) IN (SELECT merchant, customer FROM points_balance_1 LIMIT 1)",

@@ -1,11 +1,10 @@
 //! Pages of lots, and what ends soon.
 use event_schemas::{CustomerId, Points, Timestamp};
 use privacy::MerchantScope;
-use rusqlite::params;
 use uuid::Uuid;
 
 use super::{AccountLots, Lot};
-use crate::{Error, ReadStore, column::Column as _, table::Row as _};
+use crate::{Error, ReadStore, StoreError, column::Column as _, session::Cells, table::Row as _};
 
 /// Where a page of lots starts: behind this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,17 +26,16 @@ pub async fn page(
 ) -> Result<Vec<Lot>, Error> {
     let After { version, lot } = after.unwrap_or(After { version: u64::MAX, lot: Uuid::max() });
     store
-        .query::<AccountLots, _>(move |connection, table, columns| {
+        .query::<AccountLots, _>(scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table}
                  WHERE merchant = ? AND customer = ? AND (version, lot) < (?, ?)
-                 AND (remaining > 0 OR pending > 0 OR ?)
+                 AND (remaining > 0 OR pending > 0 OR 1 = ?)
                  ORDER BY version DESC, lot DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
             let (merchant, customer) = (scope.merchant().store(), customer.store());
-            let values = params![merchant, customer, version.store(), lot.store(), empty_too, limit];
-            select.query_map(values, Lot::read)?.collect()
+            let values = [merchant, customer, version.store(), lot.store(), empty_too.store(), limit.store()];
+            session.all(&sql, &values, Lot::read)
         })
         .await
 }
@@ -55,12 +53,8 @@ pub struct Ending {
 
 impl Ending {
     /// From a row of its three columns.
-    pub(crate) fn read(row: &rusqlite::Row<'_>) -> rusqlite::Result<Self> {
-        Ok(Self {
-            ends_at: Timestamp::load(row.get_ref(0)?)?,
-            customer: CustomerId::load(row.get_ref(1)?)?,
-            points: Points::load(row.get_ref(2)?)?,
-        })
+    pub(crate) fn read(row: &dyn Cells) -> Result<Self, StoreError> {
+        Ok(Self { ends_at: row.get(0)?, customer: row.get(1)?, points: row.get(2)? })
     }
 }
 
@@ -75,17 +69,17 @@ pub async fn ending(
 ) -> Result<Vec<Ending>, Error> {
     let (time, customer) = after.unwrap_or((Timestamp::EPOCH, CustomerId(Uuid::nil())));
     store
-        .query::<AccountLots, _>(move |connection, table, _| {
-            let one = if of.is_some() { "AND customer = ?" } else { "AND ? IS NULL" };
+        .query::<AccountLots, _>(scope, move |session, table, _| {
+            let one = if of.is_some() { "AND customer = ?" } else { "" };
             let sql = format!(
-                "SELECT ends_at, customer, sum(remaining) FROM {table}
+                "SELECT ends_at, customer, CAST(sum(remaining) AS BIGINT) FROM {table}
                  WHERE merchant = ? AND ends_at <= ? AND (ends_at, customer) > (?, ?) {one}
                  GROUP BY ends_at, customer ORDER BY ends_at, customer LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let merchant = scope.merchant().store();
-            let values = params![merchant, until.store(), time.store(), customer.store(), of.store(), limit];
-            select.query_map(values, Ending::read)?.collect()
+            let mut values = vec![scope.merchant().store(), until.store(), time.store(), customer.store()];
+            values.extend(of.map(|of| of.store()));
+            values.push(limit.store());
+            session.all(&sql, &values, Ending::read)
         })
         .await
 }
@@ -98,15 +92,14 @@ pub async fn ending_of(
     until: Timestamp,
 ) -> Result<Option<Ending>, Error> {
     store
-        .query::<AccountLots, _>(move |connection, table, _| {
+        .query::<AccountLots, _>(scope, move |session, table, _| {
             let sql = format!(
-                "SELECT min(ends_at), coalesce(sum(remaining), 0) FROM {table}
+                "SELECT min(ends_at), CAST(coalesce(sum(remaining), 0) AS BIGINT) FROM {table}
                  WHERE merchant = ? AND customer = ? AND ends_at <= ?"
             );
-            let values = params![scope.merchant().store(), customer.store(), until.store()];
-            connection.prepare_cached(&sql)?.query_row(values, |row| {
-                let ends_at = Option::<Timestamp>::load(row.get_ref(0)?)?;
-                let points = Points::load(row.get_ref(1)?)?;
+            let values = [scope.merchant().store(), customer.store(), until.store()];
+            session.one(&sql, &values, |row| {
+                let (ends_at, points) = (row.get::<Option<Timestamp>>(0)?, row.get(1)?);
                 Ok(ends_at.map(|ends_at| Ending { ends_at, customer, points }))
             })
         })

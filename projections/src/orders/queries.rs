@@ -1,14 +1,13 @@
 //! One order, pages of them, and how many there are.
 use event_schemas::{CustomerId, OrderId, loyalty_order::OrderStatus};
 use privacy::MerchantScope;
-use rusqlite::{params, params_from_iter, types::Value};
 
 use super::{Order, Orders};
-use crate::{Error, ReadStore, column::Column as _, table::Row as _};
+use crate::{Error, ReadStore, column::Column as _, table::Row as _, value::Value};
 
 /// The order.
 pub async fn find(store: &ReadStore, scope: MerchantScope, order: OrderId) -> Result<Option<Order>, Error> {
-    store.find::<Orders>(Order::at(scope.merchant(), order)).await
+    store.find::<Orders>(scope, Order::at(scope.merchant(), order)).await
 }
 
 /// Which orders; all that have a verdict, unless said.
@@ -46,15 +45,14 @@ pub async fn page(
             values.push(value);
         }
     }
-    values.push(Value::Integer(limit.into()));
+    values.push(limit.store());
     store
-        .query::<Orders, _>(move |connection, table, columns| {
+        .query::<Orders, _>(scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table} WHERE merchant = ? AND status IS NOT NULL{sql}
                  ORDER BY order_id DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            select.query_map(params_from_iter(&values), Order::read)?.collect()
+            session.all(&sql, &values, Order::read)
         })
         .await
 }
@@ -62,15 +60,11 @@ pub async fn page(
 /// How many of the shop's orders have each status; a status that none has is not there.
 pub async fn by_status(store: &ReadStore, scope: MerchantScope) -> Result<Vec<(OrderStatus, u64)>, Error> {
     store
-        .query::<Orders, _>(move |connection, table, _| {
+        .query::<Orders, _>(scope, move |session, table, _| {
             let sql = format!(
                 "SELECT status, count(*) FROM {table} WHERE merchant = ? AND status IS NOT NULL GROUP BY status"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let rows = select.query_map(params![scope.merchant().store()], |row| {
-                Ok((OrderStatus::load(row.get_ref(0)?)?, row.get(1)?))
-            })?;
-            rows.collect()
+            session.all(&sql, &[scope.merchant().store()], |row| Ok((row.get(0)?, row.get(1)?)))
         })
         .await
 }

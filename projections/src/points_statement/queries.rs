@@ -1,12 +1,11 @@
 //! Pages of a statement, and the balances that it remembers.
 use event_schemas::{CustomerId, Points, Timestamp, points_account::Balances};
 use privacy::MerchantScope;
-use rusqlite::{OptionalExtension as _, params};
 
 use super::{Entry, PointsStatement};
 use crate::{
     Error, ReadStore,
-    column::{Column, Json},
+    column::{Column as _, Json},
     table::Row as _,
 };
 
@@ -19,16 +18,15 @@ pub async fn page(
     limit: u32,
 ) -> Result<Vec<Entry>, Error> {
     store
-        .query::<PointsStatement, _>(move |connection, table, columns| {
+        .query::<PointsStatement, _>(scope, move |session, table, columns| {
             let sql = format!(
                 "SELECT {columns} FROM {table}
-                 WHERE merchant = ? AND customer = ? AND version < ? AND visible
+                 WHERE merchant = ? AND customer = ? AND version < ? AND visible = 1
                  ORDER BY version DESC LIMIT ?"
             );
-            let mut select = connection.prepare_cached(&sql)?;
             let before = before.unwrap_or(u64::MAX).store();
-            let values = params![scope.merchant().store(), customer.store(), before, limit];
-            select.query_map(values, Entry::read)?.collect()
+            let values = [scope.merchant().store(), customer.store(), before, limit.store()];
+            session.all(&sql, &values, Entry::read)
         })
         .await
 }
@@ -41,15 +39,13 @@ pub async fn as_of(
     time: Timestamp,
 ) -> Result<Option<Balances>, Error> {
     store
-        .query::<PointsStatement, _>(move |connection, table, _| {
+        .query::<PointsStatement, _>(scope, move |session, table, _| {
             let sql = format!(
                 "SELECT after FROM {table} WHERE merchant = ? AND customer = ? AND recorded_at <= ?
                  ORDER BY version DESC LIMIT 1"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let values = params![scope.merchant().store(), customer.store(), time.store()];
-            let row = select.query_row(values, |row| Ok(Json::load(row.get_ref(0)?)?));
-            Ok(row.optional()?.map(|Json(balances)| balances))
+            let values = [scope.merchant().store(), customer.store(), time.store()];
+            session.first(&sql, &values, |row| row.get(0).map(|Json(balances)| balances))
         })
         .await
 }
@@ -62,18 +58,14 @@ pub async fn as_of_occurred(
     time: Timestamp,
 ) -> Result<Balances, Error> {
     let steps = store
-        .query::<PointsStatement, _>(move |connection, table, _| {
+        .query::<PointsStatement, _>(scope, move |session, table, _| {
             let sql = format!(
                 "SELECT occurred_at, after FROM {table} WHERE merchant = ? AND customer = ? ORDER BY version"
             );
-            let mut select = connection.prepare_cached(&sql)?;
-            let step = |row: &rusqlite::Row<'_>| {
-                let occurred_at = Timestamp::load(row.get_ref(0)?)?;
-                let Json(after) = Json::<Balances>::load(row.get_ref(1)?)?;
-                Ok((occurred_at, after))
-            };
-            let rows = select.query_map(params![scope.merchant().store(), customer.store()], step)?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+            session.all(&sql, &[scope.merchant().store(), customer.store()], |row| {
+                let Json(after) = row.get::<Json<Balances>>(1)?;
+                Ok((row.get(0)?, after))
+            })
         })
         .await?;
     Ok(sum_until(time, &steps))

@@ -1,0 +1,156 @@
+//! The read store in a schema of a Postgres: one writer at a time, whichever node it is; readers that see one merchant.
+//!
+//! Three roles share the work (`roles.sql`), and every connection takes on the one that it needs, whoever logged in.
+//! Sessions block, each with a runtime of its own, so that folds and queries are the same code for every store.
+mod client;
+mod copy;
+mod session;
+
+use std::{
+    panic::{AssertUnwindSafe, catch_unwind},
+    sync::{Arc, Mutex, PoisonError},
+};
+
+use group_commit::Fault;
+use postgres_store::{Address, Schema};
+use privacy::MerchantScope;
+use sqlx::{Executor as _, PgConnection, raw_sql};
+use tokio::sync::Semaphore;
+
+use self::client::{Client, Purpose};
+use crate::{Error, StoreError, session::Session};
+
+const SCHEMA: Schema = Schema { name: "loyalnest_read", steps: &[include_str!("postgres/1.sql")] };
+const ROLES: &str = include_str!("postgres/roles.sql");
+
+/// Connections that answer queries.
+const READERS: usize = 8;
+/// Connections that look at all merchants' rows, to compare tables.
+const LOOKERS: usize = 2;
+
+/// Whoever writes waits for whoever writes already, as with a file.
+const WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0))";
+const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
+
+/// The schema.
+pub(crate) struct Postgres {
+    address: Address,
+    writing: Arc<Pool>,
+    reading: Arc<Pool>,
+    looking: Arc<Pool>,
+}
+
+impl Postgres {
+    /// Makes roles and schema if they are missing, or brings them up to date; several nodes may do so at once.
+    pub(crate) async fn open(address: &Address) -> Result<Self, StoreError> {
+        let mut connection = address.connect("loyalnest").await?;
+        take_on_roles(&mut connection).await.map_err(|error| address.explain(error))?;
+        SCHEMA.migrate(address, &mut connection).await?;
+        let pool = |purpose, size| Arc::new(Pool::new(address, purpose, size));
+        Ok(Self {
+            address: address.clone(),
+            writing: pool(Purpose::Write, 1),
+            reading: pool(Purpose::Read, READERS),
+            looking: pool(Purpose::Look, LOOKERS),
+        })
+    }
+
+    /// Runs `work` in a transaction that nobody else's overlaps.
+    pub(crate) async fn write<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writing.run(WRITE.to_owned(), work).await
+    }
+
+    /// Runs `read` where only this merchant's rows can be seen, or all of them if none is named. All that it reads is
+    /// of one moment.
+    pub(crate) async fn read<T: Send + 'static>(
+        &self,
+        scope: Option<MerchantScope>,
+        read: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let Some(scope) = scope else { return self.looking.run(LOOK.to_owned(), read).await };
+        let merchant: String = scope.merchant().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
+        self.reading.run(format!("{LOOK}; SET LOCAL loyalnest.merchant = '{merchant}'"), read).await
+    }
+
+    /// A session that cannot write and goes on seeing this moment.
+    pub(crate) fn moment(&self) -> Result<Box<dyn Session + Send>, StoreError> {
+        moment(&self.address)
+    }
+}
+
+/// A session at this address that cannot write and goes on seeing this moment.
+pub(crate) fn moment(address: &Address) -> Result<Box<dyn Session + Send>, StoreError> {
+    let client = Client::connect(address, Purpose::Look)?;
+    // The moment is that of the first look.
+    client.simple(&format!("{LOOK}; SELECT count(*) FROM projection_live"))?;
+    Ok(Box::new(client))
+}
+
+/// Only a login that lacks a role has to be allowed to make roles.
+async fn take_on_roles(connection: &mut PgConnection) -> sqlx::Result<()> {
+    for purpose in [Purpose::Write, Purpose::Read] {
+        if connection.execute(raw_sql(purpose.role())).await.is_err() {
+            connection.execute(raw_sql(ROLES)).await?;
+        }
+    }
+    connection.execute(raw_sql("RESET ROLE")).await.map(drop)
+}
+
+/// Connections for one purpose.
+struct Pool {
+    address: Address,
+    purpose: Purpose,
+    idle: Mutex<Vec<Client>>,
+    permits: Arc<Semaphore>,
+}
+
+impl Pool {
+    fn new(address: &Address, purpose: Purpose, size: usize) -> Self {
+        let permits = Arc::new(Semaphore::new(size));
+        Self { address: address.clone(), purpose, idle: Mutex::default(), permits }
+    }
+
+    /// Runs `work` in one transaction, off the runtime's own threads. An error of it, or a panic, keeps nothing.
+    async fn run<T: Send + 'static>(
+        self: &Arc<Self>,
+        begin: String,
+        work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
+        let pool = Arc::clone(self);
+        let done = tokio::task::spawn_blocking(move || {
+            let client = pool.begin(&begin)?;
+            let outcome = catch_unwind(AssertUnwindSafe(|| work(&client)));
+            let outcome = outcome.unwrap_or_else(|_| Err(Fault::Panicked.into()));
+            let ended = client.simple(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" });
+            // A connection whose transaction has not ended for certain is of no more use.
+            if ended.is_ok() {
+                pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
+            }
+            drop(permit);
+            let value = outcome?;
+            ended?;
+            Ok(value)
+        });
+        done.await.map_err(|_| Error::Closed)?
+    }
+
+    /// A connection inside a new transaction; those that the server has ended meanwhile are left out.
+    fn begin(&self, begin: &str) -> Result<Client, StoreError> {
+        while let Some(client) = self.idle() {
+            if client.simple(begin).is_ok() {
+                return Ok(client);
+            }
+        }
+        let client = Client::connect(&self.address, self.purpose)?;
+        client.simple(begin)?;
+        Ok(client)
+    }
+
+    fn idle(&self) -> Option<Client> {
+        self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
+    }
+}
