@@ -77,7 +77,7 @@ impl Book {
 
     pub(crate) fn files(&self) -> Files {
         let file = |name| self.folder.path().join(name);
-        Files { log: file("log.db"), keys: file("keys.db"), reads: file("read.db") }
+        Files { log: file("log.db"), keys: file("keys.db"), reads: file("read.db").into() }
     }
 
     /// Nobody writes any more, and the log's file is whole without its write-ahead log.
@@ -298,7 +298,7 @@ impl Book {
 
     /// The read models follow to the end of the log, as a server's do.
     pub(crate) async fn catch_up(&self) {
-        let store = ReadStore::open(&self.files().reads).await.unwrap();
+        let store = ReadStore::open_at(&self.files().reads).await.unwrap();
         let running = Projections::start(self.log.clone(), store).await.unwrap();
         for partition in 0..self.log.partitions() {
             let soon = std::time::Duration::from_secs(20);
