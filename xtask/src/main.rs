@@ -65,6 +65,9 @@ enum Task {
         #[arg(long, default_value_t = 1, value_parser = brokers)]
         brokers: u8,
     },
+    /// Ends a service when the input ends; whoever leases one starts this.
+    #[command(hide = true)]
+    EndService { name: String },
     /// Write generated files: JSON Schemas, missing golden samples, the OpenAPI document.
     Generate,
 }
@@ -118,6 +121,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             services::up(&[services::POSTGRES, kafka])
         }
         Task::Services { action: Action::Down, .. } => services::down(),
+        Task::EndService { name } => services::end_after_input(&name),
         Task::Generate => generate::run(),
     }
 }

@@ -7,8 +7,12 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-/// Every feature the tests need; release builds refuse `planted-bugs`.
+use crate::services::{KAFKA, Lease, POSTGRES};
+
+/// The features of campaigns on the executable; release builds refuse `planted-bugs`.
 const FEATURES: &str = "planted-bugs";
+/// Every feature there is to test.
+const ALL_FEATURES: &str = "planted-bugs,kafka,postgres";
 
 /// Programs that the tests drive, and the Debian package of each.
 const PROGRAMS: &[(&str, &str)] = &[("curl", "curl"), ("strace", "strace")];
@@ -20,19 +24,37 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
         step("formatting", &["fmt", "--all", "--check"])?;
         step(
             "lints",
-            &["clippy", "--workspace", "--all-targets", "--features", FEATURES, "--", "-D", "warnings"],
+            &["clippy", "--workspace", "--all-targets", "--features", ALL_FEATURES, "--", "-D", "warnings"],
         )?;
         step("lints of the lean default", &["clippy", "--quiet", "--", "-D", "warnings"])?;
     }
-    let mut arguments = vec!["test", "--workspace", "--features", FEATURES, "--no-fail-fast"];
+    let servers = Servers::lease()?;
+    let mut arguments = vec!["test", "--workspace", "--features", ALL_FEATURES, "--no-fail-fast"];
     arguments.extend(filter);
-    let (mut counts, succeeded) = cargo_test(&arguments, &[])?;
+    let (mut counts, succeeded) = cargo_test(&arguments, &servers.settings())?;
+    drop(servers);
     if !succeeded && counts.failed == 0 {
         // A target that does not compile, or a test process that died, has no line of its own.
         counts.failed = 1;
     }
     println!("\nall tests in {} s", started.elapsed().as_secs());
     counts.close()
+}
+
+/// The servers that tests work on, and the variables that name them to tests.
+struct Servers([(&'static str, Lease); 2]);
+
+impl Servers {
+    fn lease() -> anyhow::Result<Self> {
+        println!("── servers");
+        let postgres = Lease::of(POSTGRES).context("tests need a Postgres")?;
+        let kafka = Lease::of(KAFKA).context("tests need a Kafka")?;
+        Ok(Self([("LOYALNEST_TEST_POSTGRES", postgres), ("LOYALNEST_TEST_KAFKA", kafka)]))
+    }
+
+    fn settings(&self) -> Vec<(&'static str, String)> {
+        self.0.iter().map(|(variable, lease)| (*variable, lease.url.clone())).collect()
+    }
 }
 
 /// Tests that the soak runs at another size.

@@ -3,9 +3,10 @@ mod kafka;
 mod postgres;
 
 use std::{
-    fs,
+    fs, io,
+    os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
-    process::Command,
+    process::{Child, Command, Stdio},
     thread::sleep,
     time::{Duration, Instant},
 };
@@ -84,37 +85,53 @@ pub(crate) fn down() -> anyhow::Result<()> {
 
 /// A service for as long as this lives; one that ran before goes on.
 pub(crate) struct Lease {
-    service: &'static Service,
     pub(crate) url: String,
-    is_ours: bool,
+    guard: Option<Child>,
 }
 
 impl Lease {
     /// The service with this name.
     pub(crate) fn of(name: &str) -> anyhow::Result<Self> {
-        let service =
-            SERVICES.iter().find(|service| service.name == name).context("there is no such service")?;
-        match service.running()? {
-            Some(running) => Ok(Self { service, url: running.url, is_ours: false }),
-            None => Ok(Self { service, url: service.start()?.url, is_ours: true }),
+        let service = Service::named(name)?;
+        if let Some(running) = service.running()? {
+            return Ok(Self { url: running.url, guard: None });
         }
+        // It waits for the end of its input, which comes however this program ends.
+        let guard = Command::new(std::env::current_exe()?)
+            .args(["end-service", name])
+            .stdin(Stdio::piped())
+            // A Ctrl-C is not meant for it.
+            .process_group(0)
+            .spawn()
+            .context("could not start what ends the service")?;
+        let mut lease = Self { url: String::new(), guard: Some(guard) };
+        lease.url = service.start()?.url;
+        Ok(lease)
     }
 }
 
 impl Drop for Lease {
     fn drop(&mut self) {
-        if self.is_ours
-            && let Err(error) = self.service.end()
-        {
-            eprintln!(
-                "{} did not end: {error:#}; `cargo xtask services down` tries again",
-                self.service.name
-            );
+        if let Some(mut guard) = self.guard.take() {
+            drop(guard.stdin.take());
+            // It says by itself what went wrong.
+            drop(guard.wait());
         }
     }
 }
 
+/// Ends a service when whoever leased it is gone.
+pub(crate) fn end_after_input(name: &str) -> anyhow::Result<()> {
+    let service = Service::named(name)?;
+    io::copy(&mut io::stdin(), &mut io::sink())?;
+    service.end().with_context(|| format!("{name} did not end; `cargo xtask services down` tries again"))
+}
+
 impl Service {
+    fn named(name: &str) -> anyhow::Result<&'static Self> {
+        SERVICES.iter().find(|service| service.name == name).context("there is no such service")
+    }
+
     /// The server, if it runs.
     fn running(&self) -> anyhow::Result<Option<Running>> {
         let noted = self.noted()?;
@@ -124,7 +141,7 @@ impl Service {
     fn noted(&self) -> anyhow::Result<Option<Running>> {
         match fs::read_to_string(self.note()?) {
             Ok(text) => Ok(Some(serde_json::from_str(&text)?)),
-            Err(error) if error.kind() == std::io::ErrorKind::NotFound => Ok(None),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error.into()),
         }
     }
@@ -160,7 +177,7 @@ impl Service {
             sleep(Duration::from_millis(20));
         }
         fs::remove_dir_all(&running.folder).or_else(|error| match error.kind() {
-            std::io::ErrorKind::NotFound => Ok(()),
+            io::ErrorKind::NotFound => Ok(()),
             _ => Err(error),
         })?;
         Ok(fs::remove_file(self.note()?)?)
