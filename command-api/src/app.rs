@@ -1,5 +1,5 @@
 //! What the handlers share: the state of the router.
-use std::sync::Arc;
+use std::{ops::Deref, sync::Arc};
 
 use axum::extract::FromRef;
 use event_schemas::{CustomerId, MerchantId, Timestamp, record::Actor};
@@ -18,9 +18,12 @@ use crate::{
     webhooks::Webhooks,
 };
 
-/// The state of the router; cheap to clone.
+/// The state of the router; cheap to clone, because every request does.
 #[derive(Clone)]
-pub struct App {
+pub struct App(Arc<Running>);
+
+/// The running parts.
+pub struct Running {
     pub(crate) commander: Commander,
     pub(crate) shops: Shops,
     pub(crate) clock: Clock,
@@ -29,7 +32,7 @@ pub struct App {
     pub(crate) policies: Policies,
     pub(crate) issuers: Issuers,
     /// Settings are merged and written by one call at a time, or two of them could undo each other.
-    pub(crate) settings_turn: Arc<Mutex<()>>,
+    pub(crate) settings_turn: Mutex<()>,
     webhooks: Webhooks,
     auth: Arc<dyn Auth>,
 }
@@ -40,8 +43,19 @@ impl App {
     pub fn new(parts: Parts, policies: Policies, webhooks: Webhooks, auth: Arc<dyn Auth>) -> Self {
         let Parts { commander, shops, clock, keys, work, issuers, .. } = parts;
         let idempotency = Idempotency::new(work, keys.clone());
-        let settings_turn = Arc::default();
-        Self { commander, shops, clock, keys, idempotency, policies, issuers, settings_turn, webhooks, auth }
+        let settings_turn = Mutex::default();
+        Self(Arc::new(Running {
+            commander,
+            shops,
+            clock,
+            keys,
+            idempotency,
+            policies,
+            issuers,
+            settings_turn,
+            webhooks,
+            auth,
+        }))
     }
 
     pub(crate) fn shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {
@@ -94,6 +108,13 @@ impl App {
 /// Where a command of a request comes from.
 pub(crate) const fn origin(context: RequestContext, actor: Actor) -> Origin {
     Origin { actor, correlation: context.correlation, trace: context.trace, causation: None }
+}
+
+impl Deref for App {
+    type Target = Running;
+    fn deref(&self) -> &Running {
+        &self.0
+    }
 }
 
 impl WithAuth for App {

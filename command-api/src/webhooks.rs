@@ -5,6 +5,7 @@ pub mod deliveries;
 pub mod door;
 mod execute;
 mod inbox;
+mod keeper;
 mod schedule;
 mod signature;
 pub mod translate;
@@ -27,6 +28,7 @@ use uuid::Uuid;
 use self::{
     execute::Executor,
     inbox::{Arrival, Inbox, NotDriven},
+    keeper::Keeper,
     worker::{Queue, Worker},
 };
 use crate::{clock::Clock, commands::Commander, shops::Shops};
@@ -53,11 +55,16 @@ pub struct Parts {
 /// The webhook side; cheap to clone.
 #[derive(Clone)]
 pub struct Webhooks {
+    side: Arc<Side>,
+}
+
+struct Side {
     inbox: Inbox,
+    keeper: Keeper,
     queue: Arc<Queue>,
     shops: Shops,
     clock: Clock,
-    secrets: Arc<Secrets>,
+    secrets: Secrets,
 }
 
 /// How many deliveries are not done.
@@ -88,7 +95,9 @@ impl Webhooks {
             },
         };
         tokio::spawn(worker.run());
-        Self { inbox, queue, shops: parts.shops, clock: parts.clock, secrets: Arc::new(parts.secrets) }
+        let keeper = Keeper::start(inbox.clone(), Arc::clone(&queue));
+        let Parts { shops, clock, secrets, .. } = parts;
+        Self { side: Arc::new(Side { inbox, keeper, queue, shops, clock, secrets }) }
     }
 
     /// How many deliveries are not done.
@@ -96,30 +105,22 @@ impl Webhooks {
     /// # Errors
     /// A problem to answer with, if work.db is not available.
     pub async fn probe(&self) -> Result<Counts, Problem> {
-        let (pending, dead_lettered) = self.inbox.counts().await.map_err(unavailable)?;
+        let (pending, dead_lettered) = self.side.inbox.counts().await.map_err(unavailable)?;
         Ok(Counts { pending, dead_lettered })
     }
 
     /// Keeps a delivery durably, then wakes a worker.
-    ///
-    /// In a task of its own: a sender that hangs up must not leave a kept delivery that nobody works off.
-    async fn keep(&self, arrival: Arrival) -> Result<(), Problem> {
-        let (inbox, queue, merchant) = (self.inbox.clone(), Arc::clone(&self.queue), arrival.merchant);
-        let is_planted = crate::planted::acks_before_commit();
-        let kept = tokio::spawn(async move {
-            if is_planted {
+    async fn keep(&self, arrival: Arrival<'_>) -> Result<(), Problem> {
+        let fresh = self.side.inbox.prepare(arrival).await.map_err(unavailable)?;
+        if crate::planted::acks_before_commit() {
+            let keeper = self.side.keeper.clone();
+            tokio::spawn(async move {
                 tokio::time::sleep(HELD_BACK).await;
-            }
-            let kept = inbox.accept(arrival).await?;
-            if kept.open {
-                queue.push(merchant, kept.row);
-            }
-            Ok(())
-        });
-        if is_planted {
+                drop(keeper.keep(fresh).await);
+            });
             return Ok(());
         }
-        kept.await.map_err(|error| Problem::internal(&error))?.map_err(unavailable)
+        self.side.keeper.keep(fresh).await.map_err(unavailable)
     }
 
     async fn redrive(
@@ -128,7 +129,7 @@ impl Webhooks {
         row: Uuid,
         edited: Option<Bytes>,
     ) -> Result<Result<(), NotDriven>, Problem> {
-        let (inbox, queue, now) = (self.inbox.clone(), Arc::clone(&self.queue), self.clock.now());
+        let (inbox, queue, now) = (self.side.inbox.clone(), Arc::clone(&self.side.queue), self.side.clock.now());
         let driven = tokio::spawn(async move {
             let driven = inbox.redrive(merchant, row, edited, now).await?;
             if driven.is_ok() {

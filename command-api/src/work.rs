@@ -9,7 +9,7 @@ const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA 
     PRAGMA temp_store=MEMORY;";
 
 const SCHEMA: &str = "
--- Deliveries. Every random key costs a page in each commit, so there are few.
+-- Deliveries. Every random key costs a page in each commit, so none is indexed here.
 CREATE TABLE IF NOT EXISTS inbox(
   seq INTEGER PRIMARY KEY,
   id BLOB NOT NULL UNIQUE,
@@ -30,16 +30,21 @@ CREATE TABLE IF NOT EXISTS inbox(
   subject BLOB,                      -- the customer it was about, as far as it was worked off
   shared INTEGER NOT NULL DEFAULT 0, -- the same body came under another shop's name
   edited INTEGER NOT NULL DEFAULT 0, -- the body is no longer what was signed
-  drive INTEGER NOT NULL DEFAULT 0,  -- counts re-drives; part of its commands' keys
-  UNIQUE(body_hash, merchant, topic)
+  drive INTEGER NOT NULL DEFAULT 0   -- counts re-drives; part of its commands' keys
 );
-CREATE INDEX IF NOT EXISTS inbox_open ON inbox(status, merchant, id) WHERE status <> 'processed';
+DROP INDEX IF EXISTS inbox_open;
+CREATE INDEX IF NOT EXISTS inbox_accepted ON inbox(seq) WHERE status = 'accepted';
+CREATE INDEX IF NOT EXISTS inbox_dead ON inbox(merchant, id) WHERE status = 'dead_lettered';
 CREATE INDEX IF NOT EXISTS inbox_subject ON inbox(subject) WHERE subject IS NOT NULL;
 
 -- The sealed bodies, apart because a delivery's end would write them again. None where the topic has no effect.
 CREATE TABLE IF NOT EXISTS inbox_body(seq INTEGER PRIMARY KEY, body BLOB NOT NULL);
 
--- What became of the first body under a webhook id.
+-- Rows by what is random in them, 64 bits of it, and the last row up to which it is written: see inbox/known.rs.
+CREATE TABLE IF NOT EXISTS inbox_key(key INTEGER NOT NULL, seq INTEGER NOT NULL, PRIMARY KEY(key, seq)) WITHOUT ROWID;
+CREATE TABLE IF NOT EXISTS inbox_keyed(one INTEGER PRIMARY KEY CHECK(one = 1), up_to INTEGER NOT NULL);
+
+-- Webhook ids that came first with a body that was here already, and whose it is.
 CREATE TABLE IF NOT EXISTS delivery(
   merchant BLOB NOT NULL, webhook_id TEXT NOT NULL, inbox BLOB NOT NULL, duplicate INTEGER NOT NULL,
   PRIMARY KEY(merchant, webhook_id)

@@ -57,9 +57,22 @@ fn parse<T: DeserializeOwned>(bytes: &[u8]) -> Result<T, Problem> {
     })?;
     let mut deserializer = serde_json::Deserializer::from_slice(bytes);
     serde_path_to_error::deserialize(&mut deserializer).map_err(|error| {
-        let message = error.inner().to_string();
-        Problem::invalid_field(pointer(error.path(), &message), expectation(&message))
+        let (pointer, expected) = flaw(&error);
+        Problem::invalid_field(pointer, expected)
     })
+}
+
+/// Reads a JSON value that is part of a larger document.
+///
+/// # Errors
+/// The JSON pointer, inside the value, of the first field that does not fit, and what was expected of it.
+pub fn read_value<T: DeserializeOwned>(value: serde_json::Value) -> Result<T, (String, String)> {
+    serde_path_to_error::deserialize(value).map_err(|error| flaw(&error))
+}
+
+fn flaw(error: &serde_path_to_error::Error<serde_json::Error>) -> (String, String) {
+    let message = error.inner().to_string();
+    (pointer(error.path(), &message), expectation(&message))
 }
 
 /// The path as a JSON pointer; for a missing or unknown field, the field itself.

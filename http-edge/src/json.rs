@@ -1,5 +1,6 @@
 //! Whether bytes are one JSON value within our limits, before anything is built from them.
-use serde::de::IgnoredAny;
+use memchr::memchr2;
+use serde::de::{Deserialize, IgnoredAny};
 
 /// Why bytes are not taken as JSON.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
@@ -24,25 +25,33 @@ pub enum Malformed {
 }
 
 /// Checks UTF-8, depth and syntax.
+///
+/// # Errors
+/// What is wrong first.
 pub fn check_json(bytes: &[u8], depth_max: usize) -> Result<(), Malformed> {
+    read_json::<IgnoredAny>(bytes, depth_max).map(drop)
+}
+
+/// The same, and what `T` takes of it in the same pass.
+///
+/// # Errors
+/// What is wrong first; [`Malformed::Syntax`] also for JSON that is no `T`.
+pub fn read_json<'a, T: Deserialize<'a>>(bytes: &'a [u8], depth_max: usize) -> Result<T, Malformed> {
     let text = std::str::from_utf8(bytes).map_err(|_| Malformed::Utf8)?;
     if depth(bytes) > depth_max {
         return Err(Malformed::TooDeep { max: depth_max });
     }
-    serde_json::from_str::<IgnoredAny>(text)
-        .map(drop)
+    serde_json::from_str(text)
         .map_err(|error| Malformed::Syntax { line: error.line(), column: error.column() })
 }
 
 /// The deepest nesting of arrays and objects, found without recursion.
-fn depth(bytes: &[u8]) -> usize {
-    let (mut depth, mut deepest, mut in_text, mut escaped) = (0_usize, 0, false, false);
-    for byte in bytes {
+fn depth(mut bytes: &[u8]) -> usize {
+    let (mut depth, mut deepest) = (0_usize, 0);
+    while let Some((byte, rest)) = bytes.split_first() {
+        bytes = rest;
         match byte {
-            _ if escaped => escaped = false,
-            b'\\' if in_text => escaped = true,
-            b'"' => in_text = !in_text,
-            _ if in_text => {}
+            b'"' => bytes = behind_text(rest),
             b'[' | b'{' => {
                 depth += 1;
                 deepest = deepest.max(depth);
@@ -52,6 +61,17 @@ fn depth(bytes: &[u8]) -> usize {
         }
     }
     deepest
+}
+
+/// What follows the quotation mark that ends a text.
+fn behind_text(mut bytes: &[u8]) -> &[u8] {
+    while let Some(at) = memchr2(b'"', b'\\', bytes) {
+        if bytes[at] == b'"' {
+            return &bytes[at + 1..];
+        }
+        bytes = bytes.get(at + 2..).unwrap_or_default();
+    }
+    &[]
 }
 
 #[cfg(test)]

@@ -2,9 +2,9 @@
 //!
 //! Compressed before it is sealed, because afterwards nothing can be. A row's length then tells a little of what is in it
 //! to who holds the file; nobody can ask for lengths of texts of their choice mixed with a secret.
-use std::borrow::Cow;
+use std::{borrow::Cow, cell::RefCell};
 
-use lz4_flex::block;
+use lz4_flex::block::{self, CompressTable};
 
 use super::{door::BODY_LEN_MAX, inbox::Error};
 
@@ -12,13 +12,24 @@ use super::{door::BODY_LEN_MAX, inbox::Error};
 const LZ4: u8 = 1;
 const HEAD_LEN: usize = 5;
 
+thread_local! {
+    /// Wiped before each use; a new one for each body would cost as much as compressing it.
+    static TABLE: RefCell<CompressTable> = RefCell::new(CompressTable::small());
+}
+
 /// What is sealed of a body.
 pub(super) fn packed(json: &[u8]) -> Cow<'_, [u8]> {
     let Ok(length) = u32::try_from(json.len()) else { return Cow::Borrowed(json) };
     let mut packed = vec![0; HEAD_LEN + block::get_maximum_output_size(json.len())];
     packed[0] = LZ4;
     packed[1..HEAD_LEN].copy_from_slice(&length.to_le_bytes());
-    match block::compress_into(json, &mut packed[HEAD_LEN..]) {
+    let compress = |table: &RefCell<CompressTable>| {
+        // A long body replaces the table by a longer one, which the next short one would have to wipe.
+        let is_long = json.len() >= usize::from(u16::MAX);
+        let table = if is_long { &mut CompressTable::large() } else { &mut *table.borrow_mut() };
+        block::compress_into_with_table(json, &mut packed[HEAD_LEN..], table)
+    };
+    match TABLE.with(compress) {
         Ok(block_len) if HEAD_LEN + block_len < json.len() => {
             packed.truncate(HEAD_LEN + block_len);
             Cow::Owned(packed)

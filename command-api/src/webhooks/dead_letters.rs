@@ -77,7 +77,7 @@ pub async fn list(
     }
     let after = page.cursor.unwrap_or_default();
     let rows =
-        webhooks.inbox.dead_letters(scope.merchant(), after, limit).await.map_err(super::unavailable)?;
+        webhooks.side.inbox.dead_letters(scope.merchant(), after, limit).await.map_err(super::unavailable)?;
     let is_full = u32::try_from(rows.len()) == Ok(limit);
     let next = rows.last().filter(|_| is_full).map(|last| last.row);
     let items = rows.into_iter().map(|row| DeadLetter {

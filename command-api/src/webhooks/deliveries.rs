@@ -37,7 +37,8 @@ pub async fn show(
     Merchant(scope): Merchant,
     Path(webhook_id): Path<String>,
 ) -> Result<Json<Delivery>, Problem> {
-    let standing = webhooks.inbox.standing(scope.merchant(), webhook_id).await.map_err(super::unavailable)?;
+    let standing =
+        webhooks.side.inbox.standing(scope.merchant(), webhook_id).await.map_err(super::unavailable)?;
     let standing =
         standing.ok_or_else(|| Problem::not_found("delivery-not-found", "This shop has no such delivery"))?;
     Ok(Json(Delivery { status: standing.status, reason: standing.reason, position: standing.position }))

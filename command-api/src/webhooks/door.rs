@@ -8,11 +8,11 @@ use axum::{
 use bytes::{Bytes, BytesMut};
 use event_schemas::ShopDomain;
 use futures::StreamExt as _;
-use http_edge::{DEPTH_MAX, Path, Problem, ProblemBody, RequestContext, check_json};
+use http_edge::{DEPTH_MAX, Path, Problem, ProblemBody, RequestContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Webhooks, inbox::Arrival};
+use super::{Webhooks, inbox::Arrival, translate::Mentions};
 
 /// The longest body, in bytes.
 pub const BODY_LEN_MAX: usize = 8 * 1024 * 1024;
@@ -61,7 +61,7 @@ pub async fn receive(
     let body = read(body).await?;
     let sent = Sent::read(&headers)?;
     // Up to here nothing depends on what we know; from here on the sender has proven to be Shopify.
-    if !webhooks.secrets.verify(&body, sent.signature) {
+    if !webhooks.side.secrets.verify(&body, sent.signature) {
         return Err(unsigned());
     }
     let topic = format!("{resource}/{event}");
@@ -70,15 +70,15 @@ pub async fn receive(
             .field(TOPIC, "expected the topic of the path"));
     }
     let domain = ShopDomain::try_new(sent.shop.trim().to_ascii_lowercase()).ok();
-    let shop = domain.and_then(|domain| webhooks.shops.by_domain(&domain));
+    let shop = domain.and_then(|domain| webhooks.side.shops.by_domain(&domain));
     let shop =
         shop.ok_or_else(|| Problem::not_found("unknown-shop", "No such shop has installed the app"))?;
-    check_json(&body, DEPTH_MAX).map_err(|malformed| {
+    let mentions = Mentions::read(&body, DEPTH_MAX).map_err(|malformed| {
         Problem::bad_request("malformed-json", "The body cannot be read").detail(malformed.to_string())
     })?;
-    let received_at = webhooks.clock.now();
-    let webhook_id = sent.webhook_id.to_owned();
-    webhooks.keep(Arrival { merchant: shop.merchant, topic, webhook_id, body, context, received_at }).await?;
+    let (received_at, merchant) = (webhooks.side.clock.now(), shop.merchant);
+    let (webhook_id, body) = (sent.webhook_id.to_owned(), &*body);
+    webhooks.keep(Arrival { merchant, topic, webhook_id, body, mentions, context, received_at }).await?;
     Ok(Json(Accepted { status: "accepted" }))
 }
 

@@ -1,5 +1,10 @@
 //! Deliveries, kept until they are worked off and after: accepted → processed or dead-lettered, and back by a re-drive.
-use std::collections::BTreeSet;
+mod known;
+
+use std::{
+    collections::BTreeSet,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -10,21 +15,38 @@ use privacy::KeyStore;
 use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
+use self::known::{Key, Known};
 use super::{
     body::{packed, unpacked},
-    translate,
+    translate::{self, Mentions},
 };
 use crate::chance;
 
 /// A verified delivery as it came in.
-pub(super) struct Arrival {
+pub(super) struct Arrival<'a> {
     pub(super) merchant: MerchantId,
     pub(super) topic: String,
     pub(super) webhook_id: String,
-    /// JSON in UTF-8.
-    pub(super) body: Bytes,
+    pub(super) body: &'a [u8],
+    /// Who occurs in it.
+    pub(super) mentions: Mentions<'a>,
     pub(super) context: RequestContext,
     pub(super) received_at: Timestamp,
+}
+
+/// An arrival that is ready to be kept.
+pub(super) struct Fresh {
+    pub(super) row: Uuid,
+    pub(super) merchant: MerchantId,
+    topic: String,
+    webhook_id: String,
+    body_hash: [u8; 32],
+    /// None if the topic has no effect: then the delivery is only remembered.
+    sealed: Option<Sealed>,
+    people: Vec<u8>,
+    context: RequestContext,
+    received_at: Timestamp,
+    day: String,
 }
 
 /// What became of an arrival.
@@ -106,46 +128,57 @@ pub(super) enum Error {
 pub(super) struct Inbox {
     work: Database,
     keys: KeyStore,
+    known: Arc<Mutex<Known>>,
 }
 
 impl Inbox {
     pub(super) fn new(work: Database, keys: KeyStore) -> Self {
-        Self { work, keys }
+        Self { work, keys, known: Arc::default() }
     }
 
-    /// Keeps a delivery, once per shop, topic and body. Durable when it returns.
-    pub(super) async fn accept(&self, arrival: Arrival) -> Result<Kept, Error> {
-        let row = chance::id();
-        let body_hash = self.keys.global_hash("webhook-body", &arrival.body);
-        let has_effect = translate::is_known(&arrival.topic);
-        // What has no effect is only remembered, not kept.
-        let sealed = if has_effect { Some(self.seal(arrival.merchant, row, &arrival).await?) } else { None };
-        let people = if has_effect { self.people(&arrival)? } else { Vec::new() };
-        let kept = self.work.run(move |work| insert(work, row, &arrival, body_hash, sealed, &people)).await?;
-        Ok(Kept { open: kept.open && has_effect, ..kept })
-    }
-
-    async fn seal(&self, merchant: MerchantId, row: Uuid, arrival: &Arrival) -> Result<Sealed, Error> {
-        Ok(self.keys.seal_for_day(merchant, day(arrival.received_at), row, &packed(&arrival.body)).await?)
+    /// Hashes and seals an arrival.
+    pub(super) async fn prepare(&self, arrival: Arrival<'_>) -> Result<Fresh, Error> {
+        let Arrival { merchant, topic, webhook_id, body, mentions, context, received_at } = arrival;
+        let (row, day) = (chance::id(), day(received_at));
+        let has_effect = translate::is_known(&topic);
+        let sealed = if has_effect {
+            Some(self.keys.seal_for_day(merchant, day, row, &packed(body)).await?)
+        } else {
+            None
+        };
+        let people = if has_effect { self.people(merchant, &topic, &mentions)? } else { Vec::new() };
+        let body_hash = self.keys.global_hash("webhook-body", body);
+        let day = day.to_string();
+        Ok(Fresh { row, merchant, topic, webhook_id, body_hash, sealed, people, context, received_at, day })
     }
 
     /// Keyed hashes of whom a body is about, one after the other. The kind is hashed with the text.
-    fn people(&self, arrival: &Arrival) -> Result<Vec<u8>, Error> {
-        // The door let only text through.
-        let body = std::str::from_utf8(&arrival.body).unwrap_or_default();
-        let found = translate::references(&arrival.topic, body);
+    fn people(&self, merchant: MerchantId, topic: &str, mentions: &Mentions<'_>) -> Result<Vec<u8>, Error> {
+        let found = mentions.references(topic);
         let texts: Vec<_> = found
             .into_iter()
             .map(|(kind, text)| (format!("inbox/{}", kind.as_str()), text.0.trim().to_lowercase()))
             .collect();
-        let hashes: BTreeSet<[u8; 32]> = self.keys.hash_many(arrival.merchant, &texts)?.into_iter().collect();
+        let hashes: BTreeSet<[u8; 32]> = self.keys.hash_many(merchant, &texts)?.into_iter().collect();
         Ok(hashes.into_iter().flatten().collect())
+    }
+
+    /// Keeps deliveries, each once per shop, topic and body; all of them or none. Durable when it returns.
+    pub(super) async fn keep(&self, fresh: Vec<Fresh>) -> Result<Vec<Kept>, Error> {
+        let known = Arc::clone(&self.known);
+        let kept = self.work.run(move |work| {
+            let mut known = lock(&known);
+            let kept = fresh.iter().map(|fresh| insert(work, &mut known, fresh)).collect();
+            known.write_if_due(work)?;
+            kept
+        });
+        Ok(kept.await?)
     }
 
     /// All open deliveries, oldest first, with the time before which they are not to be tried.
     pub(super) async fn open_rows(&self) -> Result<Vec<(MerchantId, Uuid, Timestamp)>, Error> {
         const OPEN: &str =
-            "SELECT merchant, id, next_attempt FROM inbox WHERE status = 'accepted' ORDER BY id";
+            "SELECT merchant, id, next_attempt FROM inbox WHERE status = 'accepted' ORDER BY seq";
         let rows = self.work.run(|work| {
             let mut open = work.prepare_cached(OPEN)?;
             let rows = open.query_map([], |row| {
@@ -204,18 +237,8 @@ impl Inbox {
         merchant: MerchantId,
         webhook_id: String,
     ) -> Result<Option<Standing>, Error> {
-        const STANDING: &str = "SELECT CASE WHEN duplicate THEN 'duplicate' ELSE status END, \
-            CASE WHEN duplicate THEN NULL ELSE reason END, position \
-            FROM delivery JOIN inbox ON inbox.id = delivery.inbox \
-            WHERE delivery.merchant = ?1 AND delivery.webhook_id = ?2";
-        let found = self.work.run(move |work| {
-            let mut standing = work.prepare_cached(STANDING)?;
-            let found = standing.query_row(params![merchant.bytes(), webhook_id], |row| {
-                Ok(Standing { status: row.get(0)?, reason: row.get(1)?, position: row.get(2)? })
-            });
-            found.optional()
-        });
-        Ok(found.await?)
+        let known = Arc::clone(&self.known);
+        Ok(self.work.run(move |work| standing(work, &mut lock(&known), merchant, &webhook_id)).await?)
     }
 
     /// A merchant's dead letters behind `after`, oldest first.
@@ -296,8 +319,8 @@ impl Inbox {
 
     /// Deliveries not worked off yet, and those that ended without effect.
     pub(super) async fn counts(&self) -> Result<(u64, u64), Error> {
-        const COUNTS: &str = "SELECT coalesce(sum(status = 'accepted'), 0), coalesce(sum(status = 'dead_lettered'), 0) \
-            FROM inbox WHERE status <> 'processed'";
+        const COUNTS: &str = "SELECT (SELECT count(*) FROM inbox WHERE status = 'accepted'), \
+            (SELECT count(*) FROM inbox WHERE status = 'dead_lettered')";
         let counts = self
             .work
             .run(|work| work.prepare_cached(COUNTS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))));
@@ -309,61 +332,120 @@ fn day(time: Timestamp) -> NaiveDate {
     time.utc().date_naive()
 }
 
-fn insert(
-    work: &Connection,
-    row: Uuid,
-    arrival: &Arrival,
-    body_hash: [u8; 32],
-    sealed: Option<Sealed>,
-    people: &[u8],
-) -> rusqlite::Result<Kept> {
+fn lock(known: &Mutex<Known>) -> std::sync::MutexGuard<'_, Known> {
+    // Every step leaves an index that says too much at worst, also if a thread panicked in between.
+    known.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn insert(work: &Connection, known: &mut Known, fresh: &Fresh) -> rusqlite::Result<Kept> {
     const INSERT: &str = "INSERT INTO inbox(id, merchant, topic, webhook_id, body_hash, received_at, correlation, trace, \
-        day, people, status, reason) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12) \
-        ON CONFLICT(body_hash, merchant, topic) DO NOTHING";
-    let merchant = arrival.merchant.bytes();
+        day, people, status, reason, shared) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
+    let twins = twins(work, known, fresh)?;
+    let (merchant, topic) = (fresh.merchant, &fresh.topic);
+    if let Some(original) = twins.iter().find(|twin| twin.merchant == merchant && twin.topic == *topic) {
+        return repeat(work, known, fresh, original.row);
+    }
+    // The signature does not cover the shop: the same body under two names is suspect under both, done or not.
+    let is_shared = twins.iter().any(|twin| twin.merchant != merchant);
+    if is_shared {
+        for twin in &twins {
+            work.prepare_cached("UPDATE inbox SET shared = 1 WHERE seq = ?1")?.execute([twin.seq])?;
+        }
+    }
     let (status, reason) =
-        if sealed.is_some() { ("accepted", None) } else { ("processed", Some("topic-ignored")) };
-    let inserted = work.prepare_cached(INSERT)?.execute(params![
-        row.into_bytes(),
-        merchant,
-        arrival.topic,
-        arrival.webhook_id,
-        body_hash,
-        arrival.received_at.micros(),
-        arrival.context.correlation.bytes(),
-        trace_bytes(arrival.context.trace),
-        day(arrival.received_at).to_string(),
-        people,
+        if fresh.sealed.is_some() { ("accepted", None) } else { ("processed", Some("topic-ignored")) };
+    work.prepare_cached(INSERT)?.execute(params![
+        fresh.row.into_bytes(),
+        merchant.bytes(),
+        topic,
+        fresh.webhook_id,
+        fresh.body_hash,
+        fresh.received_at.micros(),
+        fresh.context.correlation.bytes(),
+        trace_bytes(fresh.context.trace),
+        fresh.day,
+        fresh.people,
         status,
         reason,
+        is_shared,
     ])?;
-    let fresh = inserted == 1;
-    let row = if fresh { row } else { original(work, arrival, body_hash)? };
-    if fresh {
-        if let Some(Sealed(body)) = sealed {
-            let seq = work.last_insert_rowid();
-            work.prepare_cached("INSERT INTO inbox_body VALUES(?1, ?2)")?.execute(params![seq, body])?;
-        }
-        flag_shared(work, merchant, body_hash)?;
+    let seq = work.last_insert_rowid();
+    if let Some(Sealed(body)) = &fresh.sealed {
+        work.prepare_cached("INSERT INTO inbox_body VALUES(?1, ?2)")?.execute(params![seq, body])?;
     }
-    work.prepare_cached("INSERT INTO delivery VALUES(?1, ?2, ?3, ?4) ON CONFLICT DO NOTHING")?
-        .execute(params![merchant, arrival.webhook_id, row.into_bytes(), !fresh,])?;
-    Ok(Kept { row, open: fresh })
+    known.add(Key::body(&fresh.body_hash), seq);
+    known.add(Key::webhook(merchant, &fresh.webhook_id), seq);
+    Ok(Kept { row: fresh.row, open: fresh.sealed.is_some() })
 }
 
-fn original(work: &Connection, arrival: &Arrival, body_hash: [u8; 32]) -> rusqlite::Result<Uuid> {
-    const ORIGINAL: &str = "SELECT id FROM inbox WHERE body_hash = ?1 AND merchant = ?2 AND topic = ?3";
-    let mut original = work.prepare_cached(ORIGINAL)?;
-    let id =
-        original.query_row(params![body_hash, arrival.merchant.bytes(), arrival.topic], |row| row.get(0))?;
-    Ok(Uuid::from_bytes(id))
+/// Remembers a webhook id that came with a body that is here already, unless it came before with another body.
+fn repeat(work: &Connection, known: &mut Known, fresh: &Fresh, original: Uuid) -> rusqlite::Result<Kept> {
+    const REPEAT: &str = "INSERT INTO delivery VALUES(?1, ?2, ?3, TRUE) ON CONFLICT DO NOTHING";
+    if first_under(work, known, fresh.merchant, &fresh.webhook_id)?.is_none() {
+        let id = (fresh.merchant.bytes(), &fresh.webhook_id, original.into_bytes());
+        work.prepare_cached(REPEAT)?.execute(params![id.0, id.1, id.2])?;
+    }
+    Ok(Kept { row: original, open: false })
 }
 
-/// The signature does not cover the shop: the same body under two names is suspect under both, done or not.
-fn flag_shared(work: &Connection, merchant: [u8; 16], body_hash: [u8; 32]) -> rusqlite::Result<()> {
-    const FLAG: &str = "UPDATE inbox SET shared = 1 WHERE body_hash = ?1 AND EXISTS \
-        (SELECT 1 FROM inbox AS other WHERE other.body_hash = ?1 AND other.merchant <> ?2)";
-    work.prepare_cached(FLAG)?.execute(params![body_hash, merchant]).map(drop)
+/// A row with the same body.
+struct Twin {
+    seq: i64,
+    row: Uuid,
+    merchant: MerchantId,
+    topic: String,
+}
+
+/// All rows with this body, first the oldest.
+fn twins(work: &Connection, known: &mut Known, fresh: &Fresh) -> rusqlite::Result<Vec<Twin>> {
+    const TWIN: &str = "SELECT id, merchant, topic FROM inbox WHERE seq = ?1 AND body_hash = ?2";
+    let mut twins = Vec::new();
+    for seq in known.rows(work, Key::body(&fresh.body_hash))? {
+        let twin = |row: &Row<'_>| {
+            let (id, merchant) = (Uuid::from_bytes(row.get(0)?), MerchantId::from_bytes(row.get(1)?));
+            Ok(Twin { seq, row: id, merchant, topic: row.get(2)? })
+        };
+        twins.extend(work.prepare_cached(TWIN)?.query_row(params![seq, fresh.body_hash], twin).optional()?);
+    }
+    Ok(twins)
+}
+
+/// The first row that came under this webhook id.
+fn first_under(
+    work: &Connection,
+    known: &mut Known,
+    merchant: MerchantId,
+    webhook_id: &str,
+) -> rusqlite::Result<Option<Standing>> {
+    const UNDER: &str =
+        "SELECT status, reason, position FROM inbox WHERE seq = ?1 AND merchant = ?2 AND webhook_id = ?3";
+    for seq in known.rows(work, Key::webhook(merchant, webhook_id))? {
+        let mut under = work.prepare_cached(UNDER)?;
+        let found = under.query_row(params![seq, merchant.bytes(), webhook_id], |row| {
+            Ok(Standing { status: row.get(0)?, reason: row.get(1)?, position: row.get(2)? })
+        });
+        if let Some(standing) = found.optional()? {
+            return Ok(Some(standing));
+        }
+    }
+    Ok(None)
+}
+
+fn standing(
+    work: &Connection,
+    known: &mut Known,
+    merchant: MerchantId,
+    webhook_id: &str,
+) -> rusqlite::Result<Option<Standing>> {
+    const REPEATED: &str = "SELECT position FROM delivery JOIN inbox ON inbox.id = delivery.inbox \
+        WHERE delivery.merchant = ?1 AND delivery.webhook_id = ?2 AND duplicate";
+    let repeated = work.prepare_cached(REPEATED)?.query_row(params![merchant.bytes(), webhook_id], |row| {
+        Ok(Standing { status: "duplicate".to_owned(), reason: None, position: row.get(0)? })
+    });
+    match repeated.optional()? {
+        Some(repeated) => Ok(Some(repeated)),
+        None => first_under(work, known, merchant, webhook_id),
+    }
 }
 
 fn stored(row: Uuid, found: &Row<'_>) -> rusqlite::Result<(Delivery, NaiveDate, Sealed)> {

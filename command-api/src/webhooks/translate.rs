@@ -14,7 +14,7 @@ pub use fields::Unusable;
 pub use plan::{
     Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction, Translated,
 };
-pub use references::{Referred, references};
+pub use references::{Mentions, Referred};
 
 use fields::Object;
 

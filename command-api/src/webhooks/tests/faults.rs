@@ -11,7 +11,7 @@ use super::{Post, Stack, payloads::order};
 use crate::{
     commands::Envelope,
     testing::{POISON, earn},
-    webhooks::{Counts, inbox::Arrival},
+    webhooks::{Counts, inbox::Arrival, translate::Mentions},
 };
 
 const SHOP: &str = "demo-1.myshopify.com";
@@ -22,11 +22,13 @@ async fn a_delivery_waits_for_what_is_away_and_then_has_its_effect() {
     let reference = Reference::new(Kind::ShopDomain, SHOP, Uuid::now_v7(), None);
     let merchant = MerchantId(stack.bench.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
     stack.bench.keys.ensure_merchant(merchant).await.unwrap();
+    let body = order(SHOP, 1).of_customer(7).0.to_string();
     let arrival = Arrival {
         merchant,
         topic: "orders/create".to_owned(),
         webhook_id: "w-1".to_owned(),
-        body: order(SHOP, 1).of_customer(7).0.to_string().into(),
+        body: body.as_bytes(),
+        mentions: Mentions::read(body.as_bytes(), 32).unwrap(),
         context: RequestContext::from_headers(&axum::http::HeaderMap::new()),
         received_at: stack.bench.clock.now(),
     };

@@ -1,10 +1,11 @@
 //! Reads Shopify's JSON field by field: ids and amounts as the text that was sent, and errors that name the field only.
-use std::{borrow::Cow, collections::HashMap};
+use std::{borrow::Cow, fmt};
 
 use event_schemas::{
     Currency, Money, Timestamp, Title,
     money::Invalid::{Currency as NotACurrency, Number, TooLarge, TooPrecise},
 };
+use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
 use super::plan::Private;
@@ -92,9 +93,11 @@ impl Flaw {
 }
 
 /// A JSON object and where it stands.
+#[derive(Default)]
 pub(super) struct Object<'a> {
     path: String,
-    fields: HashMap<Cow<'a, str>, &'a RawValue>,
+    /// As they were sent; of two with one name the last counts.
+    fields: Vec<(Cow<'a, str>, &'a RawValue)>,
 }
 
 /// A field of an object, present or not. Null counts as absent.
@@ -109,16 +112,26 @@ impl<'a> Object<'a> {
         Self::read(String::new(), body)
     }
 
+    /// Of a body as a whole the fields with these names.
+    pub(super) fn only<'de: 'a, D: Deserializer<'de>>(
+        names: &'static [&'static str],
+        deserializer: D,
+    ) -> Result<Self, D::Error> {
+        let fields = deserializer.deserialize_map(FieldsOf { only: Some(names) })?;
+        Ok(Self { path: String::new(), fields })
+    }
+
     fn read(path: String, json: &'a str) -> Result<Self, Unusable> {
         match serde_json::from_str(json) {
-            Ok(fields) => Ok(Self { path, fields }),
+            Ok(Fields(fields)) => Ok(Self { path, fields }),
             Err(_) => Err(Unusable::new(path, Flaw::NotAnObject)),
         }
     }
 
     /// The field of this name.
     pub(super) fn field(&self, name: &str) -> Field<'a> {
-        let raw = self.fields.get(name).copied().filter(|raw| raw.get() != "null");
+        let found = self.fields.iter().rev().find(|(found, _)| found == name);
+        let raw = found.map(|(_, raw)| *raw).filter(|raw| raw.get() != "null");
         Field { path: self.path_of(name), raw }
     }
 
@@ -163,6 +176,73 @@ impl<'a> Object<'a> {
             id.strip_prefix("gid://shopify/").and_then(|rest| rest.split('/').next()) != Some(kind)
         });
         if other { Err(self.flaw(NAME, Flaw::OfAnotherKind)) } else { Ok(()) }
+    }
+}
+
+/// It does not show what it holds.
+impl fmt::Debug for Object<'_> {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.debug_struct("Object").field("path", &self.path).finish_non_exhaustive()
+    }
+}
+
+struct Fields<'a>(Vec<(Cow<'a, str>, &'a RawValue)>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Fields<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_map(FieldsOf { only: None }).map(Self)
+    }
+}
+
+/// Reads the fields of an object, all or only some.
+struct FieldsOf {
+    only: Option<&'static [&'static str]>,
+}
+
+impl<'de> Visitor<'de> for FieldsOf {
+    type Value = Vec<(Cow<'de, str>, &'de RawValue)>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("an object")
+    }
+
+    fn visit_map<A: MapAccess<'de>>(self, mut map: A) -> Result<Self::Value, A::Error> {
+        let mut fields = Vec::new();
+        while let Some(Name(name)) = map.next_key()? {
+            if self.only.is_none_or(|only| only.contains(&&*name)) {
+                fields.push((name, map.next_value()?));
+            } else {
+                map.next_value::<IgnoredAny>()?;
+            }
+        }
+        Ok(fields)
+    }
+}
+
+/// A field's name, copied only if it is written with escapes.
+struct Name<'a>(Cow<'a, str>);
+
+impl<'de: 'a, 'a> Deserialize<'de> for Name<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        deserializer.deserialize_str(NameVisitor).map(Self)
+    }
+}
+
+struct NameVisitor;
+
+impl<'de> Visitor<'de> for NameVisitor {
+    type Value = Cow<'de, str>;
+
+    fn expecting(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("a name")
+    }
+
+    fn visit_borrowed_str<E>(self, name: &'de str) -> Result<Self::Value, E> {
+        Ok(Cow::Borrowed(name))
+    }
+
+    fn visit_str<E>(self, name: &str) -> Result<Self::Value, E> {
+        Ok(Cow::Owned(name.to_owned()))
     }
 }
 

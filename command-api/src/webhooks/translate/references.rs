@@ -1,5 +1,21 @@
 //! Whom a body is about, found even in bodies that cannot be used, so that an erasure finds the delivery.
+use http_edge::{Malformed, check_json, read_json};
+use serde::de::{Deserialize, Deserializer};
+
 use super::{fields::Object, plan::Private};
+
+/// The fields that may lead to a person, directly or further inside.
+const MENTIONED: &[&str] = &[
+    "id",
+    "order_id",
+    "order_edit",
+    "admin_graphql_api_customer_kept_id",
+    "admin_graphql_api_customer_deleted_id",
+    "email",
+    "contact_email",
+    "phone",
+    "customer",
+];
 
 /// Something in a body that leads to a person.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -27,33 +43,56 @@ impl Referred {
     }
 }
 
-/// All references of a body; what cannot be read is left out.
-#[must_use]
-pub fn references(topic: &str, body: &str) -> Vec<(Referred, Private)> {
-    let Ok(body) = Object::body(body) else { return Vec::new() };
-    let own = match topic.split('/').next() {
-        Some("orders") => Some(Referred::Order),
-        Some("customers") => Some(Referred::Customer),
-        _ => None,
-    };
-    let mut found = Found(Vec::new());
-    if let Some(kind) = own {
-        found.id(kind, &body, "id");
+/// What may lead to a person in a body, whatever its topic.
+#[derive(Debug, Default)]
+pub struct Mentions<'a>(Object<'a>);
+
+impl<'a> Mentions<'a> {
+    /// Checks a body, and takes what it mentions in the same pass; nothing of what is no object.
+    ///
+    /// # Errors
+    /// If it is not JSON in UTF-8, or nested too deep.
+    pub fn read(body: &'a [u8], depth_max: usize) -> Result<Self, Malformed> {
+        match read_json(body, depth_max) {
+            Err(Malformed::Syntax { .. }) => check_json(body, depth_max).map(|()| Self::default()),
+            read => read,
+        }
     }
-    found.id(Referred::Order, &body, "order_id");
-    if let Ok(Some(edit)) = body.field("order_edit").object() {
-        found.id(Referred::Order, &edit, "order_id");
+
+    /// All references; what cannot be read is left out.
+    #[must_use]
+    pub fn references(&self, topic: &str) -> Vec<(Referred, Private)> {
+        let Self(body) = self;
+        let own = match topic.split('/').next() {
+            Some("orders") => Some(Referred::Order),
+            Some("customers") => Some(Referred::Customer),
+            _ => None,
+        };
+        let mut found = Found(Vec::new());
+        if let Some(kind) = own {
+            found.id(kind, body, "id");
+        }
+        found.id(Referred::Order, body, "order_id");
+        if let Ok(Some(edit)) = body.field("order_edit").object() {
+            found.id(Referred::Order, &edit, "order_id");
+        }
+        for name in ["admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id"] {
+            let id = body.field(name).global_id("Customer").ok().flatten();
+            found.0.extend(id.map(|id| (Referred::Customer, Private(id))));
+        }
+        found.contact(body);
+        if let Ok(Some(customer)) = body.field("customer").object() {
+            found.id(Referred::Customer, &customer, "id");
+            found.contact(&customer);
+        }
+        found.0
     }
-    for name in ["admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id"] {
-        let id = body.field(name).global_id("Customer").ok().flatten();
-        found.0.extend(id.map(|id| (Referred::Customer, Private(id))));
+}
+
+impl<'de: 'a, 'a> Deserialize<'de> for Mentions<'a> {
+    fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
+        Object::only(MENTIONED, deserializer).map(Self)
     }
-    found.contact(&body);
-    if let Ok(Some(customer)) = body.field("customer").object() {
-        found.id(Referred::Customer, &customer, "id");
-        found.contact(&customer);
-    }
-    found.0
 }
 
 struct Found(Vec<(Referred, Private)>);
@@ -78,6 +117,10 @@ impl Found {
 mod tests {
     use super::*;
 
+    fn references(topic: &str, body: &str) -> Vec<(Referred, Private)> {
+        Mentions::read(body.as_bytes(), 32).unwrap().references(topic)
+    }
+
     #[test]
     fn a_body_that_cannot_be_used_still_says_whom_it_is_about() {
         let body = r#"{"id":7,"line_items":3,"email":"a@example.com","customer":{"id":"9","phone":"+1"}}"#;
@@ -90,6 +133,14 @@ mod tests {
             (Referred::Phone, "+1"),
         ];
         assert_eq!(kinds, expected.map(|(kind, text)| (kind, text.to_owned())));
-        assert!(references("orders/create", "[]").is_empty());
+        for body in ["[]", "1e999", r#"{"\ud800":1,"id":7}"#] {
+            assert!(references("orders/create", body).is_empty(), "{body}");
+        }
+    }
+
+    #[test]
+    fn the_last_of_two_fields_with_one_name_counts_as_it_does_for_the_translators() {
+        let found = references("orders/create", r#"{"id":7,"email":"a","id":8,"em\u0061il":"b"}"#);
+        assert_eq!(found.iter().map(|(_, text)| text.0.as_str()).collect::<Vec<_>>(), ["8", "b"]);
     }
 }

@@ -4,7 +4,7 @@ use event_schemas::{Code, ProductTag, Title, loyalty_order::TransactionKind};
 use serde_json::json;
 
 use super::{
-    super::{NamedShop, Plan, Transaction, Translated, references},
+    super::{Mentions, NamedShop, Plan, Transaction, Translated},
     *,
 };
 use crate::webhooks::translate::Referred;
@@ -28,7 +28,7 @@ fn nothing(reason: &'static str) -> Translated {
 #[test]
 fn an_order_edit_changes_nothing_by_itself_and_says_what_does() {
     assert_eq!(read("orders/edited", EDIT), nothing("order-state-follows"));
-    let whose = references("orders/edited", EDIT);
+    let whose = Mentions::read(EDIT.as_bytes(), 32).unwrap().references("orders/edited");
     assert_eq!(whose, [(Referred::Order, private("6200000000000000001"))]);
 }
 
@@ -91,7 +91,7 @@ fn only_a_completed_merge_merges() {
     ] {
         assert_eq!(read("customers/merge", &changed(MERGE, "/status", json!(status))), expected, "{status}");
     }
-    let whose = references("customers/merge", MERGE);
+    let whose = Mentions::read(MERGE.as_bytes(), 32).unwrap().references("customers/merge");
     assert_eq!(whose, [(Referred::Customer, kept), (Referred::Customer, gone)]);
 }
 
