@@ -19,6 +19,9 @@ pub enum LogAddress {
     /// `postgres://user:password@host:port/database`.
     #[cfg(feature = "postgres")]
     Postgres(Box<event_log::postgres::Address>),
+    /// `kafka://host:port,host:port/topic`.
+    #[cfg(feature = "kafka")]
+    Kafka(event_log::kafka::Address),
 }
 
 impl LogAddress {
@@ -33,6 +36,8 @@ impl LogAddress {
             Self::File => event_log::sqlite::init(file, partitions),
             #[cfg(feature = "postgres")]
             Self::Postgres(address) => event_log::postgres::init(address, partitions, Some(columns())).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(address) => event_log::kafka::init(address, partitions, Some(columns())).await,
         }
     }
 
@@ -42,6 +47,8 @@ impl LogAddress {
             Self::File => event_log::sqlite::open(file),
             #[cfg(feature = "postgres")]
             Self::Postgres(address) => event_log::postgres::open(address, Some(columns())).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(address) => event_log::kafka::open(address, Some(columns())).await,
         }
     }
 
@@ -51,6 +58,8 @@ impl LogAddress {
             Self::File => event_log::sqlite::open_read_only(file),
             #[cfg(feature = "postgres")]
             Self::Postgres(address) => event_log::postgres::open_read_only(address).await,
+            #[cfg(feature = "kafka")]
+            Self::Kafka(address) => event_log::kafka::open_read_only(address).await,
         }
     }
 
@@ -77,7 +86,7 @@ impl LogAddress {
 pub(crate) struct FolderLock(#[expect(dead_code, reason = "it is held, not looked at")] Option<fs::File>);
 
 /// What other programs may see of a record, where a store can show it.
-#[cfg(feature = "postgres")]
+#[cfg(any(feature = "postgres", feature = "kafka"))]
 fn columns() -> std::sync::Arc<dyn event_log::Columns> {
     std::sync::Arc::new(command_api::RecordColumns)
 }
@@ -97,12 +106,21 @@ impl FromStr for LogAddress {
             }
             #[cfg(not(feature = "postgres"))]
             "postgres" | "postgresql" => Err(not_built("Postgres", "postgres")),
-            _ => Err(format!("expected {FILE} or postgres://user:password@host:port/database")),
+            #[cfg(feature = "kafka")]
+            "kafka" => text
+                .parse()
+                .map(Self::Kafka)
+                .map_err(|error: event_log::kafka::NotAnAddress| error.to_string()),
+            #[cfg(not(feature = "kafka"))]
+            "kafka" => Err(not_built("Kafka", "kafka")),
+            _ => Err(format!(
+                "expected {FILE}, postgres://user:password@host:port/database or kafka://host:port,host:port/topic"
+            )),
         }
     }
 }
 
-#[cfg(not(feature = "postgres"))]
+#[cfg(not(all(feature = "postgres", feature = "kafka")))]
 fn not_built(name: &str, feature: &str) -> String {
     format!("this executable was built without {name}; build it with --features {feature}")
 }
@@ -113,6 +131,8 @@ impl fmt::Display for LogAddress {
             Self::File => f.write_str(FILE),
             #[cfg(feature = "postgres")]
             Self::Postgres(address) => address.fmt(f),
+            #[cfg(feature = "kafka")]
+            Self::Kafka(address) => address.fmt(f),
         }
     }
 }

@@ -21,6 +21,8 @@ mod scenarios {
     mod main_job;
     mod merges;
     mod observability;
+    #[cfg(feature = "kafka")]
+    mod on_kafka;
     #[cfg(feature = "postgres")]
     mod on_postgres;
     mod order_topics;

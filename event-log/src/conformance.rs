@@ -99,7 +99,7 @@ const PARTITION: u16 = 0;
 pub(crate) const QUICK: Timing =
     Timing { append_timeout: Duration::from_millis(200), claim_timeout: Duration::from_secs(5) };
 
-fn commit(number: u32) -> NewRecord {
+pub(crate) fn commit(number: u32) -> NewRecord {
     NewRecord {
         kind: NewKind::Commit,
         merchant: [(number % 3) as u8; 16],

@@ -38,13 +38,13 @@ impl Folder {
     }
 
     /// One whose log is at this address.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "kafka"))]
     pub(crate) fn with_log(address: &str) -> Self {
         Self { log: Some(address.into()), ..Self::new() }
     }
 
     /// The same folder with another log.
-    #[cfg(feature = "postgres")]
+    #[cfg(any(feature = "postgres", feature = "kafka"))]
     pub(crate) fn with_other_log(&self, address: &str) -> Self {
         Self { log: Some(address.into()), ..self.clone() }
     }

@@ -22,22 +22,29 @@ pub use self::address::{Address, NotAnAddress};
 use self::{cluster::Cluster, producer::KafkaProducer, tail::KafkaTail};
 use crate::{
     backend::{Backend, Ends, Producer, Tail},
+    columns::Columns,
     error::{Error, Fault},
     genesis::{Class, Genesis},
     ids::Position,
     log::Log,
 };
 
-/// Makes a log in a new topic and opens it for writing. How often a record is kept follows from the number of brokers.
+/// Makes a log in a new topic and opens it for writing. How often a record is kept follows from the number of brokers:
+/// three times, and twice before it counts, if there are as many. With `columns` the value of a message is what other
+/// programs may read of it.
 ///
 /// # Errors
 /// [`Error::AlreadyExists`] if the topic exists, [`Error::Unusable`], [`Error::Storage`].
-pub async fn init(address: &Address, partitions: u16) -> Result<Log, Error> {
+pub async fn init(
+    address: &Address,
+    partitions: u16,
+    columns: Option<Arc<dyn Columns>>,
+) -> Result<Log, Error> {
     let genesis = Genesis::new(partitions.max(1), Class::Open);
     let cluster = Cluster::connect(address)?;
     cluster.create_topic(&genesis).await?;
     certificate::write(address, &genesis).await?;
-    open(address).await
+    open(address, columns).await
 }
 
 /// Opens an existing log for writing; several processes may, and the claim decides who writes a partition.
@@ -45,8 +52,9 @@ pub async fn init(address: &Address, partitions: u16) -> Result<Log, Error> {
 /// # Errors
 /// [`Error::NotFound`] if there is no such topic; [`Error::Unusable`] if no broker answers, if the topic's settings could
 /// lose a record (each is named), or if it is no whole log of a version we know; [`Error::Storage`].
-pub async fn open(address: &Address) -> Result<Log, Error> {
-    open_as(address, true).await
+pub async fn open(address: &Address, columns: Option<Arc<dyn Columns>>) -> Result<Log, Error> {
+    let writing = Writing { columns };
+    Ok(Kafka::open(address, Some(writing)).await?.log())
 }
 
 /// Opens an existing log for reading only.
@@ -54,11 +62,7 @@ pub async fn open(address: &Address) -> Result<Log, Error> {
 /// # Errors
 /// Those of [`open`].
 pub async fn open_read_only(address: &Address) -> Result<Log, Error> {
-    open_as(address, false).await
-}
-
-async fn open_as(address: &Address, writes: bool) -> Result<Log, Error> {
-    Ok(Log::new(Arc::new(Kafka::open(address, writes).await?)))
+    Ok(Kafka::open(address, None).await?.log())
 }
 
 /// What the readers and writers of one opened log share.
@@ -66,8 +70,14 @@ struct Store {
     address: Address,
     genesis: Genesis,
     ends: Ends,
+    columns: Option<Arc<dyn Columns>>,
     #[cfg(test)]
     watches: std::sync::Mutex<Vec<std::sync::Weak<client::Watch>>>,
+}
+
+/// What only a log has that is open for writing.
+struct Writing {
+    columns: Option<Arc<dyn Columns>>,
 }
 
 #[derive(Clone)]
@@ -77,7 +87,7 @@ struct Kafka {
 }
 
 impl Kafka {
-    async fn open(address: &Address, writes: bool) -> Result<Self, Error> {
+    async fn open(address: &Address, writing: Option<Writing>) -> Result<Self, Error> {
         let cluster = Cluster::connect(address)?;
         let topic = cluster.check_topic().await?;
         let genesis = certificate::read(address, topic.partitions).await?;
@@ -85,14 +95,20 @@ impl Kafka {
         for (partition, end) in (0..genesis.partitions).zip(cluster.ends(genesis.partitions).await?) {
             ends.advance(partition, end);
         }
+        let writes = writing.is_some();
         let store = Store {
             address: address.clone(),
             genesis,
             ends,
+            columns: writing.and_then(|writing| writing.columns),
             #[cfg(test)]
             watches: std::sync::Mutex::default(),
         };
         Ok(Self { store: Arc::new(store), writes })
+    }
+
+    fn log(&self) -> Log {
+        Log::new(Arc::new(self.clone()))
     }
 }
 

@@ -6,8 +6,10 @@ use std::sync::{
 };
 
 use rdkafka::{
-    ClientConfig, ClientContext, Statistics, config::RDKafkaLogLevel, consumer::ConsumerContext,
-    error::KafkaError,
+    ClientConfig, ClientContext, Statistics,
+    config::RDKafkaLogLevel,
+    consumer::ConsumerContext,
+    error::{KafkaError, RDKafkaErrorCode},
 };
 
 use super::Address;
@@ -118,13 +120,15 @@ impl Heard {
 
 impl ClientContext for Heard {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
-        if (level as i32) <= (RDKafkaLogLevel::Error as i32) {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(message.to_owned());
-        }
         forward(level, facility, message);
     }
 
-    fn error(&self, _: KafkaError, _: &str) {}
+    fn error(&self, error: KafkaError, reason: &str) {
+        let is_news = !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF));
+        if is_news {
+            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+        }
+    }
 }
 
 impl ConsumerContext for Heard {}

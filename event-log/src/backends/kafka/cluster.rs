@@ -26,6 +26,7 @@ use crate::{
 };
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+const HEARD_WITHIN: Duration = Duration::from_millis(100);
 /// How long a new topic may take until every partition has a leader.
 const LED_WITHIN: Duration = Duration::from_secs(30);
 
@@ -124,7 +125,9 @@ impl Cluster {
     async fn look(&self) -> Result<Seen, Error> {
         let (consumer, topic) = (self.consumer.clone(), self.address.topic.clone());
         let asked = spawn_blocking(move || {
-            let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN)?;
+            // Errors are heard by who polls.
+            let heard = |_: &KafkaError| drop(consumer.poll(HEARD_WITHIN));
+            let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN).inspect_err(heard)?;
             Ok::<_, KafkaError>(Seen::of(&metadata, &topic))
         });
         let seen = asked.await.map_err(|source| Fault::new("ask the cluster", source))?;

@@ -1,7 +1,8 @@
 //! How a record lies in a Kafka message, and how it is put together again.
 //!
-//! The frame is one header, the body the value, the stream the key. The other headers tell any CloudEvents reader what it
-//! looks at; they are not part of history, and nobody here reads them.
+//! A record is the bytes of one header and of the value behind it, wherever its writer cut it: before the JSON of its
+//! events, if it has any, so that the value is what others want to read. The key is the stream. The other headers tell
+//! what one looks at, as CloudEvents do; they are not part of history, and nobody here reads them.
 
 use bytes::Bytes;
 use rdkafka::{
@@ -10,35 +11,57 @@ use rdkafka::{
 };
 
 use crate::{
+    columns::{Columns, Shown},
     frame::{FRAME_LEN, Frame, Kind, Record, frame},
     ids::LogId,
 };
 
-/// Holds the frame.
-pub(super) const FRAME: &str = "loyalnest-frame";
+/// Holds the frame, and what of the body stands before the events.
+pub(super) const HEAD: &str = "loyalnest-frame";
+/// The events of the value in order: name and version of each.
+const EVENTS: &str = "loyalnest-events";
+/// What goes with each of them, as JSON.
+const METADATA: &str = "loyalnest-metadata";
 
-/// Headers of a record that is sent.
-pub(super) fn headers(record: &Record, log: LogId, partition: u16) -> OwnedHeaders {
-    let head = record.bytes.get(..FRAME_LEN).unwrap_or_default();
-    let headers = OwnedHeaders::new_with_capacity(6)
-        .insert(Header { key: FRAME, value: Some(head) })
-        .insert(Header { key: "ce_specversion", value: Some("1.0") })
-        .insert(Header { key: "ce_id", value: Some(&record.hash.to_string()) })
-        .insert(Header { key: "ce_source", value: Some(&format!("/logs/{log}/{partition}")) })
-        .insert(Header { key: "ce_type", value: Some(kind(record.frame.kind)) });
-    match key(&record.frame) {
-        Some(stream) => headers.insert(Header { key: "ce_subject", value: Some(&stream) }),
-        None => headers,
+/// A record as it is sent.
+pub(super) struct Envelope<'a> {
+    pub(super) headers: OwnedHeaders,
+    pub(super) key: Option<String>,
+    pub(super) value: &'a [u8],
+}
+
+impl<'a> Envelope<'a> {
+    pub(super) fn of(record: &'a Record, log: LogId, partition: u16, columns: Option<&dyn Columns>) -> Self {
+        let body = record.bytes.get(FRAME_LEN..).unwrap_or_default();
+        let shown = columns.and_then(|columns| columns.of(&record.frame, body));
+        let first = shown.as_ref().and_then(|shown| shown.events.first());
+        let json_start = first.and_then(|event| usize::try_from(event.json_start).ok()).unwrap_or(0);
+        let cut = FRAME_LEN.saturating_add(json_start).min(record.bytes.len());
+        let (head, value) = record.bytes.split_at(cut);
+        let key = key(&record.frame);
+        let put =
+            |headers: OwnedHeaders, key, value: &str| headers.insert(Header { key, value: Some(value) });
+        let mut headers = OwnedHeaders::new_with_capacity(9).insert(Header { key: HEAD, value: Some(head) });
+        headers = put(headers, "ce_specversion", "1.0");
+        headers = put(headers, "ce_id", &record.hash.to_string());
+        headers = put(headers, "ce_source", &format!("/logs/{log}/{partition}"));
+        headers = put(headers, "ce_type", first.map_or(kind(record.frame.kind), |event| &event.event_type));
+        if let Some(shown) = &shown {
+            headers = put(headers, "ce_subject", &format!("{}/{}", shown.aggregate_type, shown.aggregate_id));
+            headers = put(headers, EVENTS, &events(shown));
+            headers = put(headers, METADATA, &shown.metadata);
+        }
+        Self { headers, key, value }
     }
 }
 
-/// What follows the frame.
-pub(super) fn value(record: &Record) -> &[u8] {
-    record.bytes.get(FRAME_LEN..).unwrap_or_default()
+fn events(shown: &Shown) -> String {
+    let names = shown.events.iter().map(|event| format!("{}.v{}", event.event_type, event.version));
+    names.collect::<Vec<_>>().join(",")
 }
 
 /// The stream, as ids are written elsewhere; nothing for what belongs to no stream.
-pub(super) fn key(frame: &Frame) -> Option<String> {
+fn key(frame: &Frame) -> Option<String> {
     frame.kind.is_routed().then(|| stream(&frame.stream))
 }
 
@@ -65,7 +88,7 @@ const fn kind(kind: Kind) -> &'static str {
 /// The bytes of a record as they were hashed. A message that was never one of ours, or has another key than its frame
 /// says, gives bytes that no record has.
 pub(super) fn bytes_of(message: &BorrowedMessage<'_>) -> Bytes {
-    let header = message.headers().and_then(|headers| headers.iter().find(|header| header.key == FRAME));
+    let header = message.headers().and_then(|headers| headers.iter().find(|header| header.key == HEAD));
     let head = header.and_then(|header| header.value).unwrap_or_default();
     let value = message.payload().unwrap_or_default();
     let mut bytes = Vec::with_capacity(head.len() + value.len());

@@ -10,7 +10,7 @@ use rdkafka::{
 };
 use tokio::sync::oneshot;
 
-use super::{Store, client, envelope, position};
+use super::{Store, client, envelope::Envelope, position};
 use crate::{
     backend::{Delivery, Entry, Producer},
     error::Fault,
@@ -72,11 +72,13 @@ impl Producer for KafkaProducer {
     fn send(&mut self, entry: Entry) -> oneshot::Receiver<Delivery> {
         let (report, delivery): (Waiting, _) = oneshot::channel();
         let Entry { record, .. } = entry;
-        let key = envelope::key(&record.frame);
-        let message = BaseRecord::with_opaque_to(&self.store.address.topic, Box::new(report))
+        let Store { address, genesis, columns, .. } = &*self.store;
+        let Envelope { headers, key, value } =
+            Envelope::of(&record, genesis.log_id, self.partition, columns.as_deref());
+        let message = BaseRecord::with_opaque_to(&address.topic, Box::new(report))
             .partition(i32::from(self.partition))
-            .headers(envelope::headers(&record, self.store.genesis.log_id, self.partition))
-            .payload(envelope::value(&record));
+            .headers(headers)
+            .payload(value);
         let message = BaseRecord { key: key.as_deref(), ..message };
         if let Some(client) = &self.client
             && let Err((error, message)) = client.send(message)

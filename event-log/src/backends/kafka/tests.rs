@@ -1,6 +1,9 @@
 //! The conformance suite on a real Kafka, and what only Kafka can do to a log.
 
 mod editor;
+mod history;
+mod outside;
+mod refusals;
 
 use rdkafka::{
     ClientConfig,
@@ -44,6 +47,10 @@ fn wait_for<T: Send>(what: impl Future<Output = T> + Send) -> T {
     std::thread::scope(|scope| scope.spawn(run).join().unwrap())
 }
 
+async fn opened(address: &Address) -> Result<Kafka, Error> {
+    Kafka::open(address, Some(Writing { columns: None })).await
+}
+
 /// A log in a topic that goes with it.
 struct Topic {
     address: Address,
@@ -53,9 +60,13 @@ struct Topic {
 impl Topic {
     async fn new() -> Self {
         let address = new_address();
-        init(&address, 4).await.unwrap();
-        let kafka = Kafka::open(&address, true).await.unwrap();
+        init(&address, 4, None).await.unwrap();
+        let kafka = opened(&address).await.unwrap();
         Self { address, kafka }
+    }
+
+    fn editor(&self) -> Editor {
+        Editor::of(&self.address)
     }
 
     /// Every running reader looks again, as after any trouble with its connection.
@@ -75,17 +86,17 @@ impl Drop for Topic {
 
 impl Fixture for Topic {
     fn log(&self) -> Log {
-        Log::new(Arc::new(self.kafka.clone()))
+        self.kafka.log()
     }
 
     async fn reopen(mut self) -> Self {
-        self.kafka = Kafka::open(&self.address, true).await.unwrap();
+        self.kafka = opened(&self.address).await.unwrap();
         self
     }
 
     /// Nobody edits a topic in place; who wants other records deletes it and makes it again.
     fn tamper(&self, tamper: Tamper) {
-        Editor::of(&self.address).tamper(&self.kafka.store.genesis, tamper);
+        self.editor().tamper(&self.kafka.store.genesis, tamper);
         self.raise_doubts();
     }
 

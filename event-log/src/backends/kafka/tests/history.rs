@@ -1,0 +1,67 @@
+//! What happens to a topic behind the backs of those who read it, without anybody telling them.
+
+use super::*;
+use crate::{Checkpoint, Reader, Reason, conformance::commit};
+
+/// A claim and five records.
+async fn written(log: &Log) {
+    let mut writer = log.claim(0, |_| Ok(())).await.unwrap();
+    for number in 0..5 {
+        writer.append(commit(number)).unwrap().await.unwrap();
+    }
+}
+
+async fn at_end(log: &Log) -> Reader {
+    let mut reader = log.reader(0, None).unwrap();
+    while !reader.next(100).await.unwrap().records.is_empty() {}
+    reader
+}
+
+/// Goes on as every reader does until it stops; trouble on the way passes.
+async fn stopped(mut reader: Reader) -> Reason {
+    loop {
+        match reader.next(100).await {
+            Err(Error::Diverged(diverged)) => return diverged.reason,
+            Ok(batch) if batch.records.is_empty() => drop(reader.changed().await),
+            Ok(_) | Err(_) => {}
+        }
+    }
+}
+
+async fn resumed(log: &Log, from: Checkpoint) -> Reason {
+    stopped(log.reader(0, Some(from)).unwrap()).await
+}
+
+/// A new log begins in its place, and grows beyond where the reader is. With the certificate not looked at, and nothing
+/// read, a reader of the beginning was seen to go on in the other log.
+#[tokio::test]
+async fn a_topic_made_again_for_another_log_stops_running_and_resuming_readers() {
+    let topic = Topic::new().await;
+    let log = topic.log();
+    written(&log).await;
+    let (running, new) = (at_end(&log).await, log.reader(0, None).unwrap());
+    let checkpoint = running.checkpoint();
+    topic.editor().delete();
+    let other = init(&topic.address, 4, None).await.unwrap();
+    for _ in 0..2 {
+        written(&other).await;
+    }
+    assert_eq!(stopped(new).await, Reason::OtherHistory);
+    assert_eq!(resumed(&log, checkpoint).await, Reason::LastReadChanged);
+    stopped(running).await;
+}
+
+/// The last two records are missing from the copy.
+#[tokio::test]
+async fn an_old_copy_of_the_log_stops_running_and_resuming_readers() {
+    let topic = Topic::new().await;
+    let log = topic.log();
+    written(&log).await;
+    let running = at_end(&log).await;
+    let checkpoint = running.checkpoint();
+    let mut copy = topic.editor().read(4);
+    copy[0].truncate(5);
+    topic.editor().replace(&topic.kafka.store.genesis, &copy);
+    assert_eq!(resumed(&log, checkpoint).await, Reason::LastReadGone);
+    assert_eq!(stopped(running).await, Reason::LastReadGone);
+}
