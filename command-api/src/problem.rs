@@ -19,7 +19,7 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         Rejection::ActionLimitReached { limit, per } => {
             problem.detail(format!("the action earns {limit} times per {}", per.as_str()))
         }
-        Rejection::InvalidSetting { pointer } => problem.field(pointer, "is out of range"),
+        Rejection::InvalidSetting { pointer, expected } => problem.field(pointer, expected.as_str()),
         Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
         Rejection::TransferToSelf => problem.field("/to_customer_id", "expected another customer"),
         _ => problem,

@@ -71,10 +71,12 @@ rejections! {
     UnknownMerchant = "unknown-merchant", "The shop is unknown";
     /// The shop joined before.
     ShopExists = "shop-exists", "The shop exists already";
-    /// The setting's value is outside its range.
+    /// The setting's value is outside its range, or contradicts another one.
     InvalidSetting {
         /// JSON pointer into the settings document.
         pointer: String,
+        /// What was expected there.
+        expected: String,
     } = "invalid-setting", "The setting's value is out of range";
     /// Nothing but refunds is known of the order.
     UnknownOrder = "unknown-order", "The order is unknown";

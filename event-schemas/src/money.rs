@@ -27,9 +27,14 @@ pub enum Invalid {
         places: u32,
     },
     /// Beyond 64 bits of minor units.
-    #[error("the amount is too large")]
+    #[error("expected an amount within 64 bits of minor units")]
     TooLarge,
 }
+
+/// Why a text is not a rate.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected a decimal number from 0 to 1000000 with at most six places, without exponent")]
+pub struct NotARate;
 
 impl Currency {
     /// The currency with this three-letter code, in capitals.
@@ -108,12 +113,9 @@ impl Rate {
     pub const ONE: Self = Self { millionths: 1_000_000 };
 
     /// Reads a decimal text from `0` to `1000000` with at most six places.
-    pub fn parse(text: &str) -> Result<Self, Invalid> {
-        let millionths = scaled(text, 6)?;
-        if !(0..=1_000_000_000_000).contains(&millionths) {
-            return Err(Invalid::TooLarge);
-        }
-        Ok(Self { millionths })
+    pub fn parse(text: &str) -> Result<Self, NotARate> {
+        let millionths = scaled(text, 6).map_err(|_| NotARate)?;
+        (0..=1_000_000_000_000).contains(&millionths).then_some(Self { millionths }).ok_or(NotARate)
     }
 
     /// `floor(amount × rate)`; nothing for an amount below zero.
@@ -160,7 +162,7 @@ fn unscaled(minor: i64, places: usize) -> String {
 }
 
 macro_rules! as_text {
-    ($name:ident, $parse:path, $description:literal) => {
+    ($name:ident, $parse:path, $error:ty, $description:literal) => {
         impl Serialize for $name {
             fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
                 serializer.collect_str(self)
@@ -175,8 +177,8 @@ macro_rules! as_text {
         }
 
         impl FromStr for $name {
-            type Err = Invalid;
-            fn from_str(text: &str) -> Result<Self, Invalid> {
+            type Err = $error;
+            fn from_str(text: &str) -> Result<Self, $error> {
                 $parse(text)
             }
         }
@@ -194,8 +196,8 @@ macro_rules! as_text {
     };
 }
 
-as_text!(Currency, Currency::try_new, "ISO 4217 code");
-as_text!(Rate, Rate::parse, "Points per major unit, a decimal text with at most six places");
+as_text!(Currency, Currency::try_new, Invalid, "ISO 4217 code");
+as_text!(Rate, Rate::parse, NotARate, "Points per major unit, a decimal text with at most six places");
 
 impl crate::personal::Plain for Money {}
 
@@ -253,6 +255,9 @@ mod tests {
             rate.bonus_for(Rate::ONE, Money { minor: 5493, currency: currency("USD") }),
             Ok(Points(0))
         );
+        for text in ["-1", "1000000.1", "1e3", "0.0000001", ""] {
+            assert_eq!(Rate::parse(text), Err(NotARate), "{text}");
+        }
         assert_eq!(rate.to_string(), "1.5");
         assert_eq!(Rate::ONE.to_string(), "1");
     }

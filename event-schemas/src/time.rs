@@ -1,7 +1,7 @@
 //! A point in time, to the microsecond, in UTC.
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer};
+use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
 
 /// A point in time in UTC, cut to the microsecond so that every form of it is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
@@ -65,7 +65,8 @@ impl Serialize for Timestamp {
 impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
-            DateTime::deserialize(deserializer).map(Self::from)
+            let time = DateTime::deserialize(deserializer).map(Self::from);
+            time.map_err(|_| D::Error::custom("expected a time such as 2026-03-01T12:00:00Z"))
         } else {
             i64::deserialize(deserializer).map(Self::from_micros)
         }

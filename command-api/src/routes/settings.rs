@@ -5,7 +5,7 @@ use domain::{
     merchant::{UpdateProgramSettings, check},
 };
 use event_schemas::{CommandKey, merchant::ProgramSettings, record::Actor};
-use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
+use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext, read_value};
 use serde_json::{Map, Value};
 
 use crate::{
@@ -80,8 +80,11 @@ fn merged(current: &ProgramSettings, patch: &Map<String, Value>) -> Result<Progr
     let mut settings = current.clone();
     for (pointer, value) in leaves {
         put(&mut document, &pointer, value);
-        settings = serde_json::from_value(document.clone())
-            .map_err(|error| Problem::invalid_field(pointer.as_str(), expectation(&error.to_string())))?;
+        settings = read_value(document.clone()).map_err(|(at, expected)| {
+            // What is wrong with a name stands at the object that has it.
+            let at = if at.starts_with(&pointer) { at } else { pointer.clone() };
+            Problem::invalid_field(at, expected)
+        })?;
         let taken = serde_json::to_value(&settings).map_err(|error| Problem::internal(&error))?;
         let ignored = taken.pointer(&pointer).and_then(|taken| ignored(value, taken, &pointer));
         if let Some(pointer) = ignored {
@@ -100,11 +103,6 @@ fn put(document: &mut Value, pointer: &str, value: &Value) {
     {
         parent.insert(name.replace("~1", "/").replace("~0", "~"), value.clone());
     }
-}
-
-/// What was expected; the rest of the message may quote the value.
-fn expectation(message: &str) -> String {
-    message.find("expected").map_or("is not as expected", |start| &message[start..]).to_owned()
 }
 
 /// All leaves of the patch with their pointers; a field that the document does not have is refused.
@@ -202,12 +200,32 @@ mod tests {
         assert_eq!(actions["birthday"], json!({"points": 100, "limit": {"count": 1, "per": "year"}}));
         for (patch, pointer) in [
             (json!({"actions": {"Not Kebab": {"points": 1, "limit": limit}}}), "/actions/Not Kebab"),
-            (json!({"actions": {"visit": {"points": 1}}}), "/actions/visit"),
+            (json!({"actions": {"visit": {"points": 1}}}), "/actions/visit/limit"),
             (json!({"actions": {"visit": {"points": 1, "limit": limit, "x": 1}}}), "/actions/visit/x"),
             (json!({"actions": {"birthday": {"limit": {"per": "week"}}}}), "/actions/birthday/limit/per"),
         ] {
             let problem = patched(patch).unwrap_err();
             assert!(problem.contains(&format!("pointer: {pointer:?}")), "{problem}");
+        }
+    }
+
+    #[test]
+    fn what_does_not_fit_inside_a_list_is_named_with_what_was_expected() {
+        let bonus = |more: (&str, Value)| {
+            let mut bonus = json!({"id": "double", "multiplier": "2"});
+            bonus[more.0] = more.1;
+            patched(json!({"earn": {"bonuses": [bonus]}})).unwrap_err()
+        };
+        for (problem, pointer, expected) in [
+            (bonus(("starts_at", json!("soon"))), "/earn/bonuses/0/starts_at", "expected a time such as"),
+            (
+                bonus(("multiplier", json!("-2"))),
+                "/earn/bonuses/0/multiplier",
+                "expected a decimal number from 0",
+            ),
+            (bonus(("product_ids", json!([7]))), "/earn/bonuses/0/product_ids/0", "expected a string"),
+        ] {
+            assert!(problem.contains(&format!("pointer: {pointer:?}, detail: \"{expected}")), "{problem}");
         }
     }
 

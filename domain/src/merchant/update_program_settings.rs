@@ -16,6 +16,9 @@ const GRACE_DAYS_MAX: u32 = 3_650;
 /// Each order keeps a copy of those that hold for it.
 const BONUSES_MAX: usize = 50;
 const ACTIONS_MAX: usize = 100;
+/// Products or tags in one list. Each order keeps a copy of them too; a tag names any number of products.
+const NAMES_MAX: usize = 1_000;
+const PROCESSING_MAX: u64 = 1_000_000;
 
 /// Sets all settings of a programme.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -40,56 +43,80 @@ pub(super) fn decide(state: &State, command: &UpdateProgramSettings) -> Result<V
 /// # Errors
 /// `InvalidSetting` with a JSON pointer to the first setting at fault.
 pub fn check(settings: &ProgramSettings) -> Result<(), Rejection> {
-    let processing = 1..=1_000_000;
-    let points = 1..=i64::MAX.unsigned_abs();
     let Pending { policy, days } = settings.earn.pending;
     let counts_days = matches!(policy, PendingPolicy::DaysAfterPaid | PendingPolicy::DaysAfterFulfilled);
-    let at_fault = [
-        ("/earn/pending/days", days > PENDING_DAYS_MAX || (days > 0 && !counts_days)),
-        ("/expiry/months", !(1..=EXPIRY_MONTHS_MAX).contains(&settings.expiry.months)),
-        ("/redeem/points_per_unit", !points.contains(&settings.redeem.points_per_unit)),
-        ("/redeem/min_points", !points.contains(&settings.redeem.min_points)),
-        ("/redeem/reinstate_grace_days", settings.redeem.reinstate_grace_days > GRACE_DAYS_MAX),
-        ("/processing/per_second", !processing.contains(&settings.processing.per_second)),
-        ("/processing/burst", !processing.contains(&settings.processing.burst)),
-        ("/earn/bonuses", settings.earn.bonuses.len() > BONUSES_MAX),
-        ("/actions", settings.actions.len() > ACTIONS_MAX),
+    let days_max = if counts_days { PENDING_DAYS_MAX } else { 0 };
+    let (earn, redeem, processing) = (&settings.earn, &settings.redeem, &settings.processing);
+    let points_max = i64::MAX.unsigned_abs();
+    let numbers = [
+        ("/earn/pending/days", days.into(), 0, days_max.into()),
+        ("/expiry/months", settings.expiry.months.into(), 1, EXPIRY_MONTHS_MAX.into()),
+        ("/redeem/points_per_unit", redeem.points_per_unit, 1, points_max),
+        ("/redeem/min_points", redeem.min_points, 1, points_max),
+        ("/redeem/reinstate_grace_days", redeem.reinstate_grace_days.into(), 0, GRACE_DAYS_MAX.into()),
+        ("/processing/per_second", processing.per_second.into(), 1, PROCESSING_MAX),
+        ("/processing/burst", processing.burst.into(), 1, PROCESSING_MAX),
     ];
-    let at_fault =
-        at_fault.into_iter().find(|(_, at_fault)| *at_fault).map(|(pointer, _)| pointer.to_owned());
-    match at_fault.or_else(|| bonus_at_fault(&settings.earn.bonuses)).or_else(|| action_at_fault(settings)) {
-        Some(pointer) => Err(Rejection::InvalidSetting { pointer }),
+    let out_of_range = numbers.into_iter().find(|(_, number, least, most)| !(least..=most).contains(&number));
+    let lists = [
+        ("/earn/bonuses", earn.bonuses.len(), BONUSES_MAX),
+        ("/earn/excluded_product_ids", earn.excluded_product_ids.len(), NAMES_MAX),
+        ("/earn/excluded_tags", earn.excluded_tags.len(), NAMES_MAX),
+        ("/actions", settings.actions.len(), ACTIONS_MAX),
+    ];
+    let too_long = lists.into_iter().find(|(_, length, most)| length > most);
+    let at_fault = out_of_range
+        .map(|(pointer, _, least, most)| (pointer.to_owned(), format!("expected {least} to {most}")))
+        .or_else(|| {
+            too_long.map(|(pointer, _, most)| (pointer.to_owned(), format!("expected at most {most}")))
+        })
+        .or_else(|| bonus_at_fault(&earn.bonuses))
+        .or_else(|| action_at_fault(settings));
+    match at_fault {
+        Some((pointer, expected)) => Err(Rejection::InvalidSetting { pointer, expected }),
         None => Ok(()),
     }
 }
 
+/// A JSON pointer, and what was expected there.
+type AtFault = (String, String);
+
 /// A bonus's name is the rule of its entries, so it must be its own, and not the purchase's.
-fn bonus_at_fault(bonuses: &[Bonus]) -> Option<String> {
+fn bonus_at_fault(bonuses: &[Bonus]) -> Option<AtFault> {
     bonuses.iter().enumerate().find_map(|(place, bonus)| {
         let taken = bonuses[..place].iter().any(|other| other.id == bonus.id);
         let ends_first = matches!((bonus.starts_at, bonus.ends_at), (Some(start), Some(end)) if start >= end);
         let at_fault = [
-            ("id", taken || bonus.id.as_str() == PURCHASE),
-            ("multiplier", bonus.multiplier <= Rate::ONE),
-            ("ends_at", ends_first),
+            (
+                "id",
+                taken || bonus.id.as_str() == PURCHASE,
+                "expected a name that no other bonus has, nor the purchase",
+            ),
+            ("multiplier", bonus.multiplier <= Rate::ONE, "expected more than 1"),
+            ("ends_at", ends_first, "expected a time after starts_at"),
+            ("product_ids", bonus.product_ids.len() > NAMES_MAX, "expected at most 1000"),
+            ("tags", bonus.tags.len() > NAMES_MAX, "expected at most 1000"),
         ];
-        let (field, _) = at_fault.into_iter().find(|(_, at_fault)| *at_fault)?;
-        Some(format!("/earn/bonuses/{place}/{field}"))
+        let (field, _, expected) = at_fault.into_iter().find(|(_, at_fault, _)| *at_fault)?;
+        Some((format!("/earn/bonuses/{place}/{field}"), expected.to_owned()))
     })
 }
 
-fn action_at_fault(settings: &ProgramSettings) -> Option<String> {
+fn action_at_fault(settings: &ProgramSettings) -> Option<AtFault> {
     settings.actions.iter().find_map(|(name, action)| {
-        let at_fault = [("points", action.points < Points::ZERO), ("limit/count", action.limit.count == 0)];
-        let (field, _) = at_fault.into_iter().find(|(_, at_fault)| *at_fault)?;
-        Some(format!("/actions/{name}/{field}"))
+        let at_fault = [
+            ("points", action.points < Points::ZERO, "expected 0 or more"),
+            ("limit/count", action.limit.count == 0, "expected 1 or more"),
+        ];
+        let (field, _, expected) = at_fault.into_iter().find(|(_, at_fault, _)| *at_fault)?;
+        Some((format!("/actions/{name}/{field}"), expected.to_owned()))
     })
 }
 
 #[cfg(test)]
 mod tests {
     use event_schemas::{
-        Code,
+        Code, ProductId,
         merchant::{Action, Expiry, ExpiryMode, MerchantInstalled, WhenShort},
         payload::Payload,
     };
@@ -116,6 +143,16 @@ mod tests {
     #[test]
     fn the_same_settings_change_nothing() {
         when(ProgramSettings::default()).then_unchanged();
+    }
+
+    /// Where the settings are at fault; what was expected is told too.
+    fn pointer_of(settings: &ProgramSettings) -> String {
+        match check(settings) {
+            Err(Rejection::InvalidSetting { pointer, expected }) if expected.starts_with("expected ") => {
+                pointer
+            }
+            other => panic!("{other:?}"),
+        }
     }
 
     fn bonus(id: &'static str, multiplier: &str) -> Bonus {
@@ -154,6 +191,8 @@ mod tests {
     fn settings_that_contradict_themselves_are_refused_with_a_pointer() {
         let now = Some(event_schemas::Timestamp::EPOCH);
         let never = Bonus { starts_at: now, ends_at: now, ..bonus("never", "2") };
+        let products = |count| vec![ProductId::try_new("7").unwrap(); count];
+        let many = Bonus { product_ids: products(1_001), ..bonus("many", "2") };
         for (pointer, settings) in [
             ("/earn/pending/days", pending(PendingPolicy::Immediate, 1)),
             ("/earn/pending/days", pending(PendingPolicy::OnFulfilled, 1)),
@@ -163,10 +202,12 @@ mod tests {
             ("/earn/bonuses/0/multiplier", settings(|all| all.earn.bonuses = vec![bonus("a", "1")])),
             ("/earn/bonuses/0/ends_at", settings(|all| all.earn.bonuses = vec![never])),
             ("/earn/bonuses", settings(|all| all.earn.bonuses = vec![bonus("a", "2"); 51])),
+            ("/earn/excluded_product_ids", settings(|all| all.earn.excluded_product_ids = products(1_001))),
+            ("/earn/bonuses/0/product_ids", settings(|all| all.earn.bonuses = vec![many.clone()])),
             ("/actions/birthday/limit/count", action(|birthday| birthday.limit.count = 0)),
             ("/actions/birthday/points", action(|birthday| birthday.points = Points(-1))),
         ] {
-            when(settings).then_rejected(Rejection::InvalidSetting { pointer: pointer.to_owned() });
+            assert_eq!(pointer_of(&settings), pointer);
         }
     }
 
@@ -186,8 +227,15 @@ mod tests {
             ("/processing/per_second", settings(|all| all.processing.per_second = 1_000_001)),
             ("/processing/burst", settings(|all| all.processing.burst = 0)),
         ] {
-            when(settings).then_rejected(Rejection::InvalidSetting { pointer: pointer.to_owned() });
+            assert_eq!(pointer_of(&settings), pointer);
         }
+    }
+
+    #[test]
+    fn settings_at_fault_are_refused_with_what_was_expected() {
+        let (pointer, expected) = ("/expiry/months".to_owned(), "expected 1 to 120".to_owned());
+        when(settings(|all| all.expiry.months = 0))
+            .then_rejected(Rejection::InvalidSetting { pointer, expected });
     }
 
     #[test]
