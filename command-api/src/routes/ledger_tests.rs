@@ -1,5 +1,6 @@
 //! The calls of the whole ledger as programs make them: actions, rewards, transfers, freezes, tills, simulation, parked steps.
 use axum::http::Method;
+use domain::{StreamRef, customer::MergeCustomers};
 use event_schemas::CustomerId;
 use serde_json::{Value, json};
 
@@ -8,12 +9,14 @@ use crate::testing::OPERATOR;
 
 const ACTIONS: &str = "/v1/api/points/actions";
 const ADJUST: &str = "/v1/api/points/adjust";
+const EARN: &str = "/v1/api/points/earn";
 const EXTEND: &str = "/v1/api/points/expiry/extend";
 const FREEZE: &str = "/v1/api/points/freeze";
 const REWARDS: &str = "/v1/api/rewards";
 const SIMULATE: &str = "/v1/api/points/simulate";
 const SYNC: &str = "/v1/api/points/sync";
 const TRANSFER: &str = "/v1/api/points/transfer";
+const USERS: &str = "/v1/api/users/create";
 const UNFREEZE: &str = "/v1/api/points/unfreeze";
 
 fn act(customer: CustomerId, action: &str, source: &str) -> Value {
@@ -75,6 +78,27 @@ async fn a_transfer_completes_and_is_answered_again_as_it_was() {
         "from_customer_id": api.customer, "to_customer_id": other, "points": 300, "reason_code": "gift"
     });
     assert_eq!(api.post(TRANSFER, too_many).await.code(), (409, "insufficient-points"));
+}
+
+/// Seen to fail when the answers spoke of the account that had ended.
+#[tokio::test]
+async fn whoever_was_merged_is_answered_for_by_the_one_who_lives_on() {
+    let api = Api::start().await;
+    let person = json!({"shopify_customer_id": "7"});
+    let first = api.post_with_key(USERS, "ada", &person).await;
+    let gone: CustomerId = first.body["customer_id"].as_str().unwrap().parse().unwrap();
+    let earn = json!({"customer_id": gone, "points": 100, "reason": "visit", "source_id": "1"});
+    assert_eq!(api.post(EARN, earn).await.status, 200);
+    let redeemed = api.post(REDEEM, json!({"customer_id": gone, "points": 40})).await;
+    let merge = MergeCustomers { into: api.customer };
+    api.bench.accept(api.merchant, StreamRef::customer(gone), merge).await;
+    api.bench.policies_idle().await;
+    let path =
+        format!("/v1/api/points/redemptions/{}/cancel", redeemed.body["redemption_id"].as_str().unwrap());
+    let cancelled = api.post(&path, json!({})).await;
+    assert_eq!((&cancelled.body["status"], &cancelled.body["balance"]), (&json!("cancelled"), &json!(100)));
+    assert_eq!(api.post(USERS, person.clone()).await.body["customer_id"], json!(api.customer));
+    assert_eq!(api.post_with_key(USERS, "ada", &person).await.body, first.body);
 }
 
 #[tokio::test]

@@ -1,7 +1,7 @@
 //! POST /v1/api/users/create: a person joins by the merchant's own call.
 use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
-    StreamRef,
+    Aggregate, StreamRef,
     customer::{Profile, RegisterCustomer},
 };
 use event_schemas::{CustomerId, MerchantId, Personal, customer::RegisteredBy, record::Actor};
@@ -21,8 +21,11 @@ use crate::{
 
 const PATH: &str = "/v1/api/users/create";
 const TEXT_LEN_MAX: usize = 255;
+/// Merges in a row; more would be a circle.
+const MERGES_MAX: usize = 100;
 
-/// A person. With a Shopify id that is known already, nothing changes and its customer is answered.
+/// A person. With a Shopify id that is known already, nothing changes and its customer is answered, or who they were
+/// merged into.
 #[derive(Debug, Deserialize, ToSchema)]
 #[serde(deny_unknown_fields)]
 pub(crate) struct Create {
@@ -61,7 +64,8 @@ pub(crate) async fn create(
     check(&body)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     let attempt = app.idempotency.keep(attempt).await?;
-    let customer = find_or_mint(&app, merchant, &body, &attempt).await?;
+    let found = find_or_mint(&app, merchant, &body, &attempt).await?;
+    let customer = who_lives_on(&app, merchant, found, &attempt).await?;
     let profile = profile(&app, merchant, customer, body)?;
     let stream = StreamRef::customer(customer);
     let occurred_at = app.clock.now();
@@ -133,6 +137,33 @@ async fn find_or_mint(
     let entries = app.keys.resolve_many(merchant, references).await.map_err(|error| key_fault(&error))?;
     let customer = CustomerId(entries.first().map_or(proposed, |entry| entry.id));
     app.keys.ensure_subject(merchant, customer).await.map_err(|error| key_fault(&error))?;
+    Ok(customer)
+}
+
+/// Whom the customer turned out to be; but a request that was answered before is about the same one as then.
+async fn who_lives_on(
+    app: &App,
+    merchant: MerchantId,
+    found: CustomerId,
+    attempt: &Attempt,
+) -> Result<CustomerId, Problem> {
+    let stream = StreamRef::customer;
+    if attempt.known
+        && app.commander.recall(merchant, stream(found), attempt.command, |_| ()).await?.is_some()
+    {
+        return Ok(found);
+    }
+    let merged_into = |aggregate: &Aggregate| match aggregate {
+        Aggregate::Customer(state) => state.merged_into(),
+        _ => None,
+    };
+    let mut customer = found;
+    for _ in 0..MERGES_MAX {
+        match app.commander.glance(merchant, stream(customer), merged_into).await? {
+            Some(into) => customer = into,
+            None => break,
+        }
+    }
     Ok(customer)
 }
 

@@ -99,25 +99,35 @@ pub(crate) async fn cancel(
     Ok(reply(StatusCode::OK, first, answered.replayed))
 }
 
-/// The account once the points are back, which another task may be at.
+/// The account that goes on, once the points are back there, which another task may be at.
 async fn reinstated(
     app: &App,
     merchant: MerchantId,
     customer: CustomerId,
     redemption: RedemptionId,
 ) -> Result<(PositionToken, Balances), Problem> {
-    let stream = StreamRef::account(customer);
+    let mut stream = StreamRef::account(customer);
     let view = move |aggregate: &Aggregate| match aggregate {
         Aggregate::PointsAccount(account) => {
             let phase = account.reservation(redemption).map(|reservation| reservation.phase);
-            (phase == Some(Phase::Reinstated), account.balances())
+            (phase == Some(Phase::Reinstated), account.merged_into())
         }
-        _ => (false, Balances::default()),
+        _ => (false, None),
     };
     let deadline = Instant::now() + BACK_WITHIN;
-    while !app.commander.glance(merchant, stream, view).await?.0 && Instant::now() < deadline {
-        tokio::time::sleep(LOOK_EVERY).await;
+    loop {
+        let (is_back, into) = app.commander.glance(merchant, stream, view).await?;
+        if is_back || Instant::now() >= deadline {
+            break;
+        }
+        match into {
+            Some(into) => stream = StreamRef::account(into),
+            None => tokio::time::sleep(LOOK_EVERY).await,
+        }
     }
-    let (at, (_, balances)) = app.commander.read_at(merchant, stream, view).await?;
-    Ok((at, balances))
+    let balances = |aggregate: &Aggregate| match aggregate {
+        Aggregate::PointsAccount(account) => account.balances(),
+        _ => Balances::default(),
+    };
+    Ok(app.commander.read_at(merchant, stream, balances).await?)
 }

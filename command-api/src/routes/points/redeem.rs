@@ -214,6 +214,7 @@ struct Reserved {
     after: Balances,
     /// Behind the redemption, once the points are spent.
     spent: Option<Balances>,
+    now: Balances,
 }
 
 fn reserved(redemption: RedemptionId) -> impl Fn(&Aggregate) -> Option<Reserved> + Send + 'static {
@@ -224,6 +225,7 @@ fn reserved(redemption: RedemptionId) -> impl Fn(&Aggregate) -> Option<Reserved>
             discount: reservation.discount,
             after: reservation.after,
             spent: account.entry_for_redemption(redemption).map(|entry| entry.after),
+            now: account.balances(),
         })
     };
     move |aggregate| match aggregate {
@@ -274,7 +276,11 @@ impl Request<'_> {
         let stream = StreamRef::account(self.customer);
         let account =
             self.app.commander.glance(self.merchant, stream, self::reserved(self.redemption())).await?;
-        let spent = account.and_then(|account| account.spent);
+        let after = match (status, account) {
+            // The points are back by then, or on their way.
+            (Some(Status::Failed), Some(account)) => account.now,
+            (_, account) => account.and_then(|account| account.spent).unwrap_or(reserved.after),
+        };
         let body = Redeemed {
             redemption_id: self.redemption(),
             status: match status {
@@ -286,7 +292,7 @@ impl Request<'_> {
             code: None,
             points: reserved.points,
             discount: reserved.discount.into(),
-            balance: spent.unwrap_or(reserved.after).into(),
+            balance: after.into(),
             position: at.to_string(),
         };
         let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
