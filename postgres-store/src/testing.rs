@@ -61,26 +61,27 @@ impl TestDatabase {
         self.url().parse().unwrap_or_else(|error| panic!("{error}"))
     }
 
-    /// Runs statements in a schema of it, past whoever keeps the schema.
+    /// Runs statements past whoever keeps the database, in one session; an error says what the server refused.
     ///
-    /// # Panics
-    /// If the server refuses.
-    pub fn execute(&self, schema: &str, statements: &str) {
-        let statements = format!("SET search_path TO {schema}; {statements}");
+    /// # Errors
+    /// What the server said.
+    pub fn execute(&self, statements: &str) -> Result<(), String> {
+        let statements = statements.to_owned();
         blocking(&self.url(), async move |mut connection| {
-            connection.execute(raw_sql(&statements)).await.map(drop)
-        });
+            let done = connection.execute(raw_sql(&statements)).await;
+            Ok(done.map(drop).map_err(|error| error.to_string()))
+        })
     }
 
-    /// The answer of a query whose columns are all texts.
+    /// The answer of a query whose columns are all texts, after these statements.
     ///
     /// # Panics
     /// If the server refuses.
     #[must_use]
-    pub fn texts(&self, schema: &str, query: &str) -> Vec<Vec<Option<String>>> {
-        let (schema, query) = (format!("SET search_path TO {schema}"), query.to_owned());
+    pub fn texts(&self, before: &str, query: &str) -> Vec<Vec<Option<String>>> {
+        let (before, query) = (before.to_owned(), query.to_owned());
         blocking(&self.url(), async move |mut connection| {
-            connection.execute(schema.as_str()).await?;
+            connection.execute(raw_sql(&before)).await?;
             let rows = sqlx::query(&query).fetch_all(&mut connection).await?;
             rows.iter().map(|row| (0..row.len()).map(|column| row.try_get(column)).collect()).collect()
         })

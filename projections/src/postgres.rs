@@ -154,3 +154,42 @@ impl Pool {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::MerchantId;
+    use postgres_store::testing::TestDatabase;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Projection as _, ReadAddress, ReadStore, Value, program_settings::ProgramSettingsByShop};
+
+    /// Seen to catch: readers that keep the role of their login; a merchant that is not named to the server.
+    #[tokio::test]
+    async fn a_query_that_forgets_its_merchant_still_sees_no_other_one_and_changes_nothing() {
+        const NAME: &str = ProgramSettingsByShop::NAME;
+        let database = TestDatabase::create();
+        let store = ReadStore::open_at(&ReadAddress::Postgres(database.address())).await.unwrap();
+        let [one, other] = [1, 2].map(Uuid::from_u128);
+        let tables = store.tables();
+        let write = move |session: &dyn Session| {
+            let live = tables.of(session, NAME)?;
+            let row = |id: Uuid| {
+                vec![Value::Id(id.into_bytes()), Value::Integer(1), Value::text("{}"), Value::Integer(1)]
+            };
+            Ok(session.insert(&live.shape, &mut [row(one), row(other)].into_iter())?)
+        };
+        store.write(write).await.unwrap();
+        for (merchant, expected) in [(one, vec![one]), (other, vec![other]), (Uuid::from_u128(3), vec![])] {
+            let scope = MerchantScope::for_tests(MerchantId(merchant));
+            let all = store.query_rows(NAME, scope, |session, table, _| {
+                session.all(&format!("SELECT merchant FROM {table}"), &[], |row| row.get::<Uuid>(0))
+            });
+            assert_eq!(all.await.unwrap(), expected);
+            let change = store.query_rows(NAME, scope, |session, table, _| {
+                session.execute(&format!("UPDATE {table} SET version = 2"), &[])
+            });
+            change.await.unwrap_err();
+        }
+    }
+}

@@ -3,6 +3,8 @@
 mod audit;
 mod coverage;
 mod ledger;
+#[cfg(feature = "postgres")]
+mod on_postgres;
 mod parked;
 mod rebuild;
 mod running;

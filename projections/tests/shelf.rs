@@ -66,7 +66,9 @@ impl Shelf {
         match self {
             Self::Files(folder) => connect(folder, name).execute_batch(statements).unwrap(),
             #[cfg(feature = "postgres")]
-            Self::Databases(databases) => databases.lock().unwrap()[name].execute(SCHEMA, statements),
+            Self::Databases(databases) => {
+                databases.lock().unwrap()[name].execute(&format!("{SCHEMA}; {statements}")).unwrap();
+            }
         }
     }
 
@@ -114,7 +116,7 @@ impl Shelf {
 }
 
 #[cfg(feature = "postgres")]
-const SCHEMA: &str = "loyalnest_read";
+pub(crate) const SCHEMA: &str = "SET search_path TO loyalnest_read";
 
 fn file(folder: &tempfile::TempDir, name: &str) -> PathBuf {
     folder.path().join(format!("{name}.db"))
