@@ -13,7 +13,16 @@ const ARROWS: &[(&str, &[&str])] = &[
     ("projections", &["event-schemas", "event-log", "group-commit", "postgres-store", "privacy", "seeded"]),
     (
         "command-api",
-        &["domain", "event-schemas", "event-log", "privacy", "group-commit", "http-edge", "seeded"],
+        &[
+            "domain",
+            "event-schemas",
+            "event-log",
+            "privacy",
+            "postgres-store",
+            "group-commit",
+            "http-edge",
+            "seeded",
+        ],
     ),
     ("query-api", &["event-schemas", "event-log", "privacy", "projections", "http-edge"]),
     ("replay", &["domain", "event-schemas", "event-log", "group-commit", "privacy", "projections"]),

@@ -4,6 +4,9 @@
 //! handle and commit ourselves. The rejection is an event of the adapter (`Recorded::Rejected`) and the framework's
 //! error is impossible. Its snapshot, aggregate and memory stores, its `GenericQuery` and its replay are not used: they
 //! apply events twice, lose updates, or pass over failed reads. The tests below show that ours does not.
+#[cfg(feature = "postgres")]
+pub mod cold;
+
 use std::{
     collections::HashMap,
     convert::Infallible,
@@ -100,6 +103,19 @@ macro_rules! hosted {
         ) -> Result<Handed, Failure> {
             match envelope.stream.stream_type {
                 $( StreamType::$name => execute_as::<domain::$module::State>(partition, envelope).await, )*
+            }
+        }
+
+        /// The events of one aggregate, as the framework's repository has them.
+        #[cfg(feature = "postgres")]
+        async fn serialized(
+            repository: &postgres_es::PostgresEventRepository,
+            stream_type: StreamType,
+            name: &str,
+        ) -> Result<Vec<cqrs_es::persist::SerializedEvent>, cqrs_es::persist::PersistenceError> {
+            use cqrs_es::persist::PersistedEventRepository as _;
+            match stream_type {
+                $( StreamType::$name => repository.get_events::<Hosted<domain::$module::State>>(name).await, )*
             }
         }
     };
