@@ -1,15 +1,17 @@
 //! Fresh ids, pauses of chance, the time of day; in a simulated world they come from its seed.
 use std::time::Duration;
 
-use uuid::Uuid;
+use uuid::{Builder, Uuid};
 
-/// An id that nobody has.
+/// An id that nobody has: the time and 74 bits of chance, drawn in the process, because asking the system takes longer
+/// than deciding most commands.
 pub(crate) fn id() -> Uuid {
     #[cfg(feature = "simulated")]
     if let Some(id) = seeded::id() {
         return id;
     }
-    Uuid::now_v7()
+    let now_ms = u64::try_from(now_us()).unwrap_or_default() / 1_000;
+    Builder::from_unix_timestamp_millis(now_ms, &rand::random()).into_uuid()
 }
 
 /// Any time up to and with `longest_ms` milliseconds.

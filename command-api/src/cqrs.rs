@@ -136,13 +136,8 @@ async fn execute_as<D: Hostable>(
     partition: &Arc<Mutex<Partition>>,
     envelope: &Arc<Envelope>,
 ) -> Result<Handed, Failure> {
-    let key = StreamKey::new(envelope.merchant, envelope.stream);
-    let store = ClaimedStore {
-        partition: partition.clone(),
-        envelope: envelope.clone(),
-        handed: SyncMutex::new(None),
-    };
-    let mut context: Loaded<D> = store.load_aggregate(&key.to_string()).await.map_err(failure)?;
+    let store = ClaimedStore::new(partition.clone(), envelope.clone());
+    let mut context: Loaded<D> = store.load_aggregate(&store.name).await.map_err(failure)?;
     let sealing = context.sealing();
     let sink = EventSink::default();
     let handled = context.aggregate().handle(envelope.clone(), &sealing, &sink).await;
@@ -172,10 +167,10 @@ fn unexpected(failure: Failure) -> AggregateError<Infallible> {
     AggregateError::UnexpectedError(Box::new(failure))
 }
 
-/// A decider as the framework's aggregate.
+/// A decider as the framework's aggregate. Boxed, because it is handed on by value and may be large.
 #[derive(Default, Serialize, Deserialize)]
 #[serde(transparent)]
-pub(crate) struct Hosted<D>(D);
+pub(crate) struct Hosted<D>(Box<D>);
 
 impl<D: Hostable> HostedAggregate for Hosted<D> {
     const TYPE: &'static str = D::STREAM.name();
@@ -321,7 +316,17 @@ impl Seal for FieldSeal<'_> {
 struct ClaimedStore {
     partition: Arc<Mutex<Partition>>,
     envelope: Arc<Envelope>,
+    key: StreamKey,
+    /// The stream's, as the framework wants it.
+    name: String,
     handed: SyncMutex<Option<Handed>>,
+}
+
+impl ClaimedStore {
+    fn new(partition: Arc<Mutex<Partition>>, envelope: Arc<Envelope>) -> Self {
+        let key = StreamKey::new(envelope.merchant, envelope.stream);
+        Self { partition, envelope, key, name: key.to_string(), handed: SyncMutex::new(None) }
+    }
 }
 
 /// An aggregate taken out of the partition, which is locked until the record is handed to the log: nobody else can
@@ -359,7 +364,7 @@ impl<D: Hostable> Loaded<D> {
     /// Puts the aggregate back as it was taken.
     fn give_back(mut self) {
         let key = self.key;
-        self.partition.folded.give_back(key, self.aggregate.0.into_aggregate());
+        self.partition.folded.give_back(key, (*self.aggregate.0).into_aggregate());
     }
 }
 
@@ -391,12 +396,15 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
     }
 
     async fn load_aggregate(&self, aggregate_id: &str) -> Result<Loaded<D>, AggregateError<Infallible>> {
-        let key: StreamKey = aggregate_id.parse().map_err(|error| unexpected(Failure::fault(error)))?;
+        if aggregate_id != self.name {
+            return Err(unexpected(Failure::fault("the store is of another stream")));
+        }
+        let key = self.key;
         let mut partition = self.partition.clone().lock_owned().await;
         let recorded_at = partition.stamp();
         partition.folded.wake(key).await.map_err(|error| unexpected(Failure::State(error)))?;
         let taken = partition.folded.take(key).and_then(|(aggregate, version)| {
-            D::from_aggregate(aggregate).map(|aggregate| (Hosted(aggregate), version))
+            D::from_aggregate(aggregate).map(|aggregate| (Hosted(Box::new(aggregate)), version))
         });
         let (aggregate, version) =
             taken.ok_or_else(|| unexpected(Failure::Refused(Unavailable::AggregateParked)))?;
@@ -406,12 +414,13 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
     }
 
     /// Hands the record to the log and the state back to the partition. The log's answer is awaited outside, or every
-    /// group commit would have size one.
+    /// group commit would have size one. Gives nothing back: the framework would dispatch it to queries, and ours read
+    /// the log.
     async fn commit(
         &self,
         answer: Vec<Recorded>,
         context: Loaded<D>,
-        metadata: HashMap<String, String>,
+        _: HashMap<String, String>,
     ) -> Result<Vec<EventEnvelope<Hosted<D>>>, AggregateError<Infallible>> {
         let Loaded { mut partition, key, meta, aggregate, .. } = context;
         let (outcome, recorded) = recorded(answer).map_err(unexpected)?;
@@ -428,17 +437,11 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
             Answer::Events(events) => events.into(),
             Answer::Rejected(_) | Answer::Unchanged => Arc::default(),
         };
-        let (route, aggregate) = (self.envelope.stream.route, aggregate.0.into_aggregate());
+        let (route, aggregate) = (self.envelope.stream.route, (*aggregate.0).into_aggregate());
         partition.folded.put_back(key, route, aggregate, events.len(), meta.command, outcome.clone());
-        let made = (!events.is_empty()).then(|| Made { record: meta.record, events: events.clone() });
+        let made = (!events.is_empty()).then(|| Made { record: meta.record, events });
         *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handed { hand, outcome, made });
-        let envelope = |(index, event): (usize, &Event)| EventEnvelope {
-            aggregate_id: key.to_string(),
-            sequence: usize::try_from(meta.first_version).unwrap_or(usize::MAX).saturating_add(index),
-            payload: Recorded::Event(event.clone()),
-            metadata: metadata.clone(),
-        };
-        Ok(events.iter().enumerate().map(envelope).collect())
+        Ok(Vec::new())
     }
 }
 

@@ -3,6 +3,7 @@
 //!
 //! It claims, serves until it is fenced or in doubt, and claims again; a history that diverged stops it for good.
 mod answers;
+mod back_off;
 mod catch_up;
 mod due;
 #[cfg(test)]
@@ -20,19 +21,16 @@ mod tests;
 mod tiers;
 mod unsaved;
 
-use std::{
-    sync::{
-        Arc,
-        atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
-    },
-    time::Duration,
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
 use event_log::{Log, Stopped};
 use privacy::KeyStore;
 use tokio::{
     sync::{mpsc, oneshot},
-    time::{Instant, sleep_until},
+    time::{Instant, sleep, sleep_until},
 };
 
 pub use due::{DueQuery, DueStream};
@@ -43,11 +41,11 @@ pub(crate) use partition::{First, Partition, StreamKey, meta};
 pub(crate) use state::StateError;
 
 use crate::{
-    chance,
     clock::Clock,
     commands::{Commander, Unavailable},
     nodes::{self, ForwardError, Forwarder, Nodes},
 };
+use back_off::BackOff;
 use catch_up::Claimed;
 use mailbox::Mailbox;
 use saver::Saver;
@@ -59,9 +57,7 @@ const WAITING_MAX: usize = 65_536;
 /// At most this many messages are taken before answers are looked at again.
 const DRAIN_MAX: usize = 256;
 /// At most this many records are on their way.
-const IN_FLIGHT_MAX: usize = 4_096;
-/// The longest pause between two claims.
-const PAUSE_MAX: Duration = Duration::from_secs(5);
+const IN_FLIGHT_MAX: usize = 1_024;
 
 /// An owner cannot start.
 #[derive(Debug, thiserror::Error)]
@@ -313,9 +309,7 @@ impl Owner {
             if self.closed && self.mailbox.is_empty() {
                 return;
             }
-            let jitter = chance::pause(4);
-            tokio::time::sleep(pause + jitter).await;
-            pause = (pause * 2).min(PAUSE_MAX);
+            sleep(back_off.pause()).await;
         }
     }
 
@@ -377,7 +371,9 @@ impl Owner {
             tokio::select! {
                 biased;
                 admitted = tenure.admitted(), if !tenure.is_idle() => match admitted {
-                    Ok(appended) => tenure.settle(appended).await,
+                    Ok(appended) => if let Err(stopped) = tenure.settle(appended).await {
+                        return self.stop(tenure, stopped.into());
+                    },
                     Err(stopped) => return self.stop(tenure, stopped.into()),
                 },
                 news = saver.news() => tenure.take(&mut saver, news).await,

@@ -45,8 +45,7 @@ impl Desk {
     }
 
     fn store(&self) -> ClaimedStore {
-        let (partition, envelope) = (self.partition.clone(), self.envelope(earn(1)));
-        ClaimedStore { partition, envelope, handed: SyncMutex::new(None) }
+        ClaimedStore::new(self.partition.clone(), self.envelope(earn(1)))
     }
 
     fn name(&self) -> String {

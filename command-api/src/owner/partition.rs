@@ -1,5 +1,5 @@
 //! A claimed partition: its state, and the hand that appends to it.
-use std::{fmt, str::FromStr};
+use std::fmt;
 
 use domain::StreamRef;
 use event_log::{Covering, Log, NewKind, NewRecord, PositionToken};
@@ -36,24 +36,6 @@ impl StreamKey {
 impl fmt::Display for StreamKey {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "{}/{}/{}", self.merchant, self.stream_type.number(), self.id)
-    }
-}
-
-/// A text is not a stream's name.
-#[derive(Debug, thiserror::Error)]
-#[error("expected <merchant>/<stream type>/<id>")]
-pub(crate) struct NotAStream;
-
-impl FromStr for StreamKey {
-    type Err = NotAStream;
-    fn from_str(text: &str) -> Result<Self, NotAStream> {
-        let mut parts = text.split('/');
-        let mut part = || parts.next().ok_or(NotAStream);
-        let merchant = part()?.parse().map_err(|_| NotAStream)?;
-        let number = part()?.parse().map_err(|_| NotAStream)?;
-        let id = part()?.parse().map_err(|_| NotAStream)?;
-        let stream_type = StreamType::from_number(number).ok_or(NotAStream)?;
-        Ok(Self { merchant, stream_type, id })
     }
 }
 

@@ -10,7 +10,7 @@ use super::{mailbox::Saving, partition::Partition, snapshots::SnapshotError};
 use crate::commands::Unavailable;
 
 /// A round begins after so many records, so that a start has few to read behind the checkpoint.
-pub(super) const ROUND_RECORDS: usize = 4_096;
+pub(super) const ROUND_RECORDS: usize = 16_384;
 /// A round begins after this time, if anything changed.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
 /// So many streams are packed between two looks at the mailbox.

@@ -5,9 +5,8 @@ use std::{
     sync::Arc,
 };
 
-use domain::StreamRef;
 use event_log::{Appended, PositionToken, Stopped};
-use event_schemas::{CommandKey, MerchantId, StreamType};
+use event_schemas::{CommandKey, StreamType};
 use futures::FutureExt as _;
 use tokio::sync::{Mutex, oneshot};
 
@@ -93,25 +92,7 @@ impl Tenure {
 
     /// Works off one message as far as it goes without waiting for the log.
     pub(super) async fn work(&mut self, mut message: Message) -> Result<(), Halt> {
-        let stream = StreamKey::new(message.merchant, message.stream);
-        let found = match &mut message.work {
-            Work::Due(listing) => {
-                let found = self.partition.lock().await.folded.due(&listing.query).await;
-                found.map(|found| listing.found = found)
-            }
-            Work::Save(saving) => self.renew(message.merchant, &saving.renew).await,
-            _ => self.partition.lock().await.folded.wake(stream).await,
-        };
-        let key = match &message.work {
-            Work::Command(envelope, _) => Some(envelope.key),
-            Work::Recall(key, _) => Some(*key),
-            _ => None,
-        };
-        let known = match (found, key) {
-            (Ok(()), Some(key)) => self.partition.lock().await.folded.first(stream, key).await,
-            (found, _) => found.map(|()| None),
-        };
-        let known = match known {
+        let known = match self.look_up(&mut message).await {
             Ok(known) => known,
             Err(error) => {
                 self.unproved.push(Waiting { message, decided: None });
@@ -131,6 +112,32 @@ impl Tenure {
             (None, message) => self.show(message, known).await,
         }
         Ok(())
+    }
+
+    /// Gets ready what the message is about, and finds what came of its command if that is known.
+    async fn look_up(&mut self, message: &mut Message) -> Result<Option<First>, StateError> {
+        let stream = StreamKey::new(message.merchant, message.stream);
+        let folded = &mut self.partition.lock().await.folded;
+        let key = match &mut message.work {
+            Work::Due(listing) => {
+                listing.found = folded.due(&listing.query).await?;
+                return Ok(None);
+            }
+            Work::Save(saving) => {
+                for stream in &saving.renew {
+                    folded.renew(StreamKey::new(message.merchant, *stream), stream.route).await?;
+                }
+                return Ok(None);
+            }
+            Work::Command(envelope, _) => Some(envelope.key),
+            Work::Recall(key, _) => Some(*key),
+            Work::Read(_) | Work::Glance(_) => None,
+        };
+        folded.wake(stream).await?;
+        match key {
+            Some(key) => folded.first(stream, key).await,
+            None => Ok(None),
+        }
     }
 
     /// Answers a message about what is known, as soon as its kind of answer may be given.
@@ -157,15 +164,6 @@ impl Tenure {
         } else {
             self.unproved.push(waiting);
         }
-    }
-
-    /// Has streams saved as they are now, whatever is saved of them.
-    async fn renew(&mut self, merchant: MerchantId, streams: &[StreamRef]) -> Result<(), StateError> {
-        let mut partition = self.partition.lock().await;
-        for stream in streams {
-            partition.folded.renew(StreamKey::new(merchant, *stream), stream.route).await?;
-        }
-        Ok(())
     }
 
     /// Lets the saver do what it can; whether there is anything that is not saved.
@@ -285,13 +283,19 @@ impl Tenure {
         }
     }
 
-    /// Answers those who wait for the oldest record, which is admitted.
-    pub(super) async fn settle(&mut self, appended: Appended) {
-        let Some(InFlight { command, waiting, .. }) = self.in_flight.pop_front() else { return };
+    /// Answers those who wait for the oldest record, which is admitted, and for those behind it that are too: records
+    /// come to be admitted in groups.
+    pub(super) async fn settle(&mut self, mut appended: Appended) -> Result<(), Stopped> {
         let mut partition = self.partition.lock().await;
-        let at = token(&partition, appended);
-        partition.folded.settle(command.map(|(stream, key)| (stream, key, at)));
-        waiting.into_iter().for_each(|waiting| finish(&partition, waiting, Some(at)));
+        while let Some(InFlight { command, waiting, .. }) = self.in_flight.pop_front() {
+            let at = token(&partition, appended);
+            partition.folded.settle(command.map(|(stream, key)| (stream, key, at)));
+            waiting.into_iter().for_each(|waiting| finish(&partition, waiting, Some(at)));
+            let next = self.in_flight.front_mut().and_then(|next| (&mut next.hand).now_or_never());
+            let Some(next) = next.transpose()? else { break };
+            appended = next;
+        }
+        Ok(())
     }
 
     /// Everybody who waits, in order; marked, so that an answer found after the next claim counts as their own.

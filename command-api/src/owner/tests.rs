@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use domain::{Aggregate, Rejection, StreamRef};
 use event_log::{
-    Class, Log, NewKind, NewRecord, Timing,
+    Class, FETCH_RECORDS_MAX, Kind, Log, NewKind, NewRecord, Timing,
     faulty::{Fate, Faulty, Plan},
     memory,
 };
@@ -15,10 +15,12 @@ use event_schemas::{
     record::{Actor, Answer, Body, Meta, Trace},
     sample,
 };
+use futures::future::join;
+use tokio::time::{Instant, sleep};
 use uuid::Uuid;
 
 use crate::{
-    commands::{Envelope, Outcome, Unavailable},
+    commands::{Commander, Envelope, Outcome, Unavailable},
     testing::{Bench, POISON, balances, earn, process, reserve},
 };
 
@@ -217,7 +219,7 @@ async fn a_fenced_owner_answers_unavailable_and_the_newer_one_has_the_truth() {
             Ok(answered) => break answered,
             Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
         }
-        tokio::time::sleep(Duration::from_millis(20)).await;
+        sleep(Duration::from_millis(20)).await;
     };
     assert_eq!(answered.outcome, Outcome::Accepted);
     old.policies_idle().await;
@@ -265,7 +267,7 @@ async fn insist(bench: &Bench, merchant: MerchantId, customer: CustomerId, point
             Ok(answered) => return answered.outcome,
             Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
         }
-        tokio::time::sleep(Duration::from_millis(10)).await;
+        sleep(Duration::from_millis(10)).await;
     }
 }
 
@@ -280,7 +282,7 @@ async fn reads_see_what_was_answered_before_and_share_a_barrier() {
     assert!(seen.iter().all(|balances| balances.available == Points(10)));
     let mut reader = bench.log.reader(partition, None).unwrap();
     let records = reader.next(1_000).await.unwrap().records;
-    let barriers = records.iter().filter(|record| record.frame.kind == event_log::Kind::Barrier).count();
+    let barriers = records.iter().filter(|record| record.frame.kind == Kind::Barrier).count();
     assert!((1..25).contains(&barriers), "{barriers}");
 }
 
@@ -308,4 +310,50 @@ async fn a_key_store_behind_the_log_refuses_to_start() {
 
 fn sample_key(n: u128) -> CommandKey {
     CommandKey(Uuid::from_u128(n))
+}
+
+/// Two processes that both own the partition take turns: neither is kept waiting, and neither does nothing but claim.
+///
+/// Catches a pause that begins anew with every claim (so many claims that few commands are left) and one that doubles
+/// without end (clients wait for minutes): both were tried.
+#[tokio::test(start_paused = true)]
+async fn two_owners_of_one_partition_both_serve_and_claim_at_most_a_few_times_a_second() {
+    const MINUTE: Duration = Duration::from_secs(60);
+    for class in [Class::Open, Class::Conditional] {
+        let log = memory::init(1, class);
+        let bench = Bench::over(log.clone()).await;
+        let rival = crate::owner::start(&log, &bench.keys, &bench.clock).await.unwrap();
+        let merchant = MerchantId::from_bytes([1; 16]);
+        let stream = StreamRef::account(CustomerId::from_bytes([2; 16]));
+        let begun = Instant::now();
+        let client = async |commander: &Commander| {
+            let (mut last, mut longest, mut accepted) = (begun, Duration::ZERO, 0);
+            while begun.elapsed() < MINUTE {
+                match commander.send(bench.envelope(merchant, stream, earn(1))).await {
+                    Ok(_) => accepted += 1,
+                    Err(_) => {
+                        sleep(Duration::from_millis(20)).await;
+                        continue;
+                    }
+                }
+                longest = longest.max(last.elapsed());
+                last = Instant::now();
+                sleep(Duration::from_millis(20)).await;
+            }
+            (accepted, longest)
+        };
+        for (accepted, longest) in <[_; 2]>::from(join(client(&bench.commander), client(&rival)).await) {
+            assert!(accepted > 500, "only {accepted} commands in a minute");
+            assert!(longest < Duration::from_secs(10), "{longest:?} without an answer");
+        }
+        let (mut reader, mut claims) = (log.reader(0, None).unwrap(), 0);
+        loop {
+            let records = reader.next(FETCH_RECORDS_MAX).await.unwrap().records;
+            if records.is_empty() {
+                break;
+            }
+            claims += records.iter().filter(|record| record.frame.kind == Kind::Claim).count();
+        }
+        assert!(claims < 300, "{claims} claims in a minute");
+    }
 }
