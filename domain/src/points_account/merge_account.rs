@@ -49,7 +49,9 @@ pub(super) fn decide(state: &State, command: &MergeAccount) -> Result<Vec<Event>
 }
 
 impl State {
-    fn estate(&self) -> Estate {
+    /// What a merge would leave to the account that goes on.
+    #[must_use]
+    pub fn estate(&self) -> Estate {
         Estate {
             lots: self.estate_lots(),
             debt: self.balances().debt,

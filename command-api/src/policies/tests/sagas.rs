@@ -112,6 +112,22 @@ async fn a_merge_moves_everything_along_a_chain_and_what_was_on_its_way_still_en
     assert_eq!((available(&bench, merchant, third).await, bench.policies.parked()), ((100, 0), 0));
 }
 
+/// Seen to fail when the merge was asked for all the same: the account was gone until the next start, and then again.
+#[tokio::test]
+async fn an_account_that_leaves_more_than_a_record_holds_stays_and_can_be_used() {
+    let bench = Bench::start().await;
+    let (merchant, first, second) = two(&bench).await;
+    for _ in 0..400 {
+        bench.earn(merchant, first, 1).await;
+    }
+    merge(&bench, merchant, first, second).await;
+    let parked = bench.policies.parked_steps().await.unwrap();
+    let reasons: Vec<_> = parked.iter().map(|step| (step.step.as_str(), step.reason.as_str())).collect();
+    assert_eq!(reasons, [("merge-account", "estate-too-large")]);
+    bench.earn(merchant, first, 1).await;
+    assert_eq!(available(&bench, merchant, first).await, (501, 0));
+}
+
 #[tokio::test]
 async fn an_order_of_a_merged_customer_earns_where_they_live_on() {
     let bench = Bench::start().await;
