@@ -1,5 +1,5 @@
 //! Owners that keep their state in snapshots know exactly what the log says, wherever they are stopped.
-use std::{fs, path::PathBuf, time::Duration};
+use std::{cell::Cell, fs, path::PathBuf, time::Duration};
 
 use domain::{Aggregate, Command, DueKind, StreamRef, points_account::EarnPoints};
 use event_log::{
@@ -33,6 +33,9 @@ const MERCHANT: MerchantId = MerchantId::from_bytes([7; 16]);
 struct Disk {
     log: Log,
     folder: TempDir,
+    /// How often the snapshots were replaced. A file is replaced under another name: a process that was killed may still
+    /// be tidying up under the old one.
+    replaced: Cell<usize>,
 }
 
 /// How a process keeps its state.
@@ -49,7 +52,7 @@ const NO_ROOM: How = How { live_streams: 0, memory_bytes: 0, planted: None };
 
 impl Disk {
     fn new(log: Log) -> Self {
-        Self { log, folder: tempfile::tempdir().unwrap() }
+        Self { log, folder: tempfile::tempdir().unwrap(), replaced: Cell::new(0) }
     }
 
     fn memory() -> Self {
@@ -57,7 +60,13 @@ impl Disk {
     }
 
     fn snapshots(&self) -> PathBuf {
-        self.folder.path().join("snap.db")
+        self.folder.path().join(format!("snap-{}.db", self.replaced.get()))
+    }
+
+    /// Where other snapshots may be put in the place of those that are there.
+    fn other_snapshots(&self) -> PathBuf {
+        self.replaced.update(|replaced| replaced + 1);
+        self.snapshots()
     }
 
     async fn try_start(&self, log: &Log, how: Option<How>) -> Result<Commander, super::StartError> {
@@ -262,6 +271,8 @@ fn saved_and_killed(how: How) -> (u64, Vec<i64>) {
         }
         commander.save().await.unwrap();
         insist(&commander, &envelope(accounts[0], CommandKey(Uuid::now_v7()), earn(1))).await;
+        // Whoever still holds it when the process ends has not said that this is a clean end, which saves.
+        commander
     });
     process(async {
         let commander = disk.start(how).await;
@@ -336,7 +347,6 @@ fn a_snapshot_of_speculative_state_is_found() {
 fn copy(from: &std::path::Path, to: &std::path::Path) {
     for suffix in ["", "-wal", "-shm"] {
         let with = |path: &std::path::Path| PathBuf::from(format!("{}{suffix}", path.display()));
-        drop(fs::remove_file(with(to)));
         if with(from).exists() {
             fs::copy(with(from), with(to)).unwrap();
         }
@@ -357,7 +367,7 @@ fn an_old_snapshot_file_only_means_more_to_read() {
             copy(&disk.snapshots(), &old);
         }
     }
-    copy(&old, &disk.snapshots());
+    copy(&old, &disk.other_snapshots());
     let found = process(async {
         let commander = disk.start(NO_ROOM).await;
         told.check(&commander).await;
@@ -379,10 +389,10 @@ fn the_snapshots_of_another_log_and_what_is_no_database_are_dropped() {
         });
     }
     for is_foreign in [true, false] {
-        copy(&other.snapshots(), &disk.snapshots());
-        if !is_foreign {
-            copy(&disk.folder.path().join("none"), &disk.snapshots());
-            fs::write(disk.snapshots(), "this is no database ".repeat(500)).unwrap();
+        if is_foreign {
+            copy(&other.snapshots(), &disk.other_snapshots());
+        } else {
+            fs::write(disk.other_snapshots(), "this is no database ".repeat(500)).unwrap();
         }
         let found = process(async {
             let commander = disk.start(ROOMY).await;
@@ -412,6 +422,54 @@ fn a_damaged_row_is_read_from_the_log_again() {
         states(&commander, &accounts).await
     });
     assert_eq!(found, process(disk.by_the_log(&accounts)));
+}
+
+/// One byte decays in what was saved. Seen to fail where checksums are not compared: a changed digit of a balance reads
+/// as well as the right one, and what is due at another time is not found.
+#[test]
+fn a_row_with_one_wrong_byte_is_read_from_the_log_again() {
+    let (disk, accounts) = (Disk::memory(), accounts::<3>());
+    let (mut rng, mut told) = (StdRng::seed_from_u64(4), Told::default());
+    process(async {
+        let commander = disk.start(ROOMY).await;
+        for _ in 0..4 {
+            told.go_on(&mut rng, &commander, &accounts).await;
+        }
+        commander.save().await.unwrap();
+    });
+    let found = || async {
+        let commander = disk.start(NO_ROOM).await;
+        let read = commander.records_read();
+        told.check(&commander).await;
+        let found = (read, states(&commander, &accounts).await, due(&commander).await);
+        commander.save().await.unwrap();
+        found
+    };
+    let (read, states, due) = process(found());
+    let all = told.0.len() as u64;
+    assert!(read < all);
+    let state =
+        "UPDATE stream SET state = CAST(substr(state, 1, ?1) || x'01' || substr(state, ?1 + 2) AS BLOB)";
+    let in_states = (0..150).step_by(6).map(|at| (state, at));
+    let elsewhere = [
+        ("UPDATE covering SET streams = streams + ?1", 1),
+        ("UPDATE covering SET recorded_at = recorded_at + ?1", 1_i64 << 50),
+        ("UPDATE due SET at = at + ?1", 7),
+        ("UPDATE due SET route = zeroblob(?1)", 16),
+    ];
+    let mut believed = Vec::new();
+    for (spoil, value) in elsewhere.into_iter().chain(in_states) {
+        let file = rusqlite::Connection::open(disk.snapshots()).unwrap();
+        file.busy_timeout(Duration::from_secs(5)).unwrap();
+        assert!(file.execute(spoil, [value]).unwrap() > 0);
+        drop(file);
+        let spoilt = process(found());
+        let is_dropped = spoilt.0 >= all || !spoil.contains("covering");
+        if !is_dropped || spoilt.1 != states || spoilt.2 != due {
+            believed.push((spoil, value));
+        }
+    }
+    assert_eq!(believed, []);
 }
 
 #[test]

@@ -1,7 +1,9 @@
 //! The compact form of state in memory and in `snap.db`: only this very program reads it back.
 //!
-//! Numbers are varints, a struct is a bitmap of the fields that were not skipped and those fields without their names. It
-//! does not describe itself, so whatever has to look ahead (internally tagged and untagged enums) cannot be read back.
+//! Numbers are varints, a struct is a bitmap of its fields and those fields without their names. A field that is packed as
+//! a single zero (nothing, none, the first of an enum) is left out, and so is one that its type skips: the bitmap's lowest
+//! bit says that another one follows, of the fields that were skipped. It does not describe itself, so whatever has to look
+//! ahead (internally tagged and untagged enums) cannot be read back.
 mod read;
 mod write;
 
@@ -31,6 +33,9 @@ impl serde::de::Error for PackError {
         Self(message.to_string())
     }
 }
+
+/// More fields than this do not fit a struct's bitmap.
+const FIELDS_MAX: u32 = 63;
 
 /// Appends the packed value.
 pub(crate) fn pack<T: Serialize + ?Sized>(value: &T, out: &mut Vec<u8>) -> Result<(), PackError> {

@@ -3,8 +3,10 @@
 //!
 //! Per partition there is one covering checkpoint, and every row holds exactly what the records up to it come to: rows and
 //! checkpoint change in one transaction. A row is a stream's packed state, and the positions of the records that it does
-//! not contain yet (its tail), so that a long state is not written anew for each of its records.
+//! not contain yet (its tail), so that a long state is not written anew for each of its records. Whatever the log could
+//! not contradict carries a checksum: a row that does not fit its own is no row, and the log is read instead.
 use std::{
+    collections::BTreeMap,
     path::{Path, PathBuf},
     sync::{Mutex, PoisonError},
 };
@@ -14,7 +16,7 @@ use domain::{Aggregate, Due, StreamRef};
 use event_log::{Covering, LogId, Position};
 use event_schemas::{Event, MerchantId, StreamType, Timestamp, catalogue::EVENTS};
 use group_commit::{Database, Fault};
-use rusqlite::{Connection, OpenFlags, OptionalExtension as _, named_params, params};
+use rusqlite::{Connection, OpenFlags, OptionalExtension as _, named_params, params, types::Type};
 use uuid::Uuid;
 
 use super::{
@@ -24,7 +26,7 @@ use super::{
 };
 
 /// Raised with every change of a table, of the packed form, or of what an aggregate makes of its events.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// What is overwritten is gone: a person who is forgotten must not stay readable in a free page.
 const PRAGMAS: &str =
@@ -34,10 +36,12 @@ const PRAGMAS: &str =
 const SCHEMA: &str = "
 CREATE TABLE IF NOT EXISTS made_by (format INTEGER NOT NULL, rules BLOB NOT NULL, log_id BLOB NOT NULL) STRICT;
 CREATE TABLE IF NOT EXISTS covering (
-    part INTEGER PRIMARY KEY, checkpoint BLOB NOT NULL, recorded_at INTEGER NOT NULL, streams INTEGER NOT NULL
+    part INTEGER PRIMARY KEY, checkpoint BLOB NOT NULL, recorded_at INTEGER NOT NULL, streams INTEGER NOT NULL,
+    sum BLOB NOT NULL
 ) STRICT;
 CREATE TABLE IF NOT EXISTS stream (
     part INTEGER NOT NULL, merchant BLOB NOT NULL, type INTEGER NOT NULL, id BLOB NOT NULL, state BLOB NOT NULL,
+    sum BLOB NOT NULL,
     UNIQUE (part, id, type, merchant)
 ) STRICT;
 CREATE TABLE IF NOT EXISTS tail (
@@ -46,10 +50,10 @@ CREATE TABLE IF NOT EXISTS tail (
 ) STRICT, WITHOUT ROWID;
 CREATE TABLE IF NOT EXISTS due (
     part INTEGER NOT NULL, merchant BLOB NOT NULL, type INTEGER NOT NULL, id BLOB NOT NULL, kind INTEGER NOT NULL,
-    at INTEGER NOT NULL, route BLOB NOT NULL,
+    at INTEGER NOT NULL, route BLOB NOT NULL, sum BLOB NOT NULL,
     PRIMARY KEY (part, id, type, merchant, kind)
 ) STRICT, WITHOUT ROWID;
-CREATE INDEX IF NOT EXISTS due_at ON due (part, kind, at, merchant, type, id, route);
+CREATE INDEX IF NOT EXISTS due_at ON due (part, kind, at, merchant, type, id, route, sum);
 ";
 
 const TABLES: [&str; 5] = ["made_by", "covering", "stream", "tail", "due"];
@@ -65,6 +69,11 @@ pub struct Snapshots {
 #[derive(Debug, thiserror::Error)]
 #[error("the snapshot store failed")]
 pub struct SnapshotError(#[source] Box<dyn std::error::Error + Send + Sync>);
+
+/// What stands in a row is not what was written.
+#[derive(Debug, thiserror::Error)]
+#[error("a row of the snapshots does not fit its checksum")]
+struct Spoilt;
 
 impl From<Fault> for SnapshotError {
     fn from(fault: Fault) -> Self {
@@ -145,6 +154,40 @@ fn rules() -> [u8; 32] {
     bytes
 }
 
+/// The checksum of a row: whose it is and what it says. Against decay, not against a forger.
+fn sum(part: u16, name: &[&[u8]], content: &[u8]) -> [u8; 8] {
+    let mut digest = Context::new(&SHA256);
+    digest.update(&part.to_be_bytes());
+    name.iter().for_each(|field| digest.update(field));
+    digest.update(content);
+    let digest = digest.finish();
+    digest.as_ref().first_chunk().copied().unwrap_or_default()
+}
+
+/// Refuses a row whose checksum, in this column, is another one.
+fn check(row: &rusqlite::Row<'_>, column: usize, sum: [u8; 8]) -> rusqlite::Result<()> {
+    if row.get::<_, [u8; 8]>(column)? == sum {
+        return Ok(());
+    }
+    Err(rusqlite::Error::FromSqlConversionFailure(column, Type::Blob, Spoilt.into()))
+}
+
+impl StreamKey {
+    fn sum(&self, part: u16, table: &[u8], content: &[u8]) -> [u8; 8] {
+        let stream_type = self.stream_type.number().to_be_bytes();
+        sum(part, &[table, &self.merchant.bytes(), &stream_type, self.id.as_bytes()], content)
+    }
+}
+
+fn due_sum(part: u16, key: &StreamKey, due: Due, route: &Uuid) -> [u8; 8] {
+    let at = due.at.micros().to_be_bytes();
+    key.sum(part, b"due", &[&[due.kind.number()][..], &at, route.as_bytes()].concat())
+}
+
+fn cover_sum(part: u16, checkpoint: &[u8], recorded_at: i64, streams: u64) -> [u8; 8] {
+    sum(part, &[b"covering", &recorded_at.to_be_bytes(), &streams.to_be_bytes()], checkpoint)
+}
+
 fn drop_what_does_not_fit(connection: &Connection, rules: &[u8; 32], log: LogId) -> rusqlite::Result<()> {
     let mut made_by = connection.prepare("SELECT format, rules, log_id FROM made_by")?;
     let found = made_by.query_row((), |row| {
@@ -219,15 +262,23 @@ impl Kept {
         let part = self.partition;
         let read = move |connection: &Connection| {
             let mut cover = connection
-                .prepare("SELECT checkpoint, recorded_at, streams FROM covering WHERE part = ?1")?;
+                .prepare("SELECT checkpoint, recorded_at, streams, sum FROM covering WHERE part = ?1")?;
             let row = |row: &rusqlite::Row<'_>| {
-                Ok((row.get::<_, Vec<u8>>(0)?, row.get::<_, i64>(1)?, row.get::<_, u64>(2)?))
+                let (checkpoint, recorded_at, streams) =
+                    (row.get::<_, Vec<u8>>(0)?, row.get(1)?, row.get(2)?);
+                check(row, 3, cover_sum(part, &checkpoint, recorded_at, streams))?;
+                Ok((checkpoint, recorded_at, streams))
             };
             cover.query_row([part], row).optional()
         };
-        let Some((checkpoint, recorded_at, streams)) = self.database.run(read).await? else {
-            return Ok(None);
-        };
+        let found = self.database.run(read).await.inspect_err(|error| {
+            tracing::warn!(
+                partition = part,
+                error = error as &dyn std::error::Error,
+                "The checkpoint of partition {part} cannot be read"
+            );
+        });
+        let Some((checkpoint, recorded_at, streams)) = found? else { return Ok(None) };
         let covering = Covering::from_bytes(&checkpoint).map_err(|error| SnapshotError(error.into()))?;
         Ok(Some(Cover { covering, recorded_at: Timestamp::from_micros(recorded_at), streams }))
     }
@@ -239,9 +290,13 @@ impl Kept {
             let place = params![part, key.id.as_bytes(), key.stream_type.number(), key.merchant.bytes()];
             let state = connection
                 .prepare_cached(
-                    "SELECT state FROM stream WHERE part = ?1 AND id = ?2 AND type = ?3 AND merchant = ?4",
+                    "SELECT state, sum FROM stream
+                     WHERE part = ?1 AND id = ?2 AND type = ?3 AND merchant = ?4",
                 )?
-                .query_row(place, |row| row.get(0))
+                .query_row(place, |row| {
+                    let state: Vec<u8> = row.get(0)?;
+                    check(row, 1, key.sum(part, b"stream", &state)).map(|()| state)
+                })
                 .optional()?;
             let mut tail = connection.prepare_cached(
                 "SELECT position FROM tail WHERE part = ?1 AND id = ?2 AND type = ?3 AND merchant = ?4
@@ -273,9 +328,10 @@ impl Kept {
                 write_row(connection, part, row)?;
             }
             let mut moved =
-                connection.prepare_cached("INSERT OR REPLACE INTO covering VALUES (?1, ?2, ?3, ?4)")?;
-            let Cover { covering, recorded_at, streams } = &cover;
-            moved.execute(params![part, covering.to_bytes(), recorded_at.micros(), streams])?;
+                connection.prepare_cached("INSERT OR REPLACE INTO covering VALUES (?1, ?2, ?3, ?4, ?5)")?;
+            let (checkpoint, recorded_at) = (cover.covering.to_bytes(), cover.recorded_at.micros());
+            let sum = cover_sum(part, &checkpoint, recorded_at, cover.streams);
+            moved.execute(params![part, checkpoint, recorded_at, cover.streams, sum])?;
             Ok(())
         };
         async move { Ok(database.run(work).await?) }
@@ -294,10 +350,11 @@ fn write_row(connection: &Connection, part: u16, row: &Row) -> rusqlite::Result<
     let place = params![part, id, stream_type, merchant];
     if let Some(state) = &row.state {
         let mut whole = connection.prepare_cached(
-            "INSERT INTO stream (part, id, type, merchant, state) VALUES (?1, ?2, ?3, ?4, ?5)
-             ON CONFLICT (part, id, type, merchant) DO UPDATE SET state = excluded.state",
+            "INSERT INTO stream (part, id, type, merchant, state, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
+             ON CONFLICT (part, id, type, merchant) DO UPDATE SET state = excluded.state, sum = excluded.sum",
         )?;
-        whole.execute(params![part, id, stream_type, merchant, state])?;
+        let sum = row.key.sum(part, b"stream", state);
+        whole.execute(params![part, id, stream_type, merchant, state, sum])?;
         connection
             .prepare_cached("DELETE FROM tail WHERE part = ?1 AND id = ?2 AND type = ?3 AND merchant = ?4")?
             .execute(place)?;
@@ -312,20 +369,17 @@ fn write_row(connection: &Connection, part: u16, row: &Row) -> rusqlite::Result<
     connection
         .prepare_cached("DELETE FROM due WHERE part = ?1 AND id = ?2 AND type = ?3 AND merchant = ?4")?
         .execute(place)?;
+    let mut earliest = BTreeMap::new();
+    for Due { kind, at } in row.due.iter().copied() {
+        earliest.entry(kind).and_modify(|first: &mut Timestamp| *first = at.min(*first)).or_insert(at);
+    }
     let mut due = connection.prepare_cached(
-        "INSERT INTO due (part, id, type, merchant, kind, at, route) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)
-         ON CONFLICT (part, id, type, merchant, kind) DO UPDATE SET at = min(at, excluded.at)",
+        "INSERT INTO due (part, id, type, merchant, kind, at, route, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8)",
     )?;
-    for Due { kind, at } in &row.due {
-        due.execute(params![
-            part,
-            id,
-            stream_type,
-            merchant,
-            kind.number(),
-            at.micros(),
-            row.route.as_bytes()
-        ])?;
+    for (kind, at) in earliest {
+        let sum = due_sum(part, &row.key, Due { kind, at }, &row.route);
+        let route = row.route.as_bytes();
+        due.execute(params![part, id, stream_type, merchant, kind.number(), at.micros(), route, sum])?;
     }
     Ok(())
 }
@@ -333,7 +387,7 @@ fn write_row(connection: &Connection, part: u16, row: &Row) -> rusqlite::Result<
 fn due_page(connection: &Connection, part: u16, query: &DueQuery) -> rusqlite::Result<Vec<DueStream>> {
     let DueQuery { kind, up_to, merchant, after, limit } = *query;
     let mut page = connection.prepare_cached(
-        "SELECT at, merchant, type, id, route FROM due
+        "SELECT at, merchant, type, id, route, sum FROM due
          WHERE part = :part AND kind = :kind AND at <= :up_to AND (:merchant IS NULL OR merchant = :merchant)
              AND (:at IS NULL OR (at, merchant, type, id, route) > (:at, :after, :type, :id, :route))
          ORDER BY at, merchant, type, id, route LIMIT :limit",
@@ -355,7 +409,9 @@ fn due_page(connection: &Connection, part: u16, query: &DueQuery) -> rusqlite::R
                 route: Uuid::from_bytes(row.get(4)?),
             };
             let (at, merchant) = (Timestamp::from_micros(row.get(0)?), MerchantId::from_bytes(row.get(1)?));
-            Ok(DueStream { at, merchant, stream })
+            let found = DueStream { at, merchant, stream };
+            check(row, 5, due_sum(part, &StreamKey::of(&found), Due { kind, at }, &stream.route))?;
+            Ok(found)
         },
     )?;
     streams.collect()

@@ -7,7 +7,7 @@ use serde::{
     forward_to_deserialize_any,
 };
 
-use super::{PackError, take_varint};
+use super::{FIELDS_MAX, PackError, take_varint};
 
 pub(super) struct Reader<'a, 'de> {
     pub(super) rest: &'a mut &'de [u8],
@@ -146,11 +146,15 @@ impl<'de> de::Deserializer<'de> for &mut Reader<'_, 'de> {
     fn deserialize_struct<V: Visitor<'de>>(
         self,
         _: &'static str,
-        _: &'static [&'static str],
+        fields: &'static [&'static str],
         visitor: V,
     ) -> Result<V::Value, PackError> {
-        let present = self.number()?;
-        visitor.visit_map(Fields { reader: self, present })
+        let bits = self.number()?;
+        let skipped = if bits & 1 == 0 { 0 } else { self.number()? };
+        let all = u32::try_from(fields.len()).ok().filter(|count| *count <= FIELDS_MAX);
+        let all = all.ok_or_else(|| PackError("a struct has too many fields".to_owned()))?;
+        let left = ((1 << all) - 1) & !skipped;
+        visitor.visit_map(Fields { reader: self, left, present: bits >> 1, is_present: false })
     }
     fn deserialize_enum<V: Visitor<'de>>(
         self,
@@ -202,25 +206,33 @@ impl<'de> MapAccess<'de> for Items<'_, '_, 'de> {
     }
 }
 
-/// A struct: the fields in its bitmap, each named by its place.
+/// A struct: the fields that were not skipped, each named by its place.
 struct Fields<'r, 'a, 'de> {
     reader: &'r mut Reader<'a, 'de>,
+    left: u64,
     present: u64,
+    /// Whether the field at hand is among the bytes; else it is a single zero.
+    is_present: bool,
 }
 
 impl<'de> MapAccess<'de> for Fields<'_, '_, 'de> {
     type Error = PackError;
     fn next_key_seed<K: DeserializeSeed<'de>>(&mut self, seed: K) -> Result<Option<K::Value>, PackError> {
-        if self.present == 0 {
+        if self.left == 0 {
             return Ok(None);
         }
-        let place = u64::from(self.present.trailing_zeros());
-        self.present &= self.present - 1;
-        let name: U64Deserializer<PackError> = place.into_deserializer();
+        let place = self.left.trailing_zeros();
+        self.left &= self.left - 1;
+        self.is_present = self.present >> place & 1 == 1;
+        let name: U64Deserializer<PackError> = u64::from(place).into_deserializer();
         seed.deserialize(name).map(Some)
     }
     fn next_value_seed<V: DeserializeSeed<'de>>(&mut self, seed: V) -> Result<V::Value, PackError> {
-        seed.deserialize(&mut *self.reader)
+        if self.is_present {
+            return seed.deserialize(&mut *self.reader);
+        }
+        let mut zero: &[u8] = &[0];
+        seed.deserialize(&mut Reader { rest: &mut zero })
     }
 }
 

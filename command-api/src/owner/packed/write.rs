@@ -7,10 +7,7 @@ use serde::{
     },
 };
 
-use super::{PackError, put_varint};
-
-/// More fields than this do not fit a struct's bitmap.
-const FIELDS_MAX: u32 = 64;
+use super::{FIELDS_MAX, PackError, put_varint};
 
 pub(super) struct Writer<'a> {
     pub(super) out: &'a mut Vec<u8>,
@@ -37,42 +34,60 @@ impl Writer<'_> {
     }
 }
 
-/// A struct being written: its bitmap goes in front of its fields once it is known.
+/// A struct being written: its bitmaps go in front of its fields once they are known.
 pub(super) struct Fields<'a, 'b> {
     writer: &'a mut Writer<'b>,
     start: usize,
     next: u32,
     present: u64,
+    skipped: u64,
 }
 
 impl<'a, 'b> Fields<'a, 'b> {
     fn new(writer: &'a mut Writer<'b>) -> Self {
-        // Most bitmaps need one byte.
+        // Most structs need one byte.
         let start = writer.out.len();
         writer.out.push(0);
-        Self { writer, start, next: 0, present: 0 }
+        Self { writer, start, next: 0, present: 0, skipped: 0 }
     }
 
-    fn field<T: Serialize + ?Sized>(&mut self, value: Option<&T>) -> Result<(), PackError> {
+    fn next(&mut self) -> Result<u64, PackError> {
         if self.next == FIELDS_MAX {
             return Err(no_form("a struct of so many fields"));
         }
-        if let Some(value) = value {
-            self.present |= 1 << self.next;
-            value.serialize(&mut *self.writer)?;
-        }
         self.next += 1;
+        Ok(1 << (self.next - 1))
+    }
+
+    fn field<T: Serialize + ?Sized>(&mut self, value: &T) -> Result<(), PackError> {
+        let field = self.next()?;
+        let start = self.writer.out.len();
+        value.serialize(&mut *self.writer)?;
+        if self.writer.out.get(start..) == Some(&[0]) {
+            self.writer.out.truncate(start);
+        } else {
+            self.present |= field;
+        }
+        Ok(())
+    }
+
+    fn skip(&mut self) -> Result<(), PackError> {
+        self.skipped |= self.next()?;
         Ok(())
     }
 
     fn finish(self) {
-        if self.present < 0x80 {
-            self.writer.out[self.start] = self.present as u8;
+        let bits = self.present << 1 | u64::from(self.skipped != 0);
+        if bits < 0x80 && self.skipped == 0 {
+            self.writer.out[self.start] = bits as u8;
             return;
         }
-        let mut bitmap = Vec::with_capacity(10);
-        put_varint(&mut bitmap, self.present);
-        self.writer.out.splice(self.start..=self.start, bitmap);
+        let mut bitmaps = Vec::with_capacity(20);
+        put_varint(&mut bitmaps, bits);
+        if self.skipped != 0 {
+            put_varint(&mut bitmaps, self.skipped);
+        }
+        self.writer.out.splice(self.start..=self.start, bitmaps);
     }
 }
 
@@ -254,10 +269,10 @@ macro_rules! with_bitmap {
             type Ok = ();
             type Error = PackError;
             fn serialize_field<T: Serialize + ?Sized>(&mut self, _: &'static str, value: &T) -> Result<(), PackError> {
-                self.field(Some(value))
+                self.field(value)
             }
             fn skip_field(&mut self, _: &'static str) -> Result<(), PackError> {
-                self.field(None::<&()>)
+                self.skip()
             }
             fn end(self) -> Result<(), PackError> {
                 self.finish();
