@@ -17,6 +17,8 @@ use crate::{
 
 /// Why a deleted order earns nothing.
 pub(super) const DELETED: &str = "deleted";
+/// A refund came to more than the order ever cost, and counts once the order costs enough.
+pub(super) const REFUND_WAITS: &str = "refund-waits";
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The standing, or none if nothing is known. Its version is left to the caller.
@@ -25,6 +27,8 @@ pub(super) fn assess(state: &State) -> Result<Option<Assessment>, Rejection> {
     let refunded = refunded_minor(state, seen, Parts::amount)?.min(seen.eligible.minor);
     let net = Money { minor: seen.eligible.minor - refunded, ..seen.eligible };
     let (status, reason) = standing(state, seen, net);
+    let earned = matches!(status, OrderStatus::Qualified | OrderStatus::Refunded);
+    let reason = if earned && state.has_waiting_refund(seen)? { Some(REFUND_WAITS) } else { reason };
     let qualified = status == OrderStatus::Qualified;
     let target = if qualified { worth(seen, net)? } else { Points::ZERO };
     Ok(Some(Assessment {
