@@ -22,6 +22,12 @@ bugs! {
     OlderVersionApplies;
     /// An assessment that moves nothing is forgotten, so an older one that comes later moves points.
     NewerVersionForgotten;
+    /// Points that are released stay pending.
+    ReleaseLeavesPending;
+    /// Points that are voided do not count as taken back.
+    VoidForgotten;
+    /// Points come in without repaying debt.
+    CreditIgnoresDebt;
     /// Points do not come back to a lot that has no others.
     EmptyLotIsLost;
     /// Lots end a day early.
@@ -32,6 +38,10 @@ bugs! {
     DateNotAsked;
     /// A reservation that was released is spent.
     CommitAfterRelease;
+    /// Points of a cancelled redemption come back again.
+    ReinstatedTwice;
+    /// A transfer arrives again.
+    TransferArrivesTwice;
     /// A business key is forgotten at once.
     KeyForgotten;
     /// A frozen account redeems.
@@ -54,12 +64,18 @@ bugs! {
     SnapshotForgetsWarnings;
     /// An older state of an order replaces a newer one.
     OlderStateApplies;
+    /// A refund that only an older state of its order tells of is dropped.
+    RefundOfOlderStateDropped;
+    /// Of two states of the same time the earlier stage counts.
+    EarlierStageWins;
     /// A verdict that is in force is given again.
     VerdictRepeated;
     /// Each refund is rounded by itself.
     RefundsRoundedApart;
     /// Each refund alone is held against the order's total.
     CeilingForEachRefund;
+    /// A redemption that failed keeps its points.
+    FailureReleasesNothing;
     /// A second code is recorded.
     SecondCode;
 }

@@ -15,7 +15,10 @@ use super::{
     Event, ExpiryRule, State,
     lots::{Lot, Place},
 };
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// What a decision has put together so far.
 pub(super) struct Draft<'a> {
@@ -97,7 +100,8 @@ impl<'a> Draft<'a> {
 
     /// Adds points that can be spent. Debt is repaid first; the answer is how much of it.
     pub(super) fn credit(&mut self, points: Points) -> Result<Points, Overflow> {
-        let repaid = points.min(self.after.debt);
+        let owed = if planted::is(Bug::CreditIgnoresDebt) { Points::ZERO } else { self.after.debt };
+        let repaid = points.min(owed);
         self.after.debt = self.after.debt.minus(repaid)?;
         self.after.available = self.after.available.plus(points.minus(repaid)?)?;
         Ok(repaid)

@@ -19,6 +19,7 @@ use super::{
     transfers::{Transfer, Transit},
     warn_of_expiry::{WARNING_DAYS, days_before},
 };
+use crate::planted::{self, Bug};
 
 impl State {
     pub(super) fn take_in(&mut self, event: &Event) {
@@ -98,7 +99,7 @@ impl State {
     fn made_active(&mut self, event: &PointsReleased) {
         self.lots.change(event.lot, |lot| {
             lot.points = Points(event.points.0 - event.repaid.0);
-            lot.release = None;
+            lot.release = lot.release.filter(|_| planted::is(Bug::ReleaseLeavesPending));
             lot.expires_at = event.expires_at;
         });
     }
@@ -107,7 +108,9 @@ impl State {
         self.lots.draw(&event.allocations);
         let settled = self.orders.entry(event.order).or_default();
         settled.version = event.version;
-        settled.level_mut(&Rule::of(&event.rule)).clawed.0 += event.points.0;
+        if !planted::is(Bug::VoidForgotten) {
+            settled.level_mut(&Rule::of(&event.rule)).clawed.0 += event.points.0;
+        }
     }
 
     fn clawed_back(&mut self, event: &PointsClawedBack) {

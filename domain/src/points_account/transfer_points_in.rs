@@ -6,7 +6,10 @@ use event_schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, State, draft::derived, lots::less_repaid, transfers::Transfer};
-use crate::Rejection;
+use crate::{
+    Rejection,
+    planted::{self, Bug},
+};
 
 /// Takes in what another customer sent.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -30,6 +33,7 @@ pub struct TransferPointsIn {
 pub(super) fn decide(state: &State, command: &TransferPointsIn) -> Result<Vec<Event>, Rejection> {
     match state.transfers.get(&command.transfer) {
         None => {}
+        Some(_) if planted::is(Bug::TransferArrivesTwice) => {}
         Some(Transfer::Received | Transfer::Arrived(_)) => return Ok(Vec::new()),
         // Both ends became one account on the way.
         Some(Transfer::InTransit(_) | Transfer::Completed | Transfer::Returned) => {

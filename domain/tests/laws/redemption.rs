@@ -190,6 +190,9 @@ fn the_state_of_a_redemption_survives_being_written() {
     assert!(state.decide(&CompleteRedemption {}.into()).is_err());
 }
 
-/// The law by a short name, for the bugs that are planted against it.
+/// The laws by short names, for the bugs that are planted against them.
 #[cfg(feature = "planted-bugs")]
-pub(crate) const LAW_15: fn() = law_15_no_code_without_a_request_and_never_two;
+pub(crate) mod laws {
+    pub(crate) const LAW_15: fn() = super::law_15_no_code_without_a_request_and_never_two;
+    pub(crate) const ENDS: fn() = super::a_redemption_ends_spent_with_a_code_or_released_without_one;
+}

@@ -159,7 +159,7 @@ pub(crate) fn law_1_what_can_be_spent_is_what_remains_in_the_lots() {
     });
 }
 
-/// Catches: points given back to another lot than theirs; a lot that is lost with its last point.
+/// Catches: a lot that is lost with its last point.
 #[test]
 pub(crate) fn law_2_every_point_of_a_lot_is_somewhere() {
     over_histories(|world| (0..3).try_for_each(|on| lots_add_up(world, on)));

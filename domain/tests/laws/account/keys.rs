@@ -10,7 +10,7 @@ fn sum(allocations: &[event_schemas::points_account::Allocation]) -> i64 {
     allocations.iter().map(|one| one.points.0).sum()
 }
 
-/// Catches: a commit that is accepted after a release; a reservation of points whose date is over.
+/// Catches: a commit that is accepted after a release.
 #[test]
 pub(crate) fn law_4_a_reservation_is_covered_when_made_and_ends_once() {
     over_histories(|world| {
@@ -62,8 +62,7 @@ pub(crate) fn law_5_no_more_is_taken_back_of_an_award_than_it_was() {
     });
 }
 
-/// Catches: an older version that is applied; a newer one that moved nothing and was forgotten; a bonus that is
-/// settled against the purchase; an order that is awarded anew after a merge.
+/// Catches: an older version that is applied; a newer one that moved nothing and was forgotten.
 #[test]
 pub(crate) fn an_order_is_settled_to_its_newest_levels_whatever_came_first() {
     over_histories(|world| {
@@ -81,7 +80,7 @@ pub(crate) fn an_order_is_settled_to_its_newest_levels_whatever_came_first() {
     });
 }
 
-/// Catches: a reinstatement that can be had twice, or once on each account of a merge.
+/// Catches: a reinstatement that can be had twice.
 #[test]
 pub(crate) fn law_6_no_more_comes_back_of_a_redemption_than_it_cost() {
     over_histories(|world| {
@@ -129,7 +128,7 @@ pub(crate) fn law_7_a_business_key_awards_once_for_ever() {
     });
 }
 
-/// Catches: a repeat of everything that moves a point.
+/// Catches: an older assessment that is applied again.
 #[test]
 pub(crate) fn law_7_what_was_done_can_be_sent_again_without_effect() {
     over_histories(|world| {

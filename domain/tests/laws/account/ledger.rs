@@ -6,7 +6,7 @@ use proptest::prelude::*;
 
 use super::{at_every_moment, over_histories};
 
-/// Catches: a clawback whose debt is not counted as clawed back; a release that forgets what repaid debt.
+/// Catches: a clawback whose debt is not counted as clawed back.
 #[test]
 pub(crate) fn law_17_the_postings_of_every_event_sum_to_zero_and_to_its_balances() {
     over_histories(|world| {
@@ -44,7 +44,7 @@ fn told(
     }
 }
 
-/// Catches: an event that states other balances than the account has.
+/// Catches: the same, and an event that states other balances than the account has.
 #[test]
 pub(crate) fn law_17_all_points_issued_are_accounted_for() {
     at_every_moment(|_, moment| {

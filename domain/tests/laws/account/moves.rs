@@ -10,7 +10,7 @@ use proptest::prelude::*;
 
 use super::{at_every_moment, commands::day, over_histories, world::World};
 
-/// Catches: an expiry a day early; one that takes pending points; one by a month that is not over.
+/// Catches: an expiry a day early.
 #[test]
 pub(crate) fn law_8_nothing_with_a_later_date_ends() {
     at_every_moment(|_, moment| {
@@ -34,7 +34,7 @@ pub(crate) fn law_8_nothing_with_a_later_date_ends() {
     });
 }
 
-/// Catches: a reservation, an adjustment or a transfer that takes points whose date is over.
+/// Catches: a reservation that takes points whose date is over.
 #[test]
 pub(crate) fn law_8_no_point_is_spent_after_its_date() {
     let spends = |event: &Event| match event {
@@ -53,7 +53,7 @@ pub(crate) fn law_8_no_point_is_spent_after_its_date() {
     });
 }
 
-/// Catches: lots that are spent as they were earned although a later one ends sooner; lots without a date that come first.
+/// Catches: lots that are spent as they were earned although a later one ends sooner.
 #[test]
 pub(crate) fn points_that_end_sooner_are_spent_first() {
     at_every_moment(|_, moment| {
@@ -82,7 +82,7 @@ fn sum(all: &Balances) -> i64 {
     all.available.0 + all.pending.0 + all.reserved.0 - all.debt.0
 }
 
-/// Catches: a transfer that is lost or doubled between its two sides; one that arrives and comes back.
+/// Catches: a transfer that arrives twice.
 #[test]
 pub(crate) fn law_9_a_transfer_conserves_points() {
     over_histories(|world| {
@@ -108,7 +108,7 @@ fn arrived_but_not_told(world: &World) -> i64 {
     there.map(|sent| sent.points()).sum()
 }
 
-/// Catches: reserved or pending points, transfers on their way or debt that a merge leaves behind.
+/// Catches: reserved points or debt that a merge leaves behind.
 #[test]
 pub(crate) fn law_10_a_merge_conserves_points_and_debt() {
     over_histories(|world| {
@@ -162,7 +162,7 @@ pub(crate) fn a_frozen_account_does_nothing_that_is_asked_of_it() {
     });
 }
 
-/// Catches: a due date that comes too late for a job, or one that sends it to do nothing.
+/// Catches: a release that nobody is told of.
 #[test]
 pub(crate) fn what_is_due_is_what_a_job_would_do() {
     use domain::{Decider as _, DueKind, points_account as account};

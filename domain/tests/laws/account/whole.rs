@@ -19,8 +19,7 @@ use super::{
     world::World,
 };
 
-/// Catches: a state that forgets part of itself when it is packed; an index that is not built again; a field that a
-/// reader without names cannot find.
+/// Catches: a state that forgets part of itself when it is packed.
 #[test]
 pub(crate) fn law_14_a_snapshot_and_the_rest_give_the_same_state_as_all_events() {
     over_histories(|world| {
