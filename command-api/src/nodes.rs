@@ -4,6 +4,8 @@
 //! danger, only a delay. What a node hears of the others is a hint of the same kind: a forwarded command is decided by
 //! whoever proves to be the owner, or by nobody.
 mod forward;
+#[cfg(feature = "postgres")]
+pub mod leases;
 mod serve;
 #[cfg(test)]
 mod tests;
@@ -54,7 +56,7 @@ impl Nodes {
     pub(crate) async fn until_proposed(&mut self, partition: u16) {
         let proposed = self.proposed.wait_for(|proposed| proposed.contains(&partition)).await.is_ok();
         if !proposed {
-            std::future::pending().await
+            std::future::pending::<()>().await;
         }
     }
 }
@@ -67,7 +69,7 @@ pub(crate) async fn until_withdrawn(nodes: Option<&mut Nodes>, partition: u16) {
         None => false,
     };
     if !withdrawn {
-        std::future::pending().await
+        std::future::pending::<()>().await;
     }
 }
 

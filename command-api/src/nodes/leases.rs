@@ -1,0 +1,418 @@
+//! Nodes that find each other in Postgres: each renews a lease, and everybody computes for themselves who is to own what.
+//!
+//! There is no coordinator. A partition is proposed to the live node that scores highest for it, so a node that comes or
+//! goes moves only its share. Leases are counted by the server's clock; a node that could not renew its own in time gives
+//! everything back by its own clock. The claim in the log decides all the same.
+use std::{
+    collections::{BTreeMap, BTreeSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use aws_lc_rs::digest::{SHA256, digest};
+use postgres_store::{Address, Error, Schema};
+use serde::Serialize;
+use sqlx::{Connection as _, PgConnection};
+use tokio::{
+    sync::{mpsc, oneshot, watch},
+    time::{Instant, MissedTickBehavior, interval, timeout},
+};
+use uuid::Uuid;
+
+use super::{Nodes, OwnedBy, Owners};
+
+/// How often a node looks at the others and renews its own lease.
+const LOOK_EVERY: Duration = Duration::from_millis(250);
+/// What the server may take for it.
+const LOOK_MAX: Duration = Duration::from_secs(2);
+/// How the server knows this connection.
+const APPLICATION: &str = "loyalnest nodes";
+
+const SCHEMA: Schema = Schema {
+    name: "loyalnest_nodes",
+    steps: &["CREATE TABLE node(
+            log BYTEA NOT NULL, name TEXT NOT NULL, url TEXT NOT NULL, incarnation BYTEA NOT NULL,
+            leased_until TIMESTAMPTZ NOT NULL,
+            PRIMARY KEY(log, name));
+        CREATE TABLE owner(
+            log BYTEA NOT NULL, partition INTEGER NOT NULL, url TEXT NOT NULL, term BIGINT NOT NULL,
+            PRIMARY KEY(log, partition));"],
+};
+
+/// Who this node is.
+#[derive(Clone, Debug)]
+pub struct Node {
+    /// Its name, which no other live node has.
+    pub name: String,
+    /// Where the others reach it: a base URL.
+    pub url: String,
+    /// How long the others wait for a sign of life before they take over.
+    pub session: Duration,
+}
+
+/// A node cannot take part.
+#[derive(Debug, thiserror::Error)]
+pub enum JoinError {
+    /// The database.
+    #[error(transparent)]
+    Database(#[from] Error),
+    /// Another process goes by the same name.
+    #[error("a node named {name} is alive; give this one another name, or wait until it is gone")]
+    NameTaken {
+        /// The name.
+        name: String,
+    },
+}
+
+/// A node and its partitions, as an operator sees them.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// What is proposed to it.
+    pub partitions: BTreeSet<u16>,
+}
+
+/// This node's part in the leases. Dropped without [`Leases::leave`], the others wait for the session to end.
+#[derive(Debug)]
+pub struct Leases {
+    nodes: Nodes,
+    members: watch::Receiver<Vec<Member>>,
+    leaving: mpsc::Sender<oneshot::Sender<()>>,
+}
+
+/// What this node heard of the owners, and what it has to say.
+struct Heard {
+    url: String,
+    owners: Mutex<BTreeMap<u16, OwnedBy>>,
+    news: mpsc::UnboundedSender<(u16, u64)>,
+}
+
+impl Owners for Heard {
+    fn owner(&self, partition: u16) -> Option<OwnedBy> {
+        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        owners.get(&partition).filter(|owner| owner.url != self.url).cloned()
+    }
+
+    fn announce(&self, partition: u16, term: u64) {
+        // Nobody listens any more only when the node leaves.
+        self.news.send((partition, term)).unwrap_or_default();
+    }
+}
+
+impl Leases {
+    /// Joins the nodes of the log with this id, which has so many partitions.
+    ///
+    /// # Errors
+    /// [`JoinError`].
+    pub async fn join(
+        address: &Address,
+        log: [u8; 16],
+        partitions: u16,
+        node: Node,
+    ) -> Result<Self, JoinError> {
+        let mut connection = address.connect(APPLICATION).await?;
+        SCHEMA.migrate(address, &mut connection).await?;
+        let (news, told) = mpsc::unbounded_channel();
+        let heard = Arc::new(Heard { url: node.url.clone(), owners: Mutex::default(), news });
+        let (propose, proposed) = watch::channel(BTreeSet::new());
+        let (show, members) = watch::channel(Vec::new());
+        let (leaving, leave) = mpsc::channel(1);
+        let mut member = Lease {
+            address: address.clone(),
+            log,
+            partitions,
+            node,
+            incarnation: Uuid::now_v7().into_bytes(),
+            connection: Some(connection),
+            heard: Arc::clone(&heard),
+            propose,
+            show,
+            told,
+            renewed: Instant::now(),
+        };
+        if !member.look().await.map_err(|error| address.explain(error))? {
+            return Err(JoinError::NameTaken { name: member.node.name });
+        }
+        tokio::spawn(member.run(leave));
+        Ok(Self { nodes: Nodes { proposed, owners: heard }, members, leaving })
+    }
+
+    /// What the owners of this process work with.
+    #[must_use]
+    pub fn nodes(&self) -> Nodes {
+        self.nodes.clone()
+    }
+
+    /// All live nodes with what is proposed to them.
+    #[must_use]
+    pub fn members(&self) -> Vec<Member> {
+        self.members.borrow().clone()
+    }
+
+    /// Gives everything back at once, so that the others need not wait for the session to end.
+    pub async fn leave(&self) {
+        let (left, is_left) = oneshot::channel();
+        if self.leaving.send(left).await.is_ok() {
+            // If the task is gone, so is the lease.
+            drop(is_left.await);
+        }
+    }
+}
+
+/// The task that renews the lease.
+struct Lease {
+    address: Address,
+    log: [u8; 16],
+    partitions: u16,
+    node: Node,
+    /// Tells this process from an earlier one of the same name.
+    incarnation: [u8; 16],
+    connection: Option<PgConnection>,
+    heard: Arc<Heard>,
+    propose: watch::Sender<BTreeSet<u16>>,
+    show: watch::Sender<Vec<Member>>,
+    told: mpsc::UnboundedReceiver<(u16, u64)>,
+    renewed: Instant,
+}
+
+impl Lease {
+    async fn run(mut self, mut leave: mpsc::Receiver<oneshot::Sender<()>>) {
+        let mut ticks = interval(LOOK_EVERY);
+        ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
+        loop {
+            tokio::select! {
+                left = leave.recv() => {
+                    self.propose.send_replace(BTreeSet::new());
+                    self.end().await;
+                    // Whoever waits knows by now, or no longer waits.
+                    return left.map_or((), |left| left.send(()).unwrap_or_default());
+                }
+                Some((partition, term)) = self.told.recv() => self.announce(partition, term).await,
+                _ = ticks.tick() => self.renew().await,
+            }
+        }
+    }
+
+    /// Looks at the others; gives everything back when the lease is over or somebody else has it.
+    async fn renew(&mut self) {
+        let looked = timeout(LOOK_MAX, self.look()).await;
+        let trouble: Option<Box<dyn std::error::Error + Send + Sync>> = match looked {
+            Ok(Ok(true)) => return,
+            Ok(Ok(false)) => {
+                tracing::error!(node = self.node.name, "ALARM: another process goes by this node's name");
+                self.propose.send_replace(BTreeSet::new());
+                return;
+            }
+            Ok(Err(error)) => Some(Box::new(self.address.explain(error))),
+            Err(_) => None,
+        };
+        self.connection = None;
+        tracing::warn!(
+            node = self.node.name,
+            error = trouble.as_deref().map(|error| error as &dyn std::error::Error),
+            "The lease of this node could not be renewed"
+        );
+        if self.renewed.elapsed() >= self.node.session {
+            self.propose.send_replace(BTreeSet::new());
+        }
+    }
+
+    async fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
+        if self.connection.is_none() {
+            let options = self.address.options().application_name(APPLICATION);
+            self.connection = Some(PgConnection::connect_with(&options).await?);
+        }
+        self.connection.as_mut().ok_or(sqlx::Error::WorkerCrashed)
+    }
+
+    /// Renews the lease and learns who else is there; `false` if another process has the name.
+    async fn look(&mut self) -> sqlx::Result<bool> {
+        let (log, incarnation) = (self.log, self.incarnation);
+        let Node { name, url, session } = self.node.clone();
+        // Before the question: the server counts the session from later on.
+        let asked = Instant::now();
+        let connection = self.connection().await?;
+        let lease = "INSERT INTO loyalnest_nodes.node AS mine(log, name, url, incarnation, leased_until)
+            VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
+            ON CONFLICT (log, name) DO UPDATE SET url = excluded.url, incarnation = excluded.incarnation,
+                leased_until = excluded.leased_until
+            WHERE mine.incarnation = excluded.incarnation OR mine.leased_until < clock_timestamp()";
+        let lease = sqlx::query(lease).bind(log).bind(&name).bind(&url).bind(incarnation);
+        let renewed = lease.bind(session.as_secs_f64()).execute(&mut *connection).await?;
+        if renewed.rows_affected() == 0 {
+            return Ok(false);
+        }
+        let live = "SELECT name, url FROM loyalnest_nodes.node
+            WHERE log = $1 AND leased_until > clock_timestamp() ORDER BY name";
+        let live: Vec<(String, String)> = sqlx::query_as(live).bind(log).fetch_all(&mut *connection).await?;
+        let owners = "SELECT partition, url, term FROM loyalnest_nodes.owner WHERE log = $1";
+        let owners: Vec<(i32, String, i64)> =
+            sqlx::query_as(owners).bind(log).fetch_all(&mut *connection).await?;
+        self.renewed = asked;
+        self.hear(owners);
+        self.share(live);
+        Ok(true)
+    }
+
+    fn hear(&self, owners: Vec<(i32, String, i64)>) {
+        let mut heard = self.heard.owners.lock().unwrap_or_else(PoisonError::into_inner);
+        for (partition, url, term) in owners {
+            if let (Ok(partition), Ok(term)) = (u16::try_from(partition), u64::try_from(term)) {
+                heard.insert(partition, OwnedBy { url, term });
+            }
+        }
+    }
+
+    fn share(&self, live: Vec<(String, String)>) {
+        let mut members: Vec<Member> =
+            live.into_iter().map(|(name, url)| Member { name, url, partitions: BTreeSet::new() }).collect();
+        for partition in 0..self.partitions {
+            let best = members.iter_mut().max_by_key(|member| score(partition, &member.name));
+            best.map(|member| member.partitions.insert(partition));
+        }
+        let own = members.iter().find(|member| member.name == self.node.name);
+        let own = own.map(|member| member.partitions.clone()).unwrap_or_default();
+        self.propose.send_if_modified(|proposed| {
+            let differs = *proposed != own;
+            *proposed = own;
+            differs
+        });
+        self.show.send_if_modified(|shown| {
+            let differs = *shown != members;
+            *shown = members;
+            differs
+        });
+    }
+
+    /// Best effort: what is not told now is told by the failed asks of the others.
+    async fn announce(&mut self, partition: u16, term: u64) {
+        let (log, url) = (self.log, self.node.url.clone());
+        let (partition, term) = (i32::from(partition), i64::try_from(term).unwrap_or(i64::MAX));
+        let announce = "INSERT INTO loyalnest_nodes.owner AS known(log, partition, url, term)
+            VALUES ($1, $2, $3, $4)
+            ON CONFLICT (log, partition) DO UPDATE SET url = excluded.url, term = excluded.term
+            WHERE known.term < excluded.term";
+        let told = match self.connection().await {
+            Ok(connection) => {
+                let announce = sqlx::query(announce).bind(log).bind(partition).bind(url).bind(term);
+                announce.execute(connection).await.map(drop)
+            }
+            Err(error) => Err(error),
+        };
+        if let Err(error) = told {
+            self.connection = None;
+            tracing::warn!(
+                partition,
+                error = &error as &dyn std::error::Error,
+                "The owner was not announced"
+            );
+        }
+    }
+
+    async fn end(&mut self) {
+        let (log, name, incarnation) = (self.log, self.node.name.clone(), self.incarnation);
+        let end = "DELETE FROM loyalnest_nodes.node WHERE log = $1 AND name = $2 AND incarnation = $3";
+        let Ok(connection) = self.connection().await else { return };
+        let ended = sqlx::query(end).bind(log).bind(name).bind(incarnation).execute(connection).await;
+        if let Err(error) = ended {
+            tracing::warn!(error = &error as &dyn std::error::Error, "The lease ends by itself");
+        }
+    }
+}
+
+/// How well a node suits a partition: rendezvous hashing.
+fn score(partition: u16, name: &str) -> [u8; 8] {
+    let mut bytes = partition.to_be_bytes().to_vec();
+    bytes.extend_from_slice(name.as_bytes());
+    let mut score = [0; 8];
+    score.copy_from_slice(&digest(&SHA256, &bytes).as_ref()[..8]);
+    score
+}
+
+#[cfg(test)]
+mod tests {
+    use postgres_store::testing::TestDatabase;
+
+    use super::*;
+
+    const LOG: [u8; 16] = [7; 16];
+    const PARTITIONS: u16 = 16;
+
+    async fn join(database: &TestDatabase, name: &str, session: Duration) -> Result<Leases, JoinError> {
+        let node = Node { name: name.to_owned(), url: format!("http://{name}"), session };
+        Leases::join(&database.address(), LOG, PARTITIONS, node).await
+    }
+
+    async fn until(leases: &Leases, holds: impl FnMut(&BTreeSet<u16>) -> bool) -> BTreeSet<u16> {
+        leases.nodes().proposed.wait_for(holds).await.unwrap().clone()
+    }
+
+    #[tokio::test]
+    async fn live_nodes_share_all_partitions_and_who_leaves_gives_its_share_back() {
+        let database = TestDatabase::create();
+        let a = join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        assert_eq!(until(&a, |_| true).await.len(), usize::from(PARTITIONS));
+        let b = join(&database, "b", Duration::from_secs(60)).await.unwrap();
+        let own = until(&b, |_| true).await;
+        let rest = until(&a, |proposed| proposed.len() < usize::from(PARTITIONS)).await;
+        assert!(!own.is_empty() && own.is_disjoint(&rest));
+        assert_eq!(own.len() + rest.len(), usize::from(PARTITIONS));
+        let members: Vec<_> =
+            a.members().into_iter().map(|member| (member.name, member.partitions)).collect();
+        assert_eq!(members, [("a".to_owned(), rest), ("b".to_owned(), own)]);
+
+        b.leave().await;
+        assert!(until(&b, |_| true).await.is_empty());
+        until(&a, |proposed| proposed.len() == usize::from(PARTITIONS)).await;
+    }
+
+    /// Catches: a name that is taken over while its lease runs (no condition on the incarnation).
+    #[tokio::test]
+    async fn a_name_is_taken_as_long_as_its_node_lives() {
+        let database = TestDatabase::create();
+        let first = join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        let second = join(&database, "a", Duration::from_secs(60)).await.unwrap_err();
+        assert!(matches!(second, JoinError::NameTaken { .. }), "{second}");
+        first.leave().await;
+        join(&database, "a", Duration::from_secs(60)).await.unwrap();
+    }
+
+    #[tokio::test]
+    async fn a_node_that_is_gone_without_a_word_is_replaced_when_its_session_ends() {
+        let database = TestDatabase::create();
+        let silent = "INSERT INTO loyalnest_nodes.node VALUES ($1, 'z', 'http://z', $2, clock_timestamp() + interval '1 s')";
+        let a = join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        let mut other = database.address().connect("test").await.unwrap();
+        let silent = sqlx::query(silent).bind(LOG).bind(LOG);
+        silent.execute(&mut other).await.unwrap();
+        until(&a, |proposed| proposed.len() < usize::from(PARTITIONS)).await;
+        until(&a, |proposed| proposed.len() == usize::from(PARTITIONS)).await;
+    }
+
+    /// Catches: an older announcement that arrives late and wins.
+    #[tokio::test]
+    async fn the_owner_of_the_newest_term_is_heard_and_nobody_hears_themselves() {
+        let database = TestDatabase::create();
+        let a = join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        let b = join(&database, "b", Duration::from_secs(60)).await.unwrap();
+        let (a, b) = (a.nodes().owners, b.nodes().owners);
+        b.announce(3, 8);
+        let is_heard = async |owner: Option<(&str, u64)>, by: &Arc<dyn Owners>| {
+            let expected = owner.map(|(url, term)| OwnedBy { url: url.to_owned(), term });
+            while by.owner(3) != expected {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        };
+        is_heard(Some(("http://b", 8)), &a).await;
+        a.announce(3, 7);
+        a.announce(4, 1);
+        while b.owner(4).is_none() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
+        is_heard(Some(("http://b", 8)), &a).await;
+        is_heard(None, &b).await;
+    }
+}
