@@ -92,6 +92,7 @@ impl Webhooks {
                 shops: parts.shops.clone(),
                 keys: parts.keys,
                 inbox: inbox.clone(),
+                merging: Arc::default(),
             },
         };
         tokio::spawn(worker.run());

@@ -9,6 +9,7 @@ use domain::{Command, StreamRef};
 use event_log::PositionToken;
 use event_schemas::{CommandKey, CustomerId, Timestamp, record::Actor};
 use privacy::KeyStore;
+use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
@@ -37,6 +38,8 @@ pub(super) struct Executor {
     pub(super) shops: Shops,
     pub(super) keys: KeyStore,
     pub(super) inbox: Inbox,
+    /// One merge at a time: two that look at once before they merge could close a ring.
+    pub(super) merging: Arc<Mutex<()>>,
 }
 
 impl Executor {

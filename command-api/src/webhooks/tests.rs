@@ -5,6 +5,7 @@ mod door;
 mod fairness;
 mod faults;
 mod foreign_shops;
+mod merges;
 mod model;
 mod payloads;
 

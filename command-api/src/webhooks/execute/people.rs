@@ -76,6 +76,7 @@ impl Run<'_> {
     pub(super) async fn customers_merged(&mut self, kept: Private, gone: Private) -> Result<(), Setback> {
         let kept = self.look_up_reference(&kept).await?;
         let gone = self.look_up_reference(&gone).await?;
+        let _alone = self.executor.merging.lock().await;
         let (into, at) = (self.standing(kept).await?.survivor, self.delivery.received_at);
         self.subject = Some(into);
         if into == gone {

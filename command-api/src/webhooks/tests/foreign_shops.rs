@@ -3,7 +3,7 @@ use serde_json::json;
 
 use super::{
     Post, Stack,
-    payloads::{customer, order, refund, shop},
+    payloads::{customer, merge, order, refund, shop},
 };
 
 const TRUE: &str = "demo-1.myshopify.com";
@@ -92,14 +92,6 @@ async fn a_body_without_a_name_under_two_shops_is_suspect_under_both() {
     stack.post(&Post::new(TRUE, "orders/create", "o", &order(TRUE, 3).with("customer", person).0)).await;
     stack.balance_becomes(own, "7", 40).await;
     assert_eq!(stack.balance(other, "7").await, 0);
-}
-
-fn merge(kept: u64, gone: u64) -> serde_json::Value {
-    json!({
-        "admin_graphql_api_customer_kept_id": format!("gid://shopify/Customer/{kept}"),
-        "admin_graphql_api_customer_deleted_id": format!("gid://shopify/Customer/{gone}"),
-        "status": "completed"
-    })
 }
 
 #[tokio::test(flavor = "multi_thread")]

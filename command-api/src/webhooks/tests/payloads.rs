@@ -83,3 +83,12 @@ pub(super) fn customer(id: u64, email: &str, verified: bool) -> Value {
 pub(super) fn shop(domain: &str, id: u64, currency: &str, zone: &str) -> Value {
     json!({ "id": id, "name": "Demo", "myshopify_domain": domain, "currency": currency, "iana_timezone": zone })
 }
+
+/// Shopify merged one customer into the other.
+pub(super) fn merge(kept: u64, gone: u64) -> Value {
+    json!({
+        "admin_graphql_api_customer_kept_id": format!("gid://shopify/Customer/{kept}"),
+        "admin_graphql_api_customer_deleted_id": format!("gid://shopify/Customer/{gone}"),
+        "status": "completed"
+    })
+}
