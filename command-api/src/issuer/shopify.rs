@@ -1,7 +1,8 @@
 //! Shopify's discount codes over the Admin API: made and made void by name, so that no call counts twice.
 //!
 //! The code is named after its redemption, and so is the discount's title. A create that was answered by nobody is
-//! simply sent again: if it had taken effect the code is taken, and its title says whether it was taken by us.
+//! simply sent again: if it had taken effect the code is taken, and its title says whether it was taken by us. A create
+//! that takes effect only after its code was made void finds the code taken, too: by a discount that is long over.
 mod calls;
 mod client;
 #[cfg(test)]
@@ -12,7 +13,7 @@ mod tests;
 use std::{collections::HashMap, fmt};
 
 use async_trait::async_trait;
-use event_schemas::{Code, RedemptionId, ShopDomain};
+use event_schemas::{Code, RedemptionId, ShopDomain, Timestamp, reward::Benefit};
 
 use super::{CodeIssuer, CodeOrder, NotIssued, Worth};
 use calls::{Deactivate, FindByCode, Made};
@@ -92,7 +93,27 @@ impl Shopify {
         let found = self.call(&order.shop, &FindByCode { code: &order.code }).await?;
         Ok(found.map(|found| (found.id, found.title == title(order.redemption))))
     }
+
+    /// Takes a code that nobody made, because a create that was answered by nobody may still be on its way.
+    async fn occupy(&self, order: &CodeOrder) -> Result<(), Failure> {
+        let (from, until) = (Timestamp::from_micros(OVER_FROM), Timestamp::from_micros(OVER_UNTIL));
+        let title = format!("{}, void", title(order.redemption));
+        let worth = Worth { benefit: Benefit::Percentage { percent: 1 }, from };
+        let create = calls::Create { title: &title, code: &order.code, worth, until: Some(until) };
+        match self.call(&order.shop, &create).await? {
+            Made::Taken => match self.find(order).await? {
+                Some((id, true)) => self.call(&order.shop, &Deactivate { id: &id }).await,
+                Some((_, false)) | None => Ok(()),
+            },
+            // What the shop refuses to have it will not have later either.
+            Made::Done | Made::Refused(_) => Ok(()),
+        }
+    }
 }
+
+/// The one day in 2020 on which a discount was good that only keeps its code from being made, in microseconds.
+const OVER_FROM: i64 = 1_577_836_800_000_000;
+const OVER_UNTIL: i64 = 1_577_923_200_000_000;
 
 /// What tells our discounts from all others, also for the merchant who reads it.
 fn title(redemption: RedemptionId) -> String {
@@ -107,7 +128,7 @@ impl CodeIssuer for Shopify {
 
     async fn issue(&self, order: &CodeOrder, worth: Worth) -> Result<(), NotIssued> {
         let title = title(order.redemption);
-        let create = calls::Create { title: &title, code: &order.code, worth };
+        let create = calls::Create { title: &title, code: &order.code, worth, until: None };
         match self.call(&order.shop, &create).await? {
             Made::Done => Ok(()),
             Made::Taken => match self.find(order).await? {
@@ -122,8 +143,9 @@ impl CodeIssuer for Shopify {
     async fn void(&self, order: &CodeOrder) -> Result<(), NotIssued> {
         match self.find(order).await? {
             Some((id, true)) => Ok(self.call(&order.shop, &Deactivate { id: &id }).await?),
-            // Never made, or somebody else's.
-            Some((_, false)) | None => Ok(()),
+            // Somebody else's, or never good.
+            Some((_, false)) => Ok(()),
+            None => Ok(self.occupy(order).await?),
         }
     }
 }

@@ -1,5 +1,5 @@
 //! The three calls to the Admin API: their GraphQL, their variables, and what an answer means.
-use event_schemas::{Code, reward::Benefit};
+use event_schemas::{Code, Timestamp, reward::Benefit};
 use serde_json::{Value, json};
 
 use super::client::Failure;
@@ -18,6 +18,8 @@ pub(super) struct Create<'a> {
     pub(super) title: &'a str,
     pub(super) code: &'a str,
     pub(super) worth: Worth,
+    /// From when on it is good no more.
+    pub(super) until: Option<Timestamp>,
 }
 
 /// What came of a create.
@@ -58,6 +60,7 @@ impl Call for Create<'_> {
             "title": self.title,
             "code": self.code,
             "startsAt": self.worth.from,
+            "endsAt": self.until,
             "usageLimit": 1,
             "appliesOncePerCustomer": true,
             "context": { "all": "ALL" },

@@ -140,7 +140,8 @@ fn apply(shop: &Shared, body: &Value) -> Value {
         if shop.discounts.iter().any(|other| other.code.eq_ignore_ascii_case(&code)) {
             return refused("TAKEN");
         }
-        shop.discounts.push(Discount { code, title: text("title"), input: input.clone(), active: true });
+        let active = input["endsAt"].is_null();
+        shop.discounts.push(Discount { code, title: text("title"), input: input.clone(), active });
         let id = shop.discounts.len().to_string();
         return json!({ "data": { "made": { "codeDiscountNode": { "id": id }, "userErrors": [] } } });
     }

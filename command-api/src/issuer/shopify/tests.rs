@@ -1,7 +1,7 @@
 //! Against a fake shop: whatever goes wrong, there is one code for a redemption, and none for none.
 //!
 //! Planted bugs that these tests were seen to catch: a taken code counted as refused; a taken code counted as ours
-//! without a look; no retry; a void that does not look whose the discount is.
+//! without a look; no retry; a void that does not look whose the discount is; a void that leaves a free code free.
 use event_schemas::{reward::Benefit, sample};
 use serde_json::{Value, json};
 
@@ -106,15 +106,30 @@ async fn a_code_that_the_merchant_gave_away_is_never_taken_for_ours() {
 }
 
 #[tokio::test]
-async fn a_code_is_made_void_however_often_and_what_was_never_made_is_no_fault() {
+async fn a_code_is_made_void_however_often() {
     use Fault::*;
     for fault in [SilentAfter, SilentBefore, BadGatewayAfter, Unavailable, Throttled, Internal] {
         let (shop, issuer) = shop(&[]).await;
-        issuer.void(&order()).await.unwrap();
         issuer.issue(&order(), worth()).await.unwrap();
         shop.lock().unwrap().faults.extend([fault, fault]);
         issuer.void(&order()).await.unwrap();
         issuer.void(&order()).await.unwrap();
+        let all = discounts(&shop);
+        assert_eq!((all.len(), all[0].active), (1, false), "{fault:?}");
+    }
+}
+
+/// The second `issue` is the create that was answered by nobody and takes effect at last.
+#[tokio::test]
+async fn a_code_that_is_made_late_is_never_good() {
+    use Fault::*;
+    for fault in [SilentAfter, SilentBefore, BadGatewayAfter, Unavailable, Throttled, Internal] {
+        let (shop, issuer) = shop(&[]).await;
+        shop.lock().unwrap().faults.extend([fault, fault]);
+        issuer.void(&order()).await.unwrap();
+        issuer.void(&order()).await.unwrap();
+        let late = issuer.issue(&order(), worth()).await;
+        assert!(matches!(&late, Err(NotIssued::Refused(reason)) if reason.as_str() == "code-taken"), "{late:?}");
         let all = discounts(&shop);
         assert_eq!((all.len(), all[0].active), (1, false), "{fault:?}");
     }
