@@ -15,6 +15,7 @@ mod saver;
 mod snapshots;
 mod state;
 mod stream;
+mod table;
 mod tenure;
 #[cfg(test)]
 mod tests;
