@@ -439,7 +439,7 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
         };
         let (route, aggregate) = (self.envelope.stream.route, (*aggregate.0).into_aggregate());
         partition.folded.put_back(key, route, aggregate, events.len(), meta.command, outcome.clone());
-        let made = (!events.is_empty()).then(|| Made { record: meta.record, events });
+        let made = (!events.is_empty()).then_some(Made { record: meta.record, events });
         *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handed { hand, outcome, made });
         Ok(Vec::new())
     }
