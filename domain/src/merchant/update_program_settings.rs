@@ -43,34 +43,9 @@ pub(super) fn decide(state: &State, command: &UpdateProgramSettings) -> Result<V
 /// # Errors
 /// `InvalidSetting` with a JSON pointer to the first setting at fault.
 pub fn check(settings: &ProgramSettings) -> Result<(), Rejection> {
-    let Pending { policy, days } = settings.earn.pending;
-    let counts_days = matches!(policy, PendingPolicy::DaysAfterPaid | PendingPolicy::DaysAfterFulfilled);
-    let days_max = if counts_days { PENDING_DAYS_MAX } else { 0 };
-    let (earn, redeem, processing) = (&settings.earn, &settings.redeem, &settings.processing);
-    let points_max = i64::MAX.unsigned_abs();
-    let numbers = [
-        ("/earn/pending/days", days.into(), 0, days_max.into()),
-        ("/expiry/months", settings.expiry.months.into(), 1, EXPIRY_MONTHS_MAX.into()),
-        ("/redeem/points_per_unit", redeem.points_per_unit, 1, points_max),
-        ("/redeem/min_points", redeem.min_points, 1, points_max),
-        ("/redeem/reinstate_grace_days", redeem.reinstate_grace_days.into(), 0, GRACE_DAYS_MAX.into()),
-        ("/processing/per_second", processing.per_second.into(), 1, PROCESSING_MAX),
-        ("/processing/burst", processing.burst.into(), 1, PROCESSING_MAX),
-    ];
-    let out_of_range = numbers.into_iter().find(|(_, number, least, most)| !(least..=most).contains(&number));
-    let lists = [
-        ("/earn/bonuses", earn.bonuses.len(), BONUSES_MAX),
-        ("/earn/excluded_product_ids", earn.excluded_product_ids.len(), NAMES_MAX),
-        ("/earn/excluded_tags", earn.excluded_tags.len(), NAMES_MAX),
-        ("/actions", settings.actions.len(), ACTIONS_MAX),
-    ];
-    let too_long = lists.into_iter().find(|(_, length, most)| length > most);
-    let at_fault = out_of_range
-        .map(|(pointer, _, least, most)| (pointer.to_owned(), format!("expected {least} to {most}")))
-        .or_else(|| {
-            too_long.map(|(pointer, _, most)| (pointer.to_owned(), format!("expected at most {most}")))
-        })
-        .or_else(|| bonus_at_fault(&earn.bonuses))
+    let at_fault = number_at_fault(settings)
+        .or_else(|| list_at_fault(settings))
+        .or_else(|| bonus_at_fault(&settings.earn.bonuses))
         .or_else(|| action_at_fault(settings));
     match at_fault {
         Some((pointer, expected)) => Err(Rejection::InvalidSetting { pointer, expected }),
@@ -80,6 +55,40 @@ pub fn check(settings: &ProgramSettings) -> Result<(), Rejection> {
 
 /// A JSON pointer, and what was expected there.
 type AtFault = (String, String);
+
+fn number_at_fault(settings: &ProgramSettings) -> Option<AtFault> {
+    let Pending { policy, days } = settings.earn.pending;
+    let counts_days = matches!(policy, PendingPolicy::DaysAfterPaid | PendingPolicy::DaysAfterFulfilled);
+    if days > 0 && !counts_days {
+        let expected = format!("expected 0, because {} counts no days", policy.as_str());
+        return Some(("/earn/pending/days".to_owned(), expected));
+    }
+    let (redeem, processing) = (&settings.redeem, &settings.processing);
+    let points_max = i64::MAX.unsigned_abs();
+    let numbers = [
+        ("/earn/pending/days", days.into(), 0, PENDING_DAYS_MAX.into()),
+        ("/expiry/months", settings.expiry.months.into(), 1, EXPIRY_MONTHS_MAX.into()),
+        ("/redeem/points_per_unit", redeem.points_per_unit, 1, points_max),
+        ("/redeem/min_points", redeem.min_points, 1, points_max),
+        ("/redeem/reinstate_grace_days", redeem.reinstate_grace_days.into(), 0, GRACE_DAYS_MAX.into()),
+        ("/processing/per_second", processing.per_second.into(), 1, PROCESSING_MAX),
+        ("/processing/burst", processing.burst.into(), 1, PROCESSING_MAX),
+    ];
+    let at_fault = numbers.into_iter().find(|(_, number, least, most)| !(least..=most).contains(&number));
+    at_fault.map(|(pointer, _, least, most)| (pointer.to_owned(), format!("expected {least} to {most}")))
+}
+
+fn list_at_fault(settings: &ProgramSettings) -> Option<AtFault> {
+    let earn = &settings.earn;
+    let lists = [
+        ("/earn/bonuses", earn.bonuses.len(), BONUSES_MAX),
+        ("/earn/excluded_product_ids", earn.excluded_product_ids.len(), NAMES_MAX),
+        ("/earn/excluded_tags", earn.excluded_tags.len(), NAMES_MAX),
+        ("/actions", settings.actions.len(), ACTIONS_MAX),
+    ];
+    let too_long = lists.into_iter().find(|(_, length, most)| length > most);
+    too_long.map(|(pointer, _, most)| (pointer.to_owned(), format!("expected at most {most}")))
+}
 
 /// A bonus's name is the rule of its entries, so it must be its own, and not the purchase's.
 fn bonus_at_fault(bonuses: &[Bonus]) -> Option<AtFault> {
