@@ -152,7 +152,7 @@ async fn numbers(log: &Log) -> Vec<u32> {
     numbers_of(&read_all(log).await.unwrap().0)
 }
 
-fn numbers_of(records: &[AdmittedRecord]) -> Vec<u32> {
+pub(crate) fn numbers_of(records: &[AdmittedRecord]) -> Vec<u32> {
     let commits = records.iter().filter(|record| record.frame.kind == Kind::Commit);
     commits.map(|record| u32::from_be_bytes(record.body[..].try_into().unwrap())).collect()
 }

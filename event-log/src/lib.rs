@@ -54,6 +54,7 @@ mod hash;
 mod ids;
 mod log;
 mod merchant;
+mod missing;
 mod mutation;
 mod progress;
 mod reader;

@@ -12,6 +12,7 @@ use crate::{
     genesis::{Class, Genesis},
     hash::roll,
     ids::{LogId, Position},
+    missing::Missing,
     reader::{AdmittedRecord, Reader},
     sweep::{Span, Sweeper},
     writer::Writer,
@@ -22,6 +23,7 @@ use crate::{
 pub struct Log {
     backend: Arc<dyn Backend>,
     timing: Timing,
+    missing: Missing,
 }
 
 /// How long a writer waits before it doubts.
@@ -42,7 +44,7 @@ impl Default for Timing {
 impl Log {
     /// A log over any backend.
     pub fn new(backend: Arc<dyn Backend>) -> Self {
-        Self { backend, timing: Timing::default() }
+        Self { backend, timing: Timing::default(), missing: Missing::default() }
     }
 
     /// The same log with other times.
@@ -76,6 +78,12 @@ impl Log {
         self.backend.ends().get(partition)
     }
 
+    /// Partitions in which a record is missing and nobody claimed behind it for 10 s, as far as this log's readers know.
+    /// History stands still there, and what was sent is not answered; it never happens on a conditional store.
+    pub fn partitions_with_a_hole(&self) -> Vec<u16> {
+        self.missing.overdue()
+    }
+
     /// The state of a partition before its first record.
     ///
     /// # Errors
@@ -94,7 +102,7 @@ impl Log {
         self.check(partition)?;
         let from = from.unwrap_or_else(|| Checkpoint::start(self.genesis(), partition));
         from.check(self.genesis(), partition).map_err(|reason| reason.at(partition, from.position))?;
-        Ok(Reader::new(*self.genesis(), self.backend.tail(partition), from))
+        Ok(Reader::new(*self.genesis(), self.backend.tail(partition), from, self.missing.clone()))
     }
 
     /// Reads all partitions in one pass; each as its place in `spans` says, and whole where that has none. Checkpoints are

@@ -27,6 +27,8 @@ pub(crate) enum Mutation {
     SweepByOneState,
     /// Read on behind where a span ends.
     SweepBeyondSpan,
+    /// Do not remember that a record is missing.
+    OverlookOrphans,
 }
 
 #[cfg(not(test))]

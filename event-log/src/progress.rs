@@ -7,7 +7,7 @@ use crate::{
     backend::{Fetched, Last, StoreHead, Stored},
     checkpoint::Checkpoint,
     error::{Diverged, Reason},
-    frame::{Record, hash_of},
+    frame::{Kind, Record, hash_of},
     genesis::{Class, Genesis},
     hash::Hash,
     ids::Position,
@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     pub(crate) read_position: Position,
     read_hash: Hash,
     pub(crate) skipped: Skipped,
+    /// Where the first orphan stands behind the last claim.
+    pub(crate) orphaned_at: Option<Position>,
 }
 
 impl Progress {
@@ -32,6 +34,7 @@ impl Progress {
             read_position: from.position,
             read_hash: from.hash,
             skipped: Skipped::default(),
+            orphaned_at: None,
         }
     }
 
@@ -104,6 +107,9 @@ impl Progress {
             }
             Admission::Orphan => {
                 self.skipped.orphans += 1;
+                if !planted(Mutation::OverlookOrphans) {
+                    self.orphaned_at.get_or_insert(position);
+                }
                 Ok(None)
             }
             Admission::Diverged(reason) => Err(reason),
@@ -136,6 +142,9 @@ impl Progress {
         let Record { frame, hash, .. } = *record;
         if frame.kind.is_routed() && genesis.partition_of(frame.merchant, frame.route) != partition {
             return Err(Reason::Misrouted);
+        }
+        if frame.kind == Kind::Claim {
+            self.orphaned_at = None;
         }
         self.checkpoint.position = position;
         self.checkpoint.hash = hash;

@@ -10,6 +10,7 @@ use crate::{
     genesis::Genesis,
     hash::Hash,
     ids::Position,
+    missing::{Mark, Missing},
     progress::{Progress, told},
 };
 
@@ -61,11 +62,14 @@ pub struct Reader {
     tail: Box<dyn Tail>,
     progress: Progress,
     stopped: Option<Diverged>,
+    missing: Missing,
+    /// While it stands behind a hole.
+    hole: Option<Mark>,
 }
 
 impl Reader {
-    pub(crate) fn new(genesis: Genesis, tail: Box<dyn Tail>, from: Checkpoint) -> Self {
-        Self { genesis, tail, progress: Progress::new(from), stopped: None }
+    pub(crate) fn new(genesis: Genesis, tail: Box<dyn Tail>, from: Checkpoint, missing: Missing) -> Self {
+        Self { genesis, tail, progress: Progress::new(from), stopped: None, missing, hole: None }
     }
 
     /// The next records, at least one unless the end is reached, at most `max_records` or [`FETCH_RECORDS_MAX`].
@@ -87,6 +91,12 @@ impl Reader {
             let records = progress.take(&self.genesis, fetched, all_read);
             let records = records.map_err(|diverged| self.stop(diverged))?;
             self.progress = progress;
+            self.hole = match (self.progress.orphaned_at, self.hole.take()) {
+                (Some(position), None) => {
+                    Some(self.missing.mark(self.progress.checkpoint.partition, position))
+                }
+                (orphaned, hole) => hole.filter(|_| orphaned.is_some()),
+            };
             if at_end || !records.is_empty() {
                 return Ok(Batch { records, skipped: self.progress.skipped.since(skipped_before) });
             }

@@ -68,6 +68,12 @@ enum Task {
     /// Ends a service when the input ends; whoever leases one starts this.
     #[command(hide = true)]
     EndService { name: String },
+    /// Brokers that one test kills, pauses and restarts.
+    #[command(hide = true)]
+    OwnKafka {
+        #[arg(value_parser = brokers)]
+        brokers: u8,
+    },
     /// Write generated files: JSON Schemas, missing golden samples, the OpenAPI document.
     Generate,
 }
@@ -121,6 +127,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             services::up(&[services::POSTGRES, kafka])
         }
         Task::Services { action: Action::Down, .. } => services::down(),
+        Task::OwnKafka { brokers } => services::own_kafka(brokers),
         Task::EndService { name } => services::end_after_input(&name),
         Task::Generate => generate::run(),
     }

@@ -31,7 +31,7 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     let servers = Servers::lease()?;
     let mut arguments = vec!["test", "--workspace", "--features", ALL_FEATURES, "--no-fail-fast"];
     arguments.extend(filter);
-    let (mut counts, succeeded) = cargo_test(&arguments, &servers.settings())?;
+    let (mut counts, succeeded) = cargo_test(&arguments, &servers.settings()?)?;
     drop(servers);
     if !succeeded && counts.failed == 0 {
         // A target that does not compile, or a test process that died, has no line of its own.
@@ -40,6 +40,9 @@ pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     println!("\nall tests in {} s", started.elapsed().as_secs());
     counts.close()
 }
+
+/// Names this program to tests that need servers of their own.
+const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
 
 /// The servers that tests work on, and the variables that name them to tests.
 struct Servers([(&'static str, Lease); 2]);
@@ -52,8 +55,11 @@ impl Servers {
         Ok(Self([("LOYALNEST_TEST_POSTGRES", postgres), ("LOYALNEST_TEST_KAFKA", kafka)]))
     }
 
-    fn settings(&self) -> Vec<(&'static str, String)> {
-        self.0.iter().map(|(variable, lease)| (*variable, lease.url.clone())).collect()
+    fn settings(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut settings: Vec<_> =
+            self.0.iter().map(|(variable, lease)| (*variable, lease.url.clone())).collect();
+        settings.push((SERVICES, std::env::current_exe()?.display().to_string()));
+        Ok(settings)
     }
 }
 

@@ -120,6 +120,11 @@ impl Drop for Lease {
     }
 }
 
+/// Brokers of its own for whoever started this.
+pub(crate) fn own_kafka(brokers: u8) -> anyhow::Result<()> {
+    kafka::own(brokers.into())
+}
+
 /// Ends a service when whoever leased it is gone.
 pub(crate) fn end_after_input(name: &str) -> anyhow::Result<()> {
     let service = Service::named(name)?;

@@ -19,7 +19,11 @@ use std::sync::Arc;
 use async_trait::async_trait;
 
 pub use self::address::{Address, NotAnAddress};
-use self::{cluster::Cluster, producer::KafkaProducer, tail::KafkaTail};
+use self::{
+    cluster::Cluster,
+    producer::{KafkaProducer, Spare},
+    tail::KafkaTail,
+};
 use crate::{
     backend::{Backend, Ends, Producer, Tail},
     columns::Columns,
@@ -69,13 +73,13 @@ pub async fn open_read_only(address: &Address) -> Result<Log, Error> {
 struct Store {
     address: Address,
     genesis: Genesis,
-    ends: Ends,
+    ends: Arc<Ends>,
     columns: Option<Arc<dyn Columns>>,
     #[cfg(test)]
     watches: std::sync::Mutex<Vec<std::sync::Weak<client::Watch>>>,
 }
 
-/// What only a log has that is open for writing.
+/// What only a log has that is opened for writing.
 struct Writing {
     columns: Option<Arc<dyn Columns>>,
 }
@@ -83,7 +87,8 @@ struct Writing {
 #[derive(Clone)]
 struct Kafka {
     store: Arc<Store>,
-    writes: bool,
+    /// There if it may write.
+    spare: Option<Arc<Spare>>,
 }
 
 impl Kafka {
@@ -91,11 +96,14 @@ impl Kafka {
         let cluster = Cluster::connect(address)?;
         let topic = cluster.check_topic().await?;
         let genesis = certificate::read(address, topic.partitions).await?;
-        let ends = Ends::new(genesis.partitions);
+        let ends = Arc::new(Ends::new(genesis.partitions));
         for (partition, end) in (0..genesis.partitions).zip(cluster.ends(genesis.partitions).await?) {
             ends.advance(partition, end);
         }
-        let writes = writing.is_some();
+        let spare = match &writing {
+            Some(_) => Some(Arc::new(Spare::new(producer::client(address, &ends)?))),
+            None => None,
+        };
         let store = Store {
             address: address.clone(),
             genesis,
@@ -104,7 +112,7 @@ impl Kafka {
             #[cfg(test)]
             watches: std::sync::Mutex::default(),
         };
-        Ok(Self { store: Arc::new(store), writes })
+        Ok(Self { store: Arc::new(store), spare })
     }
 
     fn log(&self) -> Log {
@@ -127,10 +135,8 @@ impl Backend for Kafka {
     }
 
     async fn producer(&self, partition: u16) -> Result<Option<Box<dyn Producer>>, Fault> {
-        if !self.writes {
-            return Ok(None);
-        }
-        Ok(Some(Box::new(KafkaProducer::start(&self.store, partition)?)))
+        let Some(spare) = &self.spare else { return Ok(None) };
+        Ok(Some(Box::new(KafkaProducer::start(&self.store, partition, spare)?)))
     }
 }
 

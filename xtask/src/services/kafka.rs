@@ -2,6 +2,7 @@
 use std::{
     fmt::Write as _,
     fs::{self, File},
+    io,
     net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
@@ -21,6 +22,9 @@ const ARTIFACTS: [[&str; 3]; 2] =
 /// What a broker prints once it takes requests.
 const READY: &str = "Kafka Server started";
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// Files of a broker's folder.
+const PROPERTIES: &str = "server.properties";
+const PRINTED: &str = "printed";
 const JAVA: [&str; 4] = [
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -39,42 +43,71 @@ pub(super) fn three(folder: &Path) -> anyhow::Result<Started> {
 }
 
 fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
-    let jars = jars()?;
-    let ports = free_ports(2 * count)?;
-    let (clients, controllers) = ports.split_at(usize::from(count));
-    let cluster = said_by(java(&jars).args(["kafka.tools.StorageTool", "random-uuid"]))?;
-    let cluster = cluster.lines().last().context("Kafka named no cluster id")?.trim().to_owned();
-    let mut brokers = Vec::new();
-    for node in 1..=count {
-        match Broker::start(folder, &jars, &cluster, node, clients, controllers) {
-            Ok(broker) => brokers.push(broker),
-            Err(error) => return Err(given_up(brokers, error)),
-        }
-    }
-    let deadline = Instant::now() + READY_WITHIN;
-    for index in 0..brokers.len() {
-        if let Err(error) = brokers[index].wait_until_ready(deadline) {
-            return Err(given_up(brokers, error));
-        }
-    }
-    let addresses: Vec<String> = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
-    let processes = brokers.iter().map(|broker| broker.process.id()).collect();
-    Ok(Started { processes, url: format!("kafka://{}", addresses.join(",")) })
+    let mut cluster = Cluster::start(folder, count)?;
+    let processes = cluster.processes();
+    let url = std::mem::take(&mut cluster.url);
+    cluster.brokers.clear();
+    Ok(Started { processes, url })
 }
 
-/// Nothing that was started stays behind.
-fn given_up(brokers: Vec<Broker>, error: anyhow::Error) -> anyhow::Error {
-    for mut broker in brokers {
-        // It may have ended by itself.
-        drop(broker.process.kill());
-        drop(broker.process.wait());
+/// Brokers for one test that kills, pauses and restarts them. Says where they listen and which processes they are; then
+/// starts, for each line of the input, the broker with this number again and says its process; and ends with the input.
+pub(super) fn own(count: u16) -> anyhow::Result<()> {
+    let folder = tempfile::Builder::new().prefix("own-kafka-").tempdir()?;
+    let mut cluster = Cluster::start(folder.path(), count)?;
+    println!("{}", serde_json::json!({"url": cluster.url, "processes": cluster.processes()}));
+    for line in io::stdin().lines() {
+        let number: usize = line?.trim().parse().context("expected the number of a broker")?;
+        let broker = number.checked_sub(1).and_then(|index| cluster.brokers.get_mut(index));
+        let broker = broker.context("there is no such broker")?;
+        broker.end();
+        broker.process = broker_process(&cluster.jars, &broker.folder)?;
+        broker.wait_until_ready(Instant::now() + READY_WITHIN)?;
+        println!("{}", broker.process.id());
     }
-    error
+    Ok(())
+}
+
+/// Brokers that end with this.
+struct Cluster {
+    jars: PathBuf,
+    url: String,
+    brokers: Vec<Broker>,
+}
+
+impl Cluster {
+    fn start(folder: &Path, count: u16) -> anyhow::Result<Self> {
+        let jars = jars()?;
+        let ports = free_ports(2 * count)?;
+        let (clients, controllers) = ports.split_at(usize::from(count));
+        let id = said_by(java(&jars).args(["kafka.tools.StorageTool", "random-uuid"]))?;
+        let id = id.lines().last().context("Kafka named no cluster id")?.trim().to_owned();
+        let addresses: Vec<String> = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
+        let url = format!("kafka://{}", addresses.join(","));
+        let mut cluster = Self { jars, url, brokers: Vec::new() };
+        for node in 1..=count {
+            let broker = Broker::start(folder, &cluster.jars, &id, node, clients, controllers)?;
+            cluster.brokers.push(broker);
+        }
+        let deadline = Instant::now() + READY_WITHIN;
+        cluster.brokers.iter_mut().try_for_each(|broker| broker.wait_until_ready(deadline))?;
+        Ok(cluster)
+    }
+
+    fn processes(&self) -> Vec<u32> {
+        self.brokers.iter().map(|broker| broker.process.id()).collect()
+    }
+}
+
+impl Drop for Cluster {
+    fn drop(&mut self) {
+        self.brokers.iter_mut().for_each(Broker::end);
+    }
 }
 
 struct Broker {
+    folder: PathBuf,
     process: Child,
-    printed: PathBuf,
 }
 
 impl Broker {
@@ -88,29 +121,18 @@ impl Broker {
     ) -> anyhow::Result<Self> {
         let folder = folder.join(format!("broker-{node}"));
         fs::create_dir(&folder)?;
-        let properties = folder.join("server.properties");
+        let properties = folder.join(PROPERTIES);
         fs::write(&properties, settings(&folder, node, clients, controllers)?)?;
         let mut format = java(jars);
         format.args(["kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).arg(&properties);
         said_by(&mut format)?;
-        let printed = folder.join("printed");
-        let output = File::create(&printed)?;
-        let process = java(jars)
-            .arg("kafka.Kafka")
-            .arg(&properties)
-            .current_dir(&folder)
-            .stdin(Stdio::null())
-            .stdout(output.try_clone()?)
-            .stderr(output)
-            // It outlives this program, and a Ctrl-C meant for it.
-            .process_group(0)
-            .spawn()?;
-        Ok(Self { process, printed })
+        let process = broker_process(jars, &folder)?;
+        Ok(Self { folder, process })
     }
 
     fn wait_until_ready(&mut self, deadline: Instant) -> anyhow::Result<()> {
         loop {
-            let printed = String::from_utf8_lossy(&fs::read(&self.printed)?).into_owned();
+            let printed = String::from_utf8_lossy(&fs::read(self.folder.join(PRINTED))?).into_owned();
             if printed.contains(READY) {
                 return Ok(());
             }
@@ -120,6 +142,21 @@ impl Broker {
             sleep(Duration::from_millis(50));
         }
     }
+
+    fn end(&mut self) {
+        // It may have ended by itself.
+        drop(self.process.kill());
+        drop(self.process.wait());
+    }
+}
+
+/// Runs the broker of a folder; it outlives this program, and a Ctrl-C meant for it.
+fn broker_process(jars: &Path, folder: &Path) -> anyhow::Result<Child> {
+    let output = File::create(folder.join(PRINTED))?;
+    let mut broker = java(jars);
+    broker.arg("kafka.Kafka").arg(folder.join(PROPERTIES)).current_dir(folder).process_group(0);
+    broker.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
+    Ok(broker.spawn()?)
 }
 
 fn settings(folder: &Path, node: u16, clients: &[u16], controllers: &[u16]) -> anyhow::Result<String> {

@@ -3,24 +3,24 @@
 //! Kafka makes a topic once, however many ask for it, so only who made it writes these records, before anybody can open
 //! the log. A topic that lacks one of them was never finished, and holds no history.
 
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
     ClientConfig, Message, TopicPartitionList,
     consumer::{BaseConsumer, Consumer as _},
     error::KafkaError,
     message::{BorrowedMessage, Header, Headers as _, OwnedHeaders},
-    producer::{BaseRecord, ThreadedProducer},
+    producer::BaseRecord,
 };
 use tokio::{sync::oneshot, time::Instant};
 
 use super::{
     Address,
     client::{self, Heard},
-    producer::{Reports, Waiting},
+    producer::{self, Waiting},
 };
 use crate::{
-    backend::Delivery,
+    backend::{Delivery, Ends},
     bytes_reader::BytesReader,
     error::{Error, Fault},
     genesis::{Class, Genesis},
@@ -99,18 +99,18 @@ pub(super) fn is_of(message: &BorrowedMessage<'_>, genesis: &Genesis, partition:
 /// Writes the certificates into a topic that was just made.
 pub(super) async fn write(address: &Address, genesis: &Genesis) -> Result<(), Error> {
     let failed = |source| Fault::new("write the certificates of the log", source);
-    let producer: ThreadedProducer<Reports> =
-        client::producer(address).create_with_context(Reports::default()).map_err(failed)?;
+    let producer = producer::client(address, &Arc::new(Ends::new(genesis.partitions)))?;
     let mut deliveries = Vec::new();
     for partition in 0..genesis.partitions {
         let certificate = Certificate { genesis: *genesis, partition };
-        let (report, delivery): (Waiting, _) = oneshot::channel();
+        let (report, delivery) = oneshot::channel();
         let (bytes, text) = (certificate.bytes(), certificate.text());
         let headers = OwnedHeaders::new().insert(Header { key: HEADER, value: Some(&bytes) });
-        let record = BaseRecord::<(), str, _>::with_opaque_to(&address.topic, Box::new(report))
-            .partition(i32::from(partition))
-            .headers(headers)
-            .payload(&text);
+        let record =
+            BaseRecord::<(), str, _>::with_opaque_to(&address.topic, Box::new(Waiting { partition, report }))
+                .partition(i32::from(partition))
+                .headers(headers)
+                .payload(&text);
         producer.send(record).map_err(|(error, _)| failed(error))?;
         deliveries.push(delivery);
     }

@@ -1,27 +1,38 @@
 //! Sends the records of one writer. Whatever the client reports but success means that the outcome is unknown.
 
-use std::sync::Arc;
+use std::sync::{Arc, Mutex, PoisonError};
 
 use rdkafka::{
     ClientContext, Message as _,
     config::RDKafkaLogLevel,
     error::KafkaError,
-    producer::{BaseRecord, DeliveryResult, ProducerContext, ThreadedProducer},
+    producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
 use tokio::sync::oneshot;
 
-use super::{Store, client, envelope::Envelope, position};
+use super::{Address, Store, client, envelope::Envelope, position};
 use crate::{
-    backend::{Delivery, Entry, Producer},
+    backend::{Delivery, Ends, Entry, Producer},
     error::Fault,
 };
 
-/// Who waits for what becomes of a record.
-pub(super) type Waiting = oneshot::Sender<Delivery>;
+/// Who waits for what becomes of a record, and in which partition.
+pub(super) struct Waiting {
+    pub(super) partition: u16,
+    pub(super) report: oneshot::Sender<Delivery>,
+}
 
 /// Takes the client's reports; whoever waits for a partition to grow hears of it.
-#[derive(Default)]
-pub(super) struct Reports(Option<(Arc<Store>, u16)>);
+pub(super) struct Reports(pub(super) Arc<Ends>);
+
+/// A client that sends.
+pub(super) type Client = ThreadedProducer<Reports>;
+
+/// Sets a client up; it connects by itself.
+pub(super) fn client(address: &Address, ends: &Arc<Ends>) -> Result<Client, Fault> {
+    let client = client::producer(address).create_with_context(Reports(ends.clone()));
+    client.map_err(|source| Fault::new("set up a producer", source))
+}
 
 impl ClientContext for Reports {
     fn log(&self, level: RDKafkaLogLevel, facility: &str, message: &str) {
@@ -36,18 +47,45 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Waiting>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
+        let Waiting { partition, report } = *waiting;
         let delivery = match result {
             Ok(message) => {
                 // A repeated send is confirmed without an offset; who reads the record back learns it.
                 let position = position(message.offset());
-                if let Some((store, partition)) = &self.0 {
-                    store.ends.advance(*partition, position);
-                }
+                self.0.advance(partition, position);
                 Delivery::Stored(position)
             }
             Err((error, _)) => Delivery::Unknown(Fault::new("store a record", error.clone())),
         };
-        drop(waiting.send(delivery));
+        drop(report.send(delivery));
+    }
+}
+
+/// The client of the next claim, connected before it is needed: a new one waits half a second for its number.
+pub(super) struct Spare(Mutex<Option<Client>>);
+
+impl Spare {
+    pub(super) fn new(client: Client) -> Self {
+        Self(Mutex::new(Some(client)))
+    }
+
+    /// Gives one that nobody ever used, and sets the next one up.
+    fn take(&self, store: &Store) -> Result<Client, Fault> {
+        let next = client(&store.address, &store.ends)?;
+        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
+        match spare {
+            Some(spare) if spare.client().fatal_error().is_none() => Ok(spare),
+            unsound => {
+                client::end(unsound);
+                client(&store.address, &store.ends)
+            }
+        }
+    }
+}
+
+impl Drop for Spare {
+    fn drop(&mut self) {
+        client::end(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
     }
 }
 
@@ -56,26 +94,24 @@ pub(super) struct KafkaProducer {
     store: Arc<Store>,
     partition: u16,
     /// Taken only when it ends.
-    client: Option<ThreadedProducer<Reports>>,
+    client: Option<Client>,
 }
 
 impl KafkaProducer {
-    pub(super) fn start(store: &Arc<Store>, partition: u16) -> Result<Self, Fault> {
-        let reports = Reports(Some((store.clone(), partition)));
-        let client = client::producer(&store.address).create_with_context(reports);
-        let client = client.map_err(|source| Fault::new("set up a producer", source))?;
-        Ok(Self { store: store.clone(), partition, client: Some(client) })
+    pub(super) fn start(store: &Arc<Store>, partition: u16, spare: &Spare) -> Result<Self, Fault> {
+        Ok(Self { store: store.clone(), partition, client: Some(spare.take(store)?) })
     }
 }
 
 impl Producer for KafkaProducer {
     fn send(&mut self, entry: Entry) -> oneshot::Receiver<Delivery> {
-        let (report, delivery): (Waiting, _) = oneshot::channel();
+        let (report, delivery) = oneshot::channel();
+        let waiting = Waiting { partition: self.partition, report };
         let Entry { record, .. } = entry;
         let Store { address, genesis, columns, .. } = &*self.store;
         let Envelope { headers, key, value } =
             Envelope::of(&record, genesis.log_id, self.partition, columns.as_deref());
-        let message = BaseRecord::with_opaque_to(&address.topic, Box::new(report))
+        let message = BaseRecord::with_opaque_to(&address.topic, Box::new(waiting))
             .partition(i32::from(self.partition))
             .headers(headers)
             .payload(value);
@@ -84,7 +120,7 @@ impl Producer for KafkaProducer {
             && let Err((error, message)) = client.send(message)
         {
             let unknown = Delivery::Unknown(Fault::new("send a record", error));
-            drop(message.delivery_opaque.send(unknown));
+            drop(message.delivery_opaque.report.send(unknown));
         }
         delivery
     }

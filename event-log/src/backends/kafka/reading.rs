@@ -15,7 +15,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
-use tokio::task::spawn_blocking;
+use tokio::{select, task::spawn_blocking};
 
 use super::{
     Store, certificate,
@@ -37,7 +37,7 @@ pub(super) struct Reading {
     store: Arc<Store>,
     partition: u16,
     /// Taken only when it ends.
-    consumer: Option<StreamConsumer<Watching>>,
+    consumer: Option<Arc<StreamConsumer<Watching>>>,
     watch: Arc<Watch>,
     progress: Progress,
     /// What went wrong last.
@@ -45,8 +45,9 @@ pub(super) struct Reading {
     /// What is ahead stands behind this position.
     behind: Position,
     ahead: VecDeque<Stored>,
-    /// The broker had nothing more behind what was read.
-    at_end: bool,
+    /// It came to the end once. From then on the next record is asked for before it is there, and what is not ready is
+    /// not there.
+    is_live: bool,
 }
 
 /// How far it is with the record that it began at.
@@ -76,13 +77,13 @@ impl Reading {
         Ok(Self {
             store: store.clone(),
             partition,
-            consumer: Some(consumer),
+            consumer: Some(Arc::new(consumer)),
             watch,
             progress: Progress::Connecting,
             error: None,
             behind: at,
             ahead: VecDeque::new(),
-            at_end: false,
+            is_live: false,
         })
     }
 
@@ -149,12 +150,9 @@ impl Reading {
 
     /// The first offset and the one behind the last, as the leader gives them.
     async fn ends(&self) -> Option<(i64, i64)> {
-        let config = client::consumer(&self.store.address);
+        let consumer = self.consumer.clone()?;
         let (topic, partition) = (self.store.address.topic.clone(), i32::from(self.partition));
-        let ask = move || {
-            let consumer: rdkafka::consumer::BaseConsumer = config.create().ok()?;
-            consumer.fetch_watermarks(&topic, partition, ENDS_WITHIN).ok()
-        };
+        let ask = move || consumer.fetch_watermarks(&topic, partition, ENDS_WITHIN).ok();
         spawn_blocking(ask).await.ok().flatten()
     }
 
@@ -162,40 +160,53 @@ impl Reading {
     /// wait.
     pub(super) fn take(&mut self, max_records: usize) -> Vec<Stored> {
         let mut bytes: usize = self.ahead.iter().map(|stored| stored.bytes.len()).sum();
-        while self.ahead.len() < max_records && bytes < FETCHED_BYTES_MAX {
-            let Some(consumer) = &self.consumer else { break };
+        let Some(consumer) = self.consumer.clone() else { return Vec::new() };
+        while self.ahead.len() < max_records && bytes < FETCHED_BYTES_MAX && !self.watch.is_in_doubt() {
             let mut context = Context::from_waker(Waker::noop());
             let Poll::Ready(news) = pin!(consumer.recv()).poll(&mut context) else { break };
-            let Some(stored) = stored(news.as_ref()) else {
-                self.hear(news.err());
-                if self.watch.is_in_doubt() {
-                    break;
-                }
-                continue;
-            };
-            drop(news);
-            bytes += stored.bytes.len();
-            self.put(stored);
+            bytes += news.as_ref().map_or(0, BorrowedMessage::payload_len);
+            self.take_in(news);
         }
         self.ahead.iter().take(max_records).cloned().collect()
     }
 
-    /// Waits until there is something behind what was taken, or a reason to doubt, or to ask anew. Cancelling it loses
+    /// Waits until there is something behind what was taken, or nothing for sure, or a reason to doubt. Cancelling it loses
     /// nothing.
+    pub(super) async fn more_or_end(&mut self) {
+        // The client itself says so only after it has waited for more.
+        if !self.is_live {
+            let Some(consumer) = self.consumer.clone() else { return };
+            let ends = select! {
+                biased;
+                news = consumer.recv() => return self.take_in(news),
+                ends = self.ends() => ends,
+            };
+            let has_ended = |(_, end)| end <= offset(self.behind).saturating_add(1);
+            self.is_live = ends.is_some_and(has_ended);
+            if self.is_live {
+                return;
+            }
+        }
+        self.wait().await;
+    }
+
+    /// Waits until there is something behind what was taken, or a reason to doubt. Cancelling it loses nothing.
     pub(super) async fn wait(&mut self) {
-        let Some(consumer) = &self.consumer else { return };
+        let Some(consumer) = self.consumer.clone() else { return };
         let news = consumer.recv().await;
-        if let Some(stored) = stored(news.as_ref()) {
-            drop(news);
-            self.put(stored);
-        } else {
-            self.hear(news.err());
+        self.take_in(news);
+    }
+
+    fn take_in(&mut self, news: Result<BorrowedMessage<'_>, KafkaError>) {
+        match stored(news.as_ref()) {
+            Some(stored) => self.put(stored),
+            None => self.hear(news.err()),
         }
     }
 
     /// Whether nothing is known to stand behind what was read.
     pub(super) fn is_at_end(&self) -> bool {
-        self.at_end && self.ahead.is_empty() && self.store.ends.get(self.partition) <= self.behind
+        self.is_live && self.ahead.is_empty() && self.store.ends.get(self.partition) <= self.behind
     }
 
     /// Whether something behind `after` was read.
@@ -211,7 +222,7 @@ impl Reading {
     /// Takes in what is no record.
     fn hear(&mut self, error: Option<KafkaError>) {
         match error {
-            Some(KafkaError::PartitionEOF(_)) => self.at_end = true,
+            Some(KafkaError::PartitionEOF(_)) => self.is_live = true,
             Some(error) if !concerns_groups_only(&error) => {
                 self.error = Some(error);
                 self.watch.doubt();
@@ -221,7 +232,6 @@ impl Reading {
     }
 
     fn put(&mut self, stored: Stored) {
-        self.at_end = false;
         self.store.ends.advance(self.partition, stored.position);
         self.ahead.push_back(stored);
     }

@@ -72,7 +72,7 @@ impl Tail for KafkaTail {
                 if reading.is_at_end() {
                     return Ok(Fetched { last, records, head: None });
                 }
-                if timeout_at(deadline, reading.wait()).await.is_err() {
+                if timeout_at(deadline, reading.more_or_end()).await.is_err() {
                     let fault = reading.fault();
                     self.reading = None;
                     return Err(fault);

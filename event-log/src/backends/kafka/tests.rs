@@ -1,5 +1,6 @@
 //! The conformance suite on a real Kafka, and what only Kafka can do to a log.
 
+mod brokers;
 mod editor;
 mod history;
 mod outside;
