@@ -1,6 +1,6 @@
 //! The directory: outside references to random ids. Only a keyed hash of a reference is stored, and for some kinds its
 //! sealed text; when a person is erased their rows go, and nothing leads from the log to them any more.
-use std::{collections::HashMap, fmt};
+use std::{collections::HashMap, fmt, rc::Rc};
 
 use event_schemas::{CustomerId, MerchantId};
 use rusqlite::params;
@@ -231,11 +231,11 @@ impl Session<'_> {
         Ok(Entry { id: proposed, subject, fresh: true })
     }
 
-    fn reference_hash(&self, merchant: MerchantId, kind: Kind, text: &str) -> Result<[u8; 32], Error> {
+    fn reference_hash(&mut self, merchant: MerchantId, kind: Kind, text: &str) -> Result<[u8; 32], Error> {
         let normalised = kind.normalised(text);
         let hash =
             |key: &DataKey| key.mac("loyalnest/reference-hash/1", &[&[kind.number()], normalised.as_bytes()]);
-        if kind.is_global() { Ok(hash(&self.vault.global)) } else { Ok(hash(&self.own_key(merchant)?)) }
+        if kind.is_global() { Ok(hash(&self.vault.global)) } else { Ok(hash(&*self.own_key(merchant)?)) }
     }
 
     fn entries(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<Vec<Entry>, Error> {
@@ -339,9 +339,13 @@ impl Session<'_> {
         String::from_utf8(clear).map(Some).map_err(|_| Error::DoesNotOpen)
     }
 
-    fn reference_key(&mut self, merchant: MerchantId, subject: Option<CustomerId>) -> Result<DataKey, Error> {
+    fn reference_key(
+        &mut self,
+        merchant: MerchantId,
+        subject: Option<CustomerId>,
+    ) -> Result<Rc<DataKey>, Error> {
         match subject {
-            Some(subject) => self.data_key(DataKeyId::subject(merchant, subject)),
+            Some(subject) => self.data_key(DataKeyId::subject(merchant, subject)).map(Rc::new),
             None => self.own_key(merchant),
         }
     }

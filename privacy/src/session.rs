@@ -1,5 +1,5 @@
 //! One call's work inside the store's transaction: reading and minting keys. What it saw is cached only after the commit.
-use std::{collections::BTreeMap, sync::Arc};
+use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use chrono::Datelike;
 use event_schemas::MerchantId;
@@ -19,11 +19,13 @@ pub(crate) struct Session<'a> {
     /// Rows that this call has written; the log will rely on them.
     pub(crate) written: u64,
     seen: Vec<Seen>,
+    /// The merchant's own key, unwrapped once for all of this call.
+    own: Option<(MerchantId, Rc<DataKey>)>,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(connection: &'a Connection, vault: &'a Vault) -> Self {
-        Self { connection, vault, written: 0, seen: Vec::new() }
+        Self { connection, vault, written: 0, seen: Vec::new(), own: None }
     }
 
     /// The insert count after this call, and the rows to cache. Also a call that wrote nothing tells the count, because
@@ -66,8 +68,13 @@ impl<'a> Session<'a> {
         }
     }
 
-    pub(crate) fn own_key(&self, id: MerchantId) -> Result<DataKey, Error> {
-        self.vault.own_key(id, &*self.merchant(id)?)
+    pub(crate) fn own_key(&mut self, id: MerchantId) -> Result<Rc<DataKey>, Error> {
+        if let Some((_, key)) = self.own.as_ref().filter(|(whose, _)| *whose == id) {
+            return Ok(Rc::clone(key));
+        }
+        let key = Rc::new(self.vault.own_key(id, &*self.merchant(id)?)?);
+        self.own = Some((id, Rc::clone(&key)));
+        Ok(key)
     }
 
     /// The row of a data key as it stands, if there is one.
