@@ -228,7 +228,7 @@ events! {
         PointsReservationReleased = 406, "points-reservation-released", v 2;
         PointsReinstated = 407, "points-reinstated", v 3;
         PointsAdjusted = 408, "points-adjusted", v 3;
-        PointsReleaseScheduled = 409, "points-release-scheduled", v 1;
+        PointsReleaseScheduled = 409, "points-release-scheduled", v 2;
         PointsReleased = 410, "points-released", v 2;
         PointsVoided = 411, "points-voided", v 1;
         PointsExpired = 412, "points-expired", v 1;

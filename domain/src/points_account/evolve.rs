@@ -6,7 +6,7 @@ use event_schemas::{
         LotExpiry, MovedLot, PointsAccountMerged, PointsAdjusted, PointsClawedBack, PointsEarned,
         PointsExpired, PointsExpiryWarned, PointsRedeemed, PointsReinstated, PointsReleaseScheduled,
         PointsReleased, PointsReservationReleased, PointsReserved, PointsTransferReturned,
-        PointsTransferredIn, PointsTransferredOut, PointsVoided, Release, Source,
+        PointsTransferredIn, PointsTransferredOut, PointsVoided, Source,
     },
 };
 
@@ -92,7 +92,7 @@ impl State {
     fn scheduled(&mut self, event: &PointsReleaseScheduled) {
         self.orders.entry(event.order).or_default().version = event.version;
         for lot in &event.lots {
-            self.lots.change(*lot, |lot| lot.release = Some(Release::At(event.release_at)));
+            self.lots.change(*lot, |lot| lot.release = Some(event.release()));
         }
     }
 

@@ -256,17 +256,20 @@ fn reschedule(draft: &mut Draft<'_>, command: &SettleOrder, settled: &Settled) -
             draft.push(OrderSettled { order: command.order, version: command.version });
             Ok(true)
         }
-        Some(Release::At(release_at)) => {
-            let other = pending.iter().filter(|(_, lot)| lot.release != Some(Release::At(release_at)));
+        Some(release) => {
+            let other = pending.iter().filter(|(_, lot)| lot.release != Some(release));
             let lots: Vec<_> = other.map(|(_, lot)| lot.entry).collect();
             let told = !lots.is_empty();
             if told {
                 let (order, version) = (command.order, command.version);
+                let release_at = match release {
+                    Release::At(time) => Some(time),
+                    Release::AwaitingFulfilment => None,
+                };
                 draft.push(PointsReleaseScheduled { order, version, lots, release_at });
             }
             Ok(told)
         }
-        Some(Release::AwaitingFulfilment) => Ok(false),
     }
 }
 

@@ -593,8 +593,7 @@ impl<'a> Model<'a> {
                 Some(Waits::Until(time)) if time <= self.now && self.slip != Slip::ReleaseWaitsForNobody => {
                     self.release(lot);
                 }
-                Some(Waits::Until(_)) => self.lots[lot].waits = waits,
-                Some(Waits::Fulfilment) => {}
+                Some(_) => self.lots[lot].waits = waits,
             }
         }
     }

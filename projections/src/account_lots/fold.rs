@@ -148,8 +148,7 @@ fn effects(event: &Event) -> Vec<(EntryId, Effect)> {
         | Event::PointsRedeemed(_) => Vec::new(),
         Event::PointsEarned(earned) => vec![(earned.entry, Effect::Grant(awarded(earned)))],
         Event::PointsReleaseScheduled(event) => {
-            let at = Release::At(event.release_at);
-            event.lots.iter().map(|lot| (*lot, Effect::Reschedule(at))).collect()
+            event.lots.iter().map(|lot| (*lot, Effect::Reschedule(event.release()))).collect()
         }
         Event::PointsReleased(event) => {
             let (points, repaid, expires_at) = (event.points, event.repaid, event.expires_at);

@@ -44,7 +44,7 @@ impl Story {
 
     /// The order is fulfilled, and its points get a date.
     pub(crate) async fn schedules(&mut self, customer: CustomerId, order: OrderId, lot: EntryId) {
-        let release_at = self.history.now();
+        let release_at = Some(self.history.now());
         self.moves(customer, |_| {
             PointsReleaseScheduled { order, version: 2, lots: vec![lot], release_at }.into()
         })

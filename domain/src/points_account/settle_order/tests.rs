@@ -4,7 +4,9 @@ use event_schemas::points_account::{Allocation, Balances};
 use super::*;
 use crate::points_account::{
     Command,
-    specs::{at, balances, earn, entry, reserve, settle, spend, state_after, when, when_after},
+    specs::{
+        at, balances, earn, entry, release_pending, reserve, settle, spend, state_after, when, when_after,
+    },
 };
 
 fn only(events: Vec<Event>) -> Event {
@@ -205,7 +207,7 @@ fn a_fulfilment_gives_the_points_a_date_or_releases_them() {
     let history = || [waiting(1, 20, Release::AwaitingFulfilment)];
     let scheduled = only(when_after(history(), waiting(2, 20, Release::At(at(5)))).events());
     let Event::PointsReleaseScheduled(scheduled) = scheduled else { panic!("{scheduled:?}") };
-    assert_eq!((scheduled.release_at, scheduled.lots), (at(5), vec![entry(1, 1)]));
+    assert_eq!((scheduled.release_at, scheduled.lots), (Some(at(5)), vec![entry(1, 1)]));
     let events = when_after(history(), waiting(2, 20, Release::At(at(0)))).events();
     let [Event::PointsReleased(released), Event::OrderSettled(_)] = &events[..] else { panic!("{events:?}") };
     assert_eq!(
@@ -215,6 +217,20 @@ fn a_fulfilment_gives_the_points_a_date_or_releases_them() {
     let again = [waiting(1, 20, Release::AwaitingFulfilment), waiting(2, 20, Release::At(at(5)))];
     let repeated = only(when_after(again, waiting(3, 20, Release::At(at(5)))).events());
     assert!(matches!(repeated, Event::OrderSettled(_)));
+}
+
+/// Catches: points that are released on their old date although the order is not fulfilled any more.
+#[test]
+fn a_fulfilment_that_is_taken_back_makes_the_points_wait_again() {
+    let history = || [waiting(1, 20, Release::At(at(5)))];
+    let taken_back = waiting(2, 20, Release::AwaitingFulfilment);
+    let scheduled = only(when_after(history(), taken_back.clone()).events());
+    let Event::PointsReleaseScheduled(scheduled) = scheduled else { panic!("{scheduled:?}") };
+    assert_eq!((scheduled.release_at, scheduled.lots), (None, vec![entry(1, 1)]));
+    let waits = || history().into_iter().chain([taken_back.clone()]).map(Command::from);
+    when_after(waits(), release_pending(9)).then_unchanged();
+    let fulfilled = state_after(waits().chain([waiting(3, 20, Release::At(at(0))).into()])).balances();
+    assert_eq!((fulfilled.pending, fulfilled.available), (Points(0), Points(20)));
 }
 
 /// Catches: a refund together with the fulfilment that releases what it voids.
