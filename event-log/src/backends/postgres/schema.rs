@@ -1,7 +1,7 @@
 //! The tables of a log in Postgres, and what a server must promise before it may hold them.
 
 use postgres_store::{Address, Schema};
-use sqlx::{Connection as _, PgConnection, Row as _};
+use sqlx::{Connection as _, Executor as _, PgConnection, Row as _};
 
 use crate::{
     error::{Error, Fault},
@@ -16,7 +16,7 @@ use crate::{
 /// `log` keeps frame and body apart, exactly as hashed, and beside them what may be shown of a record: `json_starts` says
 /// where in the body each event's JSON begins, so that the view holds no second copy of it. It shows the JSON under the
 /// event's type, as serde writes an enum.
-const FIRST: &str = "
+const FIRST: &str = r#"
 CREATE TABLE genesis (
     is_one boolean PRIMARY KEY DEFAULT true CHECK (is_one),
     log_id bytea NOT NULL, hash_version integer NOT NULL, partitions integer NOT NULL
@@ -26,7 +26,7 @@ CREATE TABLE head (
 ) WITH (fillfactor = 10, autovacuum_vacuum_cost_delay = 0);
 CREATE TABLE log (
     part integer NOT NULL, position bigint NOT NULL, first_sequence bigint,
-    frame bytea NOT NULL, body bytea NOT NULL, aggregate_type text, aggregate_id text,
+    frame bytea NOT NULL, body bytea NOT NULL, aggregate_type text, aggregate_id text COLLATE "C",
     event_types text[], event_versions integer[], json_starts integer[], metadata json,
     PRIMARY KEY (part, position)
 );
@@ -41,7 +41,7 @@ CREATE VIEW events AS SELECT
 FROM log CROSS JOIN LATERAL unnest(log.event_types, log.event_versions, log.json_starts)
     WITH ORDINALITY AS event (event_type, version, start, number)
 WHERE log.aggregate_id IS NOT NULL;
-";
+"#;
 
 /// The namespace of the log's tables.
 const SCHEMA: Schema = Schema { name: "loyalnest_log", steps: &[FIRST] };
@@ -87,8 +87,16 @@ async fn promised(connection: &mut PgConnection) -> sqlx::Result<Result<(), Stri
         return Ok(Err(format!("the server's setting synchronous_commit is {synchronous}; set it to on")));
     }
     let pin = "SELECT set_config('synchronous_commit', $1, false)";
-    sqlx::query(pin).bind(synchronous).execute(connection).await?;
+    sqlx::query(pin).bind(synchronous).execute(&mut *connection).await?;
+    plan_once(connection).await?;
     Ok(Ok(()))
+}
+
+/// Each of our statements has one good plan, by the primary keys: planning it anew takes longer than doing it, and
+/// statistics from when the tables were small make it a bad one.
+pub(super) async fn plan_once(connection: &mut PgConnection) -> sqlx::Result<()> {
+    let settings = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off";
+    connection.execute(settings).await.map(drop)
 }
 
 /// Brings the tables up to date, or makes them.

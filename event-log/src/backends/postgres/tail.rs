@@ -14,7 +14,7 @@ use tokio::{
     time::{sleep, timeout},
 };
 
-use super::statement;
+use super::{schema, statement};
 use crate::{
     backend::{Ends, Fetched, Tail, wait_beyond},
     error::Fault,
@@ -22,6 +22,7 @@ use crate::{
 };
 
 const CONNECTIONS_MAX: u32 = 8;
+const CONNECT_WITHIN: Duration = Duration::from_secs(5);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at the ends while somebody waits: the shortest after news, then twice as long each time.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
@@ -46,17 +47,17 @@ struct Connections {
 impl Reads {
     /// Connects when something is asked for.
     pub(super) fn new(address: &Address, ends: Arc<Ends>) -> Self {
-        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(READ_WITHIN);
+        let pool = PgPoolOptions::new().max_connections(CONNECTIONS_MAX).acquire_timeout(CONNECT_WITHIN);
         // A connection that broke while it lay idle is found by its use; asking before each use costs a round trip.
         let pool = pool.test_before_acquire(false).after_connect(|connection, _| {
             Box::pin(async move {
                 let is_standby = sqlx::query_scalar::<_, bool>("SELECT pg_is_in_recovery()");
-                match is_standby.fetch_one(connection).await? {
-                    true => {
-                        Err(sqlx::Error::Configuration("the server is a standby; name the primary".into()))
-                    }
-                    false => Ok(()),
+                if is_standby.fetch_one(&mut *connection).await? {
+                    return Err(sqlx::Error::Configuration(
+                        "the server is a standby; name the primary".into(),
+                    ));
                 }
+                schema::plan_once(connection).await
             })
         });
         let pool = pool.connect_lazy_with(address.options().application_name("loyalnest log reader"));
@@ -89,7 +90,14 @@ impl Connections {
         action: &'static str,
         query: impl Fn() -> Query<'q, Postgres, PgArguments>,
     ) -> Result<Vec<PgRow>, Fault> {
-        let failed = |error| Fault::new(action, self.address.explain(error));
+        let failed = |error| match error {
+            // The pool tries again until then, and does not say why it has to.
+            sqlx::Error::PoolTimedOut => {
+                let why = "is it down, a standby, or out of connections?";
+                Fault::new(action, format!("{} let nobody in within {CONNECT_WITHIN:?}; {why}", self.address))
+            }
+            error => Fault::new(action, self.address.explain(error)),
+        };
         let mut broken = 0;
         loop {
             let mut connection = self.pool.acquire().await.map_err(failed)?;

@@ -43,8 +43,7 @@ impl Cluster {
         if let Some((uid, gid)) = user {
             chown(folder.path(), Some(uid), Some(gid)).unwrap();
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port();
-        let cluster = Self { programs, folder, port, user, server: None };
+        let cluster = Self { programs, folder, port: free_port(), user, server: None };
         let secret = cluster.folder.path().join("secret");
         fs::write(&secret, PASSWORD).unwrap();
         let mut made = cluster.command("initdb");
@@ -56,6 +55,33 @@ impl Cluster {
         let Output { status, stderr, .. } = made.output().unwrap();
         assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
         cluster
+    }
+
+    /// A standby of this cluster, which must run; it is not started.
+    pub(super) fn standby(&self) -> Self {
+        let folder = TempDir::new().unwrap();
+        if let Some((uid, gid)) = self.user {
+            chown(folder.path(), Some(uid), Some(gid)).unwrap();
+        }
+        let standby = Self {
+            programs: self.programs.clone(),
+            folder,
+            port: free_port(),
+            user: self.user,
+            server: None,
+        };
+        let mut copy = standby.command("pg_basebackup");
+        copy.args([
+            "--write-recovery-conf",
+            "--no-sync",
+            "--checkpoint=fast",
+            "--dbname",
+            &self.url(),
+            "--pgdata",
+        ]);
+        let Output { status, stderr, .. } = copy.arg(standby.folder.path().join("data")).output().unwrap();
+        assert!(status.success(), "{}", String::from_utf8_lossy(&stderr));
+        standby
     }
 
     /// Starts the server with these settings, and waits until it lets somebody in.
@@ -109,6 +135,10 @@ impl Drop for Cluster {
     fn drop(&mut self) {
         self.kill();
     }
+}
+
+fn free_port() -> u16 {
+    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
 }
 
 fn id(arguments: &[&str]) -> u32 {

@@ -66,6 +66,24 @@ async fn a_server_that_forgets_what_it_committed_is_refused() {
     says(&refused(&cluster.url()).await, &["synchronous_commit", "set it to on"]);
 }
 
+/// A standby may lack what its primary answered, and never says so.
+#[tokio::test]
+async fn a_log_is_not_read_from_a_standby() {
+    let mut primary = Cluster::create().await;
+    primary.start(&[]).await;
+    let log = init(&primary.address(), 4, None).await.unwrap();
+    append(&mut claim(&log).await, 1).await.unwrap();
+    let mut standby = primary.standby();
+    standby.start(&["hot_standby=on"]).await;
+    says(&refused(&standby.url()).await, &["the server is a standby", "name the primary"]);
+
+    // Who had it open before the server was changed asks again with each connection.
+    primary.kill();
+    let reads = Reads::new(&standby.address(), Arc::new(Ends::new(4)));
+    let fault = reads.load_ends().await.unwrap_err();
+    assert!(fault.source.to_string().contains("standby"), "{fault:?}");
+}
+
 /// Nothing that the operator changes while the server runs makes a commit of ours less durable.
 #[tokio::test]
 async fn a_connection_stays_durable_when_the_default_changes() {

@@ -57,7 +57,13 @@ async fn events(database: &Database, id: &str) -> Vec<Event> {
 }
 
 fn event(sequence: i64, name: &str, quoted: &str, json: &str) -> Event {
-    (sequence, name.to_owned(), "3".to_owned(), format!("{{{quoted} : {json}}}"), r#"{"by":"toy"}"#.to_owned())
+    (
+        sequence,
+        name.to_owned(),
+        "3".to_owned(),
+        format!("{{{quoted} : {json}}}"),
+        r#"{"by":"toy"}"#.to_owned(),
+    )
 }
 
 #[tokio::test]
@@ -84,7 +90,10 @@ async fn every_event_is_a_row_with_its_json_cut_out_of_the_body() {
             event(3, "a\"b\\,{c}", r#""a\"b\\,{c}""#, "[1]"),
         ]
     );
-    assert_eq!(events(&database, "account-2").await, [event(1, "opened", r#""opened""#, r#"{"quoted": "\"{}\""}"#)]);
+    assert_eq!(
+        events(&database, "account-2").await,
+        [event(1, "opened", r#""opened""#, r#"{"quoted": "\"{}\""}"#)]
+    );
     assert_eq!(events(&database, "account-3").await, []);
     // What is shown changes nothing of what is history.
     let records = database.log().reader(0, None).unwrap().next(10).await.unwrap().records;
