@@ -3,6 +3,7 @@
 mod brokers;
 mod editor;
 mod history;
+mod memory;
 mod outside;
 mod refusals;
 

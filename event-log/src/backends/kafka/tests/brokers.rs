@@ -168,13 +168,12 @@ fn follow(log: &Log, last: u32) -> JoinHandle<Vec<u32>> {
 
 /// Nothing answered is lost or doubled, and whoever read all the time saw the same.
 async fn compared(log: &Log, owner: &Owner, followed: JoinHandle<Vec<u32>>) {
-    let mut straight = follow(log, *owner.answered.last().unwrap()).await.unwrap();
-    let mut followed = followed.await.unwrap();
-    straight.truncate(owner.answered.len());
-    followed.truncate(owner.answered.len());
-    assert_eq!(straight, owner.answered);
-    assert_eq!(followed, owner.answered);
-    assert!(owner.answered.iter().copied().eq(0..), "a gap or a double: {:?}", owner.answered);
+    let straight = follow(log, *owner.answered.last().unwrap()).await.unwrap();
+    let followed = followed.await.unwrap();
+    let answered = &owner.answered;
+    assert!(answered.iter().copied().eq(0..u32::try_from(answered.len()).unwrap()), "{answered:?}");
+    assert!(straight.starts_with(answered), "{straight:?}");
+    assert!(answered.starts_with(&followed), "{followed:?}");
 }
 
 /// With answers given on the sending, not on the report and the reading back, this was seen to lose some.
