@@ -11,6 +11,7 @@ mod keeping_tests;
 mod mailbox;
 pub(crate) mod packed;
 mod partition;
+mod pieces;
 mod saver;
 mod snapshots;
 mod state;

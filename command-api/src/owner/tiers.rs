@@ -6,11 +6,11 @@ use super::{
     packed::PackError,
     partition::StreamKey,
     stream::{PackedState, Stream},
-    table::{Slot, Table},
+    table::Table,
 };
 
-/// What a packed stream costs beside its bytes: its place in the table, and what the allocator rounds up.
-const OVERHEAD_BYTES: usize = 64;
+/// What a packed stream costs beside its room: its place in the table, of which a third is empty.
+const SLOT_BYTES: usize = 26;
 
 /// How much of a partition's state may be in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -53,18 +53,16 @@ impl Tiers {
 
     /// Decodes the stream if it is packed; `false` if it is not in memory.
     pub(super) fn wake(&mut self, key: StreamKey) -> Result<bool, PackError> {
-        let Some(slot) = self.table.get_mut(key) else { return Ok(false) };
-        let (stream, bytes) = match slot {
-            Slot::Live(live) => {
-                live.stream.used = true;
-                return Ok(true);
-            }
-            Slot::Packed(packed) => (Stream::unpack(packed.state())?, packed.len()),
-        };
-        self.packed_bytes = self.packed_bytes.saturating_sub(bytes + OVERHEAD_BYTES);
+        if let Some(stream) = self.table.live_mut(key) {
+            stream.used = true;
+            return Ok(true);
+        }
+        let Some(state) = self.table.packed(key) else { return Ok(false) };
+        let stream = Stream::unpack(state)?;
         self.live_bytes += stream.weight;
         self.live.push_back(key);
-        slot.wake(stream);
+        let room = self.table.wake(key, stream).map_or(0, |room| room + SLOT_BYTES);
+        self.packed_bytes = self.packed_bytes.saturating_sub(room);
         Ok(true)
     }
 
@@ -77,32 +75,23 @@ impl Tiers {
 
     /// The stream, if it is decoded.
     pub(super) fn live(&mut self, key: StreamKey) -> Option<&mut Stream> {
-        match self.table.get_mut(key) {
-            Some(Slot::Live(live)) => Some(&mut live.stream),
-            _ => None,
-        }
+        self.table.live_mut(key)
     }
 
     /// The same, to look only.
     pub(super) fn peek(&self, key: StreamKey) -> Option<&Stream> {
-        match self.table.get(key) {
-            Some(Slot::Live(live)) => Some(&live.stream),
-            _ => None,
-        }
+        self.table.live(key)
     }
 
     /// The stream as it is now, packed; none if it is parked, or has no packed form.
     pub(super) fn form(&mut self, key: StreamKey) -> Option<Form> {
-        match self.table.get_mut(key)? {
-            Slot::Packed(packed) => Some(Form::Ready(packed.state().to_vec())),
-            Slot::Live(live) => {
-                let stream = &mut live.stream;
-                let before = stream.weight;
-                let state = stream.pack_state()?;
-                self.live_bytes = (self.live_bytes + stream.weight).saturating_sub(before);
-                state.ok().map(|state| Form::State(state, stream.answers.clone()))
-            }
+        if let Some(stream) = self.table.live_mut(key) {
+            let before = stream.weight;
+            let state = stream.pack_state()?;
+            self.live_bytes = (self.live_bytes + stream.weight).saturating_sub(before);
+            return state.ok().map(|state| Form::State(state, stream.answers.clone()));
         }
+        self.table.packed(key).map(|state| Form::Ready(state.to_vec()))
     }
 
     pub(super) fn parked(&self) -> usize {
@@ -122,21 +111,19 @@ impl Tiers {
         while looks > 0 && (self.live.len() > self.limits.live || self.live_bytes > self.limits.live_bytes) {
             looks -= 1;
             let Some(key) = self.live.pop_front() else { return };
-            let Some(slot) = self.table.get_mut(key) else { continue };
-            let Slot::Live(live) = slot else { continue };
-            let stream = &mut live.stream;
+            let Some(stream) = self.table.live_mut(key) else { continue };
             if std::mem::take(&mut stream.used) || stream.in_flight > 0 {
                 self.live.push_back(key);
                 continue;
             }
             let before = stream.weight;
-            let Some(Ok(state)) = stream.pack_state() else {
+            let state = stream.pack_state().and_then(Result::ok).map(|state| state.with(&stream.answers));
+            let Some(room) = state.and_then(|state| self.table.pack(key, &state)) else {
                 self.live.push_back(key);
                 continue;
             };
-            let state = state.with(&stream.answers);
             self.live_bytes = self.live_bytes.saturating_sub(before);
-            self.packed_bytes += slot.pack(&state) + OVERHEAD_BYTES;
+            self.packed_bytes += room + SLOT_BYTES;
         }
     }
 
@@ -147,8 +134,8 @@ impl Tiers {
         let mut steps = 2 * self.table.round();
         while steps > 0 && self.packed_bytes > self.limits.packed_bytes {
             steps -= 1;
-            if let Some(bytes) = self.table.turn(&is_saved) {
-                self.packed_bytes = self.packed_bytes.saturating_sub(bytes + OVERHEAD_BYTES);
+            if let Some(room) = self.table.turn(&is_saved) {
+                self.packed_bytes = self.packed_bytes.saturating_sub(room + SLOT_BYTES);
                 metrics::counter!("state_evictions_total").increment(1);
             }
         }
@@ -186,7 +173,7 @@ mod tests {
     }
 
     fn there(tiers: &Tiers) -> Vec<u128> {
-        (0..64).filter(|id| tiers.table.get(key(1, *id)).is_some()).collect()
+        (0..64).filter(|id| tiers.table.packed(key(1, *id)).is_some()).collect()
     }
 
     /// Seen to fail where the hand lets go of whatever it finds first.
