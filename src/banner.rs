@@ -40,7 +40,11 @@ impl Banner<'_> {
                 "  mode      development mode: demo keys, our own discount codes, a clock that can be moved; not for real money"
             )?;
         }
-        writeln!(out, "  data      {} (log.db, keys.db, work.db, read.db)", settings.data.display())?;
+        let log = if settings.log.is_file() { "log.db, " } else { "" };
+        writeln!(out, "  data      {} ({log}keys.db, work.db, read.db)", settings.data.display())?;
+        if !settings.log.is_file() {
+            writeln!(out, "  log       {}", settings.log)?;
+        }
         match self.seeded {
             Some(seeded) => writeln!(
                 out,
