@@ -1,25 +1,37 @@
 //! Commands a second, durable before the answer: beside a plain file, beside cqrs-es on Postgres, and on a long log.
+use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration};
+
 use anyhow::Context as _;
 use event_log::{FRAME_LEN, Kind};
 
 use crate::{
-    history,
+    history::{self, RECORDS_PER_ACCOUNT},
     measure::{Bench, Row},
     owners::Owners,
-    peers::{append_file::AppendFile, postgres_es::PostgresEs},
-    rounds::{interleaved, per_second},
+    peers::{
+        append_file::AppendFile,
+        postgres_es::{self, PostgresEs},
+    },
+    rounds::{for_each, interleaved, per_second},
 };
 
 /// Accounts that take turns: enough that nobody waits for a neighbour, and few events in each.
 const ACCOUNTS: usize = 10_000;
+/// Accounts that the long log and the new one are asked about.
+const SAME_ACCOUNTS: usize = 2_000;
 /// Callers that the marks are for.
 const JUDGED_CALLERS: usize = 64;
+
+/// Rounds are short and many: rates of single commands vary more than what else is measured.
+const fn rounds(bench: &Bench) -> usize {
+    2 * bench.size.rounds + 1
+}
 
 /// Beside the bytes of its records, appended to a file and synced.
 pub(crate) async fn beside_file(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let folder = bench.folder("commands-")?;
     let owners = Owners::create(folder.path(), ACCOUNTS).await?;
-    rate(bench, &owners, JUDGED_CALLERS).await?;
+    owners.earn_everywhere(1).await?;
     let file = AppendFile::create(&folder.path().join("plain"), record_len(&owners).await?)?;
     let mut rows = Vec::new();
     for callers in bench.size.callers.iter().copied() {
@@ -28,7 +40,7 @@ pub(crate) async fn beside_file(bench: &Bench) -> anyhow::Result<Vec<Row>> {
             per_second(callers, bench.size.window, move || file.clone().append())
         };
         let ours = async || rate(bench, &owners, callers).await;
-        let found = interleaved(bench.size.rounds, ours, async || append().await).await?;
+        let found = interleaved(rounds(bench), ours, async || append().await).await?;
         rows.push(Row::beside(case(callers), found).judged(callers == JUDGED_CALLERS));
     }
     Ok(rows)
@@ -37,34 +49,85 @@ pub(crate) async fn beside_file(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 /// Beside the framework with its own store.
 pub(crate) async fn beside_postgres(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let folder = bench.folder("commands-")?;
-    let owners = Owners::create(folder.path(), ACCOUNTS).await?;
     let url = bench.postgres.as_deref().context("there is no Postgres")?;
+    beside_framework(bench, &Owners::create(folder.path(), ACCOUNTS).await?, url).await
+}
+
+/// The same with our log in the same Postgres.
+pub(crate) async fn on_postgres(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let folder = bench.folder("commands-")?;
+    let url = bench.postgres.as_deref().context("there is no Postgres")?;
+    postgres_es::clear(url).await?;
+    beside_framework(bench, &Owners::create_on_postgres(folder.path(), url, ACCOUNTS).await?, url).await
+}
+
+async fn beside_framework(bench: &Bench, owners: &Owners, url: &str) -> anyhow::Result<Vec<Row>> {
     let postgres = PostgresEs::connect(url, ACCOUNTS).await?;
+    owners.earn_everywhere(1).await?;
+    let postgres_warms = postgres.clone();
+    for_each(ACCOUNTS, JUDGED_CALLERS, move |_| postgres_warms.clone().earn()).await?;
     let mut rows = Vec::new();
     for callers in bench.size.callers.iter().copied() {
         let execute = || {
             let postgres = postgres.clone();
             per_second(callers, bench.size.window, move || postgres.clone().earn())
         };
-        let ours = async || rate(bench, &owners, callers).await;
-        let found = interleaved(bench.size.rounds, ours, async || execute().await).await?;
+        let ours = async || rate(bench, owners, callers).await;
+        let found = interleaved(rounds(bench), ours, async || execute().await).await?;
         rows.push(Row::beside(case(callers), found).judged(callers == JUDGED_CALLERS));
     }
     Ok(rows)
 }
 
-/// A long log beside a new one.
+/// A long log beside a new one. Both have the same accounts with the same history, all at hand, so that nothing but the
+/// log's length differs; what an account costs that is not at hand is a measurement of its own.
 pub(crate) async fn on_long_log(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let history = bench.history().await?;
-    let long = Owners::open(history.folder(), history.accounts()).await?;
+    let accounts = history.accounts().min(SAME_ACCOUNTS);
+    let long = Owners::open(history.folder(), accounts).await?;
     let folder = bench.folder("commands-")?;
-    let new = Owners::create(folder.path(), history.accounts()).await?;
+    let new = Owners::create(folder.path(), accounts).await?;
+    new.earn_everywhere(RECORDS_PER_ACCOUNT).await?;
+    long.earn_everywhere(1).await?;
+    new.earn_everywhere(1).await?;
     let (on_long, on_new) =
         (async || rate(bench, &long, JUDGED_CALLERS).await, async || rate(bench, &new, JUDGED_CALLERS).await);
-    let found = interleaved(bench.size.rounds, on_long, on_new).await?;
+    let found = interleaved(rounds(bench), on_long, on_new).await?;
     drop(long);
     history.closed().await?;
     Ok(vec![Row::beside(case(JUDGED_CALLERS), found)])
+}
+
+/// Commands to warm accounts for a while: how many a second, and what each costs in processor time, by thread.
+pub(crate) async fn profiled(folder: &Path, callers: usize, window: Duration) -> anyhow::Result<String> {
+    let owners = Owners::create(folder, ACCOUNTS).await?;
+    let run = async |window| {
+        let owners = owners.clone();
+        per_second(callers, window, move || owners.clone().earn()).await
+    };
+    owners.earn_everywhere(1).await?;
+    let before = processor_time_ns()?;
+    let per_second = run(window).await?;
+    let mut told = format!("{per_second} commands a second; nanoseconds of each:");
+    let commands = u128::from(per_second) * window.as_nanos() / 1_000_000_000;
+    for (thread, after_ns) in processor_time_ns()? {
+        let spent_ns = after_ns - before.get(&thread).copied().unwrap_or_default();
+        write!(told, " {thread} {}", u128::from(spent_ns) / commands.max(1))?;
+    }
+    Ok(told)
+}
+
+/// What this process' threads spent so far, by name, as the kernel counts it.
+fn processor_time_ns() -> anyhow::Result<BTreeMap<String, u64>> {
+    let mut spent = BTreeMap::new();
+    for thread in fs::read_dir("/proc/self/task")? {
+        let thread = thread?.path();
+        let name = fs::read_to_string(thread.join("comm"))?.trim_end().replace(' ', "-");
+        let counted = fs::read_to_string(thread.join("schedstat"))?;
+        let spent_ns: u64 = counted.split(' ').next().context("no processor time is counted")?.parse()?;
+        *spent.entry(name).or_default() += spent_ns;
+    }
+    Ok(spent)
 }
 
 async fn rate(bench: &Bench, owners: &Owners, callers: usize) -> anyhow::Result<u64> {

@@ -8,15 +8,10 @@ use event_log::{AdmittedRecord, FETCH_RECORDS_MAX, Log};
 use tempfile::TempDir;
 use tokio::time::sleep;
 
-use crate::{
-    measure::Bench,
-    owners::{Owners, account, earn},
-};
+use crate::{measure::Bench, owners::Owners};
 
-/// Commands under way while it is made.
-const AT_ONCE: usize = 512;
 /// Records of one account, as many as of a customer with ten orders.
-const RECORDS_PER_ACCOUNT: usize = 10;
+pub(crate) const RECORDS_PER_ACCOUNT: usize = 10;
 
 /// A closed installation with a long log.
 pub(crate) struct History {
@@ -30,21 +25,7 @@ impl History {
     pub(crate) async fn make(bench: &Bench) -> anyhow::Result<Self> {
         let history = Self { folder: bench.folder("history-")?, records: bench.size.records };
         let owners = Owners::create(history.folder(), history.accounts()).await?;
-        let mut running = tokio::task::JoinSet::new();
-        for caller in 0..AT_ONCE {
-            let (owners, accounts) = (owners.clone(), history.accounts());
-            let turns = (caller..history.records).step_by(AT_ONCE);
-            running.spawn(async move {
-                for turn in turns {
-                    let (merchant, customer) = account(turn % accounts);
-                    owners.accept(merchant, customer, earn()).await?;
-                }
-                anyhow::Ok(())
-            });
-        }
-        while let Some(done) = running.join_next().await {
-            done??;
-        }
+        owners.earn_everywhere(RECORDS_PER_ACCOUNT).await?;
         drop(owners);
         history.closed().await?;
         Ok(history)

@@ -2,14 +2,17 @@
 //!
 //! Not shipped and not a test: nothing here fails for being slow. `cargo xtask bench` builds and runs it.
 mod commands;
+mod expiry;
 mod history;
 mod http;
+mod large_account;
 mod machine;
 mod measure;
 mod memory;
 mod owners;
 mod peers;
 mod rebuild;
+mod rebuild_on_postgres;
 mod registry;
 mod replay;
 mod rounds;
@@ -22,7 +25,7 @@ mod webhooks;
 use std::{
     path::{Path, PathBuf},
     process::ExitCode,
-    time::Instant,
+    time::{Duration, Instant},
 };
 
 use anyhow::{Context as _, ensure};
@@ -73,7 +76,10 @@ enum Part {
     HmacServer { secret: String },
     /// Start the owners of a folder and print by how many bytes each account grew this process.
     #[command(hide = true)]
-    OwnerMemory { accounts: usize, folder: PathBuf },
+    OwnerMemory { tier: memory::Tier, accounts: usize, folder: PathBuf },
+    /// Send commands for so many seconds and print what each cost; for a profiler to look at.
+    #[command(hide = true)]
+    ProfileCommands { callers: usize, seconds: u64, folder: PathBuf },
 }
 
 #[tokio::main]
@@ -90,8 +96,12 @@ async fn main() -> ExitCode {
 async fn run(arguments: Arguments) -> anyhow::Result<()> {
     match &arguments.part {
         Some(Part::HmacServer { secret }) => return peers::hmac_server::serve(secret.clone()).await,
-        Some(Part::OwnerMemory { accounts, folder }) => {
-            println!("{}", memory::weigh(folder, *accounts).await?);
+        Some(Part::OwnerMemory { tier, accounts, folder }) => {
+            println!("{}", memory::weigh(folder, *accounts, *tier).await?);
+            return Ok(());
+        }
+        Some(Part::ProfileCommands { callers, seconds, folder }) => {
+            println!("{}", commands::profiled(folder, *callers, Duration::from_secs(*seconds)).await?);
             return Ok(());
         }
         None => {}

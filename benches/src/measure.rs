@@ -29,6 +29,8 @@ pub(crate) struct Measurement {
 pub(crate) enum Mark {
     /// At least so many per cent of the peer.
     PercentOfPeer(u64),
+    /// At most so many per cent of the peer.
+    AtMostPercentOfPeer(u64),
     /// At most this, in the row's unit.
     AtMost(u64),
     /// Nothing: the figure is only reported.
@@ -44,6 +46,8 @@ pub(crate) enum Unit {
     Micros,
     /// Bytes.
     Bytes,
+    /// Things.
+    Count,
 }
 
 /// One row of the table.
@@ -87,6 +91,9 @@ impl Row {
             Mark::PercentOfPeer(percent) if self.judged => {
                 self.permille().map(|permille| permille >= percent * 10)
             }
+            Mark::AtMostPercentOfPeer(percent) if self.judged => {
+                self.permille().map(|permille| permille <= percent * 10)
+            }
             Mark::AtMost(most) if self.judged => Some(self.ours <= most),
             _ => None,
         }
@@ -112,6 +119,10 @@ pub(crate) struct Size {
     pub(crate) paced: usize,
     /// Accounts whose memory is weighed.
     pub(crate) accounts: usize,
+    /// Ledger entries of the large account.
+    pub(crate) entries: usize,
+    /// Accounts that the daily run looks after.
+    pub(crate) members: usize,
 }
 
 impl Size {
@@ -125,6 +136,8 @@ impl Size {
         deliveries: 5_000,
         paced: 1_000,
         accounts: 20_000,
+        entries: 100_000,
+        members: 1_000_000,
     };
     /// A tenth of it, for a first look.
     pub(crate) const QUICK: Self = Self {
@@ -135,7 +148,9 @@ impl Size {
         callers: &[1, 64],
         deliveries: 1_500,
         paced: 200,
-        accounts: 4_000,
+        accounts: 8_000,
+        entries: 100_000,
+        members: 100_000,
     };
     /// Runs every line of the measurements and says nothing about speed.
     pub(crate) const SMOKE: Self = Self {
@@ -147,6 +162,8 @@ impl Size {
         deliveries: 40,
         paced: 10,
         accounts: 20,
+        entries: 100,
+        members: 40,
     };
 }
 

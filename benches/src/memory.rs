@@ -14,13 +14,15 @@ use crate::{
     history::closed,
     measure::{Bench, Row, Unit},
     owners::{Owners, account},
-    rounds::quantile,
+    rounds::{for_each, quantile},
 };
 
 /// Orders of each account.
 const ORDERS: usize = 10;
 /// Next to no account is ready for commands, and all others have room.
 const ALL_PACKED: (usize, usize) = (8, 4 << 30);
+/// Every account is ready for commands.
+const ALL_READY: (usize, usize) = (1 << 24, 64 << 30);
 /// The account asked last is at hand, all others are on disk.
 const NONE_IN_MEMORY: (usize, usize) = (8, 0);
 /// As many accounts are looked at.
@@ -28,44 +30,71 @@ const LOOKS_MAX: usize = 2_000;
 /// Accounts that are filled at once.
 const AT_ONCE: usize = 256;
 
-/// Resident memory per account whose state lies packed in memory, everything included.
+/// Resident memory per account in memory, everything included: the slope between so many accounts and twice as many, so
+/// that what is there once does not count.
 pub(crate) async fn per_account(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let folder = filled(bench).await?;
     let accounts = bench.size.accounts;
-    let output = Command::new(std::env::current_exe()?)
-        .args(["owner-memory", &accounts.to_string()])
-        .arg(folder.path())
-        .output()?;
-    ensure!(
-        output.status.success(),
-        "the weighed process failed: {}",
-        String::from_utf8_lossy(&output.stderr)
-    );
-    let grown: u64 = String::from_utf8(output.stdout)?.trim().parse().context("the weighed process said")?;
-    let case = format!("{ORDERS} orders each, {accounts} accounts");
-    Ok(vec![Row::alone(case, Unit::Bytes, grown)])
+    let folder = filled(bench, 2 * accounts).await?;
+    let weigh = |tier: &str| {
+        let weighed = Command::new(std::env::current_exe()?)
+            .args(["owner-memory", tier, &accounts.to_string()])
+            .arg(folder.path())
+            // What is freed is given back at once; else chance decides how much of it is still resident.
+            .env("MIMALLOC_PURGE_DELAY", "0")
+            .output()?;
+        let why = String::from_utf8_lossy(&weighed.stderr);
+        ensure!(weighed.status.success(), "the weighed process failed: {why}");
+        String::from_utf8(weighed.stdout)?.trim().parse().context("the weighed process said")
+    };
+    let case = |how: &str| format!("{ORDERS} orders each, {how}; from {accounts} accounts to twice as many");
+    Ok(vec![
+        Row::alone(case("at hand"), Unit::Bytes, weigh("packed")?).judged(true),
+        Row::alone(case("decoded for a command"), Unit::Bytes, weigh("ready")?),
+        Row::alone("the same in snap.db", Unit::Bytes, on_disk(&folder, "snap.db")? / (2 * accounts) as u64),
+        Row::alone(
+            "an order's record in log.db",
+            Unit::Bytes,
+            on_disk(&folder, "log.db")? / (2 * accounts * ORDERS) as u64,
+        ),
+    ])
 }
 
-/// In the fresh process: by how many bytes it grows with each account that is taken from disk into memory.
-pub(crate) async fn weigh(folder: &Path, accounts: usize) -> anyhow::Result<u64> {
-    let owners = Owners::open_with(folder, accounts, ALL_PACKED).await?;
-    // The first tenth pays for what is there once: threads, caches, buffers.
-    let first = accounts / 10;
-    for number in 0..first {
+fn on_disk(folder: &TempDir, file: &str) -> anyhow::Result<u64> {
+    Ok(std::fs::metadata(folder.path().join(file))?.len())
+}
+
+/// How an account lies in memory.
+#[derive(Clone, Copy, clap::ValueEnum)]
+pub(crate) enum Tier {
+    /// As most do.
+    Packed,
+    /// As those that were used last.
+    Ready,
+}
+
+/// In a fresh process: takes accounts from disk into memory, and as many again; by how many bytes it grows with each of
+/// the second ones.
+pub(crate) async fn weigh(folder: &Path, accounts: usize, tier: Tier) -> anyhow::Result<u64> {
+    let in_memory = match tier {
+        Tier::Packed => ALL_PACKED,
+        Tier::Ready => ALL_READY,
+    };
+    let owners = Owners::open_with(folder, 2 * accounts, in_memory).await?;
+    for number in 0..accounts {
         owners.glance(number).await?;
     }
     let before = resident("self")?;
-    for number in first..accounts {
+    for number in accounts..2 * accounts {
         owners.glance(number).await?;
     }
     let after = resident("self")?;
     drop(owners);
-    Ok(after.saturating_sub(before) / (accounts - first).max(1) as u64)
+    Ok(after.saturating_sub(before) / accounts.max(1) as u64)
 }
 
 /// How long a look at one account takes, when its state is on disk and when it is at hand.
 pub(crate) async fn cold_load(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let folder = filled(bench).await?;
+    let folder = filled(bench, bench.size.accounts).await?;
     let owners = Owners::open_with(folder.path(), bench.size.accounts, NONE_IN_MEMORY).await?;
     let (mut cold, mut hot) = (Vec::new(), Vec::new());
     for number in 0..bench.size.accounts.min(LOOKS_MAX) {
@@ -83,25 +112,21 @@ pub(crate) async fn cold_load(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 }
 
 /// Accounts with ten orders each, their owners ended.
-async fn filled(bench: &Bench) -> anyhow::Result<TempDir> {
+async fn filled(bench: &Bench, accounts: usize) -> anyhow::Result<TempDir> {
     let folder = bench.folder("memory-")?;
-    let accounts = bench.size.accounts;
     let owners = Owners::create(folder.path(), accounts).await?;
-    let mut running = tokio::task::JoinSet::new();
-    for caller in 0..AT_ONCE {
-        let owners = owners.clone();
-        running.spawn(async move {
-            for number in (caller..accounts).step_by(AT_ONCE) {
-                for order in 0..ORDERS {
-                    settle(&owners, number, order).await?;
-                }
+    let to = owners.clone();
+    let fill = move |number| {
+        let owners = to.clone();
+        async move {
+            for order in 0..ORDERS {
+                let (merchant, customer) = account(number);
+                owners.accept(merchant, customer, settle(number, order)?).await?;
             }
-            anyhow::Ok(())
-        });
-    }
-    while let Some(done) = running.join_next().await {
-        done??;
-    }
+            Ok(())
+        }
+    };
+    for_each(accounts, AT_ONCE, fill).await?;
     drop(owners);
     closed(&folder.path().join("log.db")).await?;
     Ok(folder)
@@ -115,10 +140,11 @@ pub(crate) fn resident(process: &str) -> anyhow::Result<u64> {
     Ok(kib * 1024)
 }
 
-async fn settle(owners: &Owners, number: usize, order: usize) -> anyhow::Result<()> {
-    let (merchant, customer) = account(number);
+/// An order of the account with this number is worth points.
+pub(crate) fn settle(number: usize, order: usize) -> anyhow::Result<SettleOrder> {
+    let (_, customer) = account(number);
     let money = |minor| Ok::<_, anyhow::Error>(Money { minor, currency: Currency::try_new("USD")? });
-    let settle = SettleOrder {
+    Ok(SettleOrder {
         customer,
         order: OrderId(Uuid::from_u64_pair(number as u64, order as u64)),
         version: 1,
@@ -135,6 +161,5 @@ async fn settle(owners: &Owners, number: usize, order: usize) -> anyhow::Result<
         expiry: ExpiryRule::none(),
         reference: None,
         content: Digest([0; 16]),
-    };
-    owners.accept(merchant, customer, settle).await
+    })
 }

@@ -9,26 +9,32 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use command_api::{
-    Clock, Commander, Envelope, Lane, Origin, Outcome,
+    Clock, Commander, Envelope, Lane, Origin, Outcome, RecordColumns,
     owner::{Keeping, Snapshots},
 };
 use domain::{
     Command, StreamRef,
+    merchant::InstallMerchant,
     points_account::{EarnPoints, EarnSource, ExpiryRule},
 };
 use event_log::Log;
 use event_schemas::{
-    Code, CommandKey, CorrelationId, CustomerId, Digest, EntryId, MerchantId, Points, Timestamp,
+    Code, CommandKey, CorrelationId, Currency, CustomerId, Digest, EntryId, MerchantId, Points, ShopDomain,
+    TimeZone, Timestamp,
     record::{Actor, Trace},
 };
 use group_commit::Database;
 use privacy::{KeyStore, RootKey};
 use uuid::Uuid;
 
+use crate::rounds::for_each;
+
 /// As the executable has it by default.
 const PARTITIONS: u16 = 8;
 /// Streams ready for commands, and memory for the packed state of others, as the executable has them by default.
 pub(crate) const IN_MEMORY: (usize, usize) = (16_384, 256 << 20);
+/// Commands under way where nothing is measured.
+const AT_ONCE: usize = 512;
 /// Shops that the accounts belong to.
 const SHOPS: usize = 16;
 
@@ -36,10 +42,11 @@ const SHOPS: usize = 16;
 #[derive(Clone)]
 pub(crate) struct Owners {
     pub(crate) log: Log,
-    commander: Commander,
-    clock: Clock,
+    pub(crate) commander: Commander,
+    pub(crate) clock: Clock,
+    pub(crate) keys: KeyStore,
     /// The clock's; dropped last.
-    _work: Database,
+    pub(crate) work: Database,
     accounts: usize,
     turn: Arc<AtomicUsize>,
 }
@@ -49,6 +56,18 @@ impl Owners {
     pub(crate) async fn create(folder: &Path, accounts: usize) -> anyhow::Result<Self> {
         RootKey::create_file(&folder.join("dev-root.key"))?;
         let log = event_log::sqlite::init(&folder.join("log.db"), PARTITIONS)?;
+        Self::over(folder, log, accounts, IN_MEMORY).await
+    }
+
+    /// The same with its log in an empty database.
+    pub(crate) async fn create_on_postgres(
+        folder: &Path,
+        url: &str,
+        accounts: usize,
+    ) -> anyhow::Result<Self> {
+        RootKey::create_file(&folder.join("dev-root.key"))?;
+        let columns = Some(Arc::new(RecordColumns) as _);
+        let log = event_log::postgres::init(&url.parse()?, PARTITIONS, columns).await?;
         Self::over(folder, log, accounts, IN_MEMORY).await
     }
 
@@ -79,7 +98,7 @@ impl Owners {
         let snapshots = Snapshots::open(&folder.join("snap.db"), log.id()).await?;
         let keeping = Some(Keeping::new(snapshots, live_streams, memory_bytes));
         let commander = command_api::owner::start_keeping(&log, &keys, &clock, keeping).await?;
-        Ok(Self { log, commander, clock, _work: work, accounts, turn: Arc::default() })
+        Ok(Self { log, commander, clock, keys, work, accounts, turn: Arc::default() })
     }
 
     /// The next account in turn earns points; durable when it returns.
@@ -89,10 +108,31 @@ impl Owners {
         self.accept(merchant, customer, earn()).await
     }
 
+    /// Every account earns points so many times.
+    pub(crate) async fn earn_everywhere(&self, times: usize) -> anyhow::Result<()> {
+        let owners = self.clone();
+        for_each(times * self.accounts, AT_ONCE, move |_| owners.clone().earn()).await
+    }
+
     /// Looks at an account, wherever its state lies.
     pub(crate) async fn glance(&self, number: usize) -> anyhow::Result<()> {
         let (merchant, customer) = account(number);
         Ok(self.commander.glance(merchant, StreamRef::account(customer), |_| ()).await?)
+    }
+
+    /// All shops that accounts belong to join, as a schedule needs them.
+    pub(crate) async fn install_shops(&self) -> anyhow::Result<()> {
+        for shop in 0..SHOPS {
+            let (merchant, _) = account(shop);
+            self.keys.ensure_merchant(merchant).await?;
+            let install = InstallMerchant {
+                shop_domain: ShopDomain::try_new(&format!("shop-{shop}.myshopify.com"))?,
+                currency: Currency::try_new("USD")?,
+                timezone: TimeZone::utc(),
+            };
+            self.send(merchant, StreamRef::merchant(merchant), install).await?;
+        }
+        Ok(())
     }
 
     /// Sends a command to a customer's account; durable when it returns.
@@ -102,9 +142,22 @@ impl Owners {
         customer: CustomerId,
         command: impl Into<Command>,
     ) -> anyhow::Result<()> {
+        match self.send(merchant, StreamRef::account(customer), command).await? {
+            Outcome::Accepted => Ok(()),
+            other => bail!("a command was not accepted: {other:?}"),
+        }
+    }
+
+    /// Sends a command, whatever comes of it; durable when it returns.
+    pub(crate) async fn send(
+        &self,
+        merchant: MerchantId,
+        stream: StreamRef,
+        command: impl Into<Command>,
+    ) -> anyhow::Result<Outcome> {
         let envelope = Envelope {
             merchant,
-            stream: StreamRef::account(customer),
+            stream,
             command: command.into(),
             key: CommandKey(fresh_id()),
             content: Digest([0; 16]),
@@ -117,10 +170,7 @@ impl Owners {
             },
             lane: Lane::Interactive,
         };
-        match self.commander.send(envelope).await.context("no answer to a command")?.outcome {
-            Outcome::Accepted => Ok(()),
-            other => bail!("a command was not accepted: {other:?}"),
-        }
+        Ok(self.commander.send(envelope).await.context("no answer to a command")?.outcome)
     }
 }
 

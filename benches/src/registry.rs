@@ -1,8 +1,8 @@
 //! Every measurement, one entry each: name, what, beside what, and the mark.
 use crate::{
-    commands,
+    commands, expiry, large_account,
     measure::{Mark, Measurement},
-    memory, rebuild, replay, start_up, webhooks,
+    memory, rebuild, rebuild_on_postgres, replay, start_up, webhooks,
 };
 
 /// In the order of the table.
@@ -22,6 +22,14 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         mark: Mark::PercentOfPeer(1_500),
         needs_postgres: true,
         run: |bench| Box::pin(commands::beside_postgres(bench)),
+    },
+    Measurement {
+        name: "commands-on-postgres",
+        what: "commands with the log in Postgres, durable before the answer",
+        peer: "the same command and rules in cqrs-es on postgres-es in the same Postgres",
+        mark: Mark::PercentOfPeer(500),
+        needs_postgres: true,
+        run: |bench| Box::pin(commands::on_postgres(bench)),
     },
     Measurement {
         name: "commands-long-log",
@@ -72,10 +80,18 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         run: |bench| Box::pin(rebuild::points_balance(bench)),
     },
     Measurement {
+        name: "rebuild-on-postgres",
+        what: "rows rebuilt into all read models in Postgres",
+        peer: "raw COPY of the same rows into the same tables",
+        mark: Mark::PercentOfPeer(40),
+        needs_postgres: true,
+        run: |bench| Box::pin(rebuild_on_postgres::all(bench)),
+    },
+    Measurement {
         name: "memory",
         what: "resident memory per hot account",
         peer: "",
-        mark: Mark::Reported,
+        mark: Mark::AtMost(600),
         needs_postgres: false,
         run: |bench| Box::pin(memory::per_account(bench)),
     },
@@ -88,10 +104,26 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         run: |bench| Box::pin(memory::cold_load(bench)),
     },
     Measurement {
+        name: "large-account",
+        what: "commands on an account with a long history",
+        peer: "the same commands on accounts with hardly any",
+        mark: Mark::PercentOfPeer(20),
+        needs_postgres: false,
+        run: |bench| Box::pin(large_account::beside_fresh(bench)),
+    },
+    Measurement {
+        name: "daily-expiry",
+        what: "the daily run over accounts of which one in a hundred has points that end",
+        peer: "the accounts that are due, or asking every account",
+        mark: Mark::AtMostPercentOfPeer(100),
+        needs_postgres: false,
+        run: |bench| Box::pin(expiry::daily_run(bench)),
+    },
+    Measurement {
         name: "start-up",
         what: "from the start of the executable on a long log",
         peer: "",
-        mark: Mark::Reported,
+        mark: Mark::AtMost(2_000_000),
         needs_postgres: false,
         run: |bench| Box::pin(start_up::until_ready(bench)),
     },

@@ -30,16 +30,43 @@ where
     Ok(rate(done, started.elapsed()))
 }
 
-/// Both sides in turn, so that a noisy neighbour meets both. Their medians.
+/// Does something for every number below, so many at once.
+pub(crate) async fn for_each<F, Call>(numbers: usize, at_once: usize, call: F) -> anyhow::Result<()>
+where
+    F: Fn(usize) -> Call + Clone + Send + 'static,
+    Call: Future<Output = anyhow::Result<()>> + Send,
+{
+    let mut running = JoinSet::new();
+    for caller in 0..at_once {
+        let call = call.clone();
+        running.spawn(async move {
+            for number in (caller..numbers).step_by(at_once) {
+                call(number).await?;
+            }
+            anyhow::Ok(())
+        });
+    }
+    while let Some(done) = running.join_next().await {
+        done??;
+    }
+    Ok(())
+}
+
+/// Both sides in turn, so that a noisy neighbour meets both, and each as often behind the other. Their medians.
 pub(crate) async fn interleaved(
     rounds: usize,
     mut ours: impl AsyncFnMut() -> anyhow::Result<u64>,
     mut peer: impl AsyncFnMut() -> anyhow::Result<u64>,
 ) -> anyhow::Result<(u64, u64)> {
     let mut found = (Vec::new(), Vec::new());
-    for _ in 0..rounds {
-        found.0.push(ours().await?);
-        found.1.push(peer().await?);
+    for round in 0..rounds {
+        if round.is_multiple_of(2) {
+            found.0.push(ours().await?);
+            found.1.push(peer().await?);
+        } else {
+            found.1.push(peer().await?);
+            found.0.push(ours().await?);
+        }
     }
     Ok((median(found.0), median(found.1)))
 }

@@ -31,7 +31,9 @@ impl Server {
     /// The executable on a data folder, until it is ready.
     pub(crate) fn serve(executable: &Path, data: &Path) -> anyhow::Result<Self> {
         let mut command = Command::new(executable);
-        command.args(["serve", "--port", "0", "--no-demo", "--json", "--log", "error", "--data"]).arg(data);
+        command
+            .args(["serve", "--port", "0", "--no-demo", "--json", "--log-filter", "error", "--data"])
+            .arg(data);
         Self::start(command).with_context(|| format!("{} did not start", executable.display()))
     }
 

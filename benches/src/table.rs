@@ -58,6 +58,7 @@ fn object(measurement: &Measurement, row: &Row) -> Value {
         Unit::PerSecond => "per second",
         Unit::Micros => "microseconds",
         Unit::Bytes => "bytes",
+        Unit::Count => "count",
     };
     json!({
         "measured": measurement.name, "what": measurement.what, "beside": measurement.peer, "case": row.case,
@@ -81,6 +82,7 @@ fn mark(mark: Mark, row: &Row) -> String {
     let Some(reached) = row.reaches(mark) else { return "reported".to_owned() };
     let wanted = match mark {
         Mark::PercentOfPeer(percent) => format!("≥ {}", ratio(percent * 10)),
+        Mark::AtMostPercentOfPeer(percent) => format!("≤ {}", ratio(percent * 10)),
         Mark::AtMost(most) => format!("≤ {}", figure(most, row.unit)),
         Mark::Reported => String::new(),
     };
@@ -107,6 +109,7 @@ fn figure(number: u64, unit: Unit) -> String {
         Unit::Micros => format!("{} ms", tenths(number / 100)),
         Unit::Bytes if number < 1024 * 1024 => format!("{} B", thousands(number)),
         Unit::Bytes => format!("{} MiB", thousands(number / 1024 / 1024)),
+        Unit::Count => thousands(number),
     }
 }
 

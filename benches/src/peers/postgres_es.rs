@@ -33,6 +33,13 @@ const CONNECTIONS: u32 = 32;
 /// Tries of one command that always meets another one.
 const TRIES_MAX: usize = 100;
 
+/// Removes a log of ours that an earlier run left.
+pub(crate) async fn clear(url: &str) -> anyhow::Result<()> {
+    let pool = PgPoolOptions::new().max_connections(1).connect(url).await?;
+    sqlx::raw_sql("DROP SCHEMA IF EXISTS loyalnest_log CASCADE").execute(&pool).await?;
+    Ok(())
+}
+
 /// The framework over a table of its own; cheap to clone.
 #[derive(Clone)]
 pub(crate) struct PostgresEs {
