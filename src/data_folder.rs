@@ -48,13 +48,13 @@ pub(crate) struct Files {
 }
 
 impl Files {
-    pub(crate) fn of(data: &Path) -> Self {
-        let file = |name| data.join(name);
+    pub(crate) fn of(settings: &Settings) -> Self {
+        let file = |name| settings.data.join(name);
         Self {
             log: file("log.db"),
             keys: file("keys.db"),
             work: file("work.db"),
-            reads: file("read.db").into(),
+            reads: settings.read.clone(),
             snapshots: file("snap.db"),
             creating: file(CREATING),
         }
@@ -69,7 +69,7 @@ impl Files {
 
 /// Opens the installation of the settings, or creates it where nothing of it exists.
 pub(crate) async fn open(settings: &Settings) -> anyhow::Result<Stores> {
-    let files = Files::of(&settings.data);
+    let files = Files::of(settings);
     fs::create_dir_all(&settings.data)
         .with_context(|| format!("could not create the data folder {}", settings.data.display()))?;
     let lock = settings.log.lock(&settings.data)?.context("another program has this data folder open")?;
@@ -186,7 +186,7 @@ fn clear_half_created(settings: &Settings, files: &Files) -> anyhow::Result<()> 
 
 /// The derived secret of an installation that may be in use by a running server.
 pub(crate) async fn derived_webhook_secret(settings: &Settings) -> anyhow::Result<String> {
-    let files = Files::of(&settings.data);
+    let files = Files::of(settings);
     let log = settings.log.open_read_only(&files.log).await?;
     let keys = KeyStore::create_or_open(&files.keys, &load_root(settings)?, *log.id().as_bytes()).await?;
     Ok(crate::wiring::derived_webhook_secret(&keys))

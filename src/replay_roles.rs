@@ -38,7 +38,7 @@ pub async fn verify(settings: &Settings, json: bool) -> ExitCode {
 }
 
 async fn verify_log(settings: &Settings, progress: &mut Progress) -> anyhow::Result<verify::Report> {
-    let Files { log, keys, reads, .. } = Files::of(&settings.data);
+    let Files { log, keys, reads, .. } = Files::of(settings);
     let files = verify::Files { log, keys, reads };
     if settings.log.is_file() {
         return Ok(verify::verify(&files, progress).await?);
@@ -88,7 +88,7 @@ pub async fn rebuild(settings: &Settings, job: Rebuild, json: bool) -> ExitCode 
 impl Rebuild {
     async fn here_or_there(&self, settings: &Settings, progress: &mut Progress) -> anyhow::Result<Done> {
         let chosen = Chosen::of(self.projection.as_deref())?;
-        let Files { log, reads, .. } = Files::of(&settings.data);
+        let Files { log, reads, .. } = Files::of(settings);
         let Some(_lock) = settings.log.lock(&settings.data)? else {
             return rebuilds::hand_over(&settings.data, self, progress).await;
         };

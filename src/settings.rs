@@ -9,7 +9,8 @@ use std::{
 use anyhow::{Context as _, bail};
 use clap::{Args, ValueEnum};
 use event_schemas::ShopDomain;
-use serde::{Deserialize, Serialize};
+use projections::ReadAddress;
+use serde::{Deserialize, Serialize, Serializer};
 
 use crate::log_address::LogAddress;
 
@@ -45,7 +46,7 @@ impl fmt::Debug for Secret {
 }
 
 impl Serialize for Secret {
-    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
         serializer.serialize_str("(hidden)")
     }
 }
@@ -148,6 +149,9 @@ pub struct Given {
     /// Where the log is: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
     #[arg(long, env = "LOYALNEST_LOG", hide_env_values = true, value_name = "ADDRESS")]
     pub log: Option<Secret>,
+    /// Where the read models are: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
+    #[arg(long, env = "LOYALNEST_READ", hide_env_values = true, value_name = "ADDRESS")]
+    pub read: Option<Secret>,
     /// What to tell on standard error, such as `info` or `command_api=debug`.
     #[arg(long, env = "LOYALNEST_LOG_FILTER", value_name = "FILTER")]
     pub log_filter: Option<String>,
@@ -195,6 +199,9 @@ pub struct Settings {
     pub shopify_admin_url: Option<String>,
     /// Where the log is.
     pub log: LogAddress,
+    /// Where the read models are.
+    #[serde(serialize_with = "shown")]
+    pub read: ReadAddress,
     /// What to tell on standard error.
     pub log_filter: String,
     /// Tell it as JSON lines.
@@ -208,6 +215,7 @@ impl Settings {
         let mode = given.mode.or(file.mode).unwrap_or_default();
         let data = given.data.or(file.data).unwrap_or_else(|| "data".into());
         let root_key = given.root_key.or(file.root_key);
+        let read = read_address(&data, given.read.or(file.read).as_ref())?;
         let settings = Self {
             root_key: root_key_file(mode, &data, root_key)?,
             data,
@@ -228,6 +236,7 @@ impl Settings {
                 .unwrap_or_else(|| SHOPIFY_API_VERSION.into()),
             shopify_admin_url: given.shopify_admin_url.or(file.shopify_admin_url),
             log: log_address(given.log.or(file.log).as_ref())?,
+            read,
             log_filter: given.log_filter.or(file.log_filter).unwrap_or_else(|| default_filter(mode).into()),
             log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
         };
@@ -256,6 +265,18 @@ fn log_address(given: Option<&Secret>) -> anyhow::Result<LogAddress> {
     let parse =
         |given: &Secret| given.expose().parse().map_err(|why| anyhow::anyhow!("the setting log: {why}"));
     given.map_or_else(|| Ok(LogAddress::default()), parse)
+}
+
+fn read_address(data: &Path, given: Option<&Secret>) -> anyhow::Result<ReadAddress> {
+    match given.map(Secret::expose) {
+        None | Some("sqlite") => Ok(ReadAddress::File(data.join("read.db"))),
+        Some(address) => address.parse().map_err(|why| anyhow::anyhow!("the setting read: {why}, or sqlite")),
+    }
+}
+
+/// As people see it.
+fn shown<S: Serializer>(address: &ReadAddress, serializer: S) -> Result<S::Ok, S::Error> {
+    serializer.collect_str(address)
 }
 
 fn root_key_file(mode: Mode, data: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {

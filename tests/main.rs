@@ -33,6 +33,8 @@ mod scenarios {
     mod power_cut;
     mod products;
     mod readme;
+    #[cfg(feature = "postgres")]
+    mod reads_on_postgres;
     mod rebuild;
     mod redemptions;
     mod refunds;

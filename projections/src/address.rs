@@ -1,6 +1,5 @@
 //! Where a read store is.
 use std::{
-    convert::Infallible,
     fmt,
     path::{Path, PathBuf},
     str::FromStr,
@@ -16,7 +15,7 @@ pub enum ReadAddress {
     Postgres(postgres_store::Address),
 }
 
-/// Why a text names no read store.
+/// Why a text names no database. It never holds the text, which may hold a password.
 #[derive(Debug, thiserror::Error)]
 pub enum NoReadAddress {
     /// The address of a database is wrong.
@@ -24,11 +23,11 @@ pub enum NoReadAddress {
     #[error(transparent)]
     Postgres(#[from] postgres_store::Error),
     /// This program was built without it.
-    #[error("this program was built without Postgres; build it with --features postgres")]
+    #[error("this executable was built without Postgres; build it with --features postgres")]
     NotBuiltIn,
-    /// Nobody can say no to a file's name.
-    #[error(transparent)]
-    File(#[from] Infallible),
+    /// No kind of database is called so.
+    #[error("expected postgres://user:password@host:port/database")]
+    Unknown,
 }
 
 impl ReadAddress {
@@ -46,14 +45,15 @@ impl ReadAddress {
 impl FromStr for ReadAddress {
     type Err = NoReadAddress;
 
+    /// The address of a database; files are named by their paths.
     fn from_str(text: &str) -> Result<Self, NoReadAddress> {
-        if !text.starts_with("postgres://") && !text.starts_with("postgresql://") {
-            return Ok(Self::File(text.parse()?));
+        match text.split_once("://") {
+            #[cfg(feature = "postgres")]
+            Some(("postgres" | "postgresql", _)) => Ok(Self::Postgres(text.parse()?)),
+            #[cfg(not(feature = "postgres"))]
+            Some(("postgres" | "postgresql", _)) => Err(NoReadAddress::NotBuiltIn),
+            _ => Err(NoReadAddress::Unknown),
         }
-        #[cfg(feature = "postgres")]
-        return Ok(Self::Postgres(text.parse()?));
-        #[cfg(not(feature = "postgres"))]
-        Err(NoReadAddress::NotBuiltIn)
     }
 }
 

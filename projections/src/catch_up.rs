@@ -12,10 +12,6 @@ use crate::{
     session::Session,
 };
 
-/// Records per transaction: whoever else writes into the same store waits for one of these at most. Fewer would write
-/// the same pages more often.
-const BATCH_RECORDS_MAX: usize = 2_000;
-
 /// Told how many records were folded since the last time.
 pub type OnRecords<'a> = &'a mut (dyn FnMut(u64) + Send);
 
@@ -173,7 +169,8 @@ async fn advance(
     // Whoever is written to all the time would never be at the end.
     let ends: Vec<_> = (0..log.partitions()).map(|partition| log.end(partition)).collect();
     let mut sweeper = log.sweep(&spans)?;
-    let mut read = next(&mut sweeper).await?;
+    let records_max = store.batch_records();
+    let mut read = next(&mut sweeper, records_max).await?;
     while !read.is_empty() {
         on_records(read.iter().map(|batch| batch.records.len() as u64).sum());
         let unbound = parts.iter().all(|part| part.until == Some(None));
@@ -186,7 +183,7 @@ async fn advance(
             break;
         }
         // While the store folds a batch, the next one is read and decoded.
-        let (folded, following) = tokio::join!(folding, next(&mut sweeper));
+        let (folded, following) = tokio::join!(folding, next(&mut sweeper, records_max));
         folded?;
         read = following?;
     }
@@ -197,15 +194,22 @@ async fn advance(
     })
 }
 
-/// The next records, a batch of each partition that has some; none at the end of the way.
-async fn next(sweeper: &mut Sweeper) -> Result<Vec<Batch>, Error> {
+/// About so many further records, a batch of each partition that has some; none at the end of the way.
+async fn next(sweeper: &mut Sweeper, records_max: usize) -> Result<Vec<Batch>, Error> {
     let before: Vec<Checkpoint> = sweeper.checkpoints().copied().collect();
-    let read = sweeper.next(BATCH_RECORDS_MAX).await?.records;
     let mut records: Vec<_> = before.iter().map(|_| Vec::new()).collect();
-    for record in read {
-        let (partition, position) = (record.partition, record.position);
-        let items = items(&record).map_err(|source| Error::Unreadable { partition, position, source })?;
-        records[usize::from(partition)].push((record, items));
+    let mut count = 0;
+    while count < records_max {
+        let read = sweeper.next(records_max - count).await?.records;
+        if read.is_empty() {
+            break;
+        }
+        count += read.len();
+        for record in read {
+            let (partition, position) = (record.partition, record.position);
+            let items = items(&record).map_err(|source| Error::Unreadable { partition, position, source })?;
+            records[usize::from(partition)].push((record, items));
+        }
     }
     let batches = records.into_iter().zip(before).zip(sweeper.checkpoints());
     let batches = batches.map(|((records, from), to)| Batch { records, from, to: *to });

@@ -90,7 +90,9 @@ impl<P: Projection> Folding for Events<P> {
             return Ok(());
         }
         let Self { places, rows, .. } = self;
-        let keys: Vec<&[Value]> = places.keys().map(Vec::as_slice).collect();
+        // Neighbours in the table are asked for one after the other.
+        let mut keys: Vec<&[Value]> = places.keys().map(Vec::as_slice).collect();
+        keys.sort_unstable();
         session.rows_at(shape, &keys, &mut |found| {
             let row = P::Row::read(found)?;
             let mut key = row.values();

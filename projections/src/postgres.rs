@@ -55,6 +55,10 @@ impl Postgres {
         })
     }
 
+    pub(crate) const fn batch_records(&self) -> usize {
+        8_000
+    }
+
     /// Runs `work` in a transaction that nobody else's overlaps.
     pub(crate) async fn write<T: Send + 'static>(
         &self,

@@ -45,6 +45,10 @@ impl Sqlite {
         Ok(Self { writer, shared: Arc::new(shared) })
     }
 
+    pub(crate) const fn batch_records(&self) -> usize {
+        2_000
+    }
+
     /// Runs `work` in the writing connection's next transaction.
     pub(crate) async fn write<T: Send + 'static>(
         &self,

@@ -129,6 +129,12 @@ impl ReadStore {
         on_backend!(&self.shared.backend, store => store.write(work).await)
     }
 
+    /// Records per transaction, for whoever has many: whoever else writes waits for one of these at most, and fewer would
+    /// write the same rows more often.
+    pub(crate) fn batch_records(&self) -> usize {
+        on_backend!(&self.shared.backend, store => store.batch_records())
+    }
+
     /// A session that cannot write and goes on seeing this moment.
     pub(crate) async fn moment(&self) -> Result<Box<dyn Session + Send>, Error> {
         let store = self.clone();

@@ -2,7 +2,7 @@
 use crate::StoreError;
 
 /// A value to be stored.
-#[derive(Clone, Debug, PartialEq, Eq, Hash)]
+#[derive(Clone, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
 pub enum Value {
     /// There is none.
     Null,

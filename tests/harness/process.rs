@@ -28,19 +28,27 @@ pub(crate) struct Folder {
     pub(super) starts: Arc<AtomicU32>,
     /// Where the log is, if not in a file; told to every process.
     log: Option<Arc<str>>,
+    /// The same of the read models.
+    read: Option<Arc<str>>,
 }
 
 impl Folder {
     pub(crate) fn new() -> Self {
         let root = tempfile::Builder::new().prefix("suite-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::create_dir(root.path().join("printed")).unwrap();
-        Self { root: Arc::new(root), starts: Arc::default(), log: None }
+        Self { root: Arc::new(root), starts: Arc::default(), log: None, read: None }
     }
 
     /// One whose log is at this address.
     #[cfg(any(feature = "postgres", feature = "kafka"))]
     pub(crate) fn with_log(address: &str) -> Self {
         Self { log: Some(address.into()), ..Self::new() }
+    }
+
+    /// One whose read models are at this address.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_reads(address: &str) -> Self {
+        Self { read: Some(address.into()), ..Self::new() }
     }
 
     /// The same folder with another log.
@@ -51,7 +59,8 @@ impl Folder {
 
     /// What every process on it is told.
     pub(super) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        self.log.iter().map(|log| ("LOYALNEST_LOG", &**log))
+        let log = self.log.iter().map(|log| ("LOYALNEST_LOG", &**log));
+        log.chain(self.read.iter().map(|read| ("LOYALNEST_READ", &**read)))
     }
 
     pub(crate) fn root(&self) -> &Path {
