@@ -97,7 +97,7 @@ async fn replayed(mut stream: ReplayStream) -> Vec<Row> {
     rows
 }
 
-/// With payloads that begin a byte late, and with sequences that begin at 0, this was seen to fail.
+/// While a policy was still writing between the two readings this was seen to fail: they differed by an event.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn the_frameworks_repository_and_our_reader_read_the_same_history() {
     let desk = Desk::start().await;

@@ -100,7 +100,6 @@ async fn every_event_is_a_row_with_its_json_cut_out_of_the_body() {
     assert_eq!(records[1..].iter().map(|record| record.body.clone()).collect::<Vec<_>>(), bodies);
 }
 
-/// With the index left out this was seen to fail.
 #[tokio::test]
 async fn one_aggregate_is_found_without_reading_the_others() {
     let database = Database::init().await;
