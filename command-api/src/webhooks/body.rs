@@ -11,28 +11,36 @@ use super::{door::BODY_LEN_MAX, inbox::Error};
 /// First byte of an LZ4 block behind its clear length (4 bytes, little-endian). No JSON begins with it.
 const LZ4: u8 = 1;
 const HEAD_LEN: usize = 5;
+/// What a thread keeps room for: bodies of nearly 32 KiB. Longer ones bring their own.
+const PACKED_LEN: usize = 32 * 1024;
+
+/// What a thread compresses with. Made anew for each body it would cost as much as compressing does.
+struct Press {
+    table: CompressTable,
+    packed: Vec<u8>,
+}
 
 thread_local! {
-    /// Wiped before each use; a new one for each body would cost as much as compressing it.
-    static TABLE: RefCell<CompressTable> = RefCell::new(CompressTable::small());
+    static PRESS: RefCell<Press> =
+        RefCell::new(Press { table: CompressTable::small(), packed: vec![0; PACKED_LEN] });
 }
 
 /// What is sealed of a body.
 pub(super) fn packed(json: &[u8]) -> Cow<'_, [u8]> {
+    let length = HEAD_LEN + block::get_maximum_output_size(json.len());
+    if length > PACKED_LEN {
+        return compressed(json, &mut CompressTable::default(), &mut vec![0; length]);
+    }
+    PRESS.with_borrow_mut(|Press { table, packed }| compressed(json, table, packed))
+}
+
+fn compressed<'a>(json: &'a [u8], table: &mut CompressTable, packed: &mut [u8]) -> Cow<'a, [u8]> {
     let Ok(length) = u32::try_from(json.len()) else { return Cow::Borrowed(json) };
-    let mut packed = vec![0; HEAD_LEN + block::get_maximum_output_size(json.len())];
     packed[0] = LZ4;
     packed[1..HEAD_LEN].copy_from_slice(&length.to_le_bytes());
-    let compress = |table: &RefCell<CompressTable>| {
-        // A long body replaces the table by a longer one, which the next short one would have to wipe.
-        let is_long = json.len() >= usize::from(u16::MAX);
-        let table = if is_long { &mut CompressTable::large() } else { &mut *table.borrow_mut() };
-        block::compress_into_with_table(json, &mut packed[HEAD_LEN..], table)
-    };
-    match TABLE.with(compress) {
+    match block::compress_into_with_table(json, &mut packed[HEAD_LEN..], table) {
         Ok(block_len) if HEAD_LEN + block_len < json.len() => {
-            packed.truncate(HEAD_LEN + block_len);
-            Cow::Owned(packed)
+            Cow::Owned(packed[..HEAD_LEN + block_len].to_vec())
         }
         // It would not be shorter.
         Ok(_) | Err(_) => Cow::Borrowed(json),
