@@ -13,6 +13,8 @@ mod scenarios {
     mod crash;
     mod customers;
     mod deliveries;
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    mod deployment;
     mod eligible;
     mod guests;
     mod idempotency;
