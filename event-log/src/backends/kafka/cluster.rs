@@ -58,6 +58,11 @@ impl Cluster {
         Ok(Self { address: address.clone(), consumer: Arc::new(consumer), admin })
     }
 
+    #[cfg(test)]
+    pub(super) fn consumer(&self) -> Arc<BaseConsumer<Heard>> {
+        self.consumer.clone()
+    }
+
     /// Makes the topic of a new log and waits until every partition can be written to.
     pub(super) async fn create_topic(&self, genesis: &Genesis) -> Result<(), Error> {
         let already = || Error::AlreadyExists { place: self.address.to_string() };
