@@ -41,9 +41,14 @@ impl Banner<'_> {
             )?;
         }
         let log = if settings.log.is_file() { "log.db, " } else { "" };
-        writeln!(out, "  data      {} ({log}keys.db, work.db, read.db)", settings.data.display())?;
+        let read_file = settings.read.file();
+        let read = if read_file.is_some() { ", read.db" } else { "" };
+        writeln!(out, "  data      {} ({log}keys.db, work.db{read})", settings.data.display())?;
         if !settings.log.is_file() {
             writeln!(out, "  log       {}", settings.log)?;
+        }
+        if read_file.is_none() {
+            writeln!(out, "  read      {}", settings.read)?;
         }
         match self.seeded {
             Some(seeded) => writeln!(
