@@ -62,7 +62,7 @@ impl App {
         self.shops.by_id(merchant).ok_or_else(|| Problem::not_found("shop-not-found", "The shop is unknown"))
     }
 
-    /// Checks that the customer is registered at this shop.
+    /// Checks that the customer is registered at this shop, or was merged before that: then their account says into whom.
     ///
     /// A glance that finds it is enough: whoever asks sends a command to the same partition next.
     pub(crate) async fn known_customer(
@@ -71,9 +71,12 @@ impl App {
         customer: CustomerId,
     ) -> Result<(), Problem> {
         let stream = domain::StreamRef::customer(customer);
-        let registered = |aggregate: &domain::Aggregate| matches!(aggregate, domain::Aggregate::Customer(state) if state.registered());
-        let known = self.commander.glance(merchant, stream, registered).await?
-            || self.commander.read(merchant, stream, registered).await?;
+        let heard_of = |aggregate: &domain::Aggregate| match aggregate {
+            domain::Aggregate::Customer(state) => state.registered() || state.merged_into().is_some(),
+            _ => false,
+        };
+        let known = self.commander.glance(merchant, stream, heard_of).await?
+            || self.commander.read(merchant, stream, heard_of).await?;
         known.then_some(()).ok_or_else(|| Problem::not_found("customer-not-found", "The customer is unknown"))
     }
 

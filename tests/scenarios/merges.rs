@@ -74,6 +74,8 @@ async fn a_merge_may_come_before_either_is_known_and_chains_are_followed() {
         buy(&shop, who, minor).await;
     }
     assert_eq!(shop.balance_of(third.id).await.available, 60);
+    let never_known = shop.customer_id(first.id).await;
+    shop.redeem(&never_known, 10).await.problem(409, "account-merged");
     let orders = shop.get(&format!("/v1/api/orders?customer_id={}", shop.customer_id(third.id).await)).await;
     assert_eq!(orders.expect(200)["items"].as_array().unwrap().len(), 3);
 }
