@@ -78,7 +78,7 @@ impl System {
         let webhooks = webhooks(settings, &parts, &webhook_secret);
         let projections = Projections::start(log.clone(), reads.clone()).await?;
         let shops = parts.shops.clone();
-        let probes = probes(&parts.commander, &policies, &keys, &work);
+        let probes = probes(&log, &parts.commander, &policies, &keys, &work);
         let queues = Queues {
             log: log.clone(),
             policies: policies.clone(),
@@ -273,15 +273,21 @@ impl Auth for Tokens {
 
 /// What `/healthz` asks, one line each. It answers in words that may be shown to anybody.
 fn probes(
+    log: &Log,
     commander: &Commander,
     policies: &Policies,
     keys: &KeyStore,
     work: &Database,
 ) -> Vec<Arc<dyn Probe>> {
-    let (commander, policies) = (commander.clone(), policies.clone());
+    let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
     let (keys, work) = (keys.clone(), work.clone());
     vec![
         Arc::new(Check("log", move || commander.stopped_partitions().is_empty(), "a partition has stopped")),
+        Arc::new(Check(
+            "records",
+            move || log.partitions_with_a_hole().is_empty(),
+            "a record of the log is missing",
+        )),
         Arc::new(Check("policies", move || policies.stopped_partitions().is_empty(), "a policy has stopped")),
         Arc::new(Check("keys", move || keys.is_open(), "the key store has ended")),
         Arc::new(Check("work", move || work.is_open(), "the store of the inbox has ended")),
