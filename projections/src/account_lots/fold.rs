@@ -4,7 +4,7 @@ use event_schemas::{
     catalogue::PointsAccountEvent as Event,
     points_account::{
         Allocation, Estate, EstateLot, LotExpiry, MovedLot, PointsAccountAbsorbed, PointsAdjusted,
-        PointsEarned, Release, ReservationPhase, Source,
+        PointsEarned, ReservationPhase, Source,
     },
 };
 
