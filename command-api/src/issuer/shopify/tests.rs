@@ -129,7 +129,10 @@ async fn a_code_that_is_made_late_is_never_good() {
         issuer.void(&order()).await.unwrap();
         issuer.void(&order()).await.unwrap();
         let late = issuer.issue(&order(), worth()).await;
-        assert!(matches!(&late, Err(NotIssued::Refused(reason)) if reason.as_str() == "code-taken"), "{late:?}");
+        assert!(
+            matches!(&late, Err(NotIssued::Refused(reason)) if reason.as_str() == "code-taken"),
+            "{late:?}"
+        );
         let all = discounts(&shop);
         assert_eq!((all.len(), all[0].active), (1, false), "{fault:?}");
     }

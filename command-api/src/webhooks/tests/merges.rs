@@ -12,9 +12,8 @@ async fn merges_into_each_other_leave_one_who_goes_on() {
     stack.unthrottle(shop).await;
     let pairs: Vec<(u64, u64)> = (0..20).map(|pair| (100 + 2 * pair, 101 + 2 * pair)).collect();
     let both_ways = pairs.iter().flat_map(|(one, other)| [(*one, *other), (*other, *one)]);
-    let post = |(kept, gone)| {
-        Post::new(SHOP, "customers/merge", &format!("{gone}-into-{kept}"), &merge(kept, gone))
-    };
+    let post =
+        |(kept, gone)| Post::new(SHOP, "customers/merge", &format!("{gone}-into-{kept}"), &merge(kept, gone));
     let posts: Vec<_> = both_ways.map(post).collect();
     futures::future::join_all(posts.iter().map(|post| stack.post(post))).await;
     assert_eq!(stack.worked_off().await.dead_lettered, pairs.len() as u64);
