@@ -4,11 +4,11 @@ use std::error::Error;
 
 use cqrs_es::{
     DomainEvent as _,
-    persist::{EventUpcaster, PersistedEventRepository as _, PersistenceError, SerializedEvent},
+    persist::{EventUpcaster, PersistenceError, SerializedEvent},
 };
 use domain::{Aggregate, StreamRef};
 use event_log::postgres::Address;
-use event_schemas::{EVENTS, MerchantId, StreamType};
+use event_schemas::{EVENTS, MerchantId};
 use postgres_es::PostgresEventRepository;
 use serde_json::{Value, json};
 use sqlx::PgPool;

@@ -1,9 +1,15 @@
 //! The same history through the framework's repository over the view and through our reader.
 use std::{collections::BTreeMap, sync::Arc};
 
-use cqrs_es::{EventEnvelope, persist::ReplayStream};
+use cqrs_es::{
+    EventEnvelope,
+    persist::{PersistedEventRepository as _, ReplayStream},
+};
 use event_log::Kind;
-use event_schemas::record::{Answer, Body};
+use event_schemas::{
+    StreamType,
+    record::{Answer, Body},
+};
 use postgres_store::testing::TestDatabase;
 use uuid::Uuid;
 
