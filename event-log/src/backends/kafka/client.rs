@@ -207,6 +207,7 @@ mod tests {
         statistics
     }
 
+    /// With only the leader compared the second half was seen to fail, with only the connections the first.
     #[test]
     fn another_leader_or_another_connection_raises_a_doubt() {
         for changed in [statistics(2, 4), statistics(1, 5)] {

@@ -32,7 +32,8 @@ async fn resumed(log: &Log, from: Checkpoint) -> Reason {
     stopped(log.reader(0, Some(from)).unwrap()).await
 }
 
-/// A new log begins in its place, and grows beyond where the reader is.
+/// A new log begins in its place, and grows beyond where the reader is. With the certificate not looked at, a reader of
+/// the beginning was seen to go on into the other log until a chain broke.
 #[tokio::test]
 async fn a_topic_made_again_for_another_log_stops_running_and_resuming_readers() {
     let topic = Topic::new().await;

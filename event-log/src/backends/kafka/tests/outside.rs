@@ -35,6 +35,7 @@ fn header<'a>(message: &'a Plain, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| std::str::from_utf8(value).unwrap())
 }
 
+/// With the cut left out of the envelope the value was seen to begin with the two bytes.
 #[tokio::test]
 async fn a_plain_client_reads_the_events_and_finds_the_frame_in_one_header() {
     let topic = Topic::new().await;

@@ -37,6 +37,7 @@ async fn brokers_that_do_not_answer_are_named_with_what_to_check() {
     }
 }
 
+/// With a check that stops at the first fault this was seen to fail.
 #[tokio::test]
 async fn every_wrong_setting_of_a_topic_is_named() {
     let topic = Topic::new().await;
