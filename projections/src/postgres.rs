@@ -168,7 +168,7 @@ mod tests {
     use super::*;
     use crate::{Projection as _, ReadAddress, ReadStore, Value, program_settings::ProgramSettingsByShop};
 
-    /// Seen to catch: readers that keep the role of their login; a merchant that is not named to the server.
+    /// The store's own readers, with queries that no projection would ask.
     #[tokio::test]
     async fn a_query_that_forgets_its_merchant_still_sees_no_other_one_and_changes_nothing() {
         const NAME: &str = ProgramSettingsByShop::NAME;

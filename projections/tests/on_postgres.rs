@@ -22,7 +22,7 @@ async fn folded(log: &Log, database: &TestDatabase) -> ReadStore {
     store
 }
 
-/// Seen to catch: keys in the order of the database's language; points read from other bytes than they were written in.
+/// One straight, the other with partitions interleaved at random.
 #[tokio::test]
 async fn a_file_and_a_database_come_to_the_same_digests() {
     let story = busy_shop().await;
@@ -35,7 +35,7 @@ async fn a_file_and_a_database_come_to_the_same_digests() {
     assert_eq!(database.digests().await.unwrap(), file.digests().await.unwrap());
 }
 
-/// Seen to catch: a table that is made without its policy; a policy that lets everybody see when nobody is named.
+/// Asked with the reader's role past the store: the merchant named, another one, and none.
 #[tokio::test]
 async fn a_reader_sees_one_merchant_at_a_time_and_writes_nothing() {
     let (story, database) = (busy_shop().await, TestDatabase::create());
