@@ -126,7 +126,7 @@ impl Owners {
             let (merchant, _) = account(shop);
             self.keys.ensure_merchant(merchant).await?;
             let install = InstallMerchant {
-                shop_domain: ShopDomain::try_new(&format!("shop-{shop}.myshopify.com"))?,
+                shop_domain: ShopDomain::try_new(format!("shop-{shop}.myshopify.com"))?,
                 currency: Currency::try_new("USD")?,
                 timezone: TimeZone::utc(),
             };
