@@ -1,5 +1,5 @@
 //! What an account with ten orders weighs in memory, and what it costs to load one from disk.
-use std::{path::Path, process::Command, time::Instant};
+use std::{ops::Range, path::Path, process::Command, time::Instant};
 
 use anyhow::{Context as _, ensure};
 use domain::points_account::{ExpiryRule, SettleOrder};
@@ -27,6 +27,8 @@ const ALL_READY: (usize, usize) = (1 << 24, 64 << 30);
 const NONE_IN_MEMORY: (usize, usize) = (8, 0);
 /// As many accounts are looked at.
 const LOOKS_MAX: usize = 2_000;
+/// Looks at each account that is weighed.
+const LOOKS: usize = 4;
 /// Accounts that are filled at once.
 const AT_ONCE: usize = 256;
 
@@ -39,8 +41,8 @@ pub(crate) async fn per_account(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         let weighed = Command::new(std::env::current_exe()?)
             .args(["owner-memory", tier, &accounts.to_string()])
             .arg(folder.path())
-            // What is freed is given back at once; else chance decides how much of it is still resident.
-            .env("MIMALLOC_PURGE_DELAY", "0")
+            // Huge pages weigh in steps of two megabytes, and chance decides how many of them are begun.
+            .env("MIMALLOC_ALLOW_THP", "0")
             .output()?;
         let why = String::from_utf8_lossy(&weighed.stderr);
         ensure!(weighed.status.success(), "the weighed process failed: {why}");
@@ -80,16 +82,20 @@ pub(crate) async fn weigh(folder: &Path, accounts: usize, tier: Tier) -> anyhow:
         Tier::Ready => ALL_READY,
     };
     let owners = Owners::open_with(folder, 2 * accounts, in_memory).await?;
-    for number in 0..accounts {
-        owners.glance(number).await?;
-    }
+    look(&owners, 0..accounts).await?;
     let before = resident("self")?;
-    for number in accounts..2 * accounts {
-        owners.glance(number).await?;
-    }
+    look(&owners, accounts..2 * accounts).await?;
     let after = resident("self")?;
     drop(owners);
     Ok(after.saturating_sub(before) / accounts.max(1) as u64)
+}
+
+/// Looks more than once, so that the room that threads need to decode and to pack is there before it is weighed.
+async fn look(owners: &Owners, numbers: Range<usize>) -> anyhow::Result<()> {
+    for number in std::iter::repeat_n(numbers, LOOKS).flatten() {
+        owners.glance(number).await?;
+    }
+    Ok(())
 }
 
 /// How long a look at one account takes, when its state is on disk and when it is at hand.
