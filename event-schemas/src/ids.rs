@@ -1,7 +1,9 @@
 //! Every id has its own type; all are random UUIDs that lead nowhere without the directory.
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize};
 use uuid::Uuid;
+
+use crate::text::expected;
 
 macro_rules! ids {
     ($($(#[$doc:meta])* $name:ident),* $(,)?) => {$(
@@ -12,8 +14,7 @@ macro_rules! ids {
 
         impl<'de> Deserialize<'de> for $name {
             fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
-                // The parser's own words quote what stood there.
-                Uuid::deserialize(deserializer).map(Self).map_err(|_| D::Error::custom("expected a UUID"))
+                Uuid::deserialize(deserializer).map(Self).map_err(|error| expected(error, "a UUID"))
             }
         }
 

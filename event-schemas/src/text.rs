@@ -10,6 +10,11 @@ use uuid::Uuid;
 #[error("expected {0}")]
 pub struct Expected(pub &'static str);
 
+/// A parser's own words quote what stood there; that nothing stood there is told in its words, which name the field.
+pub(crate) fn expected<E: serde::de::Error>(error: E, what: &'static str) -> E {
+    if error.to_string().starts_with("missing field") { error } else { E::custom(Expected(what)) }
+}
+
 macro_rules! checked_text {
     ($($(#[$doc:meta])* $name:ident: $expected:literal, $check:expr;)*) => {$(
         $(#[$doc])*

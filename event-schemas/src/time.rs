@@ -1,7 +1,9 @@
 //! A point in time, to the microsecond, in UTC.
 use chrono::{DateTime, SecondsFormat, Utc};
 use schemars::JsonSchema;
-use serde::{Deserialize, Deserializer, Serialize, Serializer, de::Error as _};
+use serde::{Deserialize, Deserializer, Serialize, Serializer};
+
+use crate::text::expected;
 
 /// A point in time in UTC, cut to the microsecond so that every form of it is exact.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, JsonSchema)]
@@ -12,10 +14,11 @@ impl Timestamp {
     /// 1970-01-01T00:00:00Z.
     pub const EPOCH: Self = Self(DateTime::UNIX_EPOCH);
 
-    /// This many microseconds after 1970-01-01T00:00:00Z; what lies beyond the calendar becomes the epoch.
+    /// This many microseconds after 1970-01-01T00:00:00Z; what lies beyond the calendar is its first or last moment.
     #[must_use]
     pub fn from_micros(micros: i64) -> Self {
-        DateTime::from_timestamp_micros(micros).map_or(Self::EPOCH, Self)
+        let beyond = if micros.is_negative() { DateTime::<Utc>::MIN_UTC } else { DateTime::<Utc>::MAX_UTC };
+        DateTime::from_timestamp_micros(micros).map_or_else(|| Self::from(beyond), Self)
     }
 
     /// Microseconds since 1970-01-01T00:00:00Z.
@@ -66,7 +69,7 @@ impl<'de> Deserialize<'de> for Timestamp {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         if deserializer.is_human_readable() {
             let time = DateTime::deserialize(deserializer).map(Self::from);
-            time.map_err(|_| D::Error::custom("expected a time such as 2026-03-01T12:00:00Z"))
+            time.map_err(|error| expected(error, "a time such as 2026-03-01T12:00:00Z"))
         } else {
             i64::deserialize(deserializer).map(Self::from_micros)
         }
@@ -74,3 +77,35 @@ impl<'de> Deserialize<'de> for Timestamp {
 }
 
 impl crate::personal::Plain for Timestamp {}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// Seen to fail while such a time was the epoch, which lies before every other.
+    #[test]
+    fn what_lies_beyond_the_calendar_is_its_last_moment() {
+        let last = Timestamp::from_micros(i64::MAX);
+        assert!(last > Timestamp::from_micros(253_402_300_799_999_999));
+        assert!(Timestamp::from_micros(i64::MIN) < Timestamp::EPOCH);
+        assert_eq!(Timestamp::from_micros(last.micros()), last);
+    }
+
+    /// Seen to fail while every error was told as "expected a time": the field had no name.
+    #[test]
+    fn a_time_or_an_id_that_is_missing_is_told_by_the_name_of_its_field() {
+        #[derive(Debug, Deserialize)]
+        struct Entry {
+            #[expect(dead_code, reason = "only its deserialisation matters")]
+            id: crate::EntryId,
+            #[expect(dead_code, reason = "only its deserialisation matters")]
+            at: Timestamp,
+        }
+        let flaw = |json: &str| serde_json::from_str::<Entry>(json).unwrap_err().to_string();
+        assert!(flaw("{}").starts_with("missing field `id`"));
+        assert!(flaw(r#"{"id":"Ada"}"#).starts_with("expected a UUID"));
+        let id = uuid::Uuid::nil();
+        assert!(flaw(&format!(r#"{{"id":"{id}"}}"#)).starts_with("missing field `at`"));
+        assert!(flaw(&format!(r#"{{"id":"{id}","at":"Ada"}}"#)).starts_with("expected a time"));
+    }
+}
