@@ -8,6 +8,7 @@ use event_schemas::{
     Code, CustomerId, FieldAddress, MerchantId, Money, OrderId, Points, RedemptionId, Sealed, StreamType,
     Timestamp, TransferId,
     points_account::{Balances, PosEntry, Release, RuleUsed},
+    reward::RewardUsed,
     words,
 };
 use uuid::Uuid;
@@ -106,6 +107,8 @@ table! {
         expires_at: Option<Timestamp>,
         /// What redeemed points buy.
         discount: Option<Json<Money>>,
+        /// The reward of the catalogue that they buy, as it was then.
+        reward: Option<Json<RewardUsed>>,
         /// Points that a reservation holds, or that went back from it.
         held: Points,
         /// Of the points given, those that repaid debt at once.

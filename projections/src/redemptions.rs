@@ -158,11 +158,11 @@ pub struct After {
 /// The end of the year 9999.
 const END_OF_TIME_US: i64 = 253_402_300_799_999_999;
 
-/// A customer's redemptions, newest first, at most `limit`.
+/// The redemptions of these customers, newest first, at most `limit`.
 pub async fn list(
     store: &ReadStore,
     scope: MerchantScope,
-    customer: CustomerId,
+    customers: &[CustomerId],
     after: Option<After>,
     limit: u32,
 ) -> Result<Vec<Redemption>, Error> {
@@ -170,20 +170,17 @@ pub async fn list(
         requested_at: Timestamp::from_micros(END_OF_TIME_US),
         redemption: RedemptionId::from_bytes([0xff; 16]),
     });
+    let any = vec!["?"; customers.len()].join(", ");
+    let mut values = vec![scope.merchant().store()];
+    values.extend(customers.iter().map(|customer| customer.store()));
+    values.extend([after.requested_at.store(), after.redemption.store(), limit.store()]);
     store
         .query::<Redemptions, _>(scope, move |session, table, columns| {
             let sql = format!(
-                "SELECT {columns} FROM {table} WHERE merchant = ? AND customer = ?
+                "SELECT {columns} FROM {table} WHERE merchant = ? AND customer IN ({any})
                  AND (requested_at, redemption) < (?, ?)
                  ORDER BY requested_at DESC, redemption DESC LIMIT ?"
             );
-            let values = [
-                scope.merchant().store(),
-                customer.store(),
-                after.requested_at.store(),
-                after.redemption.store(),
-                limit.store(),
-            ];
             session.all(&sql, &values, Redemption::read)
         })
         .await

@@ -49,7 +49,7 @@ async fn a_poison_event_parks_its_stream_and_the_rest_goes_on(shelf: &Shelf) {
     let progress = fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
 
     let scope = MerchantScope::for_tests(story.merchant);
-    let listed = redemptions::list(&store, scope, customer, None, 10).await.unwrap();
+    let listed = redemptions::list(&store, scope, &[customer], None, 10).await.unwrap();
     assert_eq!(listed.iter().map(|row| row.redemption).collect::<Vec<_>>(), [healthy]);
     let balance = points_balance::find(&store, scope, customer).await.unwrap().unwrap();
     assert_eq!(balance.balances(), story.balances(customer));
@@ -85,7 +85,7 @@ async fn a_sequence_is_tried_again_at_the_start_and_on_demand(shelf: &Shelf) {
     shelf.tamper("read", "DELETE FROM parked WHERE version = 1");
     assert_eq!(running.retry_parked().await.unwrap(), 0);
     let scope = MerchantScope::for_tests(story.merchant);
-    let listed = redemptions::list(&store, scope, customer, None, 10).await.unwrap();
+    let listed = redemptions::list(&store, scope, &[customer], None, 10).await.unwrap();
     assert_eq!(listed[0].status, redemptions::RedemptionStatus::Completed);
     let reports = running.progress().report();
     assert!(reports.iter().all(|report| report.parked == 0), "{reports:?}");

@@ -1,7 +1,8 @@
 //! What a customer exchanged points for.
 use event_schemas::{
     CustomerId, Event, RedemptionId,
-    catalogue::RedemptionEvent,
+    catalogue::{CustomerEvent, RedemptionEvent},
+    customer::CustomersMerged,
     payload::Payload as _,
     redemption::{DiscountCodeIssued, RedemptionCompleted, RedemptionFailed, RedemptionRequested},
 };
@@ -45,5 +46,26 @@ async fn redemptions_are_listed_newest_first_with_their_codes() {
     let rest = shop.get(&format!("{path}&limit=2&cursor={next}")).await.body;
     assert_eq!(rest["items"].as_array().unwrap().len(), 1);
     assert_eq!(rest["items"][0]["redemption_id"], first.id.to_string());
+    assert_eq!(rest["next"], serde_json::Value::Null);
+}
+
+/// Seen to fail while only the survivor's own were asked for.
+#[tokio::test]
+async fn a_survivor_has_the_redemptions_of_whoever_was_merged_into_it() {
+    let mut shop = Shop::open().await;
+    let former = shop.registers("7001", "ada@example.com").await;
+    let survivor = shop.registers("7002", "lovelace@example.com").await;
+    let stranger = shop.registers("7003", "grace@example.com").await;
+    let old = requests(&mut shop, former).await;
+    requests(&mut shop, stranger).await;
+    let new = requests(&mut shop, survivor).await;
+    let merged = CustomerEvent::from(CustomersMerged { into: survivor });
+    shop.append(Stream::customer(former), vec![merged.into()]).await;
+    let path = format!("/v1/api/points/redemptions?customer_id={survivor}&limit=1");
+    let first = shop.get(&path).await.body;
+    assert_eq!(first["items"][0]["redemption_id"], new.id.to_string(), "{first}");
+    let next = first["next"].as_str().unwrap();
+    let rest = shop.get(&format!("{path}&cursor={next}")).await.body;
+    assert_eq!(rest["items"][0]["redemption_id"], old.id.to_string(), "{rest}");
     assert_eq!(rest["next"], serde_json::Value::Null);
 }

@@ -1,14 +1,15 @@
 //! Every movement, page by page, each with its why.
 use event_schemas::{
-    CustomerId, EntryId, OrderId, Points,
+    CustomerId, EntryId, Event, Money, OrderId, Points, RedemptionId, RewardId,
     catalogue::PointsAccountEvent,
     payload::Payload as _,
-    points_account::{Allocation, Balances, PointsAdjusted, PointsEarned, Source},
+    points_account::{Allocation, Balances, PointsAdjusted, PointsEarned, PointsReserved, RuleUsed, Source},
+    reward::{Benefit, RewardUsed},
 };
 use projections::testing::Stream;
 use uuid::Uuid;
 
-use crate::shop::{Shop, clear};
+use crate::shop::{Shop, clear, earned};
 
 async fn buys(shop: &mut Shop, customer: CustomerId) {
     let event = PointsEarned {
@@ -71,6 +72,55 @@ async fn an_entry_says_what_it_goes_back_to_and_why() {
     assert_eq!(correction["source"], serde_json::json!({ "kind": "manual" }));
     assert_eq!(correction["public_note"], "Sorry, counted twice");
     assert_eq!(correction["internal_note"], "Ticket 12");
+}
+
+/// Seen to fail while the answer left the multiplier out.
+#[tokio::test]
+async fn an_entry_of_a_bonus_has_its_multiplier() {
+    let mut shop = Shop::open().await;
+    let customer = shop.registers("7001", "ada@example.com").await;
+    shop.opens_account(customer).await;
+    let sample = PointsEarned::sample();
+    let rule = sample.rule.clone().map(|rule| RuleUsed { multiplier: Some("2.5".parse().unwrap()), ..rule });
+    let balances = Balances { available: Points(54), lifetime_earned: Points(54), ..Balances::default() };
+    let reference = clear("450789469");
+    let event = PointsEarned { repaid: Points::ZERO, rule, reference, after: balances, ..sample };
+    shop.append(Stream::account(customer), vec![PointsAccountEvent::from(event).into()]).await;
+    let body = shop.get(&format!("/v1/api/points/statement?customer_id={customer}")).await.body;
+    assert_eq!(body["items"][0]["rule"]["multiplier"], "2.5", "{body}");
+}
+
+/// Seen to fail while every reward was told as a discount: "USD 0.00".
+#[tokio::test]
+async fn points_held_for_a_reward_that_is_no_amount_say_which() {
+    let mut shop = Shop::open().await;
+    let customer = shop.registers("7001", "ada@example.com").await;
+    shop.opens_account(customer).await;
+    let mut held = Vec::new();
+    for (step, benefit) in [(1, Benefit::Percentage { percent: 15 }), (2, Benefit::FreeShipping)] {
+        let earned = earned(40, 40);
+        let allocations = vec![Allocation { lot: earned.entry, points: Points(40) }];
+        let after = Balances {
+            reserved: Points(40 * step),
+            lifetime_earned: Points(40 * step),
+            ..Balances::default()
+        };
+        let before = Balances { available: Points(40), reserved: Points(40 * (step - 1)), ..after };
+        let earned = PointsEarned { after: before, ..earned };
+        let reserved = PointsReserved {
+            redemption: RedemptionId(Uuid::now_v7()),
+            allocations,
+            discount: Money { minor: 0, ..PointsReserved::sample().discount },
+            reward: Some(RewardUsed { reward: RewardId(Uuid::now_v7()), version: 1, benefit }),
+            after,
+            ..PointsReserved::sample()
+        };
+        let events = [PointsAccountEvent::from(earned), reserved.into()].map(Event::from);
+        shop.append(Stream::account(customer), events.to_vec()).await;
+        let body = shop.get(&format!("/v1/api/points/statement?customer_id={customer}")).await.body;
+        held.push(body["items"][0]["why"].as_str().unwrap().to_owned());
+    }
+    assert_eq!(held, ["40 points held for a discount of 15 %.", "40 points held for free shipping."]);
 }
 
 #[tokio::test]

@@ -25,7 +25,7 @@ impl Projection for PointsStatement {
     type Row = Entry;
     type Change = Change;
     const NAME: &'static str = "points_statement";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn touches(event: &Recorded) -> Vec<(Key<Entry>, Change)> {
         let Some(moved) = account_event::of(event) else { return Vec::new() };
@@ -87,6 +87,7 @@ fn tell(event: &Recorded, moved: &PointsAccountEvent) -> Result<Entry, Unfoldabl
         release: movement.release.map(Json),
         expires_at: movement.expires_at,
         discount: movement.discount.map(Json),
+        reward: movement.reward.map(Json),
         held: movement.held,
         repaid: movement.repaid,
         to_debt: movement.to_debt,
@@ -121,6 +122,7 @@ impl Movement {
             release: None,
             expires_at: None,
             discount: None,
+            reward: None,
             held: Points::ZERO,
             repaid: Points::ZERO,
             to_debt: Points::ZERO,

@@ -8,6 +8,7 @@ use event_schemas::{
         PointsReserved, PointsTransferReturned, PointsTransferredIn, PointsTransferredOut, PointsVoided,
         PosEntry, Release, RuleUsed, Source,
     },
+    reward::RewardUsed,
 };
 use uuid::Uuid;
 
@@ -33,6 +34,7 @@ pub(super) struct Movement {
     pub(super) release: Option<Release>,
     pub(super) expires_at: Option<Timestamp>,
     pub(super) discount: Option<Money>,
+    pub(super) reward: Option<RewardUsed>,
     pub(super) held: Points,
     pub(super) repaid: Points,
     pub(super) to_debt: Points,
@@ -134,6 +136,7 @@ fn reserved(event: &PointsReserved) -> Movement {
     Movement {
         redemption: Some(event.redemption),
         discount: Some(event.discount),
+        reward: event.reward,
         pos: event.pos,
         held: event.points,
         ..Movement::new(event.redemption.0, EntryType::Reserve)

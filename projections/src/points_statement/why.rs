@@ -2,6 +2,7 @@
 use event_schemas::{
     Points,
     points_account::{Release, RuleUsed},
+    reward::Benefit,
 };
 
 use super::{Entry, EntryType, movement::MERGED_INTO};
@@ -16,7 +17,7 @@ impl Entry {
             EntryType::ClawBack => {
                 format!("{} of an order taken back ({})", taken(self), self.reason())
             }
-            EntryType::Reserve => format!("{} held for a discount{}", points(self.held), self.worth()),
+            EntryType::Reserve => format!("{} held for {}", points(self.held), self.bought()),
             EntryType::Unreserve => format!("{} no longer held ({})", points(self.held), self.reason()),
             EntryType::Redeem => format!("{} spent on a discount", taken(self)),
             EntryType::Reinstate => {
@@ -109,9 +110,16 @@ impl Entry {
         self.reason.as_ref().map_or("no reason", |reason| reason.as_str())
     }
 
-    fn worth(&self) -> String {
-        let discount = self.discount.as_ref();
-        discount.map_or_else(String::new, |Json(money)| format!(" of {} {}", money.currency, money.amount()))
+    /// What the points buy. A reward that is no amount has a discount of zero, so it is told first.
+    fn bought(&self) -> String {
+        match (self.reward.as_ref().map(|Json(used)| used.benefit), &self.discount) {
+            (Some(Benefit::Percentage { percent }), _) => format!("a discount of {percent} %"),
+            (Some(Benefit::FreeShipping), _) => "free shipping".to_owned(),
+            (Some(Benefit::FixedDiscount { .. }) | None, Some(Json(money))) => {
+                format!("a discount of {} {}", money.currency, money.amount())
+            }
+            (Some(Benefit::FixedDiscount { .. }) | None, None) => "a discount".to_owned(),
+        }
     }
 }
 

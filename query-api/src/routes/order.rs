@@ -23,7 +23,7 @@ use crate::{
 /// An order.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OrderBody {
-    /// In a list, absent as long as the order gave no points, and once its customer is erased.
+    /// In a list, absent once its customer is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
     shopify_order_id: Option<String>,
     #[schema(format = Uuid)]

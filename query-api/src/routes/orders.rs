@@ -4,6 +4,7 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use event_schemas::{CustomerId, OrderId, loyalty_order::OrderStatus};
 use http_edge::{Merchant, Problem, Query};
+use privacy::{Kind, MerchantScope};
 use projections::{
     customers,
     orders::{self, Filter, Order},
@@ -15,7 +16,7 @@ use super::{order::OrderBody, page};
 use crate::{
     Reads,
     documented::Problems,
-    failure::{of_store, parameter},
+    failure::{of_keys, of_store, parameter},
     opened::{Field, open_all},
 };
 
@@ -75,7 +76,7 @@ pub(crate) async fn orders(
     let rows = orders::page(&reads.store, scope, filter, before, limit + 1).await;
     let mut rows = rows.map_err(|error| of_store(&error))?;
     let next = page::cut(&mut rows, limit, |last| last.order_id.to_string());
-    Ok(Json(OrdersBody { items: bodies(&reads, &rows).await?, next }))
+    Ok(Json(OrdersBody { items: bodies(&reads, scope, &rows).await?, next }))
 }
 
 /// A cursor is the id of the page's last order; callers need not know.
@@ -83,16 +84,26 @@ fn order_id(cursor: &str) -> Result<OrderId, Problem> {
     cursor.parse().map_err(|_| parameter("cursor", "expected `next` of an earlier page"))
 }
 
-/// Opens Shopify's ids of the whole page in one go.
-async fn bodies(reads: &Reads, rows: &[Order]) -> Result<Vec<OrderBody>, Problem> {
+/// Opens Shopify's ids of the whole page in one go. What gave no points has none in its row; the directory knows it.
+async fn bodies(reads: &Reads, scope: MerchantScope, rows: &[Order]) -> Result<Vec<OrderBody>, Problem> {
     let closed: Vec<_> = rows
         .iter()
         .filter_map(|row| row.reference_address().map(|address| (address, row.reference.as_ref())))
         .collect();
     let mut opened = open_all(&reads.keys, &closed).await?.into_iter();
-    let body = |row: &Order| {
-        let reference = row.reference_address().and_then(|_| opened.next()).and_then(Field::text);
-        OrderBody::new(reference, row)
-    };
-    Ok(rows.iter().filter_map(body).collect())
+    let mut references: Vec<_> = rows
+        .iter()
+        .map(|row| row.reference_address().and_then(|_| opened.next()).and_then(Field::text))
+        .collect();
+    let unnamed = rows.iter().zip(&references).filter(|(_, reference)| reference.is_none());
+    let unnamed: Vec<_> = unnamed.map(|(row, _)| row.order_id.0).collect();
+    if !unnamed.is_empty() {
+        let revealed = reads.keys.reveal_many(scope.merchant(), Kind::Order, unnamed).await;
+        let mut revealed = revealed.map_err(|error| of_keys(&error))?.into_iter();
+        for reference in references.iter_mut().filter(|reference| reference.is_none()) {
+            *reference = revealed.next().flatten();
+        }
+    }
+    let named = references.into_iter().zip(rows);
+    Ok(named.filter_map(|(reference, row)| OrderBody::new(reference, row)).collect())
 }

@@ -4,7 +4,10 @@ use std::sync::Arc;
 use axum::{Json, extract::State};
 use event_schemas::Timestamp;
 use http_edge::{Merchant, Problem, Query};
-use projections::redemptions::{self, After, Redemption};
+use projections::{
+    customers,
+    redemptions::{self, After, Redemption},
+};
 use serde::Serialize;
 use utoipa::ToSchema;
 
@@ -65,7 +68,7 @@ pub(crate) struct UsedRewardBody {
     benefit: BenefitBody,
 }
 
-/// A customer's redemptions, newest first.
+/// The redemptions of a customer and of all who were merged into it, newest first.
 #[utoipa::path(
     get,
     path = "/v1/api/points/redemptions",
@@ -87,7 +90,12 @@ pub(crate) async fn redemptions(
     let after = params.cursor.as_deref().map(after).transpose()?;
     let customer = params.customer_id;
     reads.customer(scope, customer, params.min_position.as_deref()).await?;
-    let rows = redemptions::list(&reads.store, scope, customer, after, limit + 1).await;
+    let customers = customers::with_former(&reads.store, scope, customer).await;
+    let customers = customers.map_err(|error| of_store(&error))?;
+    for former in customers.iter().filter(|former| **former != customer) {
+        reads.settle(reads.partition_of(scope, former.0)).await?;
+    }
+    let rows = redemptions::list(&reads.store, scope, &customers, after, limit + 1).await;
     let mut rows = rows.map_err(|error| of_store(&error))?;
     let next =
         page::cut(&mut rows, limit, |last| format!("{}.{}", last.requested_at.micros(), last.redemption));

@@ -114,6 +114,9 @@ pub(crate) struct RuleBody {
     version: u32,
     /// Points per major unit, a decimal text.
     rate: String,
+    /// Of a bonus: what the rate is multiplied with, a decimal text; the points are what it adds to the rate alone.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    multiplier: Option<String>,
     eligible_amount: MoneyBody,
 }
 
@@ -184,6 +187,7 @@ fn body(entry: &Entry, [reference, public_note, internal_note, note]: [Option<St
             rule: rule.0.rule.to_string(),
             version: rule.0.version,
             rate: rule.0.rate.to_string(),
+            multiplier: rule.0.multiplier.map(|multiplier| multiplier.to_string()),
             eligible_amount: rule.0.eligible.into(),
         }),
         released: entry.release.as_ref().map(|release| released(release.0)),
