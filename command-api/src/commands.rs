@@ -2,7 +2,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use domain::{Aggregate, Command, Rejection, StreamRef};
-use event_log::{Log, LogId, PositionToken};
+use event_log::{BODY_LEN_MAX, Log, LogId, PositionToken};
 use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, EventId, MerchantId, RecordId, Timestamp,
     record::{Actor, Trace},
@@ -106,6 +106,12 @@ pub enum Unavailable {
     /// An earlier command broke this aggregate; the others live on.
     #[error("the aggregate is parked")]
     AggregateParked,
+    /// What the command comes to does not fit one record; the aggregate stands as it did.
+    #[error("the record would have {len} bytes, more than {BODY_LEN_MAX}")]
+    RecordTooLarge {
+        /// The length that the record's body would have, in bytes.
+        len: usize,
+    },
     /// The command itself could not be worked off.
     #[error("the command could not be worked off")]
     Fault(#[source] Arc<dyn Error + Send + Sync>),
@@ -130,6 +136,7 @@ impl Unavailable {
             Self::NotOwned => "not-owned",
             Self::Stopped => "partition-stopped",
             Self::AggregateParked => "aggregate-parked",
+            Self::RecordTooLarge { .. } => "record-too-large",
             Self::Fault(_) => "command-fault",
         }
     }

@@ -19,7 +19,7 @@ use cqrs_es::{
     event_sink::EventSink,
 };
 use domain::{Aggregate, Command, Decider, Rejection};
-use event_log::{AppendError, Kind, NewKind, Stopped};
+use event_log::{AppendError, BODY_LEN_MAX, Kind, NewKind, Stopped};
 use event_schemas::{
     Event, FieldAddress, Sealed, StreamType,
     personal::{Seal, SealError},
@@ -146,6 +146,7 @@ async fn execute_as<D: Hostable>(
         context.give_back();
         return Err(failed);
     }
+    context.encoded = sealing.encoded.into_inner();
     store.commit(sink.collect().await, context, HashMap::new()).await.map_err(failure)?;
     let handed = store.handed.into_inner().unwrap_or_else(PoisonError::into_inner);
     handed.ok_or_else(|| Failure::fault("the store committed nothing"))
@@ -179,7 +180,8 @@ impl<D: Hostable> HostedAggregate for Hosted<D> {
     type Error = Infallible;
     type Services = Sealing;
 
-    /// Decides, seals, applies. What cannot be sealed is applied neither, so the state stays true.
+    /// Decides, seals, encodes, applies. What cannot be sealed, or does not fit a record, is not applied either, so the
+    /// state stays true.
     async fn handle(
         &mut self,
         envelope: Arc<Envelope>,
@@ -269,11 +271,15 @@ pub(crate) struct Sealing {
     keys: KeyStore,
     /// Without a subject nothing can be sealed, and an event that needs it fails.
     address: Option<FieldAddress>,
+    meta: Meta,
+    /// The record's body, if it has events.
+    encoded: OnceLock<Vec<u8>>,
     failed: OnceLock<Failure>,
 }
 
 impl Sealing {
-    /// The sealed events; none, and the failure noted, if one of them cannot be sealed.
+    /// The sealed events; none, and the failure noted, if one of them cannot be sealed or all are more than a record
+    /// holds.
     fn seal(&self, mut events: Vec<Event>) -> Vec<Recorded> {
         for (index, event) in (0..).zip(&mut events) {
             let mut field = FieldSeal { sealing: self, index, event_type: event.number() };
@@ -282,7 +288,27 @@ impl Sealing {
                 return Vec::new();
             }
         }
+        if events.is_empty() {
+            return Vec::new();
+        }
+        let body = Body { meta: self.meta, answer: Answer::Events(events) };
+        match body.encode().map_err(Failure::fault).and_then(fitting) {
+            Ok(bytes) => drop(self.encoded.set(bytes)),
+            Err(failure) => {
+                drop(self.failed.set(failure));
+                return Vec::new();
+            }
+        }
+        let Answer::Events(events) = body.answer else { return Vec::new() };
         events.into_iter().map(Recorded::Event).collect()
+    }
+}
+
+/// A body that the log takes.
+fn fitting(bytes: Vec<u8>) -> Result<Vec<u8>, Failure> {
+    match bytes.len() {
+        len if len > BODY_LEN_MAX => Err(Failure::Refused(Unavailable::RecordTooLarge { len })),
+        _ => Ok(bytes),
     }
 }
 
@@ -337,6 +363,8 @@ struct Loaded<D> {
     meta: Meta,
     subject: Option<event_schemas::CustomerId>,
     aggregate: Hosted<D>,
+    /// The record's body, where it was encoded before its events were applied.
+    encoded: Option<Vec<u8>>,
 }
 
 impl<D: Hostable> AggregateContext<Hosted<D>> for Loaded<D> {
@@ -358,7 +386,13 @@ impl<D: Hostable> Loaded<D> {
             event_type: 0,
             field: "".into(),
         });
-        Sealing { keys: self.partition.keys.clone(), address, failed: OnceLock::new() }
+        Sealing {
+            keys: self.partition.keys.clone(),
+            address,
+            meta: self.meta,
+            encoded: OnceLock::new(),
+            failed: OnceLock::new(),
+        }
     }
 
     /// Puts the aggregate back as it was taken.
@@ -410,7 +444,7 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
             taken.ok_or_else(|| unexpected(Failure::Refused(Unavailable::AggregateParked)))?;
         let meta = meta(&self.envelope, version + 1, recorded_at);
         let subject = self.envelope.stream.subject();
-        Ok(Loaded { partition, key, meta, subject, aggregate })
+        Ok(Loaded { partition, key, meta, subject, aggregate, encoded: None })
     }
 
     /// Hands the record to the log and the state back to the partition. The log's answer is awaited outside, or every
@@ -422,11 +456,12 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
         context: Loaded<D>,
         _: HashMap<String, String>,
     ) -> Result<Vec<EventEnvelope<Hosted<D>>>, AggregateError<Infallible>> {
-        let Loaded { mut partition, key, meta, aggregate, .. } = context;
+        let Loaded { mut partition, key, meta, aggregate, encoded, .. } = context;
         let (outcome, recorded) = recorded(answer).map_err(unexpected)?;
         let kind = if outcome == Outcome::Accepted { NewKind::Commit } else { NewKind::Outcome };
         let body = Body { meta, answer: recorded };
-        let bytes = body.encode().map_err(|error| unexpected(Failure::fault(error)))?;
+        let bytes = encoded.map_or_else(|| body.encode(), Ok);
+        let bytes = bytes.map_err(|error| unexpected(Failure::fault(error)))?;
         let hand = partition.append(key.merchant, self.envelope.stream, bytes, kind).map_err(|error| {
             unexpected(match error {
                 AppendError::Stopped(stopped) => Failure::Stopped(stopped),

@@ -105,6 +105,10 @@ impl From<Unavailable> for Problem {
                 "aggregate-parked",
                 "The account is parked after a fault",
             ),
+            Unavailable::RecordTooLarge { .. } => {
+                Self::unprocessable("record-too-large", "What this comes to is more than one record holds")
+                    .detail(unavailable.to_string())
+            }
             Unavailable::Fault(cause) if erased(&**cause) => account_redacted(),
             Unavailable::Fault(cause) => Self::internal(&**cause),
         }

@@ -143,6 +143,22 @@ async fn what_cannot_be_sealed_changes_nothing_and_parks_nothing() {
     assert_eq!(execute(&desk.partition, &plain).await.unwrap().outcome, Outcome::Accepted);
 }
 
+/// Seen to fail while the length was found after the events were applied: the account was parked.
+#[tokio::test]
+async fn what_no_record_holds_changes_nothing_and_parks_nothing() {
+    let desk = Desk::start().await;
+    execute(&desk.partition, &desk.envelope(earn(10))).await.unwrap();
+    let mut long = earn(5);
+    long.reference = Some(event_schemas::Personal::Clear("x".repeat(BODY_LEN_MAX)));
+    let refused = execute(&desk.partition, &desk.envelope(long)).await;
+    let Err(Failure::Refused(refused)) = refused else { panic!("it was recorded") };
+    assert!(matches!(refused, Unavailable::RecordTooLarge { len } if len > BODY_LEN_MAX), "{refused}");
+    assert_eq!((refused.code(), refused.is_transient()), ("record-too-large", false));
+    assert_eq!(desk.available().await, Points(10));
+    let next = execute(&desk.partition, &desk.envelope(earn(1))).await.unwrap();
+    assert_eq!((next.outcome, desk.available().await), (Outcome::Accepted, Points(11)));
+}
+
 #[test]
 fn a_recorded_answer_reads_back_as_the_framework_would_write_it() {
     for recorded in [

@@ -176,6 +176,7 @@ pub(super) enum Refusal {
     Stopped,
     AggregateParked,
     Fault(String),
+    RecordTooLarge(usize),
 }
 
 impl Told {
@@ -191,6 +192,7 @@ impl Told {
             Unavailable::NotOwned => Refusal::NotOwned,
             Unavailable::Stopped => Refusal::Stopped,
             Unavailable::AggregateParked => Refusal::AggregateParked,
+            Unavailable::RecordTooLarge { len } => Refusal::RecordTooLarge(*len),
             Unavailable::Fault(error) => Refusal::Fault(error.to_string()),
         };
         Self { format: FORMAT, answer: Err(refusal) }
@@ -204,6 +206,7 @@ impl From<Refusal> for Unavailable {
             Refusal::NotOwned => Self::NotOwned,
             Refusal::Stopped => Self::Stopped,
             Refusal::AggregateParked => Self::AggregateParked,
+            Refusal::RecordTooLarge(len) => Self::RecordTooLarge { len },
             Refusal::Fault(text) => Self::fault(text),
         }
     }

@@ -60,7 +60,7 @@ impl From<privacy::Error> for Trouble {
 impl From<Unavailable> for Trouble {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
-            Unavailable::AggregateParked | Unavailable::Fault(_) => {
+            Unavailable::AggregateParked | Unavailable::RecordTooLarge { .. } | Unavailable::Fault(_) => {
                 tracing::error!(error = &unavailable as &dyn std::error::Error, "A policy's command failed");
                 Self::Stuck(unavailable.code().into())
             }
