@@ -4,6 +4,7 @@
 //! and a key that follows from it; what was missed while nothing ran is done at the next pass, and never twice.
 mod daily;
 mod jobs;
+mod refused;
 #[cfg(test)]
 mod tests;
 
@@ -26,6 +27,7 @@ use crate::{
     shops::{Shop, Shops},
 };
 use jobs::{Job, When};
+use refused::Refused;
 
 /// How often the clock is looked at while nobody moves it.
 const LOOK_EVERY: Duration = Duration::from_secs(10);
@@ -39,6 +41,7 @@ pub struct Schedule {
     keys: privacy::KeyStore,
     work: Database,
     passed: Arc<Passed>,
+    refused: Arc<Refused>,
 }
 
 /// What the last pass left.
@@ -82,7 +85,7 @@ impl Schedule {
     /// work.db cannot be read.
     pub async fn start(parts: &Parts) -> Result<Self, Fault> {
         let Parts { commander, shops, clock, keys, work, .. } = parts.clone();
-        let schedule = Self { commander, shops, clock, keys, work, passed: Arc::default() };
+        let schedule = Self { commander, shops, clock, keys, work, passed: Arc::default(), refused: Arc::default() };
         let done = schedule.daily_runs().await?;
         tokio::spawn(schedule.clone().run(done));
         Ok(schedule)

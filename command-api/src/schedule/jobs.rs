@@ -18,7 +18,7 @@ use uuid::Uuid;
 use super::{Schedule, Stopped};
 use crate::{
     chance,
-    commands::{Envelope, Lane, Origin, Outcome},
+    commands::{Envelope, Lane, Origin, Outcome, Unavailable},
     owner::{DueQuery, DueStream},
     policies::expiry,
     shops::Shop,
@@ -124,12 +124,14 @@ impl Schedule {
     ) -> Result<u64, Stopped> {
         let correlation = CorrelationId(chance::id());
         let mut left = 0;
+        self.refused.forget_old(job.name, as_of);
         for partition in 0..self.commander.partitions() {
             let mut query = DueQuery { kind: job.kind, up_to, merchant, after: None, limit: PAGE };
             loop {
                 let page = self.commander.due(partition, query).await?;
                 let (found, last) = (page.len(), page.last().copied());
-                let asks = page.into_iter().map(|due| self.ask(job, due, as_of, correlation));
+                let willing = page.into_iter().filter(|due| !self.refused.is_recent(job.name, due));
+                let asks = willing.map(|due| self.ask(job, due, as_of, correlation));
                 let through: Vec<bool> =
                     futures::stream::iter(asks).buffer_unordered(AT_ONCE).collect().await;
                 left += through.iter().filter(|through| !**through).count() as u64;
@@ -142,13 +144,18 @@ impl Schedule {
         Ok(left)
     }
 
-    /// Sends one account its command; whether that came to an end. What an account refuses is told, not repeated.
+    /// Sends one account its command; whether that came to an end. What an account refuses is told, and asked again a day
+    /// later.
     async fn ask(&self, job: &Job, due: DueStream, as_of: Timestamp, correlation: CorrelationId) -> bool {
         let Some(envelope) = self.envelope(job, due, as_of, correlation) else { return true };
         match self.commander.send(envelope).await {
             Ok(answered) => {
                 if let Outcome::Rejected(rejection) = answered.outcome {
-                    tracing::warn!(job = job.name, stream = %due.stream.id, "Refused: {}", rejection.code());
+                    let code = rejection.code();
+                    tracing::warn!(job = job.name, stream = %due.stream.id, "Refused for a day: {code}");
+                    metrics::counter!("due_jobs_refused_total", "job" => job.name, "code" => code)
+                        .increment(1);
+                    self.refused.note(job.name, &due, as_of);
                 }
                 metrics::counter!("due_jobs_total", "job" => job.name).increment(1);
                 true
@@ -159,6 +166,9 @@ impl Schedule {
                     error = &error as &dyn std::error::Error,
                     "A due job has to wait"
                 );
+                if matches!(error, Unavailable::RecordTooLarge { .. }) {
+                    self.refused.note(job.name, &due, as_of);
+                }
                 // A parked account comes back with its owner; the daily run does not wait for it.
                 !error.is_transient()
             }

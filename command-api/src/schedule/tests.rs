@@ -3,13 +3,14 @@ use chrono::{Months, TimeDelta};
 use domain::{
     StreamRef,
     merchant::UpdateProgramSettings,
-    points_account::{EarnPoints, ExpiryRule},
+    points_account::{AdjustPoints, EarnPoints, ExpiryRule},
 };
 use event_log::Kind;
 use event_schemas::{
-    CustomerId, MerchantId, Points, Timestamp,
+    Code, CustomerId, EntryId, MerchantId, Points, Timestamp,
     merchant::{Expiry, ExpiryMode, ProgramSettings},
     points_account::Release,
+    sample,
 };
 
 use crate::{
@@ -149,6 +150,37 @@ async fn accounts_with_nothing_to_do_are_not_asked() {
     bench.advance_to(later(bench.clock.now(), TimeDelta::days(100))).await;
     assert_eq!(bench.balances(merchant, customer).await.lifetime_expired, Points(100));
     assert_eq!(records(&bench, idle).await, before);
+}
+
+/// Catches: every pass asking again, one more record each time.
+#[tokio::test]
+async fn who_refuses_a_release_is_asked_once_a_day() {
+    let bench = Bench::start().await;
+    let (merchant, customer) = shop(&bench, ExpiryMode::None).await;
+    let at = later(bench.clock.now(), DAY);
+    let waits = EarnPoints { release: Some(Release::At(at)), ..earn(i64::MAX) };
+    bench.accept(merchant, StreamRef::account(customer), waits).await;
+    // Beside these the pending ones are more than an account holds.
+    let goodwill = AdjustPoints {
+        entry: EntryId(uuid::Uuid::now_v7()),
+        points: Points(100),
+        reason: Code::fixed("goodwill"),
+        public_note: None,
+        internal_note: None,
+        allow_negative: false,
+        at: bench.clock.now(),
+        expiry: ExpiryRule::none(),
+        content: sample::DIGEST,
+    };
+    bench.accept(merchant, StreamRef::account(customer), goodwill).await;
+    let before = records(&bench, customer).await;
+    for minutes in [0, 1, 2, 24 * 60 - 1] {
+        bench.advance_to(later(at, TimeDelta::minutes(minutes))).await;
+    }
+    assert_eq!(records(&bench, customer).await, before + 1);
+    assert_eq!(bench.balances(merchant, customer).await.available, Points(100));
+    bench.advance_to(later(at, TimeDelta::minutes(24 * 60 + 1))).await;
+    assert_eq!(records(&bench, customer).await, before + 2);
 }
 
 #[tokio::test]
