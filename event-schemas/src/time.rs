@@ -82,7 +82,7 @@ impl crate::personal::Plain for Timestamp {}
 mod tests {
     use super::*;
 
-    /// Seen to fail while such a time was the epoch, which lies before every other.
+    /// Catches: such a time as the epoch, which would be over.
     #[test]
     fn what_lies_beyond_the_calendar_is_its_last_moment() {
         let last = Timestamp::from_micros(i64::MAX);
@@ -91,7 +91,7 @@ mod tests {
         assert_eq!(Timestamp::from_micros(last.micros()), last);
     }
 
-    /// Seen to fail while every error was told as "expected a time": the field had no name.
+    /// Catches: every error told as "expected a time", so that the field has no name.
     #[test]
     fn a_time_or_an_id_that_is_missing_is_told_by_the_name_of_its_field() {
         #[derive(Debug, Deserialize)]

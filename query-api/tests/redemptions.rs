@@ -49,7 +49,7 @@ async fn redemptions_are_listed_newest_first_with_their_codes() {
     assert_eq!(rest["next"], serde_json::Value::Null);
 }
 
-/// Seen to fail while only the survivor's own were asked for.
+/// Catches: only the survivor's own being asked for.
 #[tokio::test]
 async fn a_survivor_has_the_redemptions_of_whoever_was_merged_into_it() {
     let mut shop = Shop::open().await;

@@ -74,7 +74,7 @@ async fn an_entry_says_what_it_goes_back_to_and_why() {
     assert_eq!(correction["internal_note"], "Ticket 12");
 }
 
-/// Seen to fail while the answer left the multiplier out.
+/// Catches: an answer that leaves the multiplier out.
 #[tokio::test]
 async fn an_entry_of_a_bonus_has_its_multiplier() {
     let mut shop = Shop::open().await;
@@ -90,7 +90,7 @@ async fn an_entry_of_a_bonus_has_its_multiplier() {
     assert_eq!(body["items"][0]["rule"]["multiplier"], "2.5", "{body}");
 }
 
-/// Seen to fail while every reward was told as a discount: "USD 0.00".
+/// Catches: every reward told as a discount of "USD 0.00".
 #[tokio::test]
 async fn points_held_for_a_reward_that_is_no_amount_say_which() {
     let mut shop = Shop::open().await;

@@ -143,7 +143,7 @@ async fn what_cannot_be_sealed_changes_nothing_and_parks_nothing() {
     assert_eq!(execute(&desk.partition, &plain).await.unwrap().outcome, Outcome::Accepted);
 }
 
-/// Seen to fail while the length was found after the events were applied: the account was parked.
+/// Catches: a length that is found after the events are applied, so that the account is parked.
 #[tokio::test]
 async fn what_no_record_holds_changes_nothing_and_parks_nothing() {
     let desk = Desk::start().await;
