@@ -24,9 +24,9 @@ pub mod work;
 pub use app::App;
 pub use clock::Clock;
 pub use columns::RecordColumns;
+pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};
 #[cfg(feature = "postgres")]
 pub use cqrs::cold::{Cold, ColdAggregates, ColdError};
-pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};
 pub use owner::{DueQuery, DueStream};
 pub use routes::{document, router};
 pub use shops::Shops;

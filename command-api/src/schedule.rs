@@ -85,7 +85,8 @@ impl Schedule {
     /// work.db cannot be read.
     pub async fn start(parts: &Parts) -> Result<Self, Fault> {
         let Parts { commander, shops, clock, keys, work, .. } = parts.clone();
-        let schedule = Self { commander, shops, clock, keys, work, passed: Arc::default(), refused: Arc::default() };
+        let schedule =
+            Self { commander, shops, clock, keys, work, passed: Arc::default(), refused: Arc::default() };
         let done = schedule.daily_runs().await?;
         tokio::spawn(schedule.clone().run(done));
         Ok(schedule)

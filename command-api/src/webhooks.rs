@@ -130,7 +130,8 @@ impl Webhooks {
         row: Uuid,
         edited: Option<Bytes>,
     ) -> Result<Result<(), NotDriven>, Problem> {
-        let (inbox, queue, now) = (self.side.inbox.clone(), Arc::clone(&self.side.queue), self.side.clock.now());
+        let (inbox, queue, now) =
+            (self.side.inbox.clone(), Arc::clone(&self.side.queue), self.side.clock.now());
         let driven = tokio::spawn(async move {
             let driven = inbox.redrive(merchant, row, edited, now).await?;
             if driven.is_ok() {

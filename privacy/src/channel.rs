@@ -57,7 +57,9 @@ mod tests {
         assert!(!sealed.windows(5).any(|window| window == b"clear"));
         assert_eq!(own.channel("asks").unwrap().open(b"one", &sealed).unwrap(), b"clear");
         let other = store(folder.path(), "other.db", &root, 1).await;
-        for (store, purpose, about) in [(&own, "asks", "two"), (&own, "other", "one"), (&other, "asks", "one")] {
+        for (store, purpose, about) in
+            [(&own, "asks", "two"), (&own, "other", "one"), (&other, "asks", "one")]
+        {
             let opened = store.channel(purpose).unwrap().open(about.as_bytes(), &sealed);
             assert!(matches!(opened, Err(Error::DoesNotOpen)), "{purpose} {about}");
         }

@@ -15,7 +15,8 @@ const FEATURES: &str = "planted-bugs";
 const ALL_FEATURES: &str = "planted-bugs,kafka,postgres";
 
 /// Programs that the tests drive, and the Debian package of each.
-const PROGRAMS: &[(&str, &str)] = &[("curl", "curl"), ("docker-compose", "docker-compose"), ("strace", "strace")];
+const PROGRAMS: &[(&str, &str)] =
+    &[("curl", "curl"), ("docker-compose", "docker-compose"), ("strace", "strace")];
 
 pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     let started = Instant::now();

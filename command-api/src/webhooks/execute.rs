@@ -175,7 +175,9 @@ impl From<Unavailable> for Setback {
             Unavailable::Overloaded | Unavailable::NotOwned | Unavailable::Stopped => {
                 Self::Away(unavailable.code())
             }
-            Unavailable::AggregateParked | Unavailable::RecordTooLarge { .. } => Self::Never(unavailable.code().to_owned()),
+            Unavailable::AggregateParked | Unavailable::RecordTooLarge { .. } => {
+                Self::Never(unavailable.code().to_owned())
+            }
             Unavailable::Fault(_) => Self::Fault(Box::new(unavailable)),
         }
     }
