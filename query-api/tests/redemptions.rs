@@ -60,8 +60,8 @@ async fn a_survivor_has_the_redemptions_of_whoever_was_merged_into_it() {
     requests(&mut shop, stranger).await;
     let new = requests(&mut shop, survivor).await;
     let merged = CustomerEvent::from(CustomersMerged { into: survivor });
-    shop.append(Stream::customer(former), vec![merged.into()]).await;
-    let path = format!("/v1/api/points/redemptions?customer_id={survivor}&limit=1");
+    let merged = shop.append(Stream::customer(former), vec![merged.into()]).await;
+    let path = format!("/v1/api/points/redemptions?customer_id={survivor}&limit=1&min_position={merged}");
     let first = shop.get(&path).await.body;
     assert_eq!(first["items"][0]["redemption_id"], new.id.to_string(), "{first}");
     let next = first["next"].as_str().unwrap();
