@@ -103,7 +103,7 @@ fn open_locked(path: &Path, lock: File) -> Result<Log, Error> {
 }
 
 fn open_with(path: &Path, writer: Option<(Connection, File)>) -> Result<Log, Error> {
-    // Who only reads, such as a verifier, reads whole histories; who serves must outlive a bad sector.
+    // Who serves must outlive a bad sector.
     let readers = Readers::new(path, writer.is_none());
     let genesis = read_genesis(path, &readers)?;
     let ends = Arc::new(Ends::new(genesis.partitions));

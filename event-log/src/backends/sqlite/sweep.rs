@@ -5,15 +5,16 @@ use std::sync::Arc;
 use async_trait::async_trait;
 use rusqlite::Connection;
 
-use super::{
-    schema,
-    tail::{Readers, blocking},
-};
+use super::{schema, tail::Readers};
 use crate::{
     backend::{Last, Sweep, Swept, cut},
     error::Fault,
     ids::Position,
 };
+
+/// A page has no more bytes than this, but for its last record: what was just copied is still in the processor's cache when
+/// it is hashed and decoded, and large records do not add up.
+const PAGE_BYTES: usize = 512 * 1024;
 
 /// One reader's view of all partitions.
 pub(super) struct SqliteSweep {
@@ -36,8 +37,7 @@ impl Sweep for SqliteSweep {
         let Some(first) = after.iter().flatten().min() else { return Ok(Swept::default()) };
         let scan_from = self.scanned.max(*first);
         let page = Page { after: after.to_vec(), scan_from, max_records, len: self.page_len };
-        let readers = self.readers.clone();
-        let fetched = blocking(move || readers.with("read the log", |connection| page.fetch(connection)));
+        let fetched = self.readers.read("read the log", move |connection| page.fetch(connection));
         let (swept, scanned, page_len) = fetched.await?;
         (self.scanned, self.page_len) = (scanned, page_len);
         Ok(swept)
@@ -64,8 +64,8 @@ impl Page {
             };
             swept.last.push((partition, last.map_or(Last::Absent, |bytes| Last::Bytes(bytes.into()))));
         }
-        let (scanned, page_len) = self.records(&transaction, &mut swept)?;
-        if swept.records.len() < self.max_records {
+        let (scanned, page_len, is_end) = self.records(&transaction, &mut swept)?;
+        if is_end {
             for (partition, _) in self.wanted() {
                 let head = schema::read_head(&transaction, partition)?.map(|row| row.head);
                 swept.ended.push((partition, head));
@@ -74,17 +74,24 @@ impl Page {
         Ok((swept, scanned, page_len))
     }
 
-    /// Returns up to where everything was looked at. Rows of partitions that the log does not have are nobody's history.
-    fn records(&self, connection: &Connection, swept: &mut Swept) -> rusqlite::Result<(Position, usize)> {
+    /// Returns up to where everything was looked at, and whether that is the end. Rows of partitions that the log does not
+    /// have are nobody's history.
+    fn records(
+        &self,
+        connection: &Connection,
+        swept: &mut Swept,
+    ) -> rusqlite::Result<(Position, usize, bool)> {
         let mut statement =
             connection.prepare_cached("SELECT seq, part, rec FROM log WHERE seq > ?1 ORDER BY seq")?;
         let mut rows = statement.query([self.scan_from.get()])?;
         let mut bytes = Vec::with_capacity(self.len);
         let (mut partitions, mut ends) = (Vec::new(), Vec::new());
-        let mut scanned = self.scan_from;
-        while ends.len() < self.max_records
-            && let Some(row) = rows.next()?
-        {
+        let (mut scanned, mut is_end) = (self.scan_from, false);
+        while ends.len() < self.max_records && bytes.len() < PAGE_BYTES {
+            let Some(row) = rows.next()? else {
+                is_end = true;
+                break;
+            };
             scanned = Position::new(row.get(0)?);
             if let Some(partition) = self.partition(row.get(1)?, scanned) {
                 bytes.extend_from_slice(row.get_ref(2)?.as_blob()?);
@@ -94,7 +101,7 @@ impl Page {
         }
         let len = bytes.len();
         swept.records.extend(partitions.into_iter().zip(cut(bytes, ends)));
-        Ok((scanned, len))
+        Ok((scanned, len, is_end))
     }
 
     /// The partition, if a record of it at this position is wanted.

@@ -22,15 +22,30 @@ const POLL_INTERVAL: Duration = Duration::from_millis(50);
 /// Read-only connections, reused.
 pub(super) struct Readers {
     path: PathBuf,
-    /// Whether the file is mapped into memory: twice as fast over a whole history, but a disk that fails to read then
-    /// ends the process instead of the call.
-    is_mapped: bool,
+    /// Whether this process only reads the log, such as a verifier, and serves nobody meanwhile. Then the file is mapped
+    /// into memory, which is twice as fast over a whole history, but a disk that fails to read ends the process instead of
+    /// the call; and it is read on the caller's own thread, since another one costs a wait and finds its cache cold.
+    only_reads: bool,
     idle: Mutex<Vec<Connection>>,
 }
 
 impl Readers {
-    pub(super) fn new(path: &Path, is_mapped: bool) -> Self {
-        Self { path: path.to_owned(), is_mapped, idle: Mutex::new(Vec::new()) }
+    pub(super) fn new(path: &Path, only_reads: bool) -> Self {
+        Self { path: path.to_owned(), only_reads, idle: Mutex::new(Vec::new()) }
+    }
+
+    /// Reads without holding up whom this process serves. A read that has begun is not cancelled.
+    pub(super) async fn read<T: Send + 'static>(
+        self: &Arc<Self>,
+        action: &'static str,
+        read: impl FnOnce(&Connection) -> rusqlite::Result<T> + Send + 'static,
+    ) -> Result<T, Fault> {
+        if self.only_reads {
+            return self.with(action, read);
+        }
+        let readers = self.clone();
+        let reading = spawn_blocking(move || readers.with(action, read));
+        reading.await.map_err(|source| Fault::new("wait for a read", source))?
     }
 
     /// Blocks; a connection that failed is not used again.
@@ -40,7 +55,7 @@ impl Readers {
         read: impl FnOnce(&Connection) -> rusqlite::Result<T>,
     ) -> Result<T, Fault> {
         let idle = self.idle().pop();
-        let connected = idle.map_or_else(|| schema::open_reader(&self.path, self.is_mapped), Ok);
+        let connected = idle.map_or_else(|| schema::open_reader(&self.path, self.only_reads), Ok);
         let read = connected.and_then(|connection| Ok((read(&connection)?, connection)));
         let (value, connection) = read.map_err(|source| Fault::new(action, source))?;
         self.idle().push(connection);
@@ -77,11 +92,9 @@ impl SqliteTail {
     }
 
     async fn poll_end(&self) -> Result<(), Fault> {
-        let (readers, partition) = (self.readers.clone(), self.partition);
-        let head = blocking(move || {
-            readers.with("find the end of a partition", |connection| schema::read_head(connection, partition))
-        });
-        if let Some(head) = head.await? {
+        let partition = self.partition;
+        let head = move |connection: &Connection| schema::read_head(connection, partition);
+        if let Some(head) = self.readers.read("find the end of a partition", head).await? {
             self.ends.advance(partition, head.position);
         }
         Ok(())
@@ -91,10 +104,10 @@ impl SqliteTail {
 #[async_trait]
 impl Tail for SqliteTail {
     async fn fetch(&mut self, after: Position, max_records: usize) -> Result<Fetched, Fault> {
-        let (readers, partition) = (self.readers.clone(), self.partition);
+        let partition = self.partition;
         let scan_from = if self.scanned.after == after { self.scanned.to.max(after) } else { after };
         let page = Page { partition, after, scan_from, max_records };
-        let fetched = blocking(move || readers.with("read the log", |connection| page.fetch(connection)));
+        let fetched = self.readers.read("read the log", move |connection| page.fetch(connection));
         let (fetched, scanned) = fetched.await?;
         self.scanned = scanned;
         Ok(fetched)
@@ -147,10 +160,4 @@ impl Page {
         }
         Ok(cut(bytes, ends).collect())
     }
-}
-
-pub(super) async fn blocking<T: Send + 'static>(
-    read: impl FnOnce() -> Result<T, Fault> + Send + 'static,
-) -> Result<T, Fault> {
-    spawn_blocking(read).await.map_err(|source| Fault::new("wait for a read", source))?
 }

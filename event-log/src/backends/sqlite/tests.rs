@@ -285,6 +285,30 @@ async fn a_log_set_back_with_its_head_is_found_by_its_running_owner() {
     assert!(matches!(log.claim_from(0, covering, |_| Ok(())).await, Err(Error::Diverged(_))));
 }
 
+/// Pages end by their bytes before they end by their number. Seen to fail where such a page counts as the last one.
+#[tokio::test]
+async fn a_pass_over_large_records_takes_a_few_at_once_and_misses_none() {
+    let file = File::init();
+    let mut writer = claim(&file.log()).await;
+    for number in 0..40 {
+        let body = vec![number; 100_000].into();
+        writer.append(NewRecord { body, ..record(number) }).unwrap().await.unwrap();
+    }
+    for log in [file.log(), open_read_only(&file.path()).unwrap()] {
+        let mut sweeper = log.sweep(&[]).unwrap();
+        let mut seen = Vec::new();
+        loop {
+            let batch = sweeper.next(1_000).await.unwrap();
+            assert!(batch.records.len() < 10, "{} at once", batch.records.len());
+            if batch.records.is_empty() {
+                break;
+            }
+            seen.extend(batch.records.iter().filter_map(|record| record.body.first().copied()));
+        }
+        assert_eq!(seen, Vec::from_iter(0..40));
+    }
+}
+
 #[tokio::test]
 async fn the_view_shows_records_to_people() {
     let file = File::init();
