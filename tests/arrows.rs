@@ -5,9 +5,9 @@ use std::path::{Path, PathBuf};
 const ARROWS: &[(&str, &[&str])] = &[
     ("event-schemas", &[]),
     ("event-log", &["postgres-store"]),
-    ("group-commit", &["seeded"]),
+    ("group-commit", &["postgres-store", "seeded"]),
     ("domain", &["event-schemas"]),
-    ("privacy", &["event-schemas", "group-commit", "seeded"]),
+    ("privacy", &["event-schemas", "group-commit", "postgres-store", "seeded"]),
     ("http-edge", &["event-schemas", "privacy"]),
     ("postgres-store", &[]),
     ("projections", &["event-schemas", "event-log", "group-commit", "postgres-store", "privacy", "seeded"]),

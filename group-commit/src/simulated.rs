@@ -13,7 +13,12 @@ use std::{
 use rusqlite::Connection;
 use tokio::{sync::mpsc, time::sleep};
 
-use crate::{Ended, GROUP_MAX, Job, commit};
+use crate::{
+    file::{BEGIN, END},
+    group::{self, Ended, GROUP_MAX, Jobs, Transact as _},
+};
+
+type Job = group::Job<Connection>;
 
 /// What may go wrong with a commit, in groups per thousand, and how long one takes at most.
 #[derive(Clone, Copy, Debug, Default)]
@@ -80,11 +85,7 @@ impl Disk {
 }
 
 /// Opens a file of this thread's disk, if it has one.
-pub(crate) fn open(
-    path: &Path,
-    pragmas: &str,
-    schema: &str,
-) -> rusqlite::Result<Option<mpsc::UnboundedSender<Job>>> {
+pub(crate) fn open(path: &Path, pragmas: &str, schema: &str) -> rusqlite::Result<Option<Jobs<Connection>>> {
     let Some(disk) = disk() else { return Ok(None) };
     let file = disk.file(path)?;
     let connection = lock(&file.connection);
@@ -118,7 +119,7 @@ pub(crate) fn work_now() -> bool {
         for queue in lock(&file.queues).iter() {
             let waiting: Vec<Job> = std::iter::from_fn(|| lock(queue).try_recv().ok()).collect();
             if !waiting.is_empty() {
-                commit(&lock(&file.connection), waiting.into_iter(), "COMMIT").answer();
+                commit(&lock(&file.connection), waiting.into_iter(), END).answer();
             }
         }
     }
@@ -144,6 +145,10 @@ async fn serve(file: Arc<File>, queue: Queue, faults: Arc<Mutex<Faults>>) {
     }
 }
 
+fn commit(connection: &Connection, group: impl Iterator<Item = Job>, end: &str) -> Ended {
+    group::commit(connection.step(BEGIN).map(|()| connection), group, end)
+}
+
 fn with_fault(file: &File, group: impl Iterator<Item = Job>, faults: Faults) -> Ended {
     let connection = lock(&file.connection);
     let drawn = seeded::below(1_000).unwrap_or(u64::MAX);
@@ -151,9 +156,9 @@ fn with_fault(file: &File, group: impl Iterator<Item = Job>, faults: Faults) -> 
     if drawn < faults.fail {
         Ended { failure: failed, ..commit(&connection, group, "ROLLBACK") }
     } else if drawn < faults.fail.saturating_add(faults.lose_report) {
-        Ended { failure: failed, ..commit(&connection, group, "COMMIT") }
+        Ended { failure: failed, ..commit(&connection, group, END) }
     } else {
-        commit(&connection, group, "COMMIT")
+        commit(&connection, group, END)
     }
 }
 

@@ -6,7 +6,7 @@ use sqlx::{
     postgres::{PgConnectOptions, PgSslMode},
 };
 
-use crate::{Error, error::explain};
+use crate::{Error, error::explain, promise::promised};
 
 /// How long a server may take to answer whoever connects.
 const CONNECT_MAX: Duration = Duration::from_secs(10);
@@ -68,6 +68,17 @@ impl Address {
         } else {
             Err(Error::Encoding { server: self.shown.clone(), encoding })
         }
+    }
+
+    /// Connects to a server that keeps what it says is committed, and makes sure that this connection goes on to.
+    ///
+    /// # Errors
+    /// As [`Self::connect`], or which setting of the server to change.
+    pub async fn connect_to_keep(&self, application: &str) -> Result<PgConnection, Error> {
+        let mut connection = self.connect(application).await?;
+        let promised = promised(&mut connection).await.map_err(|error| self.explain(error))?;
+        promised.map_err(|reason| Error::Unsafe { server: self.shown.clone(), reason })?;
+        Ok(connection)
     }
 
     /// The driver's error in words that say what to change.

@@ -68,6 +68,14 @@ pub enum Error {
         /// Who asked whom for what.
         server: String,
     },
+    /// The server could lose what it says is committed, or is none that may be written.
+    #[error("{server} cannot be used: {reason}")]
+    Unsafe {
+        /// Who asked whom for what.
+        server: String,
+        /// What to change.
+        reason: String,
+    },
     /// A newer program has been here.
     #[error(
         "{schema} is of version {found}, and this program knows versions up to {known}; start a newer program"

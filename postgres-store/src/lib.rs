@@ -3,6 +3,7 @@
 //! No error and no `Debug` shows a password.
 mod address;
 mod error;
+mod promise;
 mod schema;
 #[cfg(feature = "testing")]
 pub mod testing;

@@ -46,50 +46,21 @@ WHERE log.aggregate_id IS NOT NULL;
 /// The namespace of the log's tables.
 const SCHEMA: Schema = Schema { name: "loyalnest_log", steps: &[FIRST] };
 
-/// The oldest server that has all we ask for.
-const VERSION_MIN: i32 = 130_000;
-
 /// Who asks, in the server's list of connections.
 const APPLICATION: &str = "loyalnest log";
 
 /// A connection to a server that keeps what it says is committed.
 pub(super) async fn connect(address: &Address) -> Result<PgConnection, Error> {
-    let connecting = address.connect(APPLICATION).await;
-    let mut connection = connecting.map_err(|error| Fault::new("connect", error))?;
-    let promised = promised(&mut connection).await;
-    promised
-        .map_err(|error| Fault::new("ask the server for its settings", address.explain(error)))?
-        .map_err(|reason| Error::Unusable { place: address.to_string(), reason })?;
+    let mut connection = match address.connect_to_keep(APPLICATION).await {
+        Ok(connection) => connection,
+        Err(postgres_store::Error::Unsafe { server, reason }) => {
+            return Err(Error::Unusable { place: server, reason });
+        }
+        Err(error) => return Err(Fault::new("connect", error).into()),
+    };
+    let planned = plan_once(&mut connection).await;
+    planned.map_err(|error| Fault::new("set up the connection", address.explain(error)))?;
     Ok(connection)
-}
-
-/// Whether the server is the primary and durable, or what to change. The connection stays durable, whatever becomes the
-/// server's default.
-async fn promised(connection: &mut PgConnection) -> sqlx::Result<Result<(), String>> {
-    let settings = "SELECT pg_is_in_recovery(), current_setting('server_version_num')::integer, current_setting('fsync'),
-        current_setting('synchronous_commit'), current_setting('synchronous_standby_names')";
-    let row = sqlx::query(settings).fetch_one(&mut *connection).await?;
-    let (is_standby, version): (bool, i32) = (row.try_get(0)?, row.try_get(1)?);
-    let (fsync, synchronous): (&str, &str) = (row.try_get(2)?, row.try_get(3)?);
-    let has_standbys = !row.try_get::<&str, _>(4)?.trim().is_empty();
-    if is_standby {
-        return Ok(Err("the server is a standby; name the primary".to_owned()));
-    }
-    if version < VERSION_MIN {
-        return Ok(Err(format!("the server's version is {version}; use PostgreSQL 13 or newer")));
-    }
-    if fsync != "on" {
-        return Ok(Err(format!("the server's setting fsync is {fsync}; set it to on")));
-    }
-    let wanted: &[&str] =
-        if has_standbys { &["on", "remote_apply"] } else { &["on", "remote_apply", "remote_write", "local"] };
-    if !wanted.contains(&synchronous) {
-        return Ok(Err(format!("the server's setting synchronous_commit is {synchronous}; set it to on")));
-    }
-    let pin = "SELECT set_config('synchronous_commit', $1, false)";
-    sqlx::query(pin).bind(synchronous).execute(&mut *connection).await?;
-    plan_once(connection).await?;
-    Ok(Ok(()))
 }
 
 /// Each of our statements has one good plan, by the primary keys: planning it anew takes longer than doing it, and

@@ -1,0 +1,64 @@
+//! Why a store did not do a call's work.
+
+/// A store refused a statement, or holds what it should not.
+#[derive(Debug, thiserror::Error)]
+pub enum StoreError {
+    /// SQLite refused.
+    #[error(transparent)]
+    Sqlite(#[from] rusqlite::Error),
+    /// Postgres refused, or could not be asked.
+    #[cfg(feature = "postgres")]
+    #[error(transparent)]
+    Postgres(#[from] postgres_store::Error),
+    /// A cell holds what nobody writes there.
+    #[error("a cell cannot be read: {0}")]
+    Cell(String),
+    /// A row that must be there is not.
+    #[error("a row that must be there is missing")]
+    Missing,
+}
+
+impl StoreError {
+    /// A cell that holds something else than what was `expected`.
+    #[must_use]
+    pub fn misread(expected: &str) -> Self {
+        Self::Cell(format!("expected {expected}"))
+    }
+
+    /// A cell whose value does not convert.
+    pub fn of_cell(error: impl std::fmt::Display) -> Self {
+        Self::Cell(error.to_string())
+    }
+}
+
+/// The store could not do a call's work.
+#[derive(Debug, thiserror::Error)]
+pub enum Fault {
+    /// The store refused. If the connection was lost, the outcome is unknown: the work may come back.
+    #[error("the store failed; whether the work is durable is unknown")]
+    Store(#[from] StoreError),
+    /// The group's commit failed for all its calls; the outcome is unknown.
+    #[error("the commit that the call shared failed: {0}")]
+    Commit(String),
+    /// The store cannot be reached; nothing was done.
+    #[error("the store cannot be reached: {0}")]
+    Away(String),
+    /// The work panicked; nothing of it was kept.
+    #[error("the work panicked")]
+    Panicked,
+    /// The store's thread is gone.
+    #[error("the store is closed")]
+    Closed,
+}
+
+impl From<rusqlite::Error> for Fault {
+    fn from(error: rusqlite::Error) -> Self {
+        Self::Store(error.into())
+    }
+}
+
+/// The error with all its causes, in one line.
+pub(crate) fn told(error: &dyn std::error::Error) -> String {
+    let causes = std::iter::successors(Some(error), |error| error.source());
+    causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
