@@ -123,6 +123,27 @@ mod tests {
         assert_eq!(count(&database).await, 1);
     }
 
+    /// Seen to fail where the transaction of a call that has it alone is committed whatever came of it.
+    #[tokio::test]
+    async fn a_call_alone_that_fails_keeps_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let database =
+            Database::open(&folder.path().join("t.db"), "PRAGMA journal_mode=WAL;", SCHEMA).unwrap();
+        let refused = database.call(|c| {
+            insert(1)(c).unwrap();
+            Err::<(), _>("no")
+        });
+        assert_eq!(refused.await.unwrap(), Err("no"));
+        let panicked = database.run::<()>(|c| {
+            insert(2)(c)?;
+            panic!("planted")
+        });
+        assert!(matches!(panicked.await, Err(Fault::Panicked)));
+        assert_eq!(count(&database).await, 0);
+        database.run(insert(3)).await.unwrap();
+        assert_eq!(count(&database).await, 1);
+    }
+
     #[tokio::test]
     async fn a_panic_ends_its_call_and_not_the_store() {
         let folder = tempfile::tempdir().unwrap();

@@ -40,9 +40,16 @@ pub(crate) trait Source {
 /// Answers a call once its group is committed, or why it is not.
 pub(crate) type Finish = Box<dyn FnOnce(Option<&str>) + Send>;
 pub(crate) type Answered<T, E> = oneshot::Receiver<Result<Result<T, E>, Fault>>;
-type Work<C> = Box<dyn FnOnce(Result<&C, &str>) -> Finish + Send>;
+type Work<C> = Box<dyn FnOnce(Result<&C, &str>, bool) -> Done + Send>;
 
-/// A call that waits for its group; it gets the connection, or why there is none.
+/// A call whose work is done, and which is not answered yet.
+struct Done {
+    finish: Finish,
+    /// Its work is to be kept.
+    is_kept: bool,
+}
+
+/// A call that waits for its group; it gets the connection, or why there is none, and whether it is alone with it.
 pub(crate) struct Job<C> {
     only_reads: bool,
     work: Work<C>,
@@ -62,22 +69,31 @@ where
     E: Send + 'static,
 {
     let (answer, answered) = oneshot::channel();
-    let work: Work<C> = Box::new(move |connection| {
+    let work: Work<C> = Box::new(move |connection, is_alone| {
         let outcome = match connection {
+            Ok(connection) if is_alone => caught(connection, work),
             Ok(connection) => isolated(connection, work),
             Err(reason) => Err(Fault::Away(reason.to_owned())),
         };
-        Box::new(move |commit_failure| {
+        let is_kept = matches!(outcome, Ok(Ok(_)));
+        let finish: Finish = Box::new(move |commit_failure| {
             let result = match (outcome, commit_failure) {
                 (Ok(Ok(_)), Some(reason)) => Err(Fault::Commit(reason.to_owned())),
                 (outcome, _) => outcome,
             };
             // A caller that went away no longer wants to know.
             drop(answer.send(result));
-        })
+        });
+        Done { finish, is_kept }
     });
     jobs.send(Job { only_reads, work }).map_err(|_| Fault::Closed)?;
     Ok(answered)
+}
+
+/// Runs one call, and has no panic end the store.
+fn caught<C, T, E>(connection: &C, work: impl FnOnce(&C) -> Result<T, E>) -> Result<Result<T, E>, Fault> {
+    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
+    outcome.map_err(|_: Box<dyn Any + Send>| Fault::Panicked)
 }
 
 /// Runs one call inside its own savepoint, so that its failure leaves its neighbours' work alone.
@@ -86,7 +102,7 @@ fn isolated<C: Transact, T, E>(
     work: impl FnOnce(&C) -> Result<T, E>,
 ) -> Result<Result<T, E>, Fault> {
     connection.step("SAVEPOINT call")?;
-    let outcome = catch_unwind(AssertUnwindSafe(|| work(connection)));
+    let outcome = caught(connection, work);
     if !matches!(outcome, Ok(Ok(_))) {
         connection.step("ROLLBACK TO call")?;
     }
@@ -96,7 +112,7 @@ fn isolated<C: Transact, T, E>(
         connection.step("RELEASE call")?;
         return Err(refused.into());
     }
-    outcome.map_err(|_: Box<dyn Any + Send>| Fault::Panicked)
+    outcome
 }
 
 /// Does what comes, group after group, until nobody can ask any more.
@@ -142,17 +158,21 @@ impl Ended {
     }
 }
 
-/// Runs the jobs in the transaction that was begun, which `end` ends.
+/// Runs the jobs in the transaction that was begun, which `end` ends. A job that has it alone needs no savepoint, for which
+/// SQLite would copy every page that it changes: if it fails, all is taken back.
 pub(crate) fn commit<C: Transact>(
     begun: Result<&C, StoreError>,
-    group: impl Iterator<Item = Job<C>>,
+    group: impl ExactSizeIterator<Item = Job<C>>,
     end: &str,
 ) -> Ended {
     let (connection, reason) = match begun {
         Ok(connection) => (Some(connection), String::new()),
         Err(error) => (None, told(&error)),
     };
-    let finishes = group.map(|job| (job.work)(connection.ok_or(&*reason))).collect();
+    let is_alone = group.len() == 1;
+    let done: Vec<Done> = group.map(|job| (job.work)(connection.ok_or(&*reason), is_alone)).collect();
+    let end = if is_alone && done.iter().any(|done| !done.is_kept) { "ROLLBACK" } else { end };
+    let finishes = done.into_iter().map(|done| done.finish).collect();
     let Some(connection) = connection else { return Ended { finishes, failure: Some(reason) } };
     let failure = connection.step(end).err().map(|error| {
         // Whatever is left open must not leak into the next group.

@@ -145,11 +145,11 @@ async fn serve(file: Arc<File>, queue: Queue, faults: Arc<Mutex<Faults>>) {
     }
 }
 
-fn commit(connection: &Connection, group: impl Iterator<Item = Job>, end: &str) -> Ended {
+fn commit(connection: &Connection, group: impl ExactSizeIterator<Item = Job>, end: &str) -> Ended {
     group::commit(connection.step(BEGIN).map(|()| connection), group, end)
 }
 
-fn with_fault(file: &File, group: impl Iterator<Item = Job>, faults: Faults) -> Ended {
+fn with_fault(file: &File, group: impl ExactSizeIterator<Item = Job>, faults: Faults) -> Ended {
     let connection = lock(&file.connection);
     let drawn = seeded::below(1_000).unwrap_or(u64::MAX);
     let failed = Some("a fault of the simulated disk".to_owned());
