@@ -30,6 +30,15 @@ impl LogAddress {
         matches!(self, Self::File)
     }
 
+    /// The same place, reached as a file of settings says.
+    pub(crate) fn secured_by(self, file: &Path) -> anyhow::Result<Self> {
+        match self {
+            #[cfg(feature = "kafka")]
+            Self::Kafka(address) => Ok(Self::Kafka(address.secured_by(file)?)),
+            _ => anyhow::bail!("{} is for a log on Kafka (--log kafka://…)", file.display()),
+        }
+    }
+
     /// Makes a log.
     pub(crate) async fn init(&self, file: &Path, partitions: u16) -> Result<Log, Error> {
         match self {

@@ -146,7 +146,8 @@ pub struct Given {
     /// Address to use in the place of every shop's own Admin API, for tests.
     #[arg(long, env = "LOYALNEST_SHOPIFY_ADMIN_URL", value_name = "URL")]
     pub shopify_admin_url: Option<String>,
-    /// Where the log is: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
+    /// Where the log is: `sqlite`, a file in the data folder, `postgres://user:password@host:port/database`, or
+    /// `kafka://host:port,host:port/topic`.
     #[arg(long, env = "LOYALNEST_LOG", hide_env_values = true, value_name = "ADDRESS")]
     pub log: Option<Secret>,
     /// Where the read models are: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
@@ -158,6 +159,9 @@ pub struct Given {
     /// Tell it as JSON lines.
     #[arg(long, env = "LOYALNEST_LOG_JSON", num_args = 0..=1, default_missing_value = "true")]
     pub log_json: Option<bool>,
+    /// How to reach Kafka by TLS or with a password: lines such as `security.protocol=SASL_SSL`.
+    #[arg(long, env = "LOYALNEST_KAFKA_CONFIG", value_name = "FILE")]
+    pub kafka_config: Option<PathBuf>,
 }
 
 /// The settings in force.
@@ -224,6 +228,9 @@ impl Settings {
             mode,
             partitions: given.partitions.or(file.partitions).unwrap_or(8),
             workers: given.workers.or(file.workers).unwrap_or(8),
+    /// How to reach Kafka by TLS or with a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_config: Option<PathBuf>,
             live_streams: given.live_streams.or(file.live_streams).unwrap_or(16_384),
             state_memory_mb: given.state_memory_mb.or(file.state_memory_mb).unwrap_or(256),
             webhook_secret: given.webhook_secret.or(file.webhook_secret),
@@ -235,7 +242,8 @@ impl Settings {
                 .or(file.shopify_api_version)
                 .unwrap_or_else(|| SHOPIFY_API_VERSION.into()),
             shopify_admin_url: given.shopify_admin_url.or(file.shopify_admin_url),
-            log: log_address(given.log.or(file.log).as_ref())?,
+            log: log_address(given.log.or(file.log).as_ref(), kafka_config.as_deref())?,
+            kafka_config,
             read,
             log_filter: given.log_filter.or(file.log_filter).unwrap_or_else(|| default_filter(mode).into()),
             log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
@@ -252,6 +260,7 @@ impl Settings {
         Ok(settings)
     }
 }
+        let kafka_config = given.kafka_config.or(file.kafka_config);
 
 /// A newcomer's terminal stays quiet; an operator's log tells what happens.
 const fn default_filter(mode: Mode) -> &'static str {
@@ -261,10 +270,12 @@ const fn default_filter(mode: Mode) -> &'static str {
     }
 }
 
-fn log_address(given: Option<&Secret>) -> anyhow::Result<LogAddress> {
+fn log_address(given: Option<&Secret>, kafka_config: Option<&Path>) -> anyhow::Result<LogAddress> {
     let parse =
         |given: &Secret| given.expose().parse().map_err(|why| anyhow::anyhow!("the setting log: {why}"));
-    given.map_or_else(|| Ok(LogAddress::default()), parse)
+    let address = given.map_or_else(|| Ok(LogAddress::default()), parse)?;
+    let Some(file) = kafka_config else { return Ok(address) };
+    address.secured_by(file).context("the setting kafka_config cannot be used")
 }
 
 fn read_address(data: &Path, given: Option<&Secret>) -> anyhow::Result<ReadAddress> {

@@ -73,6 +73,9 @@ enum Task {
     OwnKafka {
         #[arg(value_parser = brokers)]
         brokers: u8,
+        /// Listen with TLS and a password as well; for one broker.
+        #[arg(long)]
+        secure: bool,
     },
     /// Write generated files: JSON Schemas, missing golden samples, the OpenAPI document.
     Generate,
@@ -127,7 +130,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             services::up(&[services::POSTGRES, kafka])
         }
         Task::Services { action: Action::Down, .. } => services::down(),
-        Task::OwnKafka { brokers } => services::own_kafka(brokers),
+        Task::OwnKafka { brokers, secure } => services::own_kafka(brokers, secure),
         Task::EndService { name } => services::end_after_input(&name),
         Task::Generate => generate::run(),
     }

@@ -194,7 +194,7 @@ pub(crate) fn install_package(package: &str) -> anyhow::Result<()> {
     Ok(())
 }
 
-fn runs(command: &mut Command) -> bool {
+pub(crate) fn runs(command: &mut Command) -> bool {
     command.stdout(Stdio::null()).status().is_ok_and(|status| status.success())
 }
 

@@ -121,8 +121,8 @@ impl Drop for Lease {
 }
 
 /// Brokers of its own for whoever started this.
-pub(crate) fn own_kafka(brokers: u8) -> anyhow::Result<()> {
-    kafka::own(brokers.into())
+pub(crate) fn own_kafka(brokers: u8, secure: bool) -> anyhow::Result<()> {
+    kafka::own(brokers.into(), secure)
 }
 
 /// Ends a service when whoever leased it is gone.

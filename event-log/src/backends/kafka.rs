@@ -1,16 +1,20 @@
 //! A log in one topic of Apache Kafka. Its class is open: brokers store what they are sent, and readers sort it out.
 //!
 //! A position is an offset. The record at offset 0 of every partition is the partition's certificate of birth, written
-//! by `init` only; a partition that does not begin with it is not of this log. Nobody joins a consumer group, and no
-//! transaction is used: what protects history is in `admit`, the reader and the writer.
+//! by `init` only; a partition that does not begin with it is not of this log. A consumer group proposes who is to own a
+//! partition, and nothing is read through it; no transaction is used: what protects history is in `admit`, the reader and
+//! the writer.
 
 mod address;
 mod certificate;
 mod client;
 mod cluster;
 mod envelope;
+mod group;
+mod owners;
 mod producer;
 mod reading;
+mod security;
 mod settings;
 mod tail;
 
@@ -18,7 +22,12 @@ use std::sync::Arc;
 
 use async_trait::async_trait;
 
-pub use self::address::{Address, NotAnAddress};
+pub use self::{
+    address::{Address, NotAnAddress},
+    group::Group,
+    owners::{Announced, Owners},
+    security::NotSecurity,
+};
 use self::{
     cluster::Cluster,
     producer::{KafkaProducer, Spare},

@@ -13,8 +13,11 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
+use self::secure::Secure;
 use super::{Started, cache};
 use crate::run;
+
+mod secure;
 
 /// The release, and what it logs through.
 const ARTIFACTS: [[&str; 3]; 2] =
@@ -22,6 +25,8 @@ const ARTIFACTS: [[&str; 3]; 2] =
 /// What a broker prints once it takes requests.
 const READY: &str = "Kafka Server started";
 const READY_WITHIN: Duration = Duration::from_secs(90);
+/// How each listener is spoken to.
+const PROTOCOLS: &str = "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT,SECURE:SASL_SSL";
 /// Files of a broker's folder.
 const PROPERTIES: &str = "server.properties";
 const PRINTED: &str = "printed";
@@ -43,7 +48,7 @@ pub(super) fn three(folder: &Path) -> anyhow::Result<Started> {
 }
 
 fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
-    let mut cluster = Cluster::start(folder, count)?;
+    let mut cluster = Cluster::start(folder, count, None)?;
     let processes = cluster.processes();
     let url = std::mem::take(&mut cluster.url);
     cluster.brokers.clear();
@@ -52,10 +57,14 @@ fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
 
 /// Brokers for one test that kills, pauses and restarts them. Says where they listen and which processes they are; then
 /// starts, for each line of the input, the broker with this number again and says its process; and ends with the input.
-pub(super) fn own(count: u16) -> anyhow::Result<()> {
+/// If they are to be secure, they also listen where only TLS and a password let in, and say what lets in.
+pub(super) fn own(count: u16, secure: bool) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("own-kafka-").tempdir()?;
-    let mut cluster = Cluster::start(folder.path(), count)?;
-    println!("{}", serde_json::json!({"url": cluster.url, "processes": cluster.processes()}));
+    let secure = if secure { Some(Secure::make(folder.path())?) } else { None };
+    let mut cluster = Cluster::start(folder.path(), count, secure.as_ref())?;
+    let mut said = serde_json::json!({"url": cluster.url, "processes": cluster.processes()});
+    said["secure"] = secure.as_ref().map(Secure::told).into();
+    println!("{said}");
     for line in io::stdin().lines() {
         let number: usize = line?.trim().parse().context("expected the number of a broker")?;
         let broker = number.checked_sub(1).and_then(|index| cluster.brokers.get_mut(index));
@@ -76,7 +85,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(folder: &Path, count: u16) -> anyhow::Result<Self> {
+    fn start(folder: &Path, count: u16, secure: Option<&Secure>) -> anyhow::Result<Self> {
         let jars = jars()?;
         let ports = free_ports(2 * count)?;
         let (clients, controllers) = ports.split_at(usize::from(count));
@@ -86,7 +95,8 @@ impl Cluster {
         let url = format!("kafka://{}", addresses.join(","));
         let mut cluster = Self { jars, url, brokers: Vec::new() };
         for node in 1..=count {
-            let broker = Broker::start(folder, &cluster.jars, &id, node, clients, controllers)?;
+            let nodes = Nodes { node, clients, controllers, secure };
+            let broker = Broker::start(folder, &cluster.jars, &id, &nodes)?;
             cluster.brokers.push(broker);
         }
         let deadline = Instant::now() + READY_WITHIN;
@@ -105,26 +115,30 @@ impl Drop for Cluster {
     }
 }
 
+/// One of several nodes, and where all of them listen.
+struct Nodes<'a> {
+    node: u16,
+    clients: &'a [u16],
+    controllers: &'a [u16],
+    secure: Option<&'a Secure>,
+}
+
 struct Broker {
     folder: PathBuf,
     process: Child,
 }
 
 impl Broker {
-    fn start(
-        folder: &Path,
-        jars: &Path,
-        cluster: &str,
-        node: u16,
-        clients: &[u16],
-        controllers: &[u16],
-    ) -> anyhow::Result<Self> {
-        let folder = folder.join(format!("broker-{node}"));
+    fn start(folder: &Path, jars: &Path, cluster: &str, nodes: &Nodes<'_>) -> anyhow::Result<Self> {
+        let folder = folder.join(format!("broker-{}", nodes.node));
         fs::create_dir(&folder)?;
         let properties = folder.join(PROPERTIES);
-        fs::write(&properties, settings(&folder, node, clients, controllers)?)?;
+        fs::write(&properties, settings(&folder, nodes)?)?;
         let mut format = java(jars);
         format.args(["kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).arg(&properties);
+        if let Some(secure) = nodes.secure {
+            format.args(secure.formats());
+        }
         said_by(&mut format)?;
         let process = broker_process(jars, &folder)?;
         Ok(Self { folder, process })
@@ -159,22 +173,24 @@ fn broker_process(jars: &Path, folder: &Path) -> anyhow::Result<Child> {
     Ok(broker.spawn()?)
 }
 
-fn settings(folder: &Path, node: u16, clients: &[u16], controllers: &[u16]) -> anyhow::Result<String> {
+fn settings(folder: &Path, nodes: &Nodes<'_>) -> anyhow::Result<String> {
+    let Nodes { node, clients, controllers, secure } = *nodes;
     let count = clients.len();
     let voters: Vec<String> =
         (1..).zip(controllers).map(|(node, port)| format!("{node}@127.0.0.1:{port}")).collect();
     let (client, controller) = (clients[usize::from(node - 1)], controllers[usize::from(node - 1)]);
     let in_sync = if count > 1 { 2 } else { 1 };
-    let mut text = String::new();
+    let also = secure.map_or_else(String::new, |secure| format!(",{}", secure.listener()));
+    let mut text = secure.map_or_else(|| Ok(String::new()), Secure::settings)?;
     for (name, value) in [
         ("process.roles", "broker,controller".to_owned()),
         ("node.id", node.to_string()),
         ("controller.quorum.voters", voters.join(",")),
-        ("listeners", format!("PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}")),
-        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{client}")),
+        ("listeners", format!("PLAINTEXT://127.0.0.1:{client},CONTROLLER://127.0.0.1:{controller}{also}")),
+        ("advertised.listeners", format!("PLAINTEXT://127.0.0.1:{client}{also}")),
         ("controller.listener.names", "CONTROLLER".to_owned()),
         ("inter.broker.listener.name", "PLAINTEXT".to_owned()),
-        ("listener.security.protocol.map", "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT".to_owned()),
+        ("listener.security.protocol.map", PROTOCOLS.to_owned()),
         ("log.dirs", folder.join("data").display().to_string()),
         ("offsets.topic.num.partitions", "4".to_owned()),
         ("offsets.topic.replication.factor", count.to_string()),

@@ -1,17 +1,30 @@
 //! Where a log on Kafka is: `kafka://host:port,host:port/topic`.
 
-use std::{fmt, str::FromStr};
+use std::{fmt, path::Path, str::FromStr};
+
+use super::security::{NotSecurity, Security};
 
 const SCHEME: &str = "kafka://";
 const TOPIC: &str = "loyalnest";
 /// Kafka's own limit.
 const TOPIC_LEN_MAX: usize = 249;
 
-/// The brokers to ask first, and the topic of the log.
+/// The brokers to ask first, the topic of the log, and how both sides prove who they are.
 #[derive(Clone, PartialEq, Eq, Debug)]
 pub struct Address {
     pub(super) brokers: String,
     pub(super) topic: String,
+    pub(super) security: Security,
+}
+
+impl Address {
+    /// The same place, reached by TLS and with a password as a file of settings says.
+    ///
+    /// # Errors
+    /// [`NotSecurity`] names the file, the setting and what was expected; never a value.
+    pub fn secured_by(self, file: &Path) -> Result<Self, NotSecurity> {
+        Ok(Self { security: Security::read(file)?, ..self })
+    }
 }
 
 /// A text that is no address of a log on Kafka.
@@ -33,7 +46,7 @@ impl FromStr for Address {
         if !brokers.split(',').all(is_broker) || !is_topic(topic) {
             return Err(NotAnAddress);
         }
-        Ok(Self { brokers: brokers.to_owned(), topic: topic.to_owned() })
+        Ok(Self { brokers: brokers.to_owned(), topic: topic.to_owned(), security: Security::default() })
     }
 }
 

@@ -195,7 +195,8 @@ fn read_all(address: &Address, partitions: usize) -> Result<Vec<Found>, Error> {
             }
             Some(Err(KafkaError::PartitionEOF(partition))) => (*partition, Found::Nothing),
             _ if Instant::now() > deadline => {
-                let heard = consumer.context().last().unwrap_or_else(|| "no answer".to_owned());
+                let heard =
+                    consumer.context().last().map_or_else(|| "no answer".to_owned(), |heard| heard.reason);
                 return Err(unusable(address, &format!("its first records cannot be read: {heard}")));
             }
             _ => continue,

@@ -12,7 +12,7 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
 };
 
-use super::Address;
+use super::{Address, security};
 use crate::frame::{BODY_LEN_MAX, FRAME_LEN};
 
 /// Room for the longest record with its headers, and for a batch that holds it.
@@ -37,6 +37,7 @@ fn any(address: &Address) -> ClientConfig {
         .set("reconnect.backoff.ms", "50")
         .set("reconnect.backoff.max.ms", "1000")
         .set("message.max.bytes", MESSAGE_BYTES_MAX.to_string());
+    address.security.apply(&mut config);
     config
 }
 
@@ -108,12 +109,22 @@ pub(super) fn end(client: impl Send + 'static) {
 /// For clients whose failures show in what was asked of them.
 #[derive(Default)]
 pub(super) struct Heard {
-    last: Mutex<Option<String>>,
+    last: Mutex<Option<BadNews>>,
+}
+
+/// Why nothing was answered.
+#[derive(Clone)]
+pub(super) struct BadNews {
+    /// What to check about how both sides prove who they are, if that is where it fails.
+    pub(super) check: Option<&'static str>,
+    /// In the client's words.
+    pub(super) reason: String,
 }
 
 impl Heard {
-    /// The last bad news, for who wonders why nothing was answered.
-    pub(super) fn last(&self) -> Option<String> {
+    /// The last bad news, for who wonders why nothing was answered. That somebody was not let in is told before that
+    /// nobody is there.
+    pub(super) fn last(&self) -> Option<BadNews> {
         self.last.lock().unwrap_or_else(PoisonError::into_inner).clone()
     }
 }
@@ -124,9 +135,17 @@ impl ClientContext for Heard {
     }
 
     fn error(&self, error: KafkaError, reason: &str) {
-        let is_news = !matches!(error.rdkafka_error_code(), Some(RDKafkaErrorCode::PartitionEOF));
+        let code = error.rdkafka_error_code();
+        let check = code.and_then(security::what_to_check);
+        let mut last = self.last.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = match code {
+            Some(RDKafkaErrorCode::PartitionEOF) => false,
+            // It follows the reason why each of them is.
+            Some(RDKafkaErrorCode::AllBrokersDown) => last.is_none(),
+            _ => check.is_some() || last.as_ref().is_none_or(|last| last.check.is_none()),
+        };
         if is_news {
-            *self.last.lock().unwrap_or_else(PoisonError::into_inner) = Some(reason.to_owned());
+            *last = Some(BadNews { check, reason: reason.to_owned() });
         }
     }
 }

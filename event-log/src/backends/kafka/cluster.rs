@@ -26,6 +26,8 @@ use crate::{
 };
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
+/// Who is not let in need not wait any longer.
+const ASKED_EVERY: Duration = Duration::from_secs(2);
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
 /// How long a new topic may take until every partition has a leader.
 const LED_WITHIN: Duration = Duration::from_secs(30);
@@ -52,7 +54,11 @@ struct Seen {
 
 impl Cluster {
     pub(super) fn connect(address: &Address) -> Result<Self, Error> {
-        let failed = |source: KafkaError| Fault::new("set up Kafka's client", source);
+        // The first client of all: a certificate that cannot be read, or a setting that does not fit, is told here.
+        let failed = |error: KafkaError| Error::Unusable {
+            place: address.to_string(),
+            reason: format!("Kafka's client cannot be set up: {error}"),
+        };
         let consumer = client::consumer(address).create_with_context(Heard::default()).map_err(failed)?;
         let admin = client::admin(address).create_with_context(Heard::default()).map_err(failed)?;
         Ok(Self { address: address.clone(), consumer: Arc::new(consumer), admin })
@@ -130,18 +136,30 @@ impl Cluster {
     async fn look(&self) -> Result<Seen, Error> {
         let (consumer, topic) = (self.consumer.clone(), self.address.topic.clone());
         let asked = spawn_blocking(move || {
-            // Errors are heard by who polls.
-            let heard = |_: &KafkaError| drop(consumer.poll(HEARD_WITHIN));
-            let metadata = consumer.fetch_metadata(Some(&topic), ANSWER_WITHIN).inspect_err(heard)?;
-            Ok::<_, KafkaError>(Seen::of(&metadata, &topic))
+            let deadline = Instant::now() + ANSWER_WITHIN;
+            loop {
+                let error = match consumer.fetch_metadata(Some(&topic), ASKED_EVERY) {
+                    Ok(metadata) => return Ok(Seen::of(&metadata, &topic)),
+                    Err(error) => error,
+                };
+                // Errors are heard by who polls.
+                drop(consumer.poll(HEARD_WITHIN));
+                let is_let_in = consumer.context().last().is_none_or(|heard| heard.check.is_none());
+                if !is_let_in || Instant::now() > deadline {
+                    return Err(error);
+                }
+            }
         });
         let seen = asked.await.map_err(|source| Fault::new("ask the cluster", source))?;
         seen.map_err(|error| {
-            let heard = self.consumer.context().last().unwrap_or_else(|| error.to_string());
-            self.unusable(format!(
-                "no broker answers as Kafka does. Check the address, that the broker runs, and that its \
-                 advertised.listeners can be reached from here. The last that was heard: {heard}"
-            ))
+            let heard = self.consumer.context().last();
+            let check = heard.as_ref().and_then(|heard| heard.check).unwrap_or(
+                "no broker answers as Kafka does. Check the address, that the broker runs, that its \
+                 advertised.listeners can be reached from here, and, if it speaks TLS or asks for a password, the \
+                 file of settings that says so (kafka_config, security.protocol)",
+            );
+            let reason = heard.map_or_else(|| error.to_string(), |heard| heard.reason);
+            self.unusable(format!("{check}. The last that was heard: {reason}"))
         })
     }
 

@@ -5,7 +5,9 @@ mod editor;
 mod history;
 mod memory;
 mod outside;
+mod own;
 mod refusals;
+mod secure;
 
 use rdkafka::{
     ClientConfig,

@@ -1,98 +1,17 @@
 //! Brokers that are killed, paused and restarted under writers and readers.
 
-use std::{
-    io::{BufRead as _, BufReader, Write as _},
-    process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
-};
+use std::time::Duration;
 
-use rdkafka::{consumer::Consumer as _, metadata::MetadataPartition};
 use tokio::task::JoinHandle;
 
-use super::*;
+use super::{own::Brokers, *};
 use crate::{
     Timing, Writer,
     conformance::{commit, numbers_of},
 };
 
-/// The program that starts servers, `xtask`.
-const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
-
 const TIMING: Timing =
     Timing { append_timeout: Duration::from_secs(3), claim_timeout: Duration::from_secs(120) };
-
-/// Brokers of this test alone; they end with it.
-struct Brokers {
-    runner: Child,
-    said: BufReader<ChildStdout>,
-    address: Address,
-    processes: Vec<String>,
-}
-
-impl Brokers {
-    fn start(count: u16) -> Self {
-        let missing = format!(
-            "{SERVICES} is not set: this test needs brokers of its own. `cargo xtask test` sets it; by hand it is \
-             the path of the built xtask, such as target/debug/xtask"
-        );
-        let program = std::env::var(SERVICES).unwrap_or_else(|_| panic!("{missing}"));
-        let mut runner = Command::new(program)
-            .args(["own-kafka", &count.to_string()])
-            .stdin(Stdio::piped())
-            .stdout(Stdio::piped())
-            .spawn()
-            .unwrap();
-        let mut said = BufReader::new(runner.stdout.take().unwrap());
-        let mut line = String::new();
-        said.read_line(&mut line).unwrap();
-        // {"processes":[1,2,3],"url":"kafka://…"}
-        let between = |from: &str, to: &str| {
-            let rest = line.split_once(from).unwrap_or_else(|| panic!("no brokers: {line}")).1;
-            rest.split_once(to).unwrap().0.to_owned()
-        };
-        let processes = between("[", "]").split(',').map(str::to_owned).collect();
-        let address = format!("{}/own", between("\"url\":\"", "\"")).parse().unwrap();
-        Self { runner, said, address, processes }
-    }
-
-    fn signal(&self, broker: usize, signal: &str) {
-        let status = Command::new("kill").args(["-s", signal, &self.processes[broker - 1]]).status().unwrap();
-        assert!(status.success());
-    }
-
-    /// The number of the broker that leads the partition, once one does.
-    async fn leader(&self) -> usize {
-        let (consumer, topic) =
-            (Cluster::connect(&self.address).unwrap().consumer(), self.address.topic.clone());
-        let ask = move || loop {
-            let Ok(metadata) = consumer.fetch_metadata(Some(&topic), Duration::from_secs(10)) else {
-                continue;
-            };
-            if let Some(leader) = metadata.topics()[0].partitions().first().map(MetadataPartition::leader)
-                && leader > 0
-            {
-                return usize::try_from(leader).unwrap();
-            }
-        };
-        tokio::task::spawn_blocking(ask).await.unwrap()
-    }
-
-    /// Starts a broker that was killed.
-    fn restart(&mut self, broker: usize) {
-        writeln!(self.runner.stdin.as_mut().unwrap(), "{broker}").unwrap();
-        let mut line = String::new();
-        self.said.read_line(&mut line).unwrap();
-        self.processes[broker - 1] = line.trim().to_owned();
-        assert!(!self.processes[broker - 1].is_empty(), "the broker did not start again");
-    }
-}
-
-impl Drop for Brokers {
-    fn drop(&mut self) {
-        drop(self.runner.stdin.take());
-        drop(self.runner.wait());
-    }
-}
 
 /// An owner under load as the contract has it: what is in doubt it looks for after the next claim, and decides again only
 /// what is not there. A number per command.

@@ -1,0 +1,108 @@
+//! Brokers of one test alone.
+
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    process::{Child, ChildStdout, Command, Stdio},
+    time::Duration,
+};
+
+use rdkafka::{consumer::Consumer as _, metadata::MetadataPartition};
+
+use super::*;
+
+/// The program that starts servers, `xtask`.
+const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
+
+fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
+    let rest = text.split_once(from).unwrap_or_else(|| panic!("no {from} in {text}")).1;
+    rest.split_once(to).unwrap().0
+}
+
+/// Brokers of this test alone; they end with it.
+pub(super) struct Brokers {
+    runner: Child,
+    said: BufReader<ChildStdout>,
+    pub(super) address: Address,
+    /// What it said of itself.
+    told: String,
+    processes: Vec<String>,
+}
+
+impl Brokers {
+    pub(super) fn start(count: u16) -> Self {
+        Self::start_with(&[&count.to_string()])
+    }
+
+    /// One broker that listens with TLS and a password as well.
+    pub(super) fn start_secure() -> Self {
+        Self::start_with(&["1", "--secure"])
+    }
+
+    fn start_with(arguments: &[&str]) -> Self {
+        let missing = format!(
+            "{SERVICES} is not set: this test needs brokers of its own. `cargo xtask test` sets it; by hand it is \
+             the path of the built xtask, such as target/debug/xtask"
+        );
+        let program = std::env::var(SERVICES).unwrap_or_else(|_| panic!("{missing}"));
+        let mut runner = Command::new(program)
+            .arg("own-kafka")
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
+        let mut said = BufReader::new(runner.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        // {"processes":[1,2,3],"url":"kafka://…"}
+        let processes = between(&line, "[", "]").split(',').map(str::to_owned).collect();
+        // The last of them: before it stands what is secure.
+        let url =
+            line.rsplit_once("\"url\":\"").map_or_else(|| panic!("no brokers: {line}"), |(_, rest)| rest);
+        let address = format!("{}/own", url.split_once('"').unwrap().0).parse().unwrap();
+        Self { runner, said, address, told: line, processes }
+    }
+
+    /// What it said of its secure listener under this name.
+    pub(super) fn secure(&self, name: &str) -> &str {
+        between(between(&self.told, "\"secure\":{", "}"), &format!("\"{name}\":\""), "\"")
+    }
+
+    pub(super) fn signal(&self, broker: usize, signal: &str) {
+        let status = Command::new("kill").args(["-s", signal, &self.processes[broker - 1]]).status().unwrap();
+        assert!(status.success());
+    }
+
+    /// The number of the broker that leads the partition, once one does.
+    pub(super) async fn leader(&self) -> usize {
+        let (consumer, topic) =
+            (Cluster::connect(&self.address).unwrap().consumer(), self.address.topic.clone());
+        let ask = move || loop {
+            let Ok(metadata) = consumer.fetch_metadata(Some(&topic), Duration::from_secs(10)) else {
+                continue;
+            };
+            if let Some(leader) = metadata.topics()[0].partitions().first().map(MetadataPartition::leader)
+                && leader > 0
+            {
+                return usize::try_from(leader).unwrap();
+            }
+        };
+        tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
+    /// Starts a broker that was killed.
+    pub(super) fn restart(&mut self, broker: usize) {
+        writeln!(self.runner.stdin.as_mut().unwrap(), "{broker}").unwrap();
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        self.processes[broker - 1] = line.trim().to_owned();
+        assert!(!self.processes[broker - 1].is_empty(), "the broker did not start again");
+    }
+}
+
+impl Drop for Brokers {
+    fn drop(&mut self) {
+        drop(self.runner.stdin.take());
+        drop(self.runner.wait());
+    }
+}
