@@ -37,7 +37,7 @@ fn earn(id: EventId, pos: PosEntry, accepted: &PosEntryAccepted) -> EarnPoints {
         points: accepted.points,
         reason: Code::fixed("pos"),
         source: EarnSource::Pos(pos),
-        rule: None,
+        rule: accepted.rule.clone(),
         release: None,
         at: accepted.occurred_at,
         expiry: ExpiryRule::none(),
@@ -91,6 +91,14 @@ mod tests {
         let Command::PointsAccount(points_account::Command::EarnPoints(earn)) = command else { panic!() };
         assert_eq!(stream, StreamRef::account(CUSTOMER));
         assert_eq!(earn.source, EarnSource::Pos(PosEntry { device: DEVICE, sequence: 4 }));
+    }
+
+    /// Seen to fail when the award named no rule.
+    #[test]
+    fn an_entry_with_an_amount_earns_by_the_rule_that_held_when_it_came() {
+        let (_, command, _) = asked(PosEntryKind::Earn, None);
+        let Command::PointsAccount(points_account::Command::EarnPoints(earn)) = command else { panic!() };
+        assert_eq!(earn.rule.map(|rule| (rule.version, rule.eligible)), Some((1, usd(1299))));
     }
 
     #[test]

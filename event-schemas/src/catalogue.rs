@@ -265,7 +265,7 @@ events! {
     /// A till that sends what happened while it was offline.
     PosDevice = 8, "pos-device", crate::pos_device, PosDeviceEvent {
         PosBatchReceived = 801, "pos-batch-received", v 1;
-        PosEntryAccepted = 802, "pos-entry-accepted", v 1;
+        PosEntryAccepted = 802, "pos-entry-accepted", v 2;
         PosEntryRejected = 803, "pos-entry-rejected", v 1;
     }
 }

@@ -64,6 +64,35 @@ async fn gaps_are_told_until_they_are_filled_and_other_content_under_a_number_ch
     assert!(seen["items"].as_array().unwrap().iter().all(|item| item["status"] == "applied"), "{seen}");
 }
 
+/// Seen to fail when the award of a till named no rule.
+#[tokio::test]
+async fn the_statement_says_by_which_rule_an_amount_earned_at_a_till() {
+    let shop = Shop::open(shared()).await;
+    let (till, customer) = (till(), shop.enrol().await);
+    let sale = |sequence: u64, amount: &str| {
+        json!({
+            "sequence": sequence, "type": "earn", "customer_id": customer,
+            "amount": {"amount": amount, "currency": "USD"}, "occurred_at": "2026-03-01T12:00:00Z"
+        })
+    };
+    sync(&shop, &till, &[sale(1, "12.99")]).await;
+    shop.set(&json!({"earn": {"points_per_unit": "2"}})).await;
+    sync(&shop, &till, &[sale(2, "12.99"), sale(1, "12.99")]).await;
+    shop.door.until_idle().await;
+    let statement = shop.ask("/v1/api/points/statement", &[("customer_id", &customer)]).await.expect(200);
+    let why = |entry: usize| statement["items"][entry]["why"].as_str().unwrap();
+    let (twice, once) = (why(0), why(1));
+    assert!(once.starts_with("12 points earned at a till (pos): USD 12.99 eligible at 1 per USD"), "{once}");
+    assert!(
+        twice.starts_with("25 points earned at a till (pos): USD 12.99 eligible at 2 per USD"),
+        "{twice}"
+    );
+    assert_eq!(
+        statement["items"][0]["rule"]["eligible_amount"],
+        json!({"amount": "12.99", "currency": "USD"})
+    );
+}
+
 #[tokio::test]
 async fn what_an_account_refuses_is_told_entry_by_entry_and_the_rest_counts() {
     let shop = Shop::open(shared()).await;

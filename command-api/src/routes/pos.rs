@@ -7,6 +7,7 @@ use domain::{
 };
 use event_schemas::{
     Code, CustomerId, DeviceId, MerchantId, Money, Points, Timestamp,
+    points_account::RuleUsed,
     pos_device::{PosEntryKind, SequenceRange},
     record::Actor,
 };
@@ -17,7 +18,7 @@ use utoipa::ToSchema;
 
 use super::points::{
     canonical,
-    earn::{Amount, points_for},
+    earn::{Amount, by_amount},
 };
 use crate::{
     app::{App, origin},
@@ -216,12 +217,10 @@ impl Till<'_> {
             return Ok(Err(Code::fixed("time-ahead")));
         }
         let (kind, worth) = match entry.r#type {
-            Type::Earn => (PosEntryKind::Earn, self.earned(entry).map(|points| (points, None))),
-            Type::Redeem => {
-                (PosEntryKind::Redeem, self.spent(entry).map(|(points, off)| (points, Some(off))))
-            }
+            Type::Earn => (PosEntryKind::Earn, self.earned(entry)),
+            Type::Redeem => (PosEntryKind::Redeem, self.spent(entry)),
         };
-        let (points, discount) = match worth {
+        let Worth { points, discount, rule } = match worth {
             Ok(worth) => worth,
             Err(code) => return Ok(Err(Code::fixed(code))),
         };
@@ -234,7 +233,7 @@ impl Till<'_> {
         let occurred_at = entry.occurred_at.micros().to_be_bytes();
         let fields = canonical(&[kind.as_str().as_bytes(), given.as_bytes(), &occurred_at]);
         let content = self.app.subject_digest(self.merchant, customer, "pos-entry", &fields)?;
-        Ok(Ok(Found { customer, kind, points, discount, occurred_at: entry.occurred_at, content }))
+        Ok(Ok(Found { customer, kind, points, discount, occurred_at: entry.occurred_at, content, rule }))
     }
 
     async fn customer(&self, entry: &Entry) -> Result<Option<CustomerId>, Problem> {
@@ -254,23 +253,31 @@ impl Till<'_> {
         }
     }
 
-    fn earned(&self, entry: &Entry) -> Result<Points, &'static str> {
-        match &entry.amount {
-            Some(amount) => points_for(self.money(amount)?, self.shop).map_err(|_| "amount-earns-nothing"),
-            None => positive(entry.points),
-        }
+    fn earned(&self, entry: &Entry) -> Result<Worth, &'static str> {
+        let (points, rule) = match &entry.amount {
+            Some(amount) => {
+                let earned = by_amount(self.money(amount)?, self.shop);
+                earned.map(|(points, rule)| (points, Some(rule))).map_err(|_| "amount-earns-nothing")?
+            }
+            None => (positive(entry.points)?, None),
+        };
+        Ok(Worth { points, discount: None, rule })
     }
 
-    /// The points, and what the till took off for them.
-    fn spent(&self, entry: &Entry) -> Result<(Points, Money), &'static str> {
+    fn spent(&self, entry: &Entry) -> Result<Worth, &'static str> {
         let redeem = &self.shop.settings.redeem;
         let too_large = |_| "amount-overflow";
-        if let Some(amount) = &entry.amount {
-            let discount = self.money(amount)?;
-            return Ok((positive(Some(price(discount, redeem).map_err(too_large)?))?, discount));
-        }
-        let points = positive(entry.points)?;
-        Ok((points, worth(points, redeem, self.shop.currency).map_err(too_large)?))
+        let (points, discount) = match &entry.amount {
+            Some(amount) => {
+                let discount = self.money(amount)?;
+                (positive(Some(price(discount, redeem).map_err(too_large)?))?, discount)
+            }
+            None => {
+                let points = positive(entry.points)?;
+                (points, worth(points, redeem, self.shop.currency).map_err(too_large)?)
+            }
+        };
+        Ok(Worth { points, discount: Some(discount), rule: None })
     }
 
     fn money(&self, amount: &Amount) -> Result<Money, &'static str> {
@@ -279,6 +286,15 @@ impl Till<'_> {
             _ => "invalid-amount",
         })
     }
+}
+
+/// What an entry comes to.
+struct Worth {
+    points: Points,
+    /// What the till took off, if points are spent.
+    discount: Option<Money>,
+    /// The rule by which an amount earns.
+    rule: Option<RuleUsed>,
 }
 
 fn positive(points: Option<Points>) -> Result<Points, &'static str> {

@@ -6,6 +6,7 @@ use std::{
 
 use event_schemas::{
     Code, CustomerId, Digest, Money, Points, Timestamp,
+    points_account::RuleUsed,
     pos_device::{PosBatchReceived, PosEntryAccepted, PosEntryKind, PosEntryRejected},
 };
 use serde::{Deserialize, Serialize};
@@ -30,7 +31,7 @@ pub struct PosEntry {
 }
 
 /// An entry that an account can be asked for.
-#[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
+#[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct Found {
     /// Whose points.
     pub customer: CustomerId,
@@ -44,6 +45,8 @@ pub struct Found {
     pub occurred_at: Timestamp,
     /// Keyed digest of its content.
     pub content: Digest,
+    /// The rule by which a sale's amount comes to the points, if an amount was told.
+    pub rule: Option<RuleUsed>,
 }
 
 /// What a till may number an entry with: what every store keeps as a signed number.
@@ -76,7 +79,7 @@ pub(super) fn decide(state: &State, command: &SyncPosBatch) -> Result<Vec<Event>
 fn event(entry: &PosEntry) -> Event {
     let sequence = entry.sequence;
     match &entry.found {
-        Ok(Found { customer, kind, points, discount, occurred_at, content }) => PosEntryAccepted {
+        Ok(Found { customer, kind, points, discount, occurred_at, content, rule }) => PosEntryAccepted {
             sequence,
             customer: *customer,
             kind: *kind,
@@ -84,6 +87,7 @@ fn event(entry: &PosEntry) -> Event {
             discount: *discount,
             occurred_at: *occurred_at,
             content: *content,
+            rule: rule.clone(),
         }
         .into(),
         Err(code) => PosEntryRejected { sequence, code: code.clone() }.into(),
@@ -101,9 +105,12 @@ mod tests {
     };
 
     fn earn(sequence: u64) -> PosEntry {
-        let PosEntryAccepted { customer, kind, points, discount, occurred_at, content, .. } =
+        let PosEntryAccepted { customer, kind, points, discount, occurred_at, content, rule, .. } =
             PosEntryAccepted::sample();
-        PosEntry { sequence, found: Ok(Found { customer, kind, points, discount, occurred_at, content }) }
+        PosEntry {
+            sequence,
+            found: Ok(Found { customer, kind, points, discount, occurred_at, content, rule }),
+        }
     }
 
     fn unusable(sequence: u64) -> PosEntry {

@@ -1,5 +1,5 @@
 //! What became of a till's entries.
-use crate::{Code, CustomerId, Digest, Money, Points, Timestamp, payload, words};
+use crate::{Code, CustomerId, Digest, Money, Points, Timestamp, payload, points_account::RuleUsed, words};
 
 words! {
     /// What an entry of a till does.
@@ -28,6 +28,9 @@ payload! {
         occurred_at: Timestamp,
         /// Keyed digest of its content.
         content: Digest,
+        /// The rule by which a sale's amount came to the points, if an amount was told.
+        #[serde(default)]
+        rule: Option<RuleUsed>,
     }
     sample: Self {
         sequence: 4,
@@ -37,7 +40,15 @@ payload! {
         discount: None,
         occurred_at: time(),
         content: DIGEST,
-    }
+        rule: Some(RuleUsed {
+            rule: Code::fixed("amount"),
+            version: 1,
+            rate: crate::Rate::ONE,
+            multiplier: None,
+            eligible: usd(1299),
+        }),
+    },
+    upcast: payload::with_defaults
 }
 
 payload! {

@@ -67,17 +67,14 @@ impl Entry {
         if let Some(action) = &self.action {
             return format!("{earned} earned by an action ({action})");
         }
-        if self.pos.is_some() {
-            return format!("{earned} earned at a till ({})", self.reason());
-        }
-        match (&self.rule, self.order_id) {
-            (Some(Json(rule)), Some(_)) => {
-                format!("{earned} for an order ({}): {}", self.reason(), calculation(rule))
-            }
-            (Some(Json(rule)), None) => format!("{earned} ({}): {}", self.reason(), calculation(rule)),
-            (None, Some(_)) => format!("{earned} for an order ({})", self.reason()),
-            (None, None) => format!("{earned} given by the shop ({})", self.reason()),
-        }
+        let occasion = match (&self.pos, self.order_id, &self.rule) {
+            (Some(_), _, _) => " earned at a till",
+            (None, Some(_), _) => " for an order",
+            (None, None, Some(_)) => "",
+            (None, None, None) => " given by the shop",
+        };
+        let calculated = self.rule.as_ref().map(|Json(rule)| format!(": {}", calculation(rule)));
+        format!("{earned}{occasion} ({}){}", self.reason(), calculated.unwrap_or_default())
     }
 
     fn why_transferred(&self) -> String {

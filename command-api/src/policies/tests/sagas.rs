@@ -173,6 +173,7 @@ fn entry(sequence: u64, customer: CustomerId, kind: PosEntryKind, points: i64) -
         discount,
         occurred_at: sample::time(),
         content: sample::DIGEST,
+        rule: None,
     };
     PosEntry { sequence, found: Ok(found) }
 }

@@ -122,24 +122,18 @@ fn check(body: &Earn) -> Result<(), Problem> {
 /// How many points are meant, and the rule that says so.
 fn award(body: &Earn, shop: &Shop) -> Result<(Points, Option<RuleUsed>), Problem> {
     let Some(amount) = &body.amount else { return Ok((body.points.unwrap_or_default(), None)) };
-    let eligible = money(amount, shop)?;
-    let rate = shop.rule.points_per_unit;
-    let points =
-        points_for(eligible, shop).map_err(|expected| Problem::invalid_field("/amount/amount", expected))?;
-    let rule = RuleUsed {
-        rule: Code::fixed("amount"),
-        version: shop.rule.version,
-        rate,
-        eligible,
-        multiplier: None,
-    };
+    let (points, rule) = by_amount(money(amount, shop)?, shop)
+        .map_err(|expected| Problem::invalid_field("/amount/amount", expected))?;
     Ok((points, Some(rule)))
 }
 
-/// The points that an amount earns by the programme's rate, or what was expected of it.
-pub(in crate::routes) fn points_for(amount: Money, shop: &Shop) -> Result<Points, &'static str> {
-    let points = shop.rule.points_per_unit.points_for(amount).ok().filter(|points| points.is_positive());
-    points.ok_or("expected an amount that earns at least one point, within 64 bits")
+/// The points that an amount earns by the programme's rule of today, and that rule; or what was expected of it.
+pub(in crate::routes) fn by_amount(eligible: Money, shop: &Shop) -> Result<(Points, RuleUsed), &'static str> {
+    let rate = shop.rule.points_per_unit;
+    let points = rate.points_for(eligible).ok().filter(|points| points.is_positive());
+    let points = points.ok_or("expected an amount that earns at least one point, within 64 bits")?;
+    let (rule, version) = (Code::fixed("amount"), shop.rule.version);
+    Ok((points, RuleUsed { rule, version, rate, eligible, multiplier: None }))
 }
 
 fn money(amount: &Amount, shop: &Shop) -> Result<Money, Problem> {
