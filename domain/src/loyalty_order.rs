@@ -55,8 +55,6 @@ pub struct State {
     assessment: Option<Assessment>,
     /// The order qualified once, so the rule in `observed` is its rule for ever.
     rule_frozen: bool,
-    /// The most it ever cost: no sum of refunds that count goes above it.
-    ceiling_minor: i64,
 }
 
 impl State {
@@ -78,7 +76,7 @@ impl State {
         self.assessment.as_ref()
     }
 
-    /// Whether the refund was seen: it counts, or waits until the order costs enough.
+    /// Whether the refund was seen.
     #[must_use]
     pub fn knows_refund(&self, refund: RefundId) -> bool {
         self.refunds.contains_key(&refund)
@@ -98,7 +96,6 @@ impl Decider for State {
         match event {
             Event::OrderObserved(observed) => {
                 self.customer = self.customer.or(observed.customer);
-                self.ceiling_minor = self.ceiling_minor.max(observed.total.minor);
                 self.course.take_in(observed);
                 let newer = |seen: &OrderObserved| seen.updated_at <= observed.updated_at;
                 if self.observed.as_ref().is_none_or(newer) || planted::is(Bug::OlderStateApplies) {

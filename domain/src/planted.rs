@@ -72,8 +72,10 @@ bugs! {
     VerdictRepeated;
     /// Each refund is rounded by itself.
     RefundsRoundedApart;
-    /// Each refund alone is held against the order's total.
-    CeilingForEachRefund;
+    /// Refunds of more than an order earned take more.
+    RefundsGoBelowZero;
+    /// What one refund holds back of its lines is not what another pays beyond its own.
+    MoneyBeyondLinesApart;
     /// A redemption that failed keeps its points.
     FailureReleasesNothing;
     /// A second code is recorded.

@@ -210,7 +210,7 @@ events! {
     /// An order, and what it comes to.
     LoyaltyOrder = 3, "loyalty-order", crate::loyalty_order, LoyaltyOrderEvent {
         OrderObserved = 301, "order-observed", v 3;
-        OrderRefunded = 302, "order-refunded", v 2;
+        OrderRefunded = 302, "order-refunded", v 3;
         OrderAttachedToCustomer = 303, "order-attached-to-customer", v 1;
         OrderQualified = 304, "order-qualified", v 2;
         OrderDisqualified = 305, "order-disqualified", v 2;

@@ -109,16 +109,47 @@ async fn a_refund_embedded_in_an_older_version_still_counts() {
 }
 
 #[tokio::test]
-async fn a_refund_above_the_order_takes_nothing_until_the_order_costs_enough() {
+async fn refunds_above_what_an_order_earned_take_all_of_it_and_no_more() {
     let shop = Shop::open(shared()).await;
     let ada = person();
     let order = order().by(&ada).line(20_00, 1).paid();
     observe(&shop, &order).await;
     refunded(&shop, &refund(&order).part(&order.lines[0], 1, 12_00, 0)).await;
     refunded(&shop, &refund(&order).part(&order.lines[0], 1, 8_01, 0)).await;
-    assert_eq!(shop.balance_of(ada.id).await.available, 8);
+    let balance = shop.balance_of(ada.id).await;
+    assert_eq!((balance.net(), balance.lifetime_clawed_back), (0, 20));
+    assert_eq!(shop.standing(order.id).await, "refunded");
     observe(&shop, &order.at(60).line(5_00, 1)).await;
     assert_eq!(shop.balance_of(ada.id).await.available, 4);
+}
+
+/// Seen to fail when only lines took points back.
+#[tokio::test]
+async fn a_refund_by_amount_takes_back_what_the_money_earned() {
+    let shop = Shop::open(shared()).await;
+    let ada = person();
+    let order = order().by(&ada).line(20_00, 2).shipping(4_90, 0).paid();
+    observe(&shop, &order).await;
+    refunded(&shop, &refund(&order).beyond(5_00)).await;
+    assert_eq!(shop.balance_of(ada.id).await.available, 35);
+    assert_eq!(shop.standing(order.id).await, "qualified");
+    refunded(&shop, &refund(&order).part(&order.lines[0], 1, 20_00, 0)).await;
+    refunded(&shop, &refund(&order).beyond(19_90)).await;
+    let balance = shop.balance_of(ada.id).await;
+    assert_eq!((balance.net(), balance.lifetime_clawed_back), (0, 40));
+    assert_eq!(shop.standing(order.id).await, "refunded");
+}
+
+#[tokio::test]
+async fn goods_that_come_back_before_their_money_take_their_points_once() {
+    let shop = Shop::open(shared()).await;
+    let ada = person();
+    let order = order().by(&ada).line(20_00, 2).paid();
+    observe(&shop, &order).await;
+    refunded(&shop, &refund(&order).part(&order.lines[0], 1, 20_00, 0).beyond(-20_00)).await;
+    assert_eq!(shop.balance_of(ada.id).await.available, 20);
+    refunded(&shop, &refund(&order).beyond(20_00)).await;
+    assert_eq!(shop.balance_of(ada.id).await.available, 20);
 }
 
 #[tokio::test]

@@ -13,13 +13,23 @@ pub(crate) struct Refund {
     lines: Vec<(Line, i64, i64, i64)>,
     /// Shipping and the tax on it.
     shipping: (i64, i64),
+    /// Money beyond lines and shipping; below zero, what of them was held back.
+    beyond: i64,
     minute: i64,
     note: Option<String>,
 }
 
 /// A refund of this order, of nothing yet.
 pub(crate) fn refund(order: &Order) -> Refund {
-    Refund { id: fresh_id(), order_id: order.id, lines: Vec::new(), shipping: (0, 0), minute: 60, note: None }
+    Refund {
+        id: fresh_id(),
+        order_id: order.id,
+        lines: Vec::new(),
+        shipping: (0, 0),
+        beyond: 0,
+        minute: 60,
+        note: None,
+    }
 }
 
 impl Refund {
@@ -36,6 +46,12 @@ impl Refund {
 
     pub(crate) fn shipping(mut self, minor: i64, tax: i64) -> Self {
         self.shipping = (minor, tax);
+        self
+    }
+
+    /// So much money that is for no line.
+    pub(crate) fn beyond(mut self, minor: i64) -> Self {
+        self.beyond = minor;
         self
     }
 
@@ -77,23 +93,26 @@ impl Refund {
         })
     }
 
-    /// Shipping comes back as an adjustment of the order, with its sign turned.
+    /// Shipping, and money that is for no line, come back as adjustments of the order, with their sign turned.
     fn adjustments(&self, mint: Mint<'_>) -> Value {
-        let (minor, tax) = self.shipping;
-        if minor == 0 {
-            return json!([]);
-        }
-        json!([{
-            "id": self.id + 1,
-            "order_id": self.order_id,
-            "refund_id": self.id,
-            "kind": "shipping_refund",
-            "reason": "Shipping refund",
-            "amount": mint.text(-minor),
-            "amount_set": mint.set(-minor),
-            "tax_amount": mint.text(-tax),
-            "tax_amount_set": mint.set(-tax),
-        }])
+        let adjustment = |(kind, reason, minor, tax): (&str, &str, i64, i64)| {
+            json!({
+                "id": self.id + 1,
+                "order_id": self.order_id,
+                "refund_id": self.id,
+                "kind": kind,
+                "reason": reason,
+                "amount": mint.text(-minor),
+                "amount_set": mint.set(-minor),
+                "tax_amount": mint.text(-tax),
+                "tax_amount_set": mint.set(-tax),
+            })
+        };
+        let told = [
+            ("shipping_refund", "Shipping refund", self.shipping.0, self.shipping.1),
+            ("refund_discrepancy", "Refund discrepancy", self.beyond, 0),
+        ];
+        told.into_iter().filter(|(_, _, minor, _)| *minor != 0).map(adjustment).collect()
     }
 
     /// Body of `refunds/create`.

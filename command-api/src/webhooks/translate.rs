@@ -12,7 +12,7 @@ mod transactions;
 
 pub use fields::Unusable;
 pub use plan::{
-    Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction, Translated,
+    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction, Translated,
 };
 pub use references::{Mentions, Referred};
 

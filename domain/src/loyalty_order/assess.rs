@@ -1,8 +1,8 @@
 //! The verdict on an order: a function of all that is known, so the order of arrival cannot matter.
 use event_schemas::{
     Code, Money, Points, Rate, Timestamp,
-    loyalty_order::{Assessment, BonusTarget, OrderObserved, OrderRefunded, OrderStage, OrderStatus},
-    merchant::{Bonus, Pending, PendingPolicy, StoreCredit},
+    loyalty_order::{Assessment, BonusTarget, OrderObserved, OrderStage, OrderStatus},
+    merchant::{Bonus, Pending, PendingPolicy},
     points_account::Release,
 };
 
@@ -17,18 +17,15 @@ use crate::{
 
 /// Why a deleted order earns nothing.
 pub(super) const DELETED: &str = "deleted";
-/// A refund came to more than the order ever cost, and counts once the order costs enough.
-pub(super) const REFUND_WAITS: &str = "refund-waits";
 const DAY_MICROS: i64 = 86_400_000_000;
 
 /// The standing, or none if nothing is known. Its version is left to the caller.
 pub(super) fn assess(state: &State) -> Result<Option<Assessment>, Rejection> {
     let Some(seen) = &state.observed else { return Ok(before_it_was_seen(state)) };
-    let refunded = refunded_minor(state, seen, Parts::amount)?.min(seen.eligible.minor);
+    let most = if planted::is(Bug::RefundsGoBelowZero) { i64::MAX } else { seen.eligible.minor };
+    let refunded = refunded_minor(state, seen, Parts::amount)?.min(most);
     let net = Money { minor: seen.eligible.minor - refunded, ..seen.eligible };
     let (status, reason) = standing(state, seen, net);
-    let earned = matches!(status, OrderStatus::Qualified | OrderStatus::Refunded);
-    let reason = if earned && state.has_waiting_refund(seen)? { Some(REFUND_WAITS) } else { reason };
     let qualified = status == OrderStatus::Qualified;
     let target = if qualified { worth(seen, net)? } else { Points::ZERO };
     Ok(Some(Assessment {
@@ -70,22 +67,29 @@ fn standing(state: &State, seen: &OrderObserved, net: Money) -> (OrderStatus, Op
     }
 }
 
-/// What of all refunds lowers the order's worth.
+/// What all refunds together give back of what earned: their lines and shipping, and what was paid out beyond those. What
+/// one refund holds back another may pay, so only the sum of that counts, and never below zero.
 fn refunded_minor<'a>(
     state: &'a State,
     seen: &'a OrderObserved,
     amount: impl Fn(Parts<'a, std::vec::IntoIter<Part<'a>>>) -> Result<i64, Rejection>,
 ) -> Result<i64, Rejection> {
-    let kept = |refund: &OrderRefunded| refund.store_credit && seen.rule.store_credit == StoreCredit::Keep;
-    let mut sum = 0;
-    for refund in state.counted_refunds(seen)?.into_iter().filter(|refund| !kept(refund)) {
-        let lines: Vec<_> = refund.lines.iter().map(Part::from).collect();
-        sum += i128::from(amount(Parts {
-            lines: lines.into_iter(),
-            shipping: Shipping { minor: refund.shipping.minor, tax_minor: refund.shipping_tax.minor },
-            taxes_included: seen.taxes_included,
-            rule: &seen.rule,
-        })?);
+    let parts = |lines: Vec<Part<'a>>, shipping| Parts {
+        lines: lines.into_iter(),
+        shipping,
+        taxes_included: seen.taxes_included,
+        rule: &seen.rule,
+    };
+    let beyond: Vec<_> = state.counted_refunds(seen).map(Part::beyond).collect();
+    let mut sum = if planted::is(Bug::MoneyBeyondLinesApart) {
+        let each = beyond.into_iter().map(|part| amount(parts(vec![part], Shipping::default())));
+        each.sum::<Result<i64, _>>().map(i128::from)?
+    } else {
+        i128::from(amount(parts(beyond, Shipping::default()))?)
+    };
+    for refund in state.counted_refunds(seen) {
+        let shipping = Shipping { minor: refund.shipping.minor, tax_minor: refund.shipping_tax.minor };
+        sum += i128::from(amount(parts(refund.lines.iter().map(Part::from).collect(), shipping))?);
     }
     eligible::minor(sum)
 }

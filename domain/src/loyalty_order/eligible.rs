@@ -1,7 +1,7 @@
 //! What of an order, or of a refund, counts for points. One function for both, so they can never disagree.
 use event_schemas::{
     ProductId, ProductTag,
-    loyalty_order::{EarnRule, RefundLine},
+    loyalty_order::{EarnRule, OrderRefunded, RefundLine},
     merchant::Bonus,
 };
 
@@ -50,6 +50,14 @@ impl From<Shipping> for Part<'_> {
     }
 }
 
+impl Part<'_> {
+    /// What a refund paid out beyond its lines and shipping. It is for nothing that has a name, so it counts as goods do.
+    pub(super) const fn beyond(refund: &OrderRefunded) -> Self {
+        let (minor, tax_minor) = (refund.beyond_minor, refund.beyond_tax_minor);
+        Self { product_id: None, gift_card: false, tip: false, minor, tax_minor }
+    }
+}
+
 /// Lines and shipping of an order, or of a refund of it.
 #[derive(Clone)]
 pub(super) struct Parts<'a, I> {
@@ -77,15 +85,6 @@ impl<'a, I: Iterator<Item = Part<'a>>> Parts<'a, I> {
         let earning = lines.chain(shipping).filter(|part| !excluded(part, rule) && counts(part));
         sum(earning, taxes_included, rule.include_tax).map(|minor| minor.max(0))
     }
-}
-
-/// All that lines and shipping come to with their tax, in minor units.
-pub(super) fn gross<'a>(
-    parts: impl IntoIterator<Item = Part<'a>>,
-    shipping: Shipping,
-    taxes_included: bool,
-) -> Result<i64, Rejection> {
-    sum(parts.into_iter().chain([shipping.into()]), taxes_included, true)
 }
 
 /// The rule with every product added by id that one of its tags names: a refund, which tells no tags, is judged like the

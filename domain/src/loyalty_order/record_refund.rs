@@ -2,14 +2,12 @@
 use event_schemas::{
     Currency, Money, RefundId, Timestamp,
     loyalty_order::{OrderObserved, OrderRefunded, RefundLine},
+    merchant::StoreCredit,
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, Shipping, State, eligible};
-use crate::{
-    Rejection,
-    planted::{self, Bug},
-};
+use super::{Draft, Event, State};
+use crate::Rejection;
 
 /// Tells of a refund.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -35,6 +33,10 @@ pub struct RefundFacts {
     pub shipping_tax_minor: i64,
     /// Whether all of it was paid out as store credit.
     pub store_credit: bool,
+    /// What was paid out beyond lines and shipping, as a refund by amount is; below zero if less than they come to was.
+    pub beyond_minor: i64,
+    /// Tax of that, with the same sign.
+    pub beyond_tax_minor: i64,
 }
 
 pub(super) fn decide(state: &State, command: &RecordRefund) -> Result<Vec<Event>, Rejection> {
@@ -59,38 +61,17 @@ pub(super) fn checked(state: &State, facts: &RefundFacts) -> Result<OrderRefunde
 }
 
 impl State {
-    /// The refunds that count: in the order in which they were made, each if it and those before it come to no more than
-    /// the order ever cost. The others wait for a state of the order that is dearer. Those in another currency than the
-    /// order's came before the order and never count.
-    pub(super) fn counted_refunds(&self, seen: &OrderObserved) -> Result<Vec<&OrderRefunded>, Rejection> {
-        let mut refunds: Vec<_> = self.refunds_in_currency(seen).collect();
-        refunds.sort_by_key(|refund| (refund.refunded_at, refund.refund));
-        let mut left = i128::from(self.ceiling_minor);
-        let mut counted = Vec::with_capacity(refunds.len());
-        for refund in refunds {
-            let gross = gross(refund, seen.taxes_included)?;
-            if gross <= left {
-                left -= if planted::is(Bug::CeilingForEachRefund) { 0 } else { gross };
-                counted.push(refund);
-            }
-        }
-        Ok(counted)
-    }
-
-    /// Whether a refund waits for a state of the order that is dearer.
-    pub(super) fn has_waiting_refund(&self, seen: &OrderObserved) -> Result<bool, Rejection> {
-        Ok(self.counted_refunds(seen)?.len() < self.refunds_in_currency(seen).count())
-    }
-
-    fn refunds_in_currency(&self, seen: &OrderObserved) -> impl Iterator<Item = &OrderRefunded> {
+    /// The refunds that take something back. Those in another currency than the order's came before the order and never
+    /// count; what went to store credit counts unless the rule says that it keeps its points.
+    pub(super) fn counted_refunds<'a>(
+        &'a self,
+        seen: &'a OrderObserved,
+    ) -> impl Iterator<Item = &'a OrderRefunded> + Clone {
+        let kept =
+            |refund: &OrderRefunded| refund.store_credit && seen.rule.store_credit == StoreCredit::Keep;
         let currency = seen.total.currency;
-        self.refunds.values().filter(move |refund| refund.shipping.currency == currency)
+        self.refunds.values().filter(move |refund| refund.shipping.currency == currency && !kept(refund))
     }
-}
-
-fn gross(refund: &OrderRefunded, taxes_included: bool) -> Result<i128, Rejection> {
-    let shipping = Shipping { minor: refund.shipping.minor, tax_minor: refund.shipping_tax.minor };
-    eligible::gross(refund.lines.iter().map(eligible::Part::from), shipping, taxes_included).map(i128::from)
 }
 
 fn recorded(facts: &RefundFacts) -> OrderRefunded {
@@ -102,17 +83,19 @@ fn recorded(facts: &RefundFacts) -> OrderRefunded {
         shipping: money(facts.shipping_minor),
         shipping_tax: money(facts.shipping_tax_minor),
         store_credit: facts.store_credit,
+        beyond_minor: facts.beyond_minor,
+        beyond_tax_minor: facts.beyond_tax_minor,
     }
 }
 
 #[cfg(test)]
 mod tests {
-    use event_schemas::{loyalty_order::OrderStatus, merchant::StoreCredit, sample::usd};
+    use event_schemas::{loyalty_order::OrderStatus, sample::usd};
 
     use super::*;
     use crate::loyalty_order::{
-        Command,
-        specs::{at, order, refund, standing, state_after, when},
+        Command, Shipping,
+        specs::{bonus, order, refund, standing, state_after, when},
     };
 
     fn record(number: u8, minor: i64) -> RecordRefund {
@@ -177,27 +160,61 @@ mod tests {
         when(history(), record(1, 1001)).then_rejected(Rejection::SourceConflict);
     }
 
-    /// Catches: a refund that is refused because the order was cheaper then, and lost when the dearer state comes.
+    /// So much money back, and nothing of it for a line.
+    fn by_amount(number: u8, beyond_minor: i64) -> RecordRefund {
+        RecordRefund { refund: RefundFacts { lines: Vec::new(), beyond_minor, ..refund(number, 0) } }
+    }
+
+    /// Catches: money that is paid back without lines, and takes no points back.
     #[test]
-    fn a_refund_above_the_total_waits_for_a_dearer_state_of_the_order() {
-        let waiting = || vec![Command::from(order(1, 5493)), record(1, 5000).into(), record(2, 494).into()];
-        let state = state_after(waiting());
-        assert_eq!(state.assessment().unwrap().refunded, usd(5000));
-        assert_eq!(standing(&state), (OrderStatus::Qualified, Some("refund-waits".to_owned()), 4));
-        when(waiting(), record(2, 494)).then_unchanged();
-        let dearer = state_after(waiting().into_iter().chain([order(2, 6000).into()]));
-        assert_eq!(dearer.assessment().unwrap().refunded, usd(5494));
-        assert_eq!(standing(&dearer), (OrderStatus::Qualified, None, 5));
+    fn a_refund_by_amount_takes_back_like_a_line_and_no_more_than_the_order_earned() {
+        let after = |refunds: &[RecordRefund]| {
+            let refunds = refunds.iter().cloned().map(Command::from);
+            standing(&state_after([Command::from(order(1, 5493))].into_iter().chain(refunds)))
+        };
+        assert_eq!(after(&[by_amount(1, 1000)]), (OrderStatus::Qualified, None, 44));
+        assert_eq!(after(&[by_amount(1, 1000), record(2, 4493)]), (OrderStatus::Refunded, None, 0));
+        // 5.00 of it was for shipping, which earned nothing.
+        assert_eq!(after(&[by_amount(1, 5993)]), (OrderStatus::Refunded, None, 0));
+    }
+
+    /// Catches: goods that came back first and were paid later, and take their points twice.
+    #[test]
+    fn money_that_was_held_back_from_lines_and_is_paid_later_takes_nothing_twice() {
+        let returned = RecordRefund { refund: RefundFacts { beyond_minor: -2000, ..refund(1, 2000) } };
+        for messages in [[returned.clone(), by_amount(2, 2000)], [by_amount(2, 2000), returned.clone()]] {
+            let messages = messages.map(Command::from);
+            let state = state_after([Command::from(order(1, 5493))].into_iter().chain(messages));
+            assert_eq!(standing(&state).2, 34);
+        }
+        // What a shop never pays out does not bring points of returned goods back.
+        assert_eq!(standing(&state_after([Command::from(order(1, 5493)), returned.into()])).2, 34);
     }
 
     #[test]
-    fn a_refund_that_fits_counts_although_an_earlier_one_waits() {
-        let later = RefundFacts { refunded_at: at(10), ..refund(2, 493) };
-        for messages in [[refund(1, 5494), later.clone()], [later, refund(1, 5494)]] {
-            let refunds = messages.map(|refund| Command::from(RecordRefund { refund }));
-            let state = state_after([Command::from(order(1, 5493))].into_iter().chain(refunds));
-            assert_eq!(state.assessment().unwrap().refunded, usd(493));
-        }
+    fn a_refund_by_amount_takes_back_of_a_bonus_for_the_whole_order_and_of_none_for_products() {
+        let mut sold = order(1, 5000);
+        let product = "7".parse().unwrap();
+        let of_product = event_schemas::merchant::Bonus { product_ids: vec![product], ..bonus("new", "2") };
+        sold.lines[0].product_id = of_product.product_ids.first().cloned();
+        sold.rule.bonuses = vec![bonus("all", "2"), of_product];
+        let state = state_after([Command::from(sold), by_amount(1, 1000).into()]);
+        let targets: Vec<_> = state.assessment().unwrap().bonuses.iter().map(|one| one.target.0).collect();
+        assert_eq!((standing(&state).2, targets), (40, vec![40, 50]));
+    }
+
+    /// Catches: a refund that is forgotten because the order was cheaper then; one cent of tax that keeps a refund of all
+    /// from counting.
+    #[test]
+    fn refunds_above_what_an_order_is_worth_take_all_of_it_and_more_of_a_dearer_state() {
+        let history = || vec![Command::from(order(1, 5493)), record(1, 5000).into(), record(2, 494).into()];
+        let state = state_after(history());
+        assert_eq!(state.assessment().unwrap().refunded, usd(5493));
+        assert_eq!(standing(&state), (OrderStatus::Refunded, None, 0));
+        when(history(), record(2, 494)).then_unchanged();
+        let dearer = state_after(history().into_iter().chain([order(2, 6000).into()]));
+        assert_eq!(dearer.assessment().unwrap().refunded, usd(5494));
+        assert_eq!(standing(&dearer), (OrderStatus::Qualified, None, 5));
     }
 
     #[test]

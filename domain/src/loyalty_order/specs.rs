@@ -81,6 +81,8 @@ pub(super) fn refund(number: u8, minor: i64) -> RefundFacts {
         shipping_minor: 0,
         shipping_tax_minor: 0,
         store_credit: false,
+        beyond_minor: 0,
+        beyond_tax_minor: 0,
     }
 }
 

@@ -50,7 +50,8 @@ const fn laws(bug: Bug) -> &'static [fn()] {
         }
         Bug::VerdictRepeated => &[order::laws::REPEATS],
         Bug::RefundsRoundedApart => &[order::laws::ANY_SPLIT],
-        Bug::CeilingForEachRefund => &[order::laws::LAW_12],
+        Bug::RefundsGoBelowZero => &[order::laws::LAW_12],
+        Bug::MoneyBeyondLinesApart => &[order::laws::ANY_ORDER],
         Bug::FailureReleasesNothing => &[redemption::laws::ENDS],
         Bug::SecondCode => &[redemption::laws::LAW_15],
     }

@@ -212,6 +212,8 @@ impl World {
             shipping_minor: 0,
             shipping_tax_minor: 0,
             store_credit,
+            beyond_minor: 0,
+            beyond_tax_minor: 0,
         }
     }
 

@@ -169,6 +169,7 @@ mod tests {
             Slip::DebtIsForgotten,
             Slip::LatestIsSpentFirst,
             Slip::EachRefundIsRounded,
+            Slip::MoneyAloneTakesNothing,
             Slip::PendingIsSpared,
             Slip::EndedIsSpendable,
             Slip::CancelledTwice,

@@ -14,6 +14,7 @@ pub(super) enum Slip {
     DebtIsForgotten,
     LatestIsSpentFirst,
     EachRefundIsRounded,
+    MoneyAloneTakesNothing,
     PendingIsSpared,
     EndedIsSpendable,
     CancelledTwice,
@@ -524,8 +525,7 @@ impl<'a> Model<'a> {
     // ── orders ───────────────────────────────────────────────────────────────────────────────────────────────
 
     fn judge(&mut self, order: usize) {
-        let rounded = self.slip == Slip::EachRefundIsRounded;
-        let verdict = self.known[order].verdict(self.settings, &self.orders[order], rounded);
+        let verdict = self.known[order].verdict(self.settings, &self.orders[order], self.slip);
         if let Some(verdict) = self.known[order].news(verdict)
             && let Some(customer) = verdict.customer
         {

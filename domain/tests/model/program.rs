@@ -114,12 +114,14 @@ pub(super) struct State {
     pub(super) refunds: usize,
 }
 
-/// A refund of a line, of shipping, or of both.
+/// A refund of a line, of shipping, of both, or of so much money.
 #[derive(Clone, Debug)]
 pub(super) struct Refund {
     pub(super) line: Option<(prop::sample::Index, i64)>,
     pub(super) shipping: bool,
     pub(super) store_credit: bool,
+    /// What was paid beyond line and shipping; below zero, what of them was not.
+    pub(super) beyond: i64,
 }
 
 impl Order {
@@ -306,8 +308,9 @@ fn order() -> impl Strategy<Value = Order> {
     let more = prop::collection::vec(line(), 0..3);
     let state = (stage, more, 0..3_usize).prop_map(|(stage, more, refunds)| State { stage, more, refunds });
     let line_back = prop::option::weighted(0.8, (any::<prop::sample::Index>(), 1..=100_i64));
-    let refund = (line_back, prop::bool::weighted(0.2), prop::bool::weighted(0.2))
-        .prop_map(|(line, shipping, store_credit)| Refund { line, shipping, store_credit });
+    let beyond = prop_oneof![3 => Just(0), 2 => -3_000..6_000_i64];
+    let refund = (line_back, prop::bool::weighted(0.2), prop::bool::weighted(0.2), beyond)
+        .prop_map(|(line, shipping, store_credit, beyond)| Refund { line, shipping, store_credit, beyond });
     let who = (0..PEOPLE, prop_oneof![6 => Just(0), 2 => 1..6_usize]);
     let when = (0..40 * DAY, 0..6_usize);
     let flags = (any::<bool>(), prop::bool::weighted(0.05));

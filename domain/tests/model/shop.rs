@@ -26,7 +26,7 @@ use super::{
     },
 };
 
-/// No order costs more, and no order's refunds come to more.
+/// No order costs more.
 const TOTAL_MINOR: i64 = 10_000_000;
 /// What a deed earns.
 const ACT: i64 = 5;
@@ -131,6 +131,9 @@ impl<'a> Shop<'a> {
         let Command::PointsAccount(command) = command else { return };
         let (at, grace_days) = (time(self.now), u32::try_from(self.settings.grace_days).unwrap());
         match command {
+            // So that estates leave in several parts, with others in between.
+            account::Command::MergeAccount(merge) => merge.part_max = 3,
+            account::Command::MoveEstatePart(next) => next.part_max = 2,
             account::Command::SettleOrder(settle) => {
                 settle.when_short = match self.settings.short {
                     Short::Debt => WhenShort::Unlimited,
@@ -449,6 +452,8 @@ fn refunded(order: &Order, number: usize, refund: usize) -> RefundFacts {
         shipping_minor,
         shipping_tax_minor,
         store_credit: told.store_credit,
+        beyond_minor: told.beyond,
+        beyond_tax_minor: 0,
     }
 }
 

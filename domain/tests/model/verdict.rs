@@ -1,7 +1,10 @@
 //! What an order comes to by the model: a sum over all that was told of it, whatever came first.
 use std::collections::BTreeSet;
 
-use super::program::{DAY, Kind, Line, Order, Policy, Settings, Stage};
+use super::{
+    plain::Slip,
+    program::{DAY, Kind, Line, Order, Policy, Settings, Stage},
+};
 
 /// What points wait for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
@@ -76,12 +79,12 @@ impl Known {
         news
     }
 
-    pub(super) fn verdict(&self, settings: &Settings, order: &Order, rounded: bool) -> Option<Verdict> {
+    pub(super) fn verdict(&self, settings: &Settings, order: &Order, slip: Slip) -> Option<Verdict> {
         let newest = *self.states.last()?;
         let state = &order.states[newest];
         let sold = [&order.lines[..], &state.more].concat();
         let eligible = earning(settings, order, &sold, true, |_| true);
-        let refunded = self.refunded(settings, order, |_| true).min(eligible);
+        let refunded = self.refunded(settings, order, slip, |_| true).min(eligible);
         let left = eligible - refunded;
         let standing = match state.stage {
             _ if self.deleted || order.test => Standing::Nothing,
@@ -96,11 +99,11 @@ impl Known {
         let counts = |new_only: bool| move |line: &Line| !new_only || line.kind == Kind::New;
         let of_bonuses = settings.bonuses.iter().map(|bonus| {
             let sold = earning(settings, order, &sold, !bonus.new_only, counts(bonus.new_only));
-            sold - self.refunded(settings, order, counts(bonus.new_only)).min(sold)
+            sold - self.refunded(settings, order, slip, counts(bonus.new_only)).min(sold)
         });
         let of_bonuses: Vec<_> = of_bonuses.collect();
         // A rate per 100 major units of 100 minor units each; a bonus adds tenths of it.
-        let purchase = if rounded {
+        let purchase = if slip == Slip::EachRefundIsRounded {
             eligible * settings.rate / 10_000 - refunded * settings.rate / 10_000
         } else {
             left * settings.rate / 10_000
@@ -116,15 +119,22 @@ impl Known {
         })
     }
 
-    fn refunded(&self, settings: &Settings, order: &Order, counts: impl Fn(&Line) -> bool + Copy) -> i64 {
+    fn refunded(
+        &self,
+        settings: &Settings,
+        order: &Order,
+        slip: Slip,
+        counts: impl Fn(&Line) -> bool + Copy,
+    ) -> i64 {
         let whole = counts(&Line { kind: Kind::Goods, minor: 0, tax: 0 });
         let refunds = self.refunds.iter().map(|refund| &order.refunds[*refund]);
         let counting = refunds.filter(|refund| !(refund.store_credit && settings.keep_store_credit));
+        let beyond: i64 = counting.clone().map(|refund| refund.beyond).sum();
         let back = counting.map(|refund| {
             let lines: Vec<_> = order.back(refund).into_iter().collect();
             earning(settings, order, &lines, whole && refund.shipping, counts)
         });
-        back.sum()
+        back.sum::<i64>() + if whole && slip != Slip::MoneyAloneTakesNothing { beyond.max(0) } else { 0 }
     }
 
     fn waits(&self, settings: &Settings, order: &Order, newest: usize) -> Option<Waits> {

@@ -34,6 +34,12 @@ payload! {
         /// Whether it was paid out as store credit.
         #[serde(default)]
         store_credit: bool,
+        /// What was paid out beyond lines and shipping, in minor units; below zero if less than they come to was.
+        #[serde(default)]
+        beyond_minor: i64,
+        /// Tax of that, with the same sign; contained in it if the order's prices contain tax.
+        #[serde(default)]
+        beyond_tax_minor: i64,
     }
     sample: Self {
         refund: REFUND,
@@ -48,6 +54,8 @@ payload! {
         shipping: usd(0),
         shipping_tax: usd(0),
         store_credit: false,
+        beyond_minor: 250,
+        beyond_tax_minor: 20,
     },
     upcast: payload::with_defaults
 }

@@ -23,9 +23,6 @@ const REASONS: &[(&str, &str)] = &[
     ("another-customer", "The order's customer was changed at the shop; points stay with the first one"),
 ];
 
-/// The order stands as its status says, and not all of its refunds count yet.
-const REFUND_WAITS: &str = "refund-waits";
-
 impl Order {
     /// Why the order has the points that it has; nothing while only its account has spoken of it.
     #[must_use]
@@ -35,15 +32,6 @@ impl Order {
     }
 
     fn says(&self, verdict: &Assessment) -> String {
-        if verdict.reason.as_ref().is_some_and(|reason| reason.as_str() == REFUND_WAITS) {
-            let earned = match verdict.status {
-                OrderStatus::Qualified => self.says_qualified(verdict),
-                _ => "All that earned points was refunded".to_owned(),
-            };
-            return format!(
-                "{earned}. A refund of more than the order cost waits until the order costs enough"
-            );
-        }
         let known = verdict.reason.as_ref().and_then(|reason| {
             let known = REASONS.iter().find(|(code, _)| *code == reason.as_str());
             known.map(|(_, says)| (*says).to_owned())

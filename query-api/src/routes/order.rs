@@ -30,8 +30,7 @@ pub(crate) struct OrderBody {
     order_id: String,
     /// `waiting`, `qualified`, `disqualified`, `cancelled` or `refunded`.
     status: &'static str,
-    /// Why, where the status alone does not say it, such as `unpaid`, `guest` or `test`; `refund-waits` if a refund of more
-    /// than the order cost does not count yet.
+    /// Why, where the status alone does not say it, such as `unpaid`, `guest` or `test`.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
     /// One sentence: why these points, or why none.

@@ -126,6 +126,8 @@ impl Run<'_> {
             shipping_minor: refund.shipping.minor,
             shipping_tax_minor: refund.shipping.tax_minor,
             store_credit: refund.store_credit,
+            beyond_minor: refund.beyond.minor,
+            beyond_tax_minor: refund.beyond.tax_minor,
         }
     }
 }

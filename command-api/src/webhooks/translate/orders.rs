@@ -30,7 +30,7 @@ pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translate
         test: body.field("test").flag()?,
         buyer: buyer(body)?,
         taxes_included,
-        total: ceiling(body, shop.currency, taxes_included, &lines, shipping)?,
+        total: total(body, shop.currency, taxes_included, &lines, shipping)?,
         lines,
         shipping,
         refunds: refunds::embedded(body, shop.currency)?,
@@ -187,8 +187,8 @@ pub(super) fn required_minor(item: &Object<'_>, name: &str, currency: Currency) 
     item.minor(name, currency)?.ok_or_else(|| item.flaw(name, Flaw::Missing))
 }
 
-/// No sum of refunds goes above this. Totals in payloads need not add up, so the larger of both is taken.
-fn ceiling(
+/// What payments must come to. Totals in payloads need not add up, so the larger of both is taken.
+fn total(
     body: &Object<'_>,
     currency: Currency,
     taxes_included: bool,

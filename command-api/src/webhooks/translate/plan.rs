@@ -180,7 +180,7 @@ pub struct Order {
     pub lines: Vec<Line>,
     /// Shipping, net of discounts.
     pub shipping: Shipping,
-    /// What it cost in all; the ceiling of its refunds.
+    /// What it cost in all.
     pub total: Money,
     /// Refunds that the body embeds.
     pub refunds: Vec<Refund>,
@@ -228,4 +228,15 @@ pub struct Refund {
     pub shipping: Shipping,
     /// Whether all of it was paid out as store credit.
     pub store_credit: bool,
+    /// What was paid out beyond lines and shipping; below zero if less than they come to was.
+    pub beyond: Beyond,
+}
+
+/// An amount of either sign, and its tax.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Beyond {
+    /// Contains the tax if the order's prices do.
+    pub minor: i64,
+    /// The tax, with the same sign.
+    pub tax_minor: i64,
 }

@@ -7,7 +7,7 @@ use event_schemas::{
 use serde_json::{Value, json};
 
 use super::{
-    Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Translated, is_known,
+    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Translated, is_known,
     translate,
 };
 
@@ -93,6 +93,7 @@ fn golden_order() -> Order {
             lines: vec![refund_line],
             shipping: Shipping { minor: 500, tax_minor: 40 },
             store_credit: false,
+            beyond: Beyond { minor: 200, tax_minor: 0 },
         }],
     }
 }
@@ -120,9 +121,33 @@ fn a_refund_lists_its_lines_and_its_shipping_once() {
         lines: vec![line(true, 8999), line(false, 300)],
         shipping: Shipping { minor: 250, tax_minor: 20 },
         store_credit: false,
+        beyond: Beyond::default(),
     };
     let plan = Plan::Refund { order: private("6200000000000000001"), refund };
     assert_eq!(read("refunds/create", REFUND), Translated { named: NamedShop::default(), plan });
+}
+
+#[test]
+fn money_that_a_refund_pays_without_lines_is_told_by_its_discrepancy_or_its_transactions() {
+    let told = |adjustments: Value, transactions: Value| {
+        let body = json!({
+            "id": 9, "order_id": 6, "processed_at": "2026-03-03T00:00:00Z", "refund_line_items": [],
+            "order_adjustments": adjustments, "transactions": transactions,
+        });
+        match read("refunds/create", &body.to_string()).plan {
+            Plan::Refund { refund, .. } => (refund.beyond.minor, refund.beyond.tax_minor),
+            other => panic!("{other:?}"),
+        }
+    };
+    let less = |amount: &str| json!({"kind": "refund_discrepancy", "amount": amount, "tax_amount": "-0.10"});
+    let paid = |status: &str, currency: &str| {
+        json!({"kind": "refund", "status": status, "amount": "5.00", "currency": currency, "gateway": "bogus"})
+    };
+    assert_eq!(told(json!([less("-5.00")]), json!([paid("success", "USD")])), (500, 10));
+    assert_eq!(told(json!([less("-5.00"), less("2.00")]), json!([])), (300, 20));
+    assert_eq!(told(json!([]), json!([paid("success", "USD"), paid("failure", "USD")])), (500, 0));
+    assert_eq!(told(json!([]), json!([paid("success", "EUR")])), (0, 0));
+    assert_eq!(told(json!([{"kind": "shipping_refund", "amount": "-5.00"}]), json!([paid("success", "USD")])), (0, 0));
 }
 
 #[test]
@@ -218,7 +243,7 @@ fn a_guest_is_known_by_either_address() {
 }
 
 #[test]
-fn the_ceiling_is_the_larger_of_the_stated_and_the_added_total() {
+fn the_total_is_the_larger_of_the_stated_and_the_added_total() {
     let total = |pointer, value| order_with(pointer, value).total.minor;
     assert_eq!(total("/total_price_set/shop_money/amount", json!("100.00")), 10000);
     // 58.99 − 5.00 … without tax on top: 53.99 + 4.00 + 10.00 + 3.00 + 5.00.
