@@ -23,7 +23,7 @@ impl KeyStore {
             Some(state) => state,
             None => self.commit(move |session| session.ensure(id)).await?,
         };
-        let key = self.vault.data_key(id, &*self.vault.merchant(merchant)?, &state)?;
+        let key = self.vault.data_key(id, &*self.merchant(merchant)?, &state)?;
         let cipher = key.map_err(|_| id.redacted())?.cipher()?;
         cipher.seal(&binding(merchant, day, row), clear).map(Sealed)
     }
@@ -43,9 +43,9 @@ impl KeyStore {
         let id = DataKeyId::day(merchant, day);
         let state = match self.vault.cached(id) {
             Some(state) => state,
-            None => self.commit(move |session| session.find(id)).await?.ok_or_else(|| id.missing())?,
+            None => self.look(move |session| session.find(id)).await?.ok_or_else(|| id.missing())?,
         };
-        let key = self.vault.data_key(id, &*self.vault.merchant(merchant)?, &state)?;
+        let key = self.vault.data_key(id, &*self.merchant(merchant)?, &state)?;
         let cipher: Cipher = key.map_err(|_| id.redacted())?.cipher()?;
         cipher.open(&binding(merchant, day, row), &sealed.0)
     }

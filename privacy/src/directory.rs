@@ -3,7 +3,7 @@
 use std::{collections::HashMap, fmt, rc::Rc};
 
 use event_schemas::{CustomerId, MerchantId};
-use rusqlite::params;
+use group_commit::values;
 use uuid::Uuid;
 
 use crate::{
@@ -121,7 +121,7 @@ impl KeyStore {
         reference: &str,
     ) -> Result<Vec<Entry>, Error> {
         let reference = reference.to_owned();
-        self.commit(move |session| {
+        self.look(move |session| {
             let hash = session.reference_hash(merchant, kind, &reference)?;
             session.entries(merchant, kind, &hash)
         })
@@ -134,7 +134,7 @@ impl KeyStore {
     /// [`Error::DoesNotOpen`] if the row was changed; [`Error::UnknownMerchant`], [`Error::KeyMissing`],
     /// [`Error::Unavailable`].
     pub async fn reveal(&self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Option<String>, Error> {
-        self.commit(move |session| session.reveal(merchant, kind, id)).await
+        self.look(move |session| session.reveal(merchant, kind, id)).await
     }
 
     /// The same for a page, in the order of the ids.
@@ -147,8 +147,7 @@ impl KeyStore {
         kind: Kind,
         ids: Vec<Uuid>,
     ) -> Result<Vec<Option<String>>, Error> {
-        self.commit(move |session| ids.into_iter().map(|id| session.reveal(merchant, kind, id)).collect())
-            .await
+        self.look(move |session| ids.into_iter().map(|id| session.reveal(merchant, kind, id)).collect()).await
     }
 
     /// Gives the rows of an id, such as a guest's order, the person they belong to. A row that has a person keeps it.
@@ -216,17 +215,19 @@ impl Session<'_> {
             .is_revealed()
             .then(|| self.seal_reference(&key, subject, &kind.normalised(&reference.text)))
             .transpose()?;
-        self.connection
-            .prepare_cached("INSERT INTO directory VALUES (NULL, ?1, ?2, ?3, ?4, ?5, ?6, ?7)")?
-            .execute(params![
-                key.merchant.bytes(),
+        self.store.execute(
+            "INSERT INTO directory (merchant, kind, ref_hash, id, subject, sealed_ref, added_at)
+             VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7)",
+            values![
+                &key.merchant.bytes(),
                 kind.number(),
-                hash,
+                &hash,
                 proposed.as_bytes(),
-                stored(subject),
-                sealed,
+                &stored(subject),
+                sealed.as_ref(),
                 now()
-            ])?;
+            ],
+        )?;
         self.written += 1;
         Ok(Entry { id: proposed, subject, fresh: true })
     }
@@ -239,39 +240,35 @@ impl Session<'_> {
     }
 
     fn entries(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<Vec<Entry>, Error> {
-        let mut statement = self.connection.prepare_cached(
-            // Named, because for the order alone the planner would walk all rows of the kind by id.
-            "SELECT id, subject FROM directory INDEXED BY directory_by_reference
-             WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3 ORDER BY id",
+        let merchant = scope(merchant, kind).bytes();
+        // Ordered here: for the order alone a planner would walk all rows of the kind by id.
+        let mut entries = self.store.all(
+            "SELECT id, subject FROM directory WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3",
+            values![&merchant, kind.number(), hash],
+            |row| Ok(Entry { id: Uuid::from_bytes(row.at(0)?), subject: person(row.at(1)?), fresh: false }),
         )?;
-        let entries = statement
-            .query_map(params![scope(merchant, kind).bytes(), kind.number(), hash], |row| {
-                Ok(Entry { id: Uuid::from_bytes(row.get(0)?), subject: person(row.get(1)?), fresh: false })
-            })?;
-        Ok(entries.collect::<Result<_, _>>()?)
+        entries.sort_unstable_by_key(|entry| entry.id);
+        Ok(entries)
     }
 
     fn is_erased(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<bool, Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT 1 FROM tombstone WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3")?;
-        Ok(statement.exists(params![scope(merchant, kind).bytes(), kind.number(), hash])?)
+        let tombstone = "SELECT 1 FROM tombstone WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3";
+        let merchant = scope(merchant, kind).bytes();
+        let found = self.store.first(tombstone, values![&merchant, kind.number(), hash], |_| Ok(()));
+        Ok(found?.is_some())
     }
 
     fn rows(&self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Vec<Row>, Error> {
         let merchant = scope(merchant, kind);
-        let mut statement = self.connection.prepare_cached(
-            "SELECT ref_hash, subject, sealed_ref FROM directory INDEXED BY directory_by_id
-             WHERE merchant = ?1 AND kind = ?2 AND id = ?3",
-        )?;
-        let rows = statement.query_map(params![merchant.bytes(), kind.number(), id.as_bytes()], |row| {
-            Ok(Row {
-                key: RowKey { merchant, kind, hash: row.get(0)?, id },
-                subject: person(row.get(1)?),
-                sealed: row.get(2)?,
-            })
-        })?;
-        Ok(rows.collect::<Result<_, _>>()?)
+        let rows = self.store.all(
+            "SELECT ref_hash, subject, sealed_ref FROM directory WHERE merchant = ?1 AND kind = ?2 AND id = ?3",
+            values![&merchant.bytes(), kind.number(), id.as_bytes()],
+            |row| {
+                let key = RowKey { merchant, kind, hash: row.at(0)?, id };
+                Ok(Row { key, subject: person(row.at(1)?), sealed: row.at(2)? })
+            },
+        );
+        Ok(rows?)
     }
 
     fn reveal(&mut self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Option<String>, Error> {
@@ -305,19 +302,11 @@ impl Session<'_> {
         let reference = self.open_reference(row)?;
         let sealed = reference.map(|text| self.seal_reference(&row.key, Some(subject), &text)).transpose()?;
         let RowKey { merchant, kind, hash, id } = &row.key;
-        self.connection
-            .prepare_cached(
-                "UPDATE directory SET subject = ?5, sealed_ref = ?6
-                 WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3 AND id = ?4",
-            )?
-            .execute(params![
-                merchant.bytes(),
-                kind.number(),
-                hash,
-                id.as_bytes(),
-                subject.bytes(),
-                sealed
-            ])?;
+        self.store.execute(
+            "UPDATE directory SET subject = ?5, sealed_ref = ?6
+             WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3 AND id = ?4",
+            values![&merchant.bytes(), kind.number(), hash, id.as_bytes(), &subject.bytes(), sealed.as_ref()],
+        )?;
         self.written += 1;
         Ok(())
     }

@@ -2,6 +2,7 @@
 use std::{io, path::PathBuf};
 
 use event_schemas::{CustomerId, MerchantId};
+use group_commit::StoreError;
 
 use crate::Kind;
 
@@ -107,13 +108,13 @@ pub enum Error {
     /// The cryptographic library refused to work.
     #[error("the cryptographic library failed")]
     Crypto,
-    /// The file did not answer; whether a write is durable is unknown, asking again is safe.
+    /// The store did not answer; whether a write is durable is unknown, asking again is safe.
     #[error("the key store is unavailable")]
     Unavailable(#[from] group_commit::Fault),
 }
 
-impl From<rusqlite::Error> for Error {
-    fn from(error: rusqlite::Error) -> Self {
+impl From<StoreError> for Error {
+    fn from(error: StoreError) -> Self {
         Self::Unavailable(error.into())
     }
 }

@@ -5,7 +5,7 @@ use aws_lc_rs::rand;
 use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId};
 use uuid::Uuid;
 
-use crate::{KeyStore, Kind, Reference, RootKey, keys::DataKeyId, schema::PRAGMAS};
+use crate::{Error, KeyStore, Kind, Reference, RootKey, keys::DataKeyId, schema::PRAGMAS};
 
 const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
 
@@ -123,17 +123,16 @@ async fn what_is_overwritten_or_deleted_is_gone_from_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), &RootKey::from_bytes([7; 32])).await;
     fill(&store).await;
-    let before = store.commit(|session| Ok(values(session.connection))).await.unwrap();
-    assert_eq!(before.map(|column| column.len()), [4_000; 4]);
-    let erased = store.commit(|session| Ok(erase_some(session.connection))).await.unwrap();
     drop(store);
+    let file = rusqlite::Connection::open(folder.path().join("keys.db")).unwrap();
+    file.execute_batch(PRAGMAS).unwrap();
+    assert_eq!(values(&file).map(|column| column.len()), [4_000; 4]);
+    let erased = erase_some(&file);
     let after = Haystack::new(&bytes_of(folder.path()));
     let [keys, references, hashes, ids] = &erased;
     assert_eq!(keys.len(), 400);
     assert_eq!((after.count(keys), after.count(references)), (0, 0), "keys and references go at once");
 
-    let file = rusqlite::Connection::open(folder.path().join("keys.db")).unwrap();
-    file.execute_batch(PRAGMAS).unwrap();
     file.execute_batch("VACUUM").unwrap();
     let after = Haystack::new(&bytes_of(folder.path()));
     assert_eq!((after.count(hashes), after.count(ids)), (0, 0), "index entries at the next VACUUM at latest");
@@ -192,13 +191,31 @@ async fn the_file_is_opened_as_the_design_needs_it() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), &RootKey::from_bytes([7; 32])).await;
     let pragma = |name: &'static str| {
-        store.commit(move |session| {
-            Ok(session.connection.query_row(&format!("PRAGMA {name}"), [], |row| {
-                row.get::<_, rusqlite::types::Value>(0).map(|value| format!("{value:?}"))
-            })?)
+        store.look(move |session| {
+            let value = session.store.one(&format!("PRAGMA {name}"), &[], |row| Ok(row.cell(0)?.owned()));
+            Ok(value.map(|value| format!("{value:?}"))?)
         })
     };
     assert_eq!(pragma("secure_delete").await.unwrap(), "Integer(1)");
     assert_eq!(pragma("journal_mode").await.unwrap(), "Text(\"delete\")");
     assert_eq!(pragma("synchronous").await.unwrap(), "Integer(3)");
+}
+
+#[tokio::test]
+async fn a_file_that_is_no_store_is_refused() {
+    let folder = tempfile::tempdir().unwrap();
+    let path = folder.path().join("keys.db");
+    std::fs::write(&path, [b'x'; 8192]).unwrap();
+    let error = KeyStore::create_or_open(&path, &RootKey::from_bytes([7; 32]), [9; 16]).await.unwrap_err();
+    assert!(matches!(error, Error::Unavailable(_)));
+}
+
+#[cfg(unix)]
+#[tokio::test]
+async fn the_file_is_for_its_owner_only() {
+    use std::os::unix::fs::PermissionsExt;
+    let folder = tempfile::tempdir().unwrap();
+    drop(store(folder.path(), &RootKey::from_bytes([7; 32])).await);
+    let metadata = std::fs::metadata(folder.path().join("keys.db")).unwrap();
+    assert_eq!(metadata.permissions().mode() & 0o777, 0o600);
 }

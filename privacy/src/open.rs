@@ -63,7 +63,7 @@ impl KeyStore {
     }
 
     fn cipher(&self, id: DataKeyId, state: Option<&KeyState>) -> Result<Result<Cipher, Fence>, Error> {
-        let merchant = self.vault.merchant(id.merchant)?;
+        let merchant = self.merchant(id.merchant)?;
         let Some(state) = state else {
             let missing = id.missing();
             tracing::error!(merchant.id = %id.merchant, "{missing}");
@@ -84,7 +84,7 @@ impl KeyStore {
             }
         }
         if !unknown.is_empty() {
-            let read = self.commit(move |session| {
+            let read = self.look(move |session| {
                 let found = unknown.into_iter().map(|id| Ok((id, session.find(id)?)));
                 found.collect::<Result<Vec<_>, Error>>()
             });

@@ -1,10 +1,10 @@
-//! The tables of `keys.db`, and how a store is born or recognised.
+//! The tables of the key store, and how a store is born or recognised.
 //!
 //! Erasure will insert a fence, overwrite the wrapped key in place, delete or overwrite directory rows and leave
 //! tombstones. Nothing writes these yet, everything that reads already obeys them.
 use std::collections::HashMap;
 
-use rusqlite::{Connection, OptionalExtension, params};
+use group_commit::{Session, values};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -28,7 +28,8 @@ pub(crate) const PRAGMAS: &str = "PRAGMA page_size=4096; PRAGMA secure_delete=ON
 /// `secure_delete` wipes a deleted cell, but not the copies that a split page leaves in its unused bytes: measured, one
 /// row in a thousand survives in a table that is ordered by a random key. So rows are appended by number and keep their
 /// length when they change: then they are never moved. Only index entries are, until a `VACUUM`; so no index holds a
-/// key, or a hash together with what it leads to. That a reference has one row is kept by the one connection.
+/// key, or a hash together with what it leads to. That a reference has one row is kept by whoever
+/// writes being alone.
 pub(crate) const TABLES: &str = "
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS meta(
@@ -62,6 +63,12 @@ CREATE TABLE IF NOT EXISTS tombstone(
 COMMIT;
 ";
 
+/// The same where several processes share it. What is deleted there is not gone from the disk: that is the work of the
+/// epochs, which are still to come.
+#[cfg(feature = "postgres")]
+pub(crate) const POSTGRES: postgres_store::Schema =
+    postgres_store::Schema { name: "loyalnest_keys", steps: &[include_str!("schema/1.sql")] };
+
 /// Stands for nobody, or for the whole shop.
 pub(crate) const NOBODY: [u8; 16] = [0; 16];
 
@@ -74,23 +81,18 @@ pub(crate) struct Trunk {
 }
 
 /// Makes the store's first rows if it has none, then checks that it is of this format, root key and log.
-pub(crate) fn open(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<Trunk, Error> {
-    let born = connection.query_row("SELECT 1 FROM meta", [], |_| Ok(())).optional()?;
-    if born.is_none() {
-        create(connection, root, log_id)?;
+pub(crate) fn open(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<Trunk, Error> {
+    if session.first("SELECT 1 FROM meta", values![], |_| Ok(()))?.is_none() {
+        create(session, root, log_id)?;
     }
-    check(connection, root, log_id)?;
+    check(session, root, log_id)?;
     let cipher = root.cipher()?;
+    let meta = "SELECT insert_count, global_key, token_key FROM meta";
     let (insert_count, global, token) =
-        connection.query_row("SELECT insert_count, global_key, token_key FROM meta", [], |row| {
-            Ok((row.get(0)?, row.get::<_, Vec<u8>>(1)?, row.get::<_, Vec<u8>>(2)?))
-        })?;
+        session.one(meta, values![], |row| Ok((row.at(0)?, row.at::<Vec<u8>>(1)?, row.at::<Vec<u8>>(2)?)))?;
+    let rows = "SELECT epoch, wrapped FROM epoch_key WHERE destroyed_at IS NULL";
     let mut epochs = HashMap::new();
-    let mut rows = connection.prepare("SELECT epoch, wrapped FROM epoch_key WHERE destroyed_at IS NULL")?;
-    let mut rows = rows.query([])?;
-    while let Some(row) = rows.next()? {
-        let epoch = row.get(0)?;
-        let wrapped: Vec<u8> = row.get(1)?;
+    for (epoch, wrapped) in session.all(rows, values![], |row| Ok((row.at(0)?, row.at::<Vec<u8>>(1)?)))? {
         let key = Wrap::Epoch(epoch).open(&cipher, log_id, &wrapped)?;
         epochs.insert(epoch, Cipher::new(&key)?);
     }
@@ -102,7 +104,7 @@ pub(crate) fn open(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -
     })
 }
 
-fn create(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+fn create(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
     let cipher = root.cipher()?;
     let first: Epoch = 1;
     let mut epoch_key = Zeroizing::new([0; 32]);
@@ -110,22 +112,21 @@ fn create(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<
     let wrapped = Wrap::Epoch(first).seal(&cipher, log_id, &*epoch_key)?;
     let global = Wrap::Global.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
     let token = Wrap::Token.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
-    connection.execute(
+    session.execute(
         "INSERT INTO epoch_key (epoch, wrapped, opened_at) VALUES (?1, ?2, ?3)",
-        params![first, wrapped, now()],
+        values![first, &wrapped, now()],
     )?;
-    connection.execute(
+    session.execute(
         "INSERT INTO meta VALUES (1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
-        params![FORMAT, log_id, root.fingerprint(), first, global, token],
+        values![FORMAT, log_id, &root.fingerprint(), first, &global, &token],
     )?;
     Ok(())
 }
 
-fn check(connection: &Connection, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+fn check(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+    let meta = "SELECT format, root_fingerprint, log_id FROM meta";
     let (format, expected, log) =
-        connection.query_row("SELECT format, root_fingerprint, log_id FROM meta", [], |row| {
-            Ok((row.get(0)?, row.get::<_, String>(1)?, row.get::<_, Vec<u8>>(2)?))
-        })?;
+        session.one(meta, values![], |row| Ok((row.at(0)?, row.at::<String>(1)?, row.at::<Vec<u8>>(2)?)))?;
     if format != FORMAT {
         return Err(Error::UnknownFormat { found: format, known: FORMAT });
     }

@@ -29,11 +29,11 @@ impl KeyStore {
     /// [`Error::Redacted`] for an erased subject; [`Error::KeyMissing`] if no key was ever made for it;
     /// [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
     pub fn sealer(&self, merchant: MerchantId, subject: CustomerId) -> Result<SubjectSealer, Error> {
-        let shop = self.vault.merchant(merchant)?;
+        let shop = self.merchant(merchant)?;
         let id = DataKeyId::subject(merchant, subject);
         let state = match self.vault.cached(id) {
             Some(state) => state,
-            None => self.commit_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?,
+            None => self.look_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?,
         };
         let key = self.vault.data_key(id, &shop, &state)?.map_err(|_| id.redacted())?;
         Ok(SubjectSealer { merchant, subject, cipher: key.cipher()?, key })

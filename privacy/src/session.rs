@@ -3,7 +3,7 @@ use std::{collections::BTreeMap, rc::Rc, sync::Arc};
 
 use chrono::Datelike;
 use event_schemas::MerchantId;
-use rusqlite::{Connection, OptionalExtension, Row, params};
+use group_commit::{Cells, values};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -14,39 +14,43 @@ use crate::{
 };
 
 pub(crate) struct Session<'a> {
-    pub(crate) connection: &'a Connection,
+    pub(crate) store: &'a dyn group_commit::Session,
     pub(crate) vault: &'a Vault,
     /// Rows that this call has written; the log will rely on them.
-    pub(crate) written: u64,
+    pub(crate) written: u32,
     seen: Vec<Seen>,
     /// The merchant's own key, unwrapped once for all of this call.
     own: Option<(MerchantId, Rc<DataKey>)>,
 }
 
 impl<'a> Session<'a> {
-    pub(crate) fn new(connection: &'a Connection, vault: &'a Vault) -> Self {
-        Self { connection, vault, written: 0, seen: Vec::new(), own: None }
+    pub(crate) fn new(store: &'a dyn group_commit::Session, vault: &'a Vault) -> Self {
+        Self { store, vault, written: 0, seen: Vec::new(), own: None }
     }
 
     /// The insert count after this call, and the rows to cache. Also a call that wrote nothing tells the count, because
     /// what it found may have been written by a call whose caller went away.
     pub(crate) fn finish(self) -> Result<(u64, Vec<Seen>), Error> {
         if self.written > 0 {
-            self.connection
-                .prepare_cached("UPDATE meta SET insert_count = insert_count + ?1")?
-                .execute([self.written])?;
+            let count = "UPDATE meta SET insert_count = insert_count + ?1";
+            self.store.execute(count, values![self.written])?;
         }
-        let mut count = self.connection.prepare_cached("SELECT insert_count FROM meta")?;
-        Ok((count.query_row([], |row| row.get(0))?, self.seen))
+        let count = self.store.one("SELECT insert_count FROM meta", values![], |row| row.at(0))?;
+        Ok((count, self.seen))
     }
 
     pub(crate) fn see_all_merchants(&mut self) -> Result<(), Error> {
-        let mut statement = self.connection.prepare("SELECT DISTINCT merchant FROM merchant_key")?;
-        let ids = statement.query_map([], |row| row.get(0))?.collect::<Result<Vec<[u8; 16]>, _>>()?;
-        for id in ids.into_iter().map(MerchantId::from_bytes) {
-            if let Some(merchant) = self.read_merchant(id)? {
-                self.seen.push(Seen::Merchant(id, merchant));
-            }
+        let ids = "SELECT DISTINCT merchant FROM merchant_key";
+        for id in self.store.all(ids, values![], |row| row.at(0).map(MerchantId::from_bytes))? {
+            self.see_merchant(id)?;
+        }
+        Ok(())
+    }
+
+    /// Has the merchant's rows cached, if there are any.
+    pub(crate) fn see_merchant(&mut self, id: MerchantId) -> Result<(), Error> {
+        if let Some(merchant) = self.read_merchant(id)? {
+            self.seen.push(Seen::Merchant(id, merchant));
         }
         Ok(())
     }
@@ -106,8 +110,7 @@ impl<'a> Session<'a> {
 
     /// The epoch is read inside the transaction that mints, so nothing is ever wrapped under one that was closed.
     fn epoch(&self) -> Result<Epoch, Error> {
-        let mut statement = self.connection.prepare_cached("SELECT epoch FROM meta")?;
-        Ok(statement.query_row([], |row| row.get(0))?)
+        Ok(self.store.one("SELECT epoch FROM meta", values![], |row| row.at(0))?)
     }
 
     fn mint_merchant(&mut self, id: MerchantId) -> Result<Merchant, Error> {
@@ -118,9 +121,9 @@ impl<'a> Session<'a> {
         let wrapped = Wrap::Merchant(id, epoch).seal(self.vault.epoch(epoch)?, log_id, &*key)?;
         let wrapping = crate::aead::Cipher::new(&key)?;
         let own_key = Wrap::Own(id, epoch).seal(&wrapping, log_id, &*DataKey::generate()?.0)?;
-        self.connection.execute(
+        self.store.execute(
             "INSERT INTO merchant_key (merchant, epoch, wrapped, own_key) VALUES (?1, ?2, ?3, ?4)",
-            params![id.bytes(), epoch, wrapped, own_key],
+            values![&id.bytes(), epoch, &wrapped, &own_key],
         )?;
         self.written += 1;
         Ok(Merchant { rows: BTreeMap::from([(epoch, MerchantRow { wrapped, own_key })]), fence: None })
@@ -136,18 +139,14 @@ impl<'a> Session<'a> {
         let wrapped = Wrap::Data(id, epoch).seal(&wrapping, &self.vault.log_id, &*DataKey::generate()?.0)?;
         let merchant = id.merchant.bytes();
         match id.owner {
-            Owner::Subject(subject) => self
-                .connection
-                .prepare_cached(
-                    "INSERT INTO subject_key (merchant, subject, epoch, wrapped) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![merchant, subject.bytes(), epoch, wrapped])?,
-            Owner::Day(day) => self
-                .connection
-                .prepare_cached(
-                    "INSERT INTO day_key (merchant, day, epoch, wrapped) VALUES (?1, ?2, ?3, ?4)",
-                )?
-                .execute(params![merchant, day.num_days_from_ce(), epoch, wrapped])?,
+            Owner::Subject(subject) => self.store.execute(
+                "INSERT INTO subject_key (merchant, subject, epoch, wrapped) VALUES (?1, ?2, ?3, ?4)",
+                values![&merchant, &subject.bytes(), epoch, &wrapped],
+            )?,
+            Owner::Day(day) => self.store.execute(
+                "INSERT INTO day_key (merchant, day, epoch, wrapped) VALUES (?1, ?2, ?3, ?4)",
+                values![&merchant, day.num_days_from_ce(), epoch, &wrapped],
+            )?,
         };
         self.written += 1;
         let state = KeyState::Live { epoch, wrapped: wrapped.into() };
@@ -156,48 +155,40 @@ impl<'a> Session<'a> {
     }
 
     fn read_merchant(&self, id: MerchantId) -> Result<Option<Merchant>, Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT epoch, wrapped, own_key FROM merchant_key WHERE merchant = ?1")?;
-        let rows = statement.query_map([id.bytes()], |row| {
-            Ok((row.get(0)?, MerchantRow { wrapped: row.get(1)?, own_key: row.get(2)? }))
+        let rows = "SELECT epoch, wrapped, own_key FROM merchant_key WHERE merchant = ?1";
+        let rows = self.store.all(rows, values![&id.bytes()], |row| {
+            Ok((row.at(0)?, MerchantRow { wrapped: row.at(1)?, own_key: row.at(2)? }))
         })?;
-        let rows = rows.collect::<Result<BTreeMap<_, _>, _>>()?;
+        let rows: BTreeMap<_, _> = rows.into_iter().collect();
         let fence = self.fence(id, NOBODY)?;
         Ok((!rows.is_empty()).then_some(Merchant { rows, fence }))
     }
 
     fn read(&self, id: DataKeyId) -> Result<Option<KeyState>, Error> {
         let merchant = id.merchant.bytes();
-        let live = |row: &Row<'_>| {
-            let wrapped: Vec<u8> = row.get(1)?;
-            Ok(KeyState::Live { epoch: row.get(0)?, wrapped: wrapped.into() })
-        };
+        let live =
+            |row: &dyn Cells| Ok(KeyState::Live { epoch: row.at(0)?, wrapped: row.cell(1)?.bytes()?.into() });
         let state = match id.owner {
             Owner::Subject(subject) => {
                 if let Some(fence) = self.fence(id.merchant, subject.bytes())? {
                     return Ok(Some(KeyState::Shredded(fence)));
                 }
-                self.connection
-                    .prepare_cached(
-                        "SELECT epoch, wrapped FROM subject_key WHERE merchant = ?1 AND subject = ?2",
-                    )?
-                    .query_row(params![merchant, subject.bytes()], live)
+                let key = "SELECT epoch, wrapped FROM subject_key WHERE merchant = ?1 AND subject = ?2";
+                self.store.first(key, values![&merchant, &subject.bytes()], live)
             }
-            Owner::Day(day) => self
-                .connection
-                .prepare_cached("SELECT epoch, wrapped FROM day_key WHERE merchant = ?1 AND day = ?2")?
-                .query_row(params![merchant, day.num_days_from_ce()], live),
+            Owner::Day(day) => {
+                let key = "SELECT epoch, wrapped FROM day_key WHERE merchant = ?1 AND day = ?2";
+                self.store.first(key, values![&merchant, day.num_days_from_ce()], live)
+            }
         };
-        Ok(state.optional()?)
+        Ok(state?)
     }
 
     fn fence(&self, merchant: MerchantId, subject: [u8; 16]) -> Result<Option<Fence>, Error> {
-        let mut statement = self
-            .connection
-            .prepare_cached("SELECT certificate FROM fence WHERE merchant = ?1 AND subject = ?2")?;
-        let fence = statement
-            .query_row(params![merchant.bytes(), subject], |row| Ok(Fence { certificate: row.get(0)? }));
-        Ok(fence.optional()?)
+        let fence = "SELECT certificate FROM fence WHERE merchant = ?1 AND subject = ?2";
+        let fence = self
+            .store
+            .first(fence, values![&merchant.bytes(), &subject], |row| Ok(Fence { certificate: row.at(0)? }));
+        Ok(fence?)
     }
 }

@@ -11,7 +11,7 @@ use std::{
 };
 
 use event_schemas::{CustomerId, Digest, MerchantId};
-use group_commit::Database;
+use group_commit::Store;
 
 use crate::{
     Error, RootKey,
@@ -19,13 +19,14 @@ use crate::{
     root::private,
     schema,
     session::Session,
-    vault::{KeyState, Vault},
+    vault::{KeyState, Merchant, Seen, Vault},
 };
 
-/// `keys.db`: keys and directory. Clones share one connection, and calls share its commits.
+/// Keys and directory: `keys.db`, or a schema that several processes share. Clones share one connection, and calls share
+/// its commits.
 #[derive(Clone)]
 pub struct KeyStore {
-    database: Database,
+    store: Store,
     pub(crate) vault: Arc<Vault>,
 }
 
@@ -42,11 +43,28 @@ impl KeyStore {
             }
             _ => {}
         }
-        let database = Database::open(path, schema::PRAGMAS, schema::TABLES)?;
+        Self::over(Store::open_file(path, schema::PRAGMAS, schema::TABLES)?, root, log_id).await
+    }
+
+    /// Opens the store of the log with this id in a schema of this database; makes it if it is not there. Several
+    /// processes may do so at once.
+    ///
+    /// # Errors
+    /// As [`KeyStore::create_or_open`].
+    #[cfg(feature = "postgres")]
+    pub async fn create_or_open_at(
+        address: &postgres_store::Address,
+        root: &RootKey,
+        log_id: [u8; 16],
+    ) -> Result<Self, Error> {
+        Self::over(Store::open_schema(address, schema::POSTGRES).await?, root, log_id).await
+    }
+
+    async fn over(store: Store, root: &RootKey, log_id: [u8; 16]) -> Result<Self, Error> {
         let root = root.clone();
-        let trunk = database.call(move |connection| schema::open(connection, &root, &log_id)).await??;
-        let store = Self { database, vault: Arc::new(Vault::new(log_id, trunk)) };
-        store.commit(|session| session.see_all_merchants()).await?;
+        let trunk = store.call(move |session| schema::open(session, &root, &log_id)).await??;
+        let store = Self { store, vault: Arc::new(Vault::new(log_id, trunk)) };
+        store.look(|session| session.see_all_merchants()).await?;
         Ok(store)
     }
 
@@ -59,14 +77,18 @@ impl KeyStore {
     /// Whether the store still serves.
     #[must_use]
     pub fn is_open(&self) -> bool {
-        self.database.is_open()
+        self.store.is_open()
     }
 
-    /// Refuses a store that has seen less than the log, such as one restored from a backup.
+    /// Refuses a store that has seen less than the log, such as one restored from a backup. Blocks its thread for one
+    /// read if another process may have written meanwhile.
     ///
     /// # Errors
-    /// [`Error::Behind`].
+    /// [`Error::Behind`], [`Error::Unavailable`].
     pub fn ensure_at_least(&self, count: u64) -> Result<(), Error> {
+        if self.insert_count() < count && self.store.is_shared() {
+            self.look_blocking(|_| Ok(()))?;
+        }
         let store = self.insert_count();
         if store < count { Err(Error::Behind { store, log: count }) } else { Ok(()) }
     }
@@ -100,7 +122,7 @@ impl KeyStore {
     /// # Errors
     /// [`Error::UnknownMerchant`], [`Error::Damaged`].
     pub fn hash(&self, merchant: MerchantId, purpose: &str, bytes: &[u8]) -> Result<[u8; 32], Error> {
-        let key = self.vault.own_key(merchant, &*self.vault.merchant(merchant)?)?;
+        let key = self.vault.own_key(merchant, &*self.merchant(merchant)?)?;
         Ok(key.mac("loyalnest/hash/1", &[purpose.as_bytes(), bytes]))
     }
 
@@ -113,7 +135,7 @@ impl KeyStore {
         merchant: MerchantId,
         texts: &[(String, String)],
     ) -> Result<Vec<[u8; 32]>, Error> {
-        let key = self.vault.own_key(merchant, &*self.vault.merchant(merchant)?)?;
+        let key = self.vault.own_key(merchant, &*self.merchant(merchant)?)?;
         let hash =
             |purpose: &str, text: &str| key.mac("loyalnest/hash/1", &[purpose.as_bytes(), text.as_bytes()]);
         Ok(texts.iter().map(|(purpose, text)| hash(purpose, text)).collect())
@@ -133,28 +155,61 @@ impl KeyStore {
         self.vault.global.mac("loyalnest/global-hash/1", &[purpose.as_bytes(), bytes])
     }
 
+    /// The merchant's rows. Another process may have made them: then they are read, which blocks this thread.
+    pub(crate) fn merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
+        match self.vault.merchant(id) {
+            Err(Error::UnknownMerchant { .. }) if self.store.is_shared() => {
+                self.look_blocking(move |session| session.see_merchant(id))?;
+                self.vault.merchant(id)
+            }
+            known => known,
+        }
+    }
+
     /// Runs `work` in the store's next commit and caches what it saw once that is durable.
     pub(crate) async fn commit<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let vault = Arc::clone(&self.vault);
-        let job = move |connection: &rusqlite::Connection| {
-            let mut session = Session::new(connection, &vault);
-            let value = work(&mut session)?;
-            Ok::<_, Error>((value, session.finish()?))
-        };
-        let (value, (insert_count, seen)) = self.database.call(job).await??;
-        self.vault.remember(insert_count, seen);
-        Ok(value)
+        let done = self.store.call(seeing(Arc::clone(&self.vault), work)).await??;
+        Ok(self.remember(done))
     }
 
-    /// The same for a caller that may not await; blocks its thread.
-    pub(crate) fn commit_blocking<T: Send + 'static>(
+    /// The same for work that only reads.
+    pub(crate) async fn look<T: Send + 'static>(
         &self,
         work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        wait(self.commit(work))
+        let done = self.store.look(seeing(Arc::clone(&self.vault), work)).await??;
+        Ok(self.remember(done))
+    }
+
+    fn remember<T>(&self, (value, insert_count, seen): Done<T>) -> T {
+        self.vault.remember(insert_count, seen);
+        value
+    }
+
+    /// [`Self::look`] for a caller that may not await; blocks its thread.
+    pub(crate) fn look_blocking<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        wait(self.look(work))
+    }
+}
+
+/// What a call gave, the insert count behind it, and the rows that it saw.
+type Done<T> = (T, u64, Vec<Seen>);
+
+fn seeing<T>(
+    vault: Arc<Vault>,
+    work: impl FnOnce(&mut Session<'_>) -> Result<T, Error> + Send + 'static,
+) -> impl FnOnce(&dyn group_commit::Session) -> Result<Done<T>, Error> + Send + 'static {
+    move |store| {
+        let mut session = Session::new(store, &vault);
+        let value = work(&mut session)?;
+        let (insert_count, seen) = session.finish()?;
+        Ok((value, insert_count, seen))
     }
 }
 

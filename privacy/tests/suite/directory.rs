@@ -5,7 +5,7 @@ use event_schemas::CustomerId;
 use privacy::{EVERY_MERCHANT, Entry, Error, Kind, Reference};
 use uuid::Uuid;
 
-use crate::{ADA, BOB, Home, OTHER_SHOP, SHOP};
+use super::{ADA, BOB, Home, OTHER_SHOP, SHOP};
 
 fn id(n: u128) -> Uuid {
     Uuid::from_u128(n)
@@ -77,7 +77,7 @@ async fn a_call_that_fails_half_way_leaves_nothing() {
     let home = Home::new();
     let store = home.peopled().await;
     home.tamper(&format!(
-        "INSERT INTO fence SELECT NULL, merchant, subject, 1, NULL FROM subject_key WHERE subject = x'{}'",
+        "INSERT INTO fence (merchant, subject, fenced_at) SELECT merchant, subject, 1 FROM subject_key WHERE subject = x'{}'",
         BOB.0.simple()
     ));
     drop(store);

@@ -3,7 +3,7 @@ use event_schemas::{FieldAddress, Sealed};
 use privacy::{Error, KeyStore, Kind, Opened, Reference};
 use uuid::Uuid;
 
-use crate::{ADA, BOB, Home, SHOP, address};
+use super::{ADA, BOB, Home, SHOP, address};
 
 const ORDER: Uuid = Uuid::from_u128(1);
 
@@ -23,7 +23,7 @@ fn of_ada() -> String {
 
 fn fence_ada(certificate: &str) -> String {
     format!(
-        "INSERT INTO fence SELECT NULL, merchant, subject, 1, {certificate} FROM subject_key {};",
+        "INSERT INTO fence (merchant, subject, fenced_at, certificate) SELECT merchant, subject, 1, {certificate} FROM subject_key {};",
         of_ada()
     )
 }
@@ -56,7 +56,7 @@ async fn a_destroyed_key_shows_its_certificate() {
 #[tokio::test]
 async fn an_erased_shop_is_erased_for_every_person_in_it() {
     let home = Home::new();
-    let destroy = "INSERT INTO fence SELECT NULL, merchant, zeroblob(16), 1, 'c-2' FROM merchant_key;
+    let destroy = "INSERT INTO fence (merchant, subject, fenced_at, certificate) SELECT merchant, zeroblob(16), 1, 'c-2' FROM merchant_key;
         UPDATE merchant_key SET wrapped = zeroblob(length(wrapped));";
     let (store, sealed) = after(&home, destroy).await;
     let opened = store.open(&address("email"), &sealed).await.unwrap();
@@ -87,8 +87,7 @@ async fn a_wrapped_key_that_was_changed_is_damage_and_the_rest_is_served() {
 #[tokio::test]
 async fn a_tombstone_keeps_a_reference_from_getting_an_id_again() {
     let home = Home::new();
-    let erase =
-        "INSERT INTO tombstone SELECT NULL, merchant, kind, ref_hash FROM directory; DELETE FROM directory;";
+    let erase = "INSERT INTO tombstone (merchant, kind, ref_hash) SELECT merchant, kind, ref_hash FROM directory; DELETE FROM directory;";
     let (store, _) = after(&home, erase).await;
     let late = Reference::new(Kind::Order, "1001", Uuid::from_u128(2), None);
     assert!(matches!(store.resolve(SHOP, late).await, Err(Error::Erased { kind: Kind::Order })));

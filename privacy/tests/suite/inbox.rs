@@ -3,7 +3,7 @@ use chrono::NaiveDate;
 use privacy::Error;
 use uuid::Uuid;
 
-use crate::{Home, OTHER_SHOP, SHOP};
+use super::{Home, OTHER_SHOP, SHOP};
 
 fn day(day: u32) -> NaiveDate {
     NaiveDate::from_ymd_opt(2026, 3, day).unwrap()

@@ -7,10 +7,10 @@ mod sealing;
 mod store;
 mod tokens;
 
-use std::path::PathBuf;
-
 use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId};
-use privacy::{KeyStore, RootKey};
+#[cfg(feature = "postgres")]
+use postgres_store::testing::TestDatabase;
+use privacy::{Error, KeyStore, RootKey};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -20,23 +20,40 @@ const OTHER_SHOP: MerchantId = MerchantId::from_bytes([2; 16]);
 const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
 const BOB: CustomerId = CustomerId::from_bytes([4; 16]);
 
-/// A store in a folder of its own, which goes with it.
+/// A store in a place of its own, which goes with it.
 struct Home {
-    folder: TempDir,
+    place: Place,
     root: RootKey,
+}
+
+enum Place {
+    Folder(TempDir),
+    #[cfg(feature = "postgres")]
+    Server(TestDatabase),
 }
 
 impl Home {
     fn new() -> Self {
-        Self { folder: tempfile::tempdir().unwrap(), root: RootKey::from_bytes([7; 32]) }
+        Self { place: place(), ..Self::in_a_folder() }
     }
 
-    fn path(&self) -> PathBuf {
-        self.folder.path().join("keys.db")
+    /// For what is tried many times and has nothing to do with where a store is.
+    fn in_a_folder() -> Self {
+        Self { place: Place::Folder(tempfile::tempdir().unwrap()), root: RootKey::from_bytes([7; 32]) }
+    }
+
+    async fn try_open(&self, root: &RootKey, log: [u8; 16]) -> Result<KeyStore, Error> {
+        match &self.place {
+            Place::Folder(folder) => {
+                KeyStore::create_or_open(&folder.path().join("keys.db"), root, log).await
+            }
+            #[cfg(feature = "postgres")]
+            Place::Server(database) => KeyStore::create_or_open_at(&database.address(), root, log).await,
+        }
     }
 
     async fn open(&self) -> KeyStore {
-        KeyStore::create_or_open(&self.path(), &self.root, LOG).await.unwrap()
+        self.try_open(&self.root, LOG).await.unwrap()
     }
 
     /// A store that knows both shops, and Ada and Bob at the first.
@@ -51,9 +68,36 @@ impl Home {
         store
     }
 
-    /// Changes the file behind the store's back.
+    /// Changes what is stored behind the store's back. The words are SQLite's.
     fn tamper(&self, sql: &str) {
-        rusqlite::Connection::open(self.path()).unwrap().execute_batch(sql).unwrap();
+        match &self.place {
+            Place::Folder(folder) => {
+                let file = rusqlite::Connection::open(folder.path().join("keys.db"));
+                file.unwrap().execute_batch(sql).unwrap();
+            }
+            #[cfg(feature = "postgres")]
+            Place::Server(database) => {
+                let words = "SET search_path TO loyalnest_keys;
+                    CREATE OR REPLACE FUNCTION zeroblob(n INTEGER) RETURNS BYTEA LANGUAGE SQL
+                        AS $$ SELECT decode(repeat('00', n), 'hex') $$;";
+                database.execute(&format!("{words} {}", sql.replace("x'", "'\\x"))).unwrap();
+            }
+        }
+    }
+}
+
+/// Where this target's stores are.
+#[cfg(not(feature = "postgres"))]
+fn place() -> Place {
+    Place::Folder(tempfile::tempdir().unwrap())
+}
+
+/// Where this target's stores are.
+#[cfg(feature = "postgres")]
+fn place() -> Place {
+    match env!("CARGO_CRATE_NAME") {
+        "on_postgres" => Place::Server(TestDatabase::create()),
+        _ => Place::Folder(tempfile::tempdir().unwrap()),
     }
 }
 

@@ -6,7 +6,7 @@ use privacy::{Error, KeyStore, Opened};
 use proptest::prelude::*;
 use uuid::Uuid;
 
-use crate::{ADA, BOB, Home, OTHER_SHOP, SHOP, address};
+use super::{ADA, BOB, Home, OTHER_SHOP, SHOP, address};
 
 fn clear(text: &str) -> Opened {
     Opened::Clear(text.as_bytes().to_vec())
@@ -138,8 +138,8 @@ proptest! {
     ) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
         runtime.block_on(async {
-            let home = Home::new();
-    let store = home.peopled().await;
+            let home = Home::in_a_folder();
+            let store = home.peopled().await;
             let sealed = store.sealer(SHOP, ADA).unwrap().seal(&address("email"), &value).unwrap();
             assert_eq!(store.open(&address("email"), &sealed).await.unwrap(), Opened::Clear(value));
             let to = moved(part, u128::from(salt));

@@ -2,7 +2,7 @@
 use privacy::{Error, KeyStore, Kind, Opened, Reference, RootKey};
 use uuid::Uuid;
 
-use crate::{ADA, BOB, Home, LOG, OTHER_SHOP, SHOP, address};
+use super::{ADA, BOB, Home, LOG, OTHER_SHOP, SHOP, address};
 
 #[tokio::test]
 async fn a_reopened_store_opens_what_was_sealed_and_remembers_its_count() {
@@ -23,7 +23,7 @@ async fn another_root_key_is_refused_with_the_fingerprint_that_was_expected() {
     let home = Home::new();
     drop(home.peopled().await);
     let wrong = RootKey::from_bytes([8; 32]);
-    let error = KeyStore::create_or_open(&home.path(), &wrong, LOG).await.unwrap_err();
+    let error = home.try_open(&wrong, LOG).await.unwrap_err();
     assert!(matches!(&error, Error::WrongRootKey { expected, found }
         if *expected == home.root.fingerprint() && *found == wrong.fingerprint()));
     assert!(error.to_string().contains(&home.root.fingerprint()));
@@ -33,7 +33,7 @@ async fn another_root_key_is_refused_with_the_fingerprint_that_was_expected() {
 async fn another_logs_store_is_refused() {
     let home = Home::new();
     drop(home.peopled().await);
-    let error = KeyStore::create_or_open(&home.path(), &home.root, [8; 16]).await.unwrap_err();
+    let error = home.try_open(&home.root, [8; 16]).await.unwrap_err();
     assert!(matches!(error, Error::OtherLog));
 }
 
@@ -42,16 +42,8 @@ async fn a_store_of_a_newer_format_is_refused() {
     let home = Home::new();
     drop(home.open().await);
     home.tamper("UPDATE meta SET format = 2");
-    let error = KeyStore::create_or_open(&home.path(), &home.root, LOG).await.unwrap_err();
+    let error = home.try_open(&home.root, LOG).await.unwrap_err();
     assert!(matches!(error, Error::UnknownFormat { found: 2, known: 1 }));
-}
-
-#[tokio::test]
-async fn a_file_that_is_no_store_is_refused() {
-    let home = Home::new();
-    std::fs::write(home.path(), [b'x'; 8192]).unwrap();
-    let error = KeyStore::create_or_open(&home.path(), &home.root, LOG).await.unwrap_err();
-    assert!(matches!(error, Error::Unavailable(_)));
 }
 
 #[tokio::test]
@@ -128,13 +120,4 @@ async fn hashes_differ_by_shop_purpose_and_content() {
     assert_ne!(hash, store.hash(SHOP, "body", b"y").unwrap());
     assert_ne!(hash, store.global_hash("body", b"x"));
     assert_eq!(hash[..16], store.digest(SHOP, "body", b"x").unwrap().0);
-}
-
-#[cfg(unix)]
-#[tokio::test]
-async fn the_file_is_for_its_owner_only() {
-    use std::os::unix::fs::PermissionsExt;
-    let home = Home::new();
-    drop(home.peopled().await);
-    assert_eq!(std::fs::metadata(home.path()).unwrap().permissions().mode() & 0o777, 0o600);
 }

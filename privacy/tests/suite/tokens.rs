@@ -2,7 +2,7 @@
 use privacy::{KeyStore, RootKey};
 use proptest::prelude::*;
 
-use crate::{Home, LOG, OTHER_SHOP, SHOP};
+use super::{Home, LOG, OTHER_SHOP, SHOP};
 
 #[tokio::test]
 async fn a_token_verifies_after_a_restart_and_names_its_merchant() {
@@ -58,7 +58,7 @@ proptest! {
     #[test]
     fn an_edited_token_does_not_verify(place in any::<prop::sample::Index>(), with in 0x20_u8..0x7f) {
         let runtime = tokio::runtime::Builder::new_current_thread().build().unwrap();
-        let home = Home::new();
+        let home = Home::in_a_folder();
         let store = runtime.block_on(home.open());
         let token = store.issue_token(SHOP, 1);
         let mut edited = token.clone().into_bytes();

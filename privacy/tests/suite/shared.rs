@@ -1,0 +1,126 @@
+//! Several processes over one key store.
+use std::collections::HashSet;
+
+use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId};
+use futures::future::join_all;
+use postgres_store::testing::TestDatabase;
+use privacy::{Error, KeyStore, Kind, Opened, Reference, RootKey};
+use uuid::Uuid;
+
+const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
+const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
+
+async fn open(database: &TestDatabase) -> KeyStore {
+    let (address, root) = (database.address(), RootKey::from_bytes([7; 32]));
+    KeyStore::create_or_open_at(&address, &root, [9; 16]).await.unwrap()
+}
+
+/// Opened at once, also where there is none yet.
+async fn two(database: &TestDatabase) -> [KeyStore; 2] {
+    let (one, two) = tokio::join!(open(database), open(database));
+    [one, two]
+}
+
+fn email() -> FieldAddress {
+    FieldAddress {
+        merchant: SHOP,
+        subject: ADA,
+        stream_type: 2,
+        stream: ADA.0,
+        version: 1,
+        record: RecordId(Uuid::from_u128(5)),
+        index: 0,
+        event_type: 6,
+        field: "email".into(),
+    }
+}
+
+fn rows(database: &TestDatabase, table: &str) -> String {
+    let count = format!("SELECT count(*)::text FROM loyalnest_keys.{table}");
+    database.texts("", &count).into_iter().flatten().flatten().collect()
+}
+
+#[tokio::test]
+async fn two_that_make_the_store_at_once_make_one() {
+    let database = TestDatabase::create();
+    let [one, two] = two(&database).await;
+    assert!(two.verify_token(&one.issue_token(SHOP, 1)).is_some());
+    assert_eq!(one.global_hash("x", b"y"), two.global_hash("x", b"y"));
+    assert_eq!((rows(&database, "meta"), rows(&database, "epoch_key")), ("1".into(), "1".into()));
+}
+
+/// Catches: a merchant that is unknown for ever because another process made its keys.
+#[tokio::test]
+async fn a_shop_and_a_person_that_another_process_made_are_known_here() {
+    let database = TestDatabase::create();
+    let [one, two] = two(&database).await;
+    one.ensure_merchant(SHOP).await.unwrap();
+    assert_eq!(two.hash(SHOP, "x", b"y").unwrap(), one.hash(SHOP, "x", b"y").unwrap());
+    assert!(matches!(two.sealer(SHOP, ADA), Err(Error::KeyMissing { .. })));
+    one.ensure_subject(SHOP, ADA).await.unwrap();
+    let sealed = two.sealer(SHOP, ADA).unwrap().seal(&email(), b"ada").unwrap();
+    assert_eq!(one.open(&email(), &sealed).await.unwrap(), Opened::Clear(b"ada".to_vec()));
+}
+
+/// Catches: calls that write without waiting for whoever writes.
+#[tokio::test]
+async fn a_person_minted_by_two_at_once_has_one_key() {
+    let database = TestDatabase::create();
+    let stores = two(&database).await;
+    stores[0].ensure_merchant(SHOP).await.unwrap();
+    let person = |n: u8| CustomerId::from_bytes([n; 16]);
+    let minting =
+        (10..40).flat_map(|n| stores.iter().map(move |store| store.ensure_subject(SHOP, person(n))));
+    join_all(minting).await.into_iter().for_each(|minted| minted.unwrap());
+    assert_eq!(rows(&database, "subject_key"), "30");
+    for n in 10..40 {
+        let digests = stores.iter().map(|store| store.sealer(SHOP, person(n)).unwrap().digest("x", b"y"));
+        assert_eq!(digests.collect::<HashSet<_>>().len(), 1);
+    }
+}
+
+/// Catches: the same.
+#[tokio::test]
+async fn a_reference_resolved_by_two_at_once_has_one_id() {
+    let database = TestDatabase::create();
+    let stores = two(&database).await;
+    stores[0].ensure_merchant(SHOP).await.unwrap();
+    let order = |n: u128| Reference::new(Kind::Order, "1001", Uuid::from_u128(n), None);
+    let calls = (0..40).zip(stores.iter().cycle()).map(|(n, store)| store.resolve(SHOP, order(n)));
+    let entries: Vec<_> = join_all(calls).await.into_iter().map(|entry| entry.unwrap()).collect();
+    assert_eq!(entries.iter().map(|entry| entry.id).collect::<HashSet<_>>().len(), 1);
+    assert_eq!(entries.iter().filter(|entry| entry.fresh).count(), 1);
+    assert_eq!(rows(&database, "directory"), "1");
+}
+
+/// Catches: a count kept in memory, and a store that is called behind the log for what another process wrote.
+#[tokio::test]
+async fn inserts_are_counted_for_all_and_a_record_of_another_process_is_believed() {
+    let database = TestDatabase::create();
+    let stores = two(&database).await;
+    stores[0].ensure_merchant(SHOP).await.unwrap();
+    let order = |n: u128| Reference::new(Kind::Order, format!("{n}"), Uuid::from_u128(n), None);
+    let mut last = 0;
+    for (n, store) in (0..20).zip(stores.iter().cycle()) {
+        store.resolve(SHOP, order(n)).await.unwrap();
+        let count = store.insert_count();
+        assert!(count > last, "{count} after {last}");
+        last = count;
+    }
+    assert_eq!(last, 21);
+    let [behind, ahead] = &stores;
+    assert!(behind.insert_count() < ahead.insert_count());
+    behind.ensure_at_least(ahead.insert_count()).unwrap();
+    assert!(matches!(behind.ensure_at_least(22), Err(Error::Behind { store: 21, log: 22 })));
+}
+
+#[tokio::test]
+async fn a_server_that_comes_back_is_used_again() {
+    let database = TestDatabase::create();
+    let [store, _] = two(&database).await;
+    let lost = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
+        WHERE datname = current_database() AND application_name = 'loyalnest stores'";
+    database.execute(lost).unwrap();
+    store.ensure_merchant(SHOP).await.unwrap();
+    store.ensure_subject(SHOP, ADA).await.unwrap();
+}
