@@ -53,6 +53,8 @@ pub trait CodeIssuer: Send + Sync {
     async fn issue(&self, order: &CodeOrder, worth: Worth) -> Result<(), NotIssued>;
     /// Makes the redemption's code void, if there is one.
     async fn void(&self, order: &CodeOrder) -> Result<(), NotIssued>;
+    /// Whether an order used the redemption's code. It stays so once the code is void.
+    async fn is_used(&self, order: &CodeOrder) -> Result<bool, NotIssued>;
 }
 
 /// All issuers, and which shop has which; cheap to clone.

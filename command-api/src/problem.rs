@@ -19,6 +19,12 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         Rejection::ActionLimitReached { limit, per } => {
             problem.detail(format!("the action earns {limit} times per {}", per.as_str()))
         }
+        Rejection::RedemptionNotCancellable { reason: Some(reason) } if reason.as_str() == "code-used" => {
+            problem.detail("code-used: an order used the code, so its discount was had")
+        }
+        Rejection::RedemptionNotCancellable { reason: Some(status) } => {
+            problem.detail(format!("expected a redemption that is completed, this one is {status}"))
+        }
         Rejection::InvalidSetting { pointer, expected } => problem.field(pointer, expected.as_str()),
         Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
         Rejection::TransferToSelf => problem.field("/to_customer_id", "expected another customer"),
@@ -40,7 +46,7 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::OrderHasCustomer
         | Rejection::ReservationEnded
         | Rejection::PointsNotSpent
-        | Rejection::RedemptionNotCancellable
+        | Rejection::RedemptionNotCancellable { .. }
         | Rejection::RedemptionEnded
         | Rejection::CodeNotIssued
         | Rejection::AccountFrozen

@@ -1,6 +1,7 @@
 //! One exchange of points for a reward, from the request to the code. The code itself is not in the state.
 mod cancel_redemption;
 mod complete_redemption;
+mod expire_redemption;
 mod fail_redemption;
 mod quote;
 mod record_code_issued;
@@ -8,6 +9,7 @@ mod request_redemption;
 
 pub use cancel_redemption::CancelRedemption;
 pub use complete_redemption::CompleteRedemption;
+pub use expire_redemption::ExpireRedemption;
 pub use fail_redemption::FailRedemption;
 pub use quote::{NotRedeemable, price, quote, worth};
 pub use record_code_issued::RecordCodeIssued;
@@ -26,6 +28,7 @@ commands! {
         RequestRedemption = "request-redemption" in request_redemption;
         RecordCodeIssued = "record-code-issued" in record_code_issued;
         CompleteRedemption = "complete-redemption" in complete_redemption;
+        ExpireRedemption = "expire-redemption" in expire_redemption;
         FailRedemption = "fail-redemption" in fail_redemption;
         CancelRedemption = "cancel-redemption" in cancel_redemption;
     }
@@ -43,6 +46,8 @@ pub enum Status {
     Completed,
     /// No code was issued.
     Failed,
+    /// No code was issued in time.
+    Expired,
     /// It was completed, then undone.
     Cancelled,
 }
@@ -56,6 +61,7 @@ impl Status {
             Self::CodeIssued => "code-issued",
             Self::Completed => "completed",
             Self::Failed => "failed",
+            Self::Expired => "expired",
             Self::Cancelled => "cancelled",
         }
     }
@@ -79,7 +85,8 @@ impl State {
     /// Whether its one code was issued, even if the code is void by now.
     #[must_use]
     pub fn code_issued(&self) -> bool {
-        self.status.is_some_and(|status| !matches!(status, Status::Requested | Status::Failed))
+        self.status
+            .is_some_and(|status| !matches!(status, Status::Requested | Status::Failed | Status::Expired))
     }
 
     /// Who issued its code, if it was issued.
@@ -138,6 +145,7 @@ impl Decider for State {
             }
             Event::RedemptionCompleted(_) => Status::Completed,
             Event::RedemptionFailed(_) => Status::Failed,
+            Event::RedemptionExpired(_) => Status::Expired,
             Event::RedemptionCancelled(_) => Status::Cancelled,
         });
     }
@@ -158,6 +166,7 @@ mod specs {
             Status::Requested => vec![requested],
             Status::CodeIssued => vec![requested, issued],
             Status::Completed => vec![requested, issued, completed],
+            Status::Expired => vec![requested, RedemptionExpired {}.into()],
             Status::Failed => vec![requested, RedemptionFailed { reason: Code::fixed("x") }.into()],
             Status::Cancelled => {
                 vec![requested, issued, completed, RedemptionCancelled { reason: Code::fixed("x") }.into()]

@@ -49,6 +49,11 @@ fn of_redemption(
     let own = StreamRef::redemption(redemption, customer);
     // Also where no code is known: the call that should have made it may have been answered by nobody.
     let void = Reaction { step: "void-code", effect: Effect::VoidCode { redemption, customer } };
+    let released = |reason| {
+        // The sender fills in when, and how long the points live on at least.
+        let release = ReleaseReservation { redemption, reason, at: Timestamp::EPOCH, grace_days: 0 };
+        vec![void.clone(), Reaction::to_account("release-reservation", customer, release)]
+    };
     match event {
         RedemptionEvent::RedemptionRequested(requested) if requested.pos.is_some() => {
             // The till gave the discount already: there is no code, and the till stands for the issuer.
@@ -69,13 +74,13 @@ fn of_redemption(
                 Reaction::command("complete-redemption", own, CompleteRedemption {}),
             ]
         }
-        RedemptionEvent::RedemptionFailed(_) if planted::is(Bug::FailureReleasesNothing) => Vec::new(),
-        RedemptionEvent::RedemptionFailed(failed) => {
-            let reason = failed.reason.clone();
-            // The sender fills in when, and how long the points live on at least.
-            let release = ReleaseReservation { redemption, reason, at: Timestamp::EPOCH, grace_days: 0 };
-            vec![void, Reaction::to_account("release-reservation", customer, release)]
+        RedemptionEvent::RedemptionFailed(_) | RedemptionEvent::RedemptionExpired(_)
+            if planted::is(Bug::FailureReleasesNothing) =>
+        {
+            Vec::new()
         }
+        RedemptionEvent::RedemptionFailed(failed) => released(failed.reason.clone()),
+        RedemptionEvent::RedemptionExpired(_) => released(Code::fixed("reservation-timed-out")),
         RedemptionEvent::RedemptionCancelled(_) => {
             let entry = id.entry("reinstate-points");
             let (at, expiry) = (Timestamp::EPOCH, ExpiryRule::none());
@@ -92,7 +97,9 @@ mod tests {
         Code, RecordId,
         payload::Payload,
         points_account::{PointsReserved, PosEntry},
-        redemption::{DiscountCodeIssued, RedemptionCancelled, RedemptionFailed, RedemptionRequested},
+        redemption::{
+            DiscountCodeIssued, RedemptionCancelled, RedemptionExpired, RedemptionFailed, RedemptionRequested,
+        },
         reward::RewardUsed,
         sample::{CUSTOMER, DEVICE, ENTRY, REDEMPTION, REWARD, points, usd},
     };
@@ -172,6 +179,7 @@ mod tests {
         let steps = |reactions: Vec<Reaction>| reactions.iter().map(|one| one.step).collect::<Vec<_>>();
         let failed = on_redemption(RedemptionFailed { reason: Code::fixed("code-taken") });
         assert_eq!(steps(failed), ["void-code", "release-reservation"]);
+        assert_eq!(steps(on_redemption(RedemptionExpired {})), ["void-code", "release-reservation"]);
         let cancelled = on_redemption(RedemptionCancelled::sample());
         assert_eq!(steps(cancelled), ["void-code", "reinstate-points"]);
     }

@@ -1,5 +1,5 @@
 //! Every way in which the rules refuse a command, one entry each. Codes never change; clients match on them.
-use event_schemas::{Currency, CustomerId, Points, merchant::LimitPeriod, points::Overflow};
+use event_schemas::{Code, Currency, CustomerId, Points, merchant::LimitPeriod, points::Overflow};
 use serde::{Deserialize, Serialize};
 
 /// One line of the list of rejections, for documentation and for tools.
@@ -95,8 +95,11 @@ rejections! {
     ReservationEnded = "reservation-ended", "The reservation has ended";
     /// The redemption's points were never spent, so nothing can come back.
     PointsNotSpent = "points-not-spent", "The points were not spent";
-    /// Only a completed redemption can be cancelled.
-    RedemptionNotCancellable = "redemption-not-cancellable", "The redemption cannot be cancelled";
+    /// Only a completed redemption whose code nobody used can be cancelled.
+    RedemptionNotCancellable {
+        /// `code-used`, or how far the redemption is.
+        reason: Option<Code>,
+    } = "redemption-not-cancellable", "The redemption cannot be cancelled";
     /// The redemption took the other way: it failed, or its code was issued.
     RedemptionEnded = "redemption-ended", "The redemption has ended";
     /// The redemption cannot complete before its code is issued.
@@ -175,12 +178,15 @@ mod tests {
             assert_eq!(serde_json::to_string(&rejection).unwrap(), json);
             assert_eq!(serde_json::from_str::<Rejection>(json).unwrap(), rejection);
         }
+        let before_it_gave_a_reason = r#"{"code":"redemption-not-cancellable"}"#;
+        let read: Rejection = serde_json::from_str(before_it_gave_a_reason).unwrap();
+        assert_eq!(read, Rejection::RedemptionNotCancellable { reason: None });
     }
 
     #[test]
     fn codes_are_kebab_case_unique_and_explained() {
         for (i, kind) in REJECTIONS.iter().enumerate() {
-            assert!(event_schemas::Code::try_new(kind.code).is_ok(), "{}", kind.code);
+            assert!(Code::try_new(kind.code).is_ok(), "{}", kind.code);
             assert!(!kind.title.is_empty() && kind.doc.ends_with('.'), "{}", kind.code);
             assert!(REJECTIONS[..i].iter().all(|other| other.code != kind.code), "{}", kind.code);
         }

@@ -251,6 +251,7 @@ events! {
         RedemptionCompleted = 503, "redemption-completed", v 1;
         RedemptionFailed = 504, "redemption-failed", v 1;
         RedemptionCancelled = 505, "redemption-cancelled", v 1;
+        RedemptionExpired = 506, "redemption-expired", v 1;
     }
     /// What points can be exchanged for.
     Reward = 6, "reward", crate::reward, RewardEvent {

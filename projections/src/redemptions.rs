@@ -22,6 +22,8 @@ words! {
         Completed = "completed",
         /// There was no code; the points go back.
         Failed = "failed",
+        /// There was no code in time; the points go back.
+        Expired = "expired",
         /// It was cancelled after its completion; the points come back.
         Cancelled = "cancelled",
     }
@@ -136,6 +138,9 @@ fn moved(redemption: Redemption, event: &RedemptionEvent, recorded: &Recorded) -
         }
         RedemptionEvent::RedemptionFailed(failed) => {
             Redemption { status: RedemptionStatus::Failed, reason: Some(failed.reason.clone()), ..redemption }
+        }
+        RedemptionEvent::RedemptionExpired(_) => {
+            Redemption { status: RedemptionStatus::Expired, ..redemption }
         }
         RedemptionEvent::RedemptionCancelled(cancelled) => Redemption {
             status: RedemptionStatus::Cancelled,

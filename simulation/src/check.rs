@@ -104,9 +104,10 @@ async fn failed_redemptions(world: &World, system: &System, people: &People) -> 
                 _ => None,
             });
         let status = status.await.ok().flatten();
-        let ended = matches!(status, Some(Status::Completed | Status::Cancelled | Status::Failed));
+        let gave_up = matches!(status, Some(Status::Failed | Status::Expired));
+        let ended = gave_up || matches!(status, Some(Status::Completed | Status::Cancelled));
         world.expect(ended, || format!("redemption {redemption} is {status:?}"));
-        if status == Some(Status::Failed) {
+        if gave_up {
             let completed = entry.answer.as_ref().is_some_and(|(_, text)| text.contains("\"completed\""));
             world.expect(!completed, || format!("redemption {redemption} was completed and failed"));
             failed.insert(redemption);

@@ -16,7 +16,7 @@ use async_trait::async_trait;
 use event_schemas::{Code, RedemptionId, ShopDomain, Timestamp, reward::Benefit};
 
 use super::{CodeIssuer, CodeOrder, NotIssued, Worth};
-use calls::{Deactivate, FindByCode, Made};
+use calls::{Deactivate, FindByCode, Found, Made};
 use client::{Client, Failure, Pace};
 
 /// Access tokens of shops that let us make discounts. Never shown.
@@ -89,9 +89,12 @@ impl Shopify {
     }
 
     /// The discount that has this code, with whether it is the redemption's own.
-    async fn find(&self, order: &CodeOrder) -> Result<Option<(String, bool)>, Failure> {
+    async fn find(&self, order: &CodeOrder) -> Result<Option<(Found, bool)>, Failure> {
         let found = self.call(&order.shop, &FindByCode { code: &order.code }).await?;
-        Ok(found.map(|found| (found.id, found.title == title(order.redemption))))
+        Ok(found.map(|found| {
+            let is_own = found.title == title(order.redemption);
+            (found, is_own)
+        }))
     }
 
     /// Takes a code that nobody made, because a create that was answered by nobody may still be on its way.
@@ -102,7 +105,7 @@ impl Shopify {
         let create = calls::Create { title: &title, code: &order.code, worth, until: Some(until) };
         match self.call(&order.shop, &create).await? {
             Made::Taken => match self.find(order).await? {
-                Some((id, true)) => self.call(&order.shop, &Deactivate { id: &id }).await,
+                Some((own, true)) => self.call(&order.shop, &Deactivate { id: &own.id }).await,
                 Some((_, false)) | None => Ok(()),
             },
             // What the shop refuses to have it will not have later either.
@@ -142,11 +145,16 @@ impl CodeIssuer for Shopify {
 
     async fn void(&self, order: &CodeOrder) -> Result<(), NotIssued> {
         match self.find(order).await? {
-            Some((id, true)) => Ok(self.call(&order.shop, &Deactivate { id: &id }).await?),
+            Some((own, true)) => Ok(self.call(&order.shop, &Deactivate { id: &own.id }).await?),
             // Somebody else's, or never good.
             Some((_, false)) => Ok(()),
             None => Ok(self.occupy(order).await?),
         }
+    }
+
+    async fn is_used(&self, order: &CodeOrder) -> Result<bool, NotIssued> {
+        let found = self.find(order).await?;
+        Ok(found.is_some_and(|(found, is_own)| is_own && found.used > 0))
     }
 }
 

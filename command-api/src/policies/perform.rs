@@ -9,10 +9,10 @@ use crate::{
 use domain::{
     Aggregate, Command, Effect, IfRefused, Instead, Reaction, Rejection, StreamRef,
     points_account::{self, Awaited},
-    redemption::{FailRedemption, RecordCodeIssued},
+    redemption::{ExpireRedemption, FailRedemption, RecordCodeIssued},
 };
 use event_schemas::{
-    Code, CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
+    CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
 };
 
 /// How long a call to the outside may hold up whoever waits behind it; it goes on as a parked step.
@@ -202,7 +202,7 @@ impl Policies {
         let now = self.parts.clock.now();
         let waited = now.micros().saturating_sub(cause.recorded_at.micros());
         if u128::try_from(waited).is_ok_and(|waited| waited >= RESERVED_FOR.as_micros()) {
-            return Ok(FailRedemption { reason: Code::fixed("reservation-timed-out") }.into());
+            return Ok(ExpireRedemption {}.into());
         }
         let order = self.order(cause, redemption)?;
         let issuer = self.parts.issuers.of(&order.shop);

@@ -1,11 +1,15 @@
 //! The calls of the whole ledger as programs make them: actions, rewards, transfers, freezes, tills, simulation, parked steps.
 use axum::http::Method;
 use domain::{StreamRef, customer::MergeCustomers};
+use event_log::{Class, memory};
 use event_schemas::CustomerId;
 use serde_json::{Value, json};
 
 use super::tests::{Api, REDEEM};
-use crate::testing::OPERATOR;
+use crate::{
+    issuer::shopify::fake::{Fault, shop},
+    testing::{Bench, OPERATOR},
+};
 
 const ACTIONS: &str = "/v1/api/points/actions";
 const ADJUST: &str = "/v1/api/points/adjust";
@@ -216,4 +220,27 @@ async fn a_stuck_step_is_listed_tried_again_and_dismissed_by_the_operator() {
     assert_eq!(post("dismiss").await.body["status"], "dismissed");
     assert_eq!(post("dismiss").await.code(), (404, "step-not-parked"));
     assert_eq!(api.bench.policies.parked(), 0);
+}
+
+/// Seen to fail when nobody was asked whether the code was used: the discount was had and the points came back.
+#[tokio::test]
+async fn a_redemption_whose_code_an_order_used_cannot_be_cancelled() {
+    let (fake, shopify) = shop(&[]).await;
+    let (log, folder) = (memory::init(2, Class::Conditional), tempfile::tempdir().unwrap());
+    let api = Api::over(Bench::resume_with(log, folder, Some(shopify)).await).await;
+    api.earn("visit", 100).await;
+    let redeem = async || {
+        let redeemed = api.post(REDEEM, json!({"customer_id": api.customer, "points": 30})).await;
+        format!("/v1/api/points/redemptions/{}/cancel", redeemed.body["redemption_id"].as_str().unwrap())
+    };
+    let (used, unused) = (redeem().await, redeem().await);
+    fake.lock().unwrap().discounts[0].used = 1;
+    let refused = api.post(&used, json!({})).await;
+    assert_eq!(refused.code(), (409, "redemption-not-cancellable"), "{}", refused.body);
+    assert!(refused.body["detail"].as_str().unwrap().starts_with("code-used"), "{}", refused.body);
+    fake.lock().unwrap().faults.push_back(Fault::Unauthorised);
+    assert_eq!(api.post(&unused, json!({})).await.code(), (503, "issuer-unavailable"));
+    let cancelled = api.post(&unused, json!({})).await;
+    assert_eq!((&cancelled.body["status"], &cancelled.body["balance"]), (&json!("cancelled"), &json!(70)));
+    assert!(!fake.lock().unwrap().discounts[1].active);
 }

@@ -35,7 +35,11 @@ impl Reply {
 
 impl Api {
     pub(super) async fn start() -> Self {
-        let bench = Bench::start().await;
+        Self::over(Bench::start().await).await
+    }
+
+    /// Over a bench of a shop in US dollars with one customer.
+    pub(super) async fn over(bench: Bench) -> Self {
         let router = bench.router();
         let merchant = bench.install("demo-1.myshopify.com").await;
         let customer = bench.customer(merchant).await;

@@ -14,7 +14,7 @@ pub(super) fn decide(state: &State, _: &CompleteRedemption) -> Result<Vec<Event>
         Status::CodeIssued => Ok(vec![RedemptionCompleted {}.into()]),
         Status::Completed | Status::Cancelled => Ok(Vec::new()),
         Status::Requested => Err(Rejection::CodeNotIssued),
-        Status::Failed => Err(Rejection::RedemptionEnded),
+        Status::Failed | Status::Expired => Err(Rejection::RedemptionEnded),
     }
 }
 

@@ -16,7 +16,9 @@ pub(super) fn decide(state: &State, command: &FailRedemption) -> Result<Vec<Even
     match state.known()? {
         Status::Requested => Ok(vec![RedemptionFailed { reason: command.reason.clone() }.into()]),
         Status::Failed => Ok(Vec::new()),
-        Status::CodeIssued | Status::Completed | Status::Cancelled => Err(Rejection::RedemptionEnded),
+        Status::CodeIssued | Status::Completed | Status::Expired | Status::Cancelled => {
+            Err(Rejection::RedemptionEnded)
+        }
     }
 }
 
@@ -38,7 +40,7 @@ mod tests {
 
     #[test]
     fn a_redemption_with_a_code_cannot_fail_any_more() {
-        for status in [Status::CodeIssued, Status::Completed, Status::Cancelled] {
+        for status in [Status::CodeIssued, Status::Completed, Status::Expired, Status::Cancelled] {
             given::<State>(until(status)).when(fail()).then_rejected(Rejection::RedemptionEnded);
         }
         given::<State>([]).when(fail()).then_rejected(Rejection::UnknownRedemption);

@@ -25,7 +25,7 @@ pub(super) fn decide(state: &State, command: &RecordCodeIssued) -> Result<Vec<Ev
         Status::Requested => Ok(vec![issued]),
         Status::Completed if planted::is(Bug::SecondCode) => Ok(vec![issued]),
         Status::CodeIssued | Status::Completed | Status::Cancelled => Ok(Vec::new()),
-        Status::Failed => Err(Rejection::RedemptionEnded),
+        Status::Failed | Status::Expired => Err(Rejection::RedemptionEnded),
     }
 }
 

@@ -4,8 +4,8 @@ use domain::{
     points_account::{EarnPoints, EarnSource, ExpiryRule, ReservePoints},
     policies,
     redemption::{
-        self, CancelRedemption, CompleteRedemption, FailRedemption, RecordCodeIssued, RequestRedemption,
-        State, Status,
+        self, CancelRedemption, CompleteRedemption, ExpireRedemption, FailRedemption, RecordCodeIssued,
+        RequestRedemption, State, Status,
     },
     testing::played,
 };
@@ -31,8 +31,9 @@ fn command() -> impl Strategy<Value = redemption::Command> {
         ),
         Just(RecordCodeIssued { code: None, issuer: Code::fixed("local") }.into()),
         Just(CompleteRedemption {}.into()),
+        Just(ExpireRedemption {}.into()),
         Just(FailRedemption { reason: Code::fixed("code-not-issued") }.into()),
-        Just(CancelRedemption { reason: Code::fixed("requested") }.into()),
+        Just(CancelRedemption { reason: Code::fixed("requested"), code_used: false }.into()),
     ]
 }
 
@@ -147,7 +148,10 @@ proptest! {
         if let Some(issued) = place(|event| matches!(event, RedemptionEvent::DiscountCodeIssued(_))) {
             let requested = place(|event| matches!(event, RedemptionEvent::RedemptionRequested(_)));
             prop_assert!(requested.is_some_and(|requested| requested < issued));
-            prop_assert!(place(|event| matches!(event, RedemptionEvent::RedemptionFailed(_))).is_none());
+            let gave_up = |event: &RedemptionEvent| {
+                matches!(event, RedemptionEvent::RedemptionFailed(_) | RedemptionEvent::RedemptionExpired(_))
+            };
+            prop_assert!(place(gave_up).is_none());
         }
     }
 
@@ -167,7 +171,7 @@ proptest! {
         };
         prop_assert_eq!((process.status(), process.codes_issued, process.balances()), expected);
 
-        let cancel = CancelRedemption { reason: Code::fixed("requested") };
+        let cancel = CancelRedemption { reason: Code::fixed("requested"), code_used: false };
         process.send(StreamRef::redemption(REDEMPTION, CUSTOMER), &cancel.into());
         // Voided also where no code is known: nobody can tell that none was made.
         let voided = (points <= earned).into();

@@ -198,7 +198,7 @@ impl<'a> Shop<'a> {
             Step::Issue { redemption, succeeds } => self.issue(*redemption, *succeeds),
             Step::Cancel { redemption } => {
                 let reason = Code::fixed("cancelled");
-                self.ask_redemption(*redemption, CancelRedemption { reason });
+                self.ask_redemption(*redemption, CancelRedemption { reason, code_used: false });
             }
             Step::Merge { gone, kept } => self.merge(*gone, *kept),
             step => {

@@ -34,7 +34,7 @@ pub(crate) struct RedemptionsBody {
 pub(crate) struct RedemptionBody {
     #[schema(format = Uuid)]
     redemption_id: String,
-    /// `pending`, `completed`, `failed` or `cancelled`.
+    /// `pending`, `completed`, `failed`, `expired` or `cancelled`.
     status: &'static str,
     /// What it costs.
     points: i64,

@@ -100,6 +100,8 @@ pub(super) struct FindByCode<'a> {
 pub(super) struct Found {
     pub(super) id: String,
     pub(super) title: String,
+    /// Orders that used it.
+    pub(super) used: u64,
 }
 
 impl Call for FindByCode<'_> {
@@ -109,7 +111,10 @@ impl Call for FindByCode<'_> {
         "query LoyalNestFind($code: String!) {
   found: codeDiscountNodeByCode(code: $code) {
     id
-    codeDiscount { ... on DiscountCodeBasic { title } ... on DiscountCodeFreeShipping { title } }
+    codeDiscount {
+      ... on DiscountCodeBasic { title asyncUsageCount }
+      ... on DiscountCodeFreeShipping { title asyncUsageCount }
+    }
   }
 }"
     }
@@ -125,7 +130,8 @@ impl Call for FindByCode<'_> {
                 let id = found["id"].as_str().ok_or(Failure::Unreadable)?.to_owned();
                 // A kind of discount that we never make has no title here, so it is not ours.
                 let title = found["codeDiscount"]["title"].as_str().unwrap_or_default().to_owned();
-                Ok(Some(Found { id, title }))
+                let used = found["codeDiscount"]["asyncUsageCount"].as_u64().unwrap_or_default();
+                Ok(Some(Found { id, title, used }))
             }
             None => Err(Failure::Unreadable),
         }

@@ -49,6 +49,8 @@ pub(crate) struct Discount {
     pub(crate) title: String,
     pub(crate) input: Value,
     pub(crate) active: bool,
+    /// Orders that used it.
+    pub(crate) used: u64,
 }
 
 #[derive(Default)]
@@ -141,15 +143,16 @@ fn apply(shop: &Shared, body: &Value) -> Value {
             return refused("TAKEN");
         }
         let active = input["endsAt"].is_null();
-        shop.discounts.push(Discount { code, title: text("title"), input: input.clone(), active });
+        shop.discounts.push(Discount { code, title: text("title"), input: input.clone(), active, used: 0 });
         let id = shop.discounts.len().to_string();
         return json!({ "data": { "made": { "codeDiscountNode": { "id": id }, "userErrors": [] } } });
     }
     if query.starts_with("query LoyalNestFind") {
         let at = shop.discounts.iter().position(|discount| discount.code == variables["code"]);
-        let found = at.map(
-            |at| json!({ "id": (at + 1).to_string(), "codeDiscount": { "title": shop.discounts[at].title } }),
-        );
+        let found = at.map(|at| {
+            let Discount { title, used, .. } = &shop.discounts[at];
+            json!({ "id": (at + 1).to_string(), "codeDiscount": { "title": title, "asyncUsageCount": used } })
+        });
         return json!({ "data": { "found": found } });
     }
     let number: usize = variables["id"].as_str().unwrap().parse().unwrap();

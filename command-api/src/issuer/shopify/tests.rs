@@ -95,14 +95,20 @@ async fn a_user_error_refuses_the_code_for_good_under_a_stable_reason() {
 #[tokio::test]
 async fn a_code_that_the_merchant_gave_away_is_never_taken_for_ours() {
     let (shop, issuer) = shop(&[]).await;
-    let foreign =
-        Discount { code: "LN-AAAA".into(), title: "Summer".into(), input: Value::Null, active: true };
+    let foreign = Discount {
+        code: "LN-AAAA".into(),
+        title: "Summer".into(),
+        input: Value::Null,
+        active: true,
+        used: 7,
+    };
     shop.lock().unwrap().discounts.push(foreign.clone());
     let refused = issuer.issue(&order(), worth()).await;
     let Err(NotIssued::Refused(reason)) = refused else { panic!("{refused:?}") };
     assert_eq!(reason.as_str(), "code-taken");
     issuer.void(&order()).await.unwrap();
     assert_eq!(discounts(&shop), [foreign]);
+    assert!(!issuer.is_used(&order()).await.unwrap());
 }
 
 #[tokio::test]
@@ -117,6 +123,21 @@ async fn a_code_is_made_void_however_often() {
         let all = discounts(&shop);
         assert_eq!((all.len(), all[0].active), (1, false), "{fault:?}");
     }
+}
+
+#[tokio::test]
+async fn whether_an_order_used_a_code_is_known_also_once_it_is_void() {
+    let (shop, issuer) = shop(&[]).await;
+    assert!(!issuer.is_used(&order()).await.unwrap());
+    issuer.issue(&order(), worth()).await.unwrap();
+    assert!(!issuer.is_used(&order()).await.unwrap());
+    shop.lock().unwrap().discounts[0].used = 1;
+    for fault in [Fault::SilentBefore, Fault::Unavailable, Fault::Throttled] {
+        shop.lock().unwrap().faults.push_back(fault);
+        assert!(issuer.is_used(&order()).await.unwrap(), "{fault:?}");
+    }
+    issuer.void(&order()).await.unwrap();
+    assert!(issuer.is_used(&order()).await.unwrap());
 }
 
 /// The second `issue` is the create that was answered by nobody and takes effect at last.

@@ -131,7 +131,7 @@ fn a_run_from_the_beginning_brings_no_void_code_back() {
         let redemption = redeem(&bench, merchant, customer).await;
         until(&bench, merchant, customer, redemption, Phase::Redeemed).await;
         bench.policies_idle().await;
-        let cancel = CancelRedemption { reason: Code::fixed("requested") };
+        let cancel = CancelRedemption { reason: Code::fixed("requested"), code_used: false };
         bench.accept(merchant, StreamRef::redemption(redemption, customer), cancel).await;
         until(&bench, merchant, customer, redemption, Phase::Reinstated).await;
         assert_eq!(codes(&fake), [(false, title(redemption))]);

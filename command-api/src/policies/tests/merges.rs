@@ -107,7 +107,7 @@ async fn a_redemption_that_is_cancelled_during_a_merge_gives_its_points_back() {
     let redemption = StreamRef::redemption(reserve.redemption, first);
     assert!(follow(&bench, &tell(&bench, merchant, StreamRef::account(first), reserve).await).await);
     let estate = merge(&bench, merchant, first, second).await;
-    let cancel = CancelRedemption { reason: Code::fixed("requested") };
+    let cancel = CancelRedemption { reason: Code::fixed("requested"), code_used: false };
     let cancelled = tell(&bench, merchant, redemption, cancel).await;
     assert!(!follow(&bench, &cancelled).await);
     assert!(follow(&bench, &estate).await);

@@ -2,7 +2,11 @@
 use std::time::Duration;
 
 use axum::{extract::State, http::StatusCode, response::Response};
-use domain::{Aggregate, StreamRef, points_account::Phase, redemption::CancelRedemption};
+use domain::{
+    Aggregate, StreamRef,
+    points_account::Phase,
+    redemption::{CancelRedemption, Status},
+};
 use event_log::PositionToken;
 use event_schemas::{Code, CustomerId, MerchantId, RedemptionId, points_account::Balances, record::Actor};
 use http_edge::{Merchant, Path, Problem, ProblemBody, RequestContext};
@@ -23,6 +27,8 @@ use crate::{
 /// How long the answer waits for the points to be back.
 const BACK_WITHIN: Duration = Duration::from_secs(2);
 const LOOK_EVERY: Duration = Duration::from_millis(20);
+/// How long the answer waits for the issuer.
+const ASK_WITHIN: Duration = Duration::from_secs(5);
 
 /// A cancelled redemption.
 #[derive(Debug, Serialize, ToSchema)]
@@ -44,7 +50,11 @@ pub(crate) struct Cancelled {
     responses(
         (status = 200, body = Cancelled),
         (status = 404, body = ProblemBody, description = "`redemption-not-found`"),
-        (status = 409, body = ProblemBody, description = "`redemption-not-cancellable`")
+        (
+            status = 409, body = ProblemBody,
+            description = "`redemption-not-cancellable`, such as `code-used`: an order used the code"
+        ),
+        (status = 503, body = ProblemBody, description = "`issuer-unavailable`: nobody says whether it was")
     )
 )]
 pub(crate) async fn cancel(
@@ -65,13 +75,14 @@ pub(crate) async fn cancel(
     if let Some(first) = attempt.answer {
         return Ok(reply(StatusCode::OK, first, true));
     }
-    let attempt = app.idempotency.keep(attempt).await?;
     let stream = StreamRef::redemption(redemption, customer);
+    let code_used = code_used(&app, merchant, redemption, stream).await?;
+    let attempt = app.idempotency.keep(attempt).await?;
     let occurred_at = app.clock.now();
     let envelope = Envelope {
         merchant,
         stream,
-        command: CancelRedemption { reason: Code::fixed("requested") }.into(),
+        command: CancelRedemption { reason: Code::fixed("requested"), code_used }.into(),
         key: attempt.command,
         content: app.subject_digest(merchant, customer, "cancel-redemption", &redemption.bytes())?,
         occurred_at,
@@ -97,6 +108,36 @@ pub(crate) async fn cancel(
     let body = serde_json::to_value(body).map_err(|error| Problem::internal(&error))?;
     let first = app.idempotency.conclude(&attempt, body).await?;
     Ok(reply(StatusCode::OK, first, answered.replayed))
+}
+
+/// Whether an order used the code. It is made void before the issuer is asked, so that what it says stays true.
+async fn code_used(
+    app: &App,
+    merchant: MerchantId,
+    redemption: RedemptionId,
+    stream: StreamRef,
+) -> Result<bool, Problem> {
+    let completed_by = |aggregate: &Aggregate| match aggregate {
+        Aggregate::Redemption(state) if state.status() == Some(Status::Completed) && !state.at_till() => {
+            state.issuer().cloned()
+        }
+        _ => None,
+    };
+    let made_by = app.commander.glance(merchant, stream, completed_by).await?;
+    let order = app.issuers.order(merchant, redemption).map_err(|error| key_fault(&error))?;
+    let (Some(made_by), Some(order)) = (made_by, order) else { return Ok(false) };
+    // Without credentials nobody can be asked; making the code void waits for them, and the points with it.
+    let Some(issuer) = app.issuers.named(&made_by, &order.shop) else { return Ok(false) };
+    let asked = async {
+        issuer.void(&order).await?;
+        issuer.is_used(&order).await
+    };
+    let answer = tokio::time::timeout(ASK_WITHIN, asked).await.map_err(|late| unavailable(&late))?;
+    answer.map_err(|error| unavailable(&error))
+}
+
+fn unavailable(error: &dyn std::error::Error) -> Problem {
+    Problem::unavailable("issuer-unavailable", "The issuer of the code cannot be reached").fault(error)
 }
 
 /// The account that goes on, once the points are back there, which another task may be at.

@@ -54,7 +54,7 @@ pub(crate) struct Redeem {
 pub(crate) struct Redeemed {
     #[schema(value_type = String, format = Uuid)]
     redemption_id: RedemptionId,
-    /// `completed`, `pending` or `failed`.
+    /// `completed`, `pending`, `failed`, or `expired` if no code came in time.
     status: &'static str,
     /// The discount code, once it is issued.
     #[serde(skip_serializing_if = "Option::is_none")]
@@ -278,7 +278,7 @@ impl Request<'_> {
             self.app.commander.glance(self.merchant, stream, self::reserved(self.redemption())).await?;
         let after = match (status, account) {
             // The points are back by then, or on their way.
-            (Some(Status::Failed), Some(account)) => account.now,
+            (Some(Status::Failed | Status::Expired), Some(account)) => account.now,
             (_, account) => account.and_then(|account| account.spent).unwrap_or(reserved.after),
         };
         let body = Redeemed {
@@ -287,6 +287,7 @@ impl Request<'_> {
                 // One that was cancelled since was completed when it was first answered.
                 Some(Status::Completed | Status::Cancelled) => COMPLETED,
                 Some(Status::Failed) => "failed",
+                Some(Status::Expired) => "expired",
                 Some(Status::Requested | Status::CodeIssued) | None => "pending",
             },
             code: None,
@@ -318,7 +319,7 @@ impl Request<'_> {
             if let (Some(_), Some(Followed { complete: true, at })) = (status, followed) {
                 return Ok((status, at));
             }
-            let ended = matches!(status, Some(Status::Completed | Status::Cancelled | Status::Failed));
+            let ended = !matches!(status, Some(Status::Requested | Status::CodeIssued) | None);
             if ended || tokio::time::Instant::now() >= deadline {
                 let (at, status) = self.app.commander.read_at(self.merchant, stream, self::status).await?;
                 return Ok((status, at));
