@@ -6,7 +6,7 @@ use event_log::{FRAME_LEN, Kind};
 
 use crate::{
     history::{self, RECORDS_PER_ACCOUNT},
-    measure::{Bench, Row},
+    measure::{Bench, Row, Server},
     owners::Owners,
     peers::{
         append_file::AppendFile,
@@ -16,14 +16,14 @@ use crate::{
 };
 
 /// Accounts that take turns: enough that nobody waits for a neighbour, and few events in each.
-const ACCOUNTS: usize = 10_000;
+pub(crate) const ACCOUNTS: usize = 10_000;
 /// Accounts that the long log and the new one are asked about.
 const SAME_ACCOUNTS: usize = 2_000;
 /// Callers that the marks are for.
-const JUDGED_CALLERS: usize = 64;
+pub(crate) const JUDGED_CALLERS: usize = 64;
 
 /// Rounds are short and many: rates of single commands vary more than what else is measured.
-const fn rounds(bench: &Bench) -> usize {
+pub(crate) const fn rounds(bench: &Bench) -> usize {
     2 * bench.size.rounds + 1
 }
 
@@ -49,14 +49,14 @@ pub(crate) async fn beside_file(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 /// Beside the framework with its own store.
 pub(crate) async fn beside_postgres(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let folder = bench.folder("commands-")?;
-    let url = bench.postgres.as_deref().context("there is no Postgres")?;
+    let url = bench.server(Server::Postgres)?;
     beside_framework(bench, &Owners::create(folder.path(), ACCOUNTS).await?, url).await
 }
 
 /// The same with our log in the same Postgres.
 pub(crate) async fn on_postgres(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let folder = bench.folder("commands-")?;
-    let url = bench.postgres.as_deref().context("there is no Postgres")?;
+    let url = bench.server(Server::Postgres)?;
     postgres_es::clear(url).await?;
     beside_framework(bench, &Owners::create_on_postgres(folder.path(), url, ACCOUNTS).await?, url).await
 }
@@ -135,12 +135,12 @@ async fn rate(bench: &Bench, owners: &Owners, callers: usize) -> anyhow::Result<
     per_second(callers, bench.size.window, move || owners.clone().earn()).await
 }
 
-fn case(callers: usize) -> String {
+pub(crate) fn case(callers: usize) -> String {
     if callers == 1 { "1 caller".to_owned() } else { format!("{callers} callers") }
 }
 
 /// The mean length of the records that commands made.
-async fn record_len(owners: &Owners) -> anyhow::Result<usize> {
+pub(crate) async fn record_len(owners: &Owners) -> anyhow::Result<usize> {
     let (mut count, mut bytes) = (0_usize, 0_usize);
     history::read(&owners.log, |record| {
         if record.frame.kind == Kind::Commit {

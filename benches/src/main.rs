@@ -2,6 +2,7 @@
 //!
 //! Not shipped and not a test: nothing here fails for being slow. `cargo xtask bench` builds and runs it.
 mod commands;
+mod commands_on_kafka;
 mod expiry;
 mod history;
 mod http;
@@ -32,7 +33,7 @@ use anyhow::{Context as _, ensure};
 use clap::{Parser, Subcommand};
 
 use crate::{
-    measure::{Bench, Measurement, Row, Size},
+    measure::{Bench, Measurement, Row, Server, Size},
     registry::MEASUREMENTS,
     table::Found,
 };
@@ -58,9 +59,18 @@ struct Arguments {
     /// List the measurements.
     #[arg(long)]
     list: bool,
+    /// Say which servers the measurements need.
+    #[arg(long)]
+    needs: bool,
     /// An empty database of a local Postgres; without one, what needs it is left out.
     #[arg(long, value_name = "URL")]
     postgres: Option<String>,
+    /// A Kafka of one broker; without one, what needs it is left out.
+    #[arg(long, value_name = "URL")]
+    kafka: Option<String>,
+    /// A Kafka of three brokers; without one, what needs it is left out.
+    #[arg(long, value_name = "URL")]
+    kafka_of_three: Option<String>,
     /// The executable that ships; the one beside this program if none is named.
     #[arg(long, value_name = "FILE")]
     executable: Option<PathBuf>,
@@ -115,6 +125,12 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
         chosen.iter().for_each(|measurement| println!("{}: {}", measurement.name, measurement.what));
         return Ok(());
     }
+    if arguments.needs {
+        let servers = [Server::Postgres, Server::Kafka, Server::KafkaOfThree];
+        let needed = |server: &Server| chosen.iter().any(|measurement| measurement.needs.contains(server));
+        servers.iter().filter(|server| needed(server)).for_each(|server| println!("{}", server.name()));
+        return Ok(());
+    }
     let bench = bench(&arguments)?;
     let machine = machine::describe(&target_folder()?);
     let found = measure_all(&bench, &chosen).await;
@@ -139,7 +155,11 @@ fn bench(arguments: &Arguments) -> anyhow::Result<Bench> {
         None => target_folder()?.join("loyalnest"),
     };
     ensure!(executable.exists(), "there is no executable at {}", executable.display());
-    Bench::new(size, executable, arguments.postgres.clone(), &target_folder()?)
+    let Arguments { postgres, kafka, kafka_of_three, .. } = arguments;
+    let given =
+        [(Server::Postgres, postgres), (Server::Kafka, kafka), (Server::KafkaOfThree, kafka_of_three)];
+    let servers = given.into_iter().filter_map(|(server, url)| Some((server, url.clone()?)));
+    Bench::new(size, executable, servers.collect(), &target_folder()?)
 }
 
 /// Where this program lies: on a real disk, which a folder for temporary files need not be.
@@ -151,8 +171,9 @@ fn target_folder() -> anyhow::Result<PathBuf> {
 async fn measure_all(bench: &Bench, chosen: &[&'static Measurement]) -> Vec<Found> {
     let mut found = Vec::new();
     for measurement in chosen.iter().copied() {
-        if measurement.needs_postgres && bench.postgres.is_none() {
-            eprintln!("{}: left out, no Postgres was named", measurement.name);
+        let missing = measurement.needs.iter().find(|server| bench.server(**server).is_err());
+        if let Some(missing) = missing {
+            eprintln!("{}: left out, no {} was named", measurement.name, missing.name());
             continue;
         }
         let started = Instant::now();

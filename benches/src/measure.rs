@@ -18,10 +18,32 @@ pub(crate) struct Measurement {
     pub(crate) peer: &'static str,
     /// What the judged rows must reach.
     pub(crate) mark: Mark,
-    /// Whether it needs a Postgres.
-    pub(crate) needs_postgres: bool,
+    /// The servers that it needs.
+    pub(crate) needs: &'static [Server],
     /// Measures.
     pub(crate) run: fn(&Bench) -> LocalBoxFuture<'_, anyhow::Result<Vec<Row>>>,
+}
+
+/// A server that `xtask` starts for whom it is needed.
+#[derive(Clone, Copy, PartialEq, Eq)]
+pub(crate) enum Server {
+    /// A Postgres with an empty database.
+    Postgres,
+    /// A Kafka of one broker.
+    Kafka,
+    /// A Kafka of three brokers.
+    KafkaOfThree,
+}
+
+impl Server {
+    /// As `xtask` calls it, and as it is given to this program.
+    pub(crate) const fn name(self) -> &'static str {
+        match self {
+            Self::Postgres => "postgres",
+            Self::Kafka => "kafka",
+            Self::KafkaOfThree => "kafka-of-three",
+        }
+    }
 }
 
 /// What a judged row must reach.
@@ -62,17 +84,25 @@ pub(crate) struct Row {
     pub(crate) peer: Option<u64>,
     /// Whether the measurement's mark is for this case.
     pub(crate) judged: bool,
+    /// Another mark than the measurement's.
+    pub(crate) own_mark: Option<Mark>,
 }
 
 impl Row {
     /// A rate beside the peer's, as two medians.
     pub(crate) fn beside(case: impl Into<String>, (ours, peer): (u64, u64)) -> Self {
-        Self { case: case.into(), unit: Unit::PerSecond, ours, peer: Some(peer), judged: true }
+        let (case, unit) = (case.into(), Unit::PerSecond);
+        Self { case, unit, ours, peer: Some(peer), judged: true, own_mark: None }
+    }
+
+    /// A time beside the peer's, with a mark of its own.
+    pub(crate) fn time_beside(case: impl Into<String>, (ours, peer): (u64, u64), mark: Mark) -> Self {
+        Self { unit: Unit::Micros, own_mark: Some(mark), ..Self::beside(case, (ours, peer)) }
     }
 
     /// A figure of ours alone.
     pub(crate) fn alone(case: impl Into<String>, unit: Unit, ours: u64) -> Self {
-        Self { case: case.into(), unit, ours, peer: None, judged: false }
+        Self { case: case.into(), unit, ours, peer: None, judged: false, own_mark: None }
     }
 
     /// The same row, judged or not.
@@ -85,9 +115,14 @@ impl Row {
         self.peer.and_then(|peer| self.ours.saturating_mul(1000).checked_div(peer))
     }
 
+    /// The mark of this row of a measurement with this one.
+    pub(crate) fn mark(&self, of_all: Mark) -> Mark {
+        self.own_mark.unwrap_or(of_all)
+    }
+
     /// Whether the mark is reached; nothing if this row is not judged.
     pub(crate) fn reaches(&self, mark: Mark) -> Option<bool> {
-        match mark {
+        match self.mark(mark) {
             Mark::PercentOfPeer(percent) if self.judged => {
                 self.permille().map(|permille| permille >= percent * 10)
             }
@@ -173,8 +208,8 @@ pub(crate) struct Bench {
     pub(crate) size: Size,
     /// The executable that ships.
     pub(crate) executable: PathBuf,
-    /// Where a Postgres listens, if there is one.
-    pub(crate) postgres: Option<String>,
+    /// Where servers listen, of those that there are.
+    pub(crate) servers: Vec<(Server, String)>,
     folder: TempDir,
     history: OnceCell<History>,
 }
@@ -184,12 +219,19 @@ impl Bench {
     pub(crate) fn new(
         size: Size,
         executable: PathBuf,
-        postgres: Option<String>,
+        servers: Vec<(Server, String)>,
         within: &std::path::Path,
     ) -> anyhow::Result<Self> {
         let folder = tempfile::Builder::new().prefix("bench-").tempdir_in(within);
         let folder = folder.with_context(|| format!("no folder could be made in {}", within.display()))?;
-        Ok(Self { size, executable, postgres, folder, history: OnceCell::new() })
+        Ok(Self { size, executable, servers, folder, history: OnceCell::new() })
+    }
+
+    /// Where this server listens.
+    pub(crate) fn server(&self, wanted: Server) -> anyhow::Result<&str> {
+        let found = self.servers.iter().find(|(server, _)| *server == wanted);
+        let (_, url) = found.with_context(|| format!("there is no {}", wanted.name()))?;
+        Ok(url)
     }
 
     /// A new folder of one's own.

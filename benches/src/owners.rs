@@ -71,6 +71,18 @@ impl Owners {
         Self::over(folder, log, accounts, IN_MEMORY).await
     }
 
+    /// The same with its log, in one partition, in a new topic.
+    pub(crate) async fn create_on_kafka(
+        folder: &Path,
+        topic: &event_log::kafka::Address,
+        accounts: usize,
+    ) -> anyhow::Result<Self> {
+        RootKey::create_file(&folder.join("dev-root.key"))?;
+        let columns = Some(Arc::new(RecordColumns) as _);
+        let log = event_log::kafka::init(topic, 1, columns).await?;
+        Self::over(folder, log, accounts, IN_MEMORY).await
+    }
+
     /// What [`Self::create`] made, again.
     pub(crate) async fn open(folder: &Path, accounts: usize) -> anyhow::Result<Self> {
         Self::open_with(folder, accounts, IN_MEMORY).await

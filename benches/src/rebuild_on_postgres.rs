@@ -8,7 +8,7 @@ use projections::ReadStore;
 use sqlx::{Connection as _, Executor as _, PgConnection, raw_sql};
 
 use crate::{
-    measure::{Bench, Row},
+    measure::{Bench, Row, Server},
     rounds::{interleaved, rate},
 };
 
@@ -18,7 +18,7 @@ const PLAIN: &str = "plain";
 
 /// Both make the tables with their keys, fill them, and then make the other indexes.
 pub(crate) async fn all(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let url = bench.postgres.as_deref().context("there is no Postgres")?;
+    let url = bench.server(Server::Postgres)?;
     let log = bench.history().await?.log()?;
     let (rows, _) = rebuild(&log, url).await?;
     let tables = Table::read_all(url).await?;

@@ -1,7 +1,7 @@
 //! Every measurement, one entry each: name, what, beside what, and the mark.
 use crate::{
-    commands, expiry, large_account,
-    measure::{Mark, Measurement},
+    commands, commands_on_kafka, expiry, large_account,
+    measure::{Mark, Measurement, Server},
     memory, rebuild, rebuild_on_postgres, replay, start_up, webhooks,
 };
 
@@ -12,7 +12,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "commands, durable before the answer",
         peer: "the same bytes appended to a file and synced in groups, for as many callers",
         mark: Mark::PercentOfPeer(30),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(commands::beside_file(bench)),
     },
     Measurement {
@@ -20,7 +20,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "commands, durable before the answer",
         peer: "the same command and rules in cqrs-es on postgres-es, conflicts tried again",
         mark: Mark::PercentOfPeer(1_500),
-        needs_postgres: true,
+        needs: &[Server::Postgres],
         run: |bench| Box::pin(commands::beside_postgres(bench)),
     },
     Measurement {
@@ -28,15 +28,31 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "commands with the log in Postgres, durable before the answer",
         peer: "the same command and rules in cqrs-es on postgres-es in the same Postgres",
         mark: Mark::PercentOfPeer(500),
-        needs_postgres: true,
+        needs: &[Server::Postgres],
         run: |bench| Box::pin(commands::on_postgres(bench)),
+    },
+    Measurement {
+        name: "commands-on-kafka",
+        what: "commands with the log on Kafka, one broker and one partition",
+        peer: "the same bytes by a bare pipelined producer, and read back",
+        mark: Mark::PercentOfPeer(80),
+        needs: &[Server::Kafka],
+        run: |bench| Box::pin(commands_on_kafka::one_broker(bench)),
+    },
+    Measurement {
+        name: "commands-on-kafka-of-three",
+        what: "the same on three brokers, three copies of each record",
+        peer: "the same bytes by a bare pipelined producer, and read back",
+        mark: Mark::PercentOfPeer(80),
+        needs: &[Server::KafkaOfThree],
+        run: |bench| Box::pin(commands_on_kafka::three_brokers(bench)),
     },
     Measurement {
         name: "commands-long-log",
         what: "commands on a long log",
         peer: "commands on a new log",
         mark: Mark::PercentOfPeer(90),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(commands::on_long_log(bench)),
     },
     Measurement {
@@ -44,7 +60,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "webhooks kept durably, 5 KiB, over HTTP",
         peer: "the same HTTP server doing only the HMAC",
         mark: Mark::PercentOfPeer(35),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(webhooks::accepted(bench)),
     },
     Measurement {
@@ -52,7 +68,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "webhooks to the visible balance, sustained",
         peer: "",
         mark: Mark::Reported,
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(webhooks::end_to_end(bench)),
     },
     Measurement {
@@ -60,15 +76,23 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "from a webhook to the visible balance, at 100 a second",
         peer: "",
         mark: Mark::AtMost(50_000),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(webhooks::until_visible(bench)),
+    },
+    Measurement {
+        name: "webhook-visible-on-kafka",
+        what: "the same with the log on Kafka and the read models in Postgres",
+        peer: "",
+        mark: Mark::Reported,
+        needs: &[Server::Kafka, Server::Postgres],
+        run: |bench| Box::pin(webhooks::until_visible_on_kafka(bench)),
     },
     Measurement {
         name: "replay",
         what: "records replayed, chain verified, one thread",
         peer: "SHA-256 and JSON decode of the same bytes in a bare loop",
         mark: Mark::PercentOfPeer(70),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(replay::with_chain(bench)),
     },
     Measurement {
@@ -76,7 +100,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "events rebuilt into points_balance",
         peer: "raw SQLite inserts of the same rows, one per event",
         mark: Mark::PercentOfPeer(25),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(rebuild::points_balance(bench)),
     },
     Measurement {
@@ -84,7 +108,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "rows rebuilt into all read models in Postgres",
         peer: "raw COPY of the same rows into the same tables",
         mark: Mark::PercentOfPeer(40),
-        needs_postgres: true,
+        needs: &[Server::Postgres],
         run: |bench| Box::pin(rebuild_on_postgres::all(bench)),
     },
     Measurement {
@@ -92,7 +116,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "resident memory per hot account",
         peer: "",
         mark: Mark::AtMost(600),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(memory::per_account(bench)),
     },
     Measurement {
@@ -100,7 +124,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "a look at one account with ten orders",
         peer: "",
         mark: Mark::Reported,
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(memory::cold_load(bench)),
     },
     Measurement {
@@ -108,7 +132,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "commands on an account with a long history",
         peer: "the same commands on accounts with hardly any",
         mark: Mark::PercentOfPeer(20),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(large_account::beside_fresh(bench)),
     },
     Measurement {
@@ -116,7 +140,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "the daily run over accounts of which one in a hundred has points that end",
         peer: "the accounts that are due, or asking every account",
         mark: Mark::AtMostPercentOfPeer(100),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(expiry::daily_run(bench)),
     },
     Measurement {
@@ -124,7 +148,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         what: "from the start of the executable on a long log",
         peer: "",
         mark: Mark::AtMost(2_000_000),
-        needs_postgres: false,
+        needs: &[],
         run: |bench| Box::pin(start_up::until_ready(bench)),
     },
 ];

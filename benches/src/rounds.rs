@@ -9,25 +9,44 @@ where
     F: Fn() -> Call + Clone + Send + 'static,
     Call: Future<Output = anyhow::Result<()>> + Send,
 {
+    Ok(timed(callers, window, call).await?.per_second)
+}
+
+/// What calls came to.
+pub(crate) struct Timed {
+    /// How many there were in a second.
+    pub(crate) per_second: u64,
+    /// How long all but one in a hundred took at most, in microseconds.
+    pub(crate) p99: u64,
+}
+
+/// The same, and how long each call took.
+pub(crate) async fn timed<F, Call>(callers: usize, window: Duration, call: F) -> anyhow::Result<Timed>
+where
+    F: Fn() -> Call + Clone + Send + 'static,
+    Call: Future<Output = anyhow::Result<()>> + Send,
+{
     let started = Instant::now();
     let until = started + window;
     let mut running = JoinSet::new();
     for _ in 0..callers {
         let call = call.clone();
         running.spawn(async move {
-            let mut done = 0_usize;
-            while Instant::now() < until {
+            let (mut took, mut now) = (Vec::new(), Instant::now());
+            while now < until {
+                let began = now;
                 call().await?;
-                done += 1;
+                now = Instant::now();
+                took.push(u64::try_from((now - began).as_micros())?);
             }
-            anyhow::Ok(done)
+            anyhow::Ok(took)
         });
     }
-    let mut done = 0;
+    let mut took = Vec::new();
     while let Some(caller) = running.join_next().await {
-        done += caller??;
+        took.append(&mut caller??);
     }
-    Ok(rate(done, started.elapsed()))
+    Ok(Timed { per_second: rate(took.len(), started.elapsed()), p99: quantile(took, 99) })
 }
 
 /// Does something for every number below, so many at once.
@@ -52,12 +71,22 @@ where
     Ok(())
 }
 
-/// Both sides in turn, so that a noisy neighbour meets both, and each as often behind the other. Their medians.
+/// Both sides in turn, as their medians.
 pub(crate) async fn interleaved(
     rounds: usize,
-    mut ours: impl AsyncFnMut() -> anyhow::Result<u64>,
-    mut peer: impl AsyncFnMut() -> anyhow::Result<u64>,
+    ours: impl AsyncFnMut() -> anyhow::Result<u64>,
+    peer: impl AsyncFnMut() -> anyhow::Result<u64>,
 ) -> anyhow::Result<(u64, u64)> {
+    let (ours, peer) = in_turn(rounds, ours, peer).await?;
+    Ok((median(ours), median(peer)))
+}
+
+/// Both sides in turn, so that a noisy neighbour meets both, and each as often behind the other.
+pub(crate) async fn in_turn<T>(
+    rounds: usize,
+    mut ours: impl AsyncFnMut() -> anyhow::Result<T>,
+    mut peer: impl AsyncFnMut() -> anyhow::Result<T>,
+) -> anyhow::Result<(Vec<T>, Vec<T>)> {
     let mut found = (Vec::new(), Vec::new());
     for round in 0..rounds {
         if round.is_multiple_of(2) {
@@ -68,7 +97,7 @@ pub(crate) async fn interleaved(
             found.0.push(ours().await?);
         }
     }
-    Ok((median(found.0), median(found.1)))
+    Ok(found)
 }
 
 /// So many in so long, as a number a second.

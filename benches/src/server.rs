@@ -30,10 +30,16 @@ pub(crate) struct Server {
 impl Server {
     /// The executable on a data folder, until it is ready.
     pub(crate) fn serve(executable: &Path, data: &Path) -> anyhow::Result<Self> {
+        Self::serve_with(executable, data, &[])
+    }
+
+    /// The same with further arguments.
+    pub(crate) fn serve_with(executable: &Path, data: &Path, arguments: &[&str]) -> anyhow::Result<Self> {
         let mut command = Command::new(executable);
         command
             .args(["serve", "--port", "0", "--no-demo", "--json", "--log-filter", "error", "--data"])
-            .arg(data);
+            .arg(data)
+            .args(arguments);
         Self::start(command).with_context(|| format!("{} did not start", executable.display()))
     }
 

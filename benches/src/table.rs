@@ -80,7 +80,7 @@ fn cells(measurement: &Measurement, row: &Row) -> [String; 6] {
 
 fn mark(mark: Mark, row: &Row) -> String {
     let Some(reached) = row.reaches(mark) else { return "reported".to_owned() };
-    let wanted = match mark {
+    let wanted = match row.mark(mark) {
         Mark::PercentOfPeer(percent) => format!("≥ {}", ratio(percent * 10)),
         Mark::AtMostPercentOfPeer(percent) => format!("≤ {}", ratio(percent * 10)),
         Mark::AtMost(most) => format!("≤ {}", figure(most, row.unit)),

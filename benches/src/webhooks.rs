@@ -15,10 +15,11 @@ use tempfile::TempDir;
 use tokio::{task::JoinSet, time::sleep};
 
 use crate::{
+    commands_on_kafka::new_topic,
     http::{Connection, request},
-    measure::{Bench, Row, Unit},
+    measure::{Bench, Row, Server, Unit},
     rounds::{interleaved, median, quantile, rate},
-    server::Server,
+    server::Server as Serving,
     shopify::{Shopify, customer_id},
 };
 
@@ -33,7 +34,7 @@ const SHOP: &str = "bench.myshopify.com";
 /// Kept durably and answered, while the shop's default rate of work lets the workers rest.
 pub(crate) async fn accepted(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let shop = Shop::open(bench).await?;
-    let peer = Server::hmac_only(&shop.server.ready.webhook_secret)?;
+    let peer = Serving::hmac_only(&shop.server.ready.webhook_secret)?;
     let (count, first) = (bench.size.deliveries, AtomicUsize::new(0));
     let requests = || shop.orders(first.fetch_add(count, Ordering::Relaxed), count);
     deliver(shop.server.address, requests()?).await?;
@@ -75,7 +76,17 @@ pub(crate) async fn end_to_end(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 
 /// From sending an order until the balance shows it, at 100 a second.
 pub(crate) async fn until_visible(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let shop = Shop::open(bench).await?;
+    visible(bench, Shop::open(bench).await?).await
+}
+
+/// The same with a log on Kafka, and read models in Postgres.
+pub(crate) async fn until_visible_on_kafka(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    let topic = new_topic(bench.server(Server::Kafka)?);
+    let arguments = ["--log", topic.as_str(), "--read", bench.server(Server::Postgres)?];
+    visible(bench, Shop::open_with(bench, &arguments).await?).await
+}
+
+async fn visible(bench: &Bench, shop: Shop) -> anyhow::Result<Vec<Row>> {
     shop.work_fast().await?;
     let count = bench.size.paced;
     let customers = shop.customers(count).await?;
@@ -161,7 +172,7 @@ fn length(file: &Path) -> u64 {
 
 /// A new shop at a new server.
 struct Shop {
-    server: Server,
+    server: Serving,
     folder: TempDir,
     shopify: Shopify,
     token: String,
@@ -169,8 +180,12 @@ struct Shop {
 
 impl Shop {
     async fn open(bench: &Bench) -> anyhow::Result<Self> {
+        Self::open_with(bench, &[]).await
+    }
+
+    async fn open_with(bench: &Bench, arguments: &[&str]) -> anyhow::Result<Self> {
         let folder = bench.folder("serve-")?;
-        let server = Server::serve(&bench.executable, folder.path())?;
+        let server = Serving::serve_with(&bench.executable, folder.path(), arguments)?;
         let install = json!({"shop_domain": SHOP, "currency": "USD", "timezone": "Europe/Berlin"});
         let operator = server.ready.operator_token.clone();
         let installed = call(server.address, "POST", "/admin/merchants", &operator, Some(&install)).await?;

@@ -77,6 +77,9 @@ enum Task {
         #[arg(long)]
         secure: bool,
     },
+    /// A Postgres that one test stops and starts again.
+    #[command(hide = true)]
+    OwnPostgres,
     /// Write generated files: JSON Schemas, missing golden samples, the OpenAPI document.
     Generate,
 }
@@ -131,6 +134,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
         }
         Task::Services { action: Action::Down, .. } => services::down(),
         Task::OwnKafka { brokers, secure } => services::own_kafka(brokers, secure),
+        Task::OwnPostgres => services::own_postgres(),
         Task::EndService { name } => services::end_after_input(&name),
         Task::Generate => generate::run(),
     }

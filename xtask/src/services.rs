@@ -125,6 +125,11 @@ pub(crate) fn own_kafka(brokers: u8, secure: bool) -> anyhow::Result<()> {
     kafka::own(brokers.into(), secure)
 }
 
+/// A Postgres of its own for whoever started this.
+pub(crate) fn own_postgres() -> anyhow::Result<()> {
+    postgres::own()
+}
+
 /// Ends a service when whoever leased it is gone.
 pub(crate) fn end_after_input(name: &str) -> anyhow::Result<()> {
     let service = Service::named(name)?;

@@ -62,7 +62,8 @@ pub(super) fn own(count: u16, secure: bool) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("own-kafka-").tempdir()?;
     let secure = if secure { Some(Secure::make(folder.path())?) } else { None };
     let mut cluster = Cluster::start(folder.path(), count, secure.as_ref())?;
-    let mut said = serde_json::json!({"url": cluster.url, "processes": cluster.processes()});
+    let processes = cluster.processes();
+    let mut said = serde_json::json!({"url": cluster.url, "processes": processes, "folder": folder.path()});
     said["secure"] = secure.as_ref().map(Secure::told).into();
     println!("{said}");
     for line in io::stdin().lines() {

@@ -1,0 +1,54 @@
+//! Commands a second with the log on Kafka, beside a bare client that sends the same bytes and reads them back.
+use uuid::Uuid;
+
+use crate::{
+    commands::{ACCOUNTS, JUDGED_CALLERS, case, record_len, rounds},
+    measure::{Bench, Mark, Row, Server},
+    owners::Owners,
+    peers::bare_kafka::BareKafka,
+    rounds::{Timed, in_turn, median, timed},
+};
+
+/// How much longer than the peer's the slowest answers may take.
+const P99_MARK: Mark = Mark::AtMostPercentOfPeer(300);
+
+pub(crate) async fn one_broker(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    beside_bare(bench, Server::Kafka).await
+}
+
+pub(crate) async fn three_brokers(bench: &Bench) -> anyhow::Result<Vec<Row>> {
+    beside_bare(bench, Server::KafkaOfThree).await
+}
+
+/// A topic of its own on these brokers.
+pub(crate) fn new_topic(brokers: &str) -> String {
+    format!("{}/bench-{}", brokers.trim_end_matches('/'), Uuid::new_v4().simple())
+}
+
+async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>> {
+    let (folder, brokers) = (bench.folder("commands-")?, bench.server(brokers)?);
+    let owners = Owners::create_on_kafka(folder.path(), &new_topic(brokers).parse()?, ACCOUNTS).await?;
+    owners.earn_everywhere(1).await?;
+    let bare = BareKafka::start(&new_topic(brokers), record_len(&owners).await?).await?;
+    let mut rows = Vec::new();
+    for callers in bench.size.callers.iter().copied() {
+        let ours = async || {
+            let owners = owners.clone();
+            timed(callers, bench.size.window, move || owners.clone().earn()).await
+        };
+        let sent = async || {
+            let bare = bare.clone();
+            timed(callers, bench.size.window, move || bare.clone().send()).await
+        };
+        let (ours, peer) = in_turn(rounds(bench), ours, sent).await?;
+        let judged = callers == JUDGED_CALLERS;
+        let both = |figure: fn(&Timed) -> u64| {
+            let middle = |rounds: &[Timed]| median(rounds.iter().map(figure).collect());
+            (middle(&ours), middle(&peer))
+        };
+        rows.push(Row::beside(case(callers), both(|timed| timed.per_second)).judged(judged));
+        let p99 = format!("{}, p99", case(callers));
+        rows.push(Row::time_beside(p99, both(|timed| timed.p99), P99_MARK).judged(judged));
+    }
+    Ok(rows)
+}
