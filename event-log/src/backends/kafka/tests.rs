@@ -2,6 +2,7 @@
 
 mod brokers;
 mod editor;
+mod group;
 mod history;
 mod memory;
 mod outside;
