@@ -4,11 +4,10 @@ use privacy::MerchantScope;
 use uuid::Uuid;
 
 use crate::{
-    Answered, Error, EventSeen, OfRecords, Outcome, ReadStore,
+    Answered, Error, EventSeen, OfRecords, Outcome, ReadStore, Value,
     column::{Column as _, Json, word_column},
     recorded::actor_id,
     table::{Row as _, table},
-    value::Value,
 };
 
 word_column!(Outcome);

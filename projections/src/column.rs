@@ -6,10 +6,7 @@ use event_schemas::{
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
 
-use crate::{
-    StoreError,
-    value::{Value, ValueRef},
-};
+use crate::{StoreError, Value, ValueRef};
 
 /// What stands in a column.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -11,6 +11,7 @@ use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable,
     column::{Column as _, Json, Origin, word_column},
     recorded::{address, sealed},
+    session::Typed as _,
     table::table,
 };
 

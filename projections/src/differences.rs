@@ -4,11 +4,10 @@ use std::mem;
 use serde::Serialize;
 
 use crate::{
-    StoreError,
+    StoreError, Value, ValueRef,
     column::Column as _,
     session::{Cells, Session},
     table::{NamedColumn, Shape},
-    value::{Value, ValueRef},
 };
 
 /// How far two tables differ.

@@ -4,7 +4,7 @@ use std::fmt;
 use aws_lc_rs::digest::{Context, SHA256};
 use serde::{Serialize, Serializer};
 
-use crate::{StoreError, session::Session, table::Shape, value::ValueRef};
+use crate::{StoreError, ValueRef, session::Session, table::Shape};
 
 /// Two tables of one projection are equal exactly when their digests are.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize)]

@@ -1,34 +1,7 @@
 //! Why projections or queries fail. A poison event is no error: it is parked, and the rest goes on.
 use event_log::Position;
 use event_schemas::record::BodyError;
-
-/// The store of the read models refused, or holds what it should not.
-#[derive(Debug, thiserror::Error)]
-pub enum StoreError {
-    /// SQLite refused.
-    #[error(transparent)]
-    Sqlite(#[from] rusqlite::Error),
-    /// Postgres refused, or could not be asked.
-    #[cfg(feature = "postgres")]
-    #[error(transparent)]
-    Postgres(#[from] postgres_store::Error),
-    /// A cell holds what nobody writes there.
-    #[error("a cell cannot be read: {0}")]
-    Cell(String),
-    /// A row that must be there is not.
-    #[error("a row that must be there is missing")]
-    Missing,
-}
-
-impl StoreError {
-    pub(crate) fn misread(expected: &str) -> Self {
-        Self::Cell(format!("expected {expected}"))
-    }
-
-    pub(crate) fn of_cell(error: impl std::fmt::Display) -> Self {
-        Self::Cell(error.to_string())
-    }
-}
+use group_commit::StoreError;
 
 /// Projections or a query could not do their work.
 #[derive(Debug, thiserror::Error)]

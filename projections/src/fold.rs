@@ -4,14 +4,13 @@ use std::{borrow::Cow, collections::HashMap, sync::Arc};
 use event_log::{AdmittedRecord, Checkpoint, Position};
 
 use crate::{
-    Error, StoreError,
+    Error, StoreError, Value,
     column::{Column as _, ColumnType, Kind},
     live::Live,
     parked, planted,
     recorded::{Content, Item},
-    session::Session,
+    session::{Session, Typed as _},
     table::Shape,
-    value::Value,
 };
 
 /// How far each generation of each projection is in each partition.

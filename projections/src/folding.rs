@@ -6,12 +6,11 @@ use std::{
 };
 
 use crate::{
-    OfRecords, Projection, StoreError, Unfoldable,
+    OfRecords, Projection, StoreError, Unfoldable, Value,
     projection::sample_of,
     recorded::Content,
     session::Session,
     table::{Row, Shape},
-    value::Value,
 };
 
 /// One projection's work on a batch. Every item is expected before anything is loaded, and taken in that order, unless

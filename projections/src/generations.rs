@@ -2,11 +2,10 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use crate::{
-    Definition, StoreError,
+    Definition, StoreError, Value,
     column::{Column as _, ColumnType, Kind},
-    session::Session,
+    session::{Session, Typed as _},
     table::Shape,
-    value::Value,
 };
 
 /// Which generation of each projection is served.

@@ -46,7 +46,8 @@ mod store;
 mod table;
 #[cfg(feature = "testing")]
 pub mod testing;
-mod value;
+
+pub use group_commit::{StoreError, Value, ValueRef};
 
 pub use address::{NoReadAddress, ReadAddress};
 pub use answered::{Answered, EventSeen, Outcome};
@@ -54,7 +55,7 @@ pub use catch_up::OnRecords;
 pub use column::{ColumnType, Json, Kind, Origin};
 pub use differences::{Cell, Change, Changed, Difference, Differences};
 pub use digest::{RowsHash, TableDigest};
-pub use error::{Error, StoreError};
+pub use error::Error;
 pub use progress::{Progress, Reached, Report};
 pub use projection::{Definition, OfRecords, Projection, Unfoldable};
 pub use recorded::Recorded;
@@ -63,7 +64,6 @@ pub use served::{Served, ServedState, served};
 pub use shadow::{Compared, RolledBack, Shadow};
 pub use store::ReadStore;
 pub use table::{Key, Row};
-pub use value::{Value, ValueRef};
 
 /// Every projection there is, one line each.
 #[must_use]

@@ -5,13 +5,12 @@ use event_log::{AdmittedRecord, Frame, Position};
 use event_schemas::StreamType;
 
 use crate::{
-    StoreError,
+    StoreError, Value,
     column::{Column as _, ColumnType, Kind},
     live::Live,
     recorded::{Item, Place, items_of},
-    session::{Cells, Session},
+    session::{Cells, Session, Typed as _},
     table::Shape,
-    value::Value,
 };
 
 /// The events that wait.

@@ -6,7 +6,7 @@ use privacy::MerchantScope;
 
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event, account_lots::Ending,
-    column::Column as _, table::table,
+    column::Column as _, session::Typed as _, table::table,
 };
 
 table! {

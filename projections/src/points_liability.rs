@@ -10,6 +10,7 @@ use privacy::MerchantScope;
 use crate::{
     Error, Key, Projection, ReadStore, Recorded, Unfoldable, account_event,
     column::{Column as _, word_column},
+    session::Typed as _,
     table::table,
 };
 

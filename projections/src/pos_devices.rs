@@ -5,10 +5,9 @@ use event_schemas::{
 use privacy::MerchantScope;
 
 use crate::{
-    Error, Key, Projection, ReadStore, Recorded, Unfoldable,
+    Error, Key, Projection, ReadStore, Recorded, Unfoldable, Value,
     column::{Column as _, Json},
     table::{Row as _, table},
-    value::Value,
 };
 
 table! {

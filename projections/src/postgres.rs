@@ -2,8 +2,8 @@
 //!
 //! Three roles share the work (`roles.sql`), and every connection takes on the one that it needs, whoever logged in.
 //! Sessions block, each with a runtime of its own, so that folds and queries are the same code for every store.
-mod client;
 mod copy;
+mod purpose;
 mod session;
 
 use std::{
@@ -11,13 +11,13 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use group_commit::Fault;
+use group_commit::{Fault, postgres::Client};
 use postgres_store::{Address, Schema};
 use privacy::MerchantScope;
 use sqlx::{Executor as _, PgConnection, raw_sql};
 use tokio::sync::Semaphore;
 
-use self::client::{Client, Purpose};
+use self::purpose::{Purpose, connect};
 use crate::{Error, StoreError, session::Session};
 
 const SCHEMA: Schema = Schema { name: "loyalnest_read", steps: &[include_str!("postgres/1.sql")] };
@@ -87,7 +87,7 @@ impl Postgres {
 
 /// A session at this address that cannot write and goes on seeing this moment.
 pub(crate) fn moment(address: &Address) -> Result<Box<dyn Session + Send>, StoreError> {
-    let client = Client::connect(address, Purpose::Look)?;
+    let client = connect(address, Purpose::Look)?;
     // The moment is that of the first look.
     client.simple(&format!("{LOOK}; SELECT count(*) FROM projection_live"))?;
     Ok(Box::new(client))
@@ -149,7 +149,7 @@ impl Pool {
                 return Ok(client);
             }
         }
-        let client = Client::connect(&self.address, self.purpose)?;
+        let client = connect(&self.address, self.purpose)?;
         client.simple(begin)?;
         Ok(client)
     }
@@ -166,7 +166,10 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
-    use crate::{Projection as _, ReadAddress, ReadStore, Value, program_settings::ProgramSettingsByShop};
+    use crate::{
+        Projection as _, ReadAddress, ReadStore, Value, program_settings::ProgramSettingsByShop,
+        session::Typed as _,
+    };
 
     /// The store's own readers, with queries that no projection would ask.
     #[tokio::test]

@@ -1,37 +1,29 @@
-//! What a store of the read models must be able to do, within one transaction. SQL is written once, in what SQLite and
-//! Postgres both understand, with `?` for values; what differs between them is a method here.
-use crate::{
-    StoreError,
-    column::Column,
-    table::Shape,
-    value::{Value, ValueRef},
-};
+//! What a store of the read models must be able to do beside what every store can: rows of a table in bulk.
+pub(crate) use group_commit::Cells;
+pub(crate) use group_commit::OnRow;
+use group_commit::ValueRef;
 
-/// One row of a query's answer.
-pub trait Cells {
+use crate::{StoreError, Value, column::Column, table::Shape};
+
+/// A row's cells as the types of our columns.
+pub(crate) trait Typed {
     /// The value in this column, counted from 0.
-    fn cell(&self, column: usize) -> Result<ValueRef<'_>, StoreError>;
+    fn get<T: Column>(&self, column: usize) -> Result<T, StoreError>;
 }
 
-impl dyn Cells + '_ {
-    pub(crate) fn get<T: Column>(&self, column: usize) -> Result<T, StoreError> {
+impl Typed for dyn Cells + '_ {
+    fn get<T: Column>(&self, column: usize) -> Result<T, StoreError> {
         T::load(self.cell(column)?)
     }
 }
 
-/// Told of one row after the other.
-pub(crate) type OnRow<'a> = &'a mut dyn FnMut(&dyn Cells) -> Result<(), StoreError>;
-
 /// Rows to write, each with all columns of its table.
 pub(crate) type Rows<'a> = &'a mut dyn Iterator<Item = Vec<Value>>;
 
-/// A connection inside a transaction.
+/// A connection inside a transaction. Values stand as `?`.
 pub(crate) trait Session {
-    /// Runs a query and hands its rows on, which may be many.
-    fn each(&self, sql: &str, values: &[Value], on_row: OnRow<'_>) -> Result<(), StoreError>;
-
-    /// Runs a statement; returns how many rows it changed.
-    fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError>;
+    /// What every store can.
+    fn base(&self) -> &dyn group_commit::Session;
 
     /// The rows with these keys, all columns, in any order; a key without a row gives none.
     fn rows_at(&self, shape: &Shape, keys: &[&[Value]], on_row: OnRow<'_>) -> Result<(), StoreError>;
@@ -55,7 +47,20 @@ pub(crate) trait Session {
     fn drop_table(&self, table: &str) -> Result<(), StoreError>;
 }
 
+/// So many values are lent to a statement without a list on the heap.
+const FEW: usize = 8;
+
 impl dyn Session + '_ {
+    /// Runs a query and hands its rows on, which may be many.
+    pub(crate) fn each(&self, sql: &str, values: &[Value], on_row: OnRow<'_>) -> Result<(), StoreError> {
+        lent(values, |values| self.base().each(sql, values, on_row))
+    }
+
+    /// Runs a statement; returns how many rows it changed.
+    pub(crate) fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
+        lent(values, |values| self.base().execute(sql, values))
+    }
+
     /// All rows of an answer.
     pub(crate) fn all<T>(
         &self,
@@ -63,12 +68,7 @@ impl dyn Session + '_ {
         values: &[Value],
         read: impl Fn(&dyn Cells) -> Result<T, StoreError>,
     ) -> Result<Vec<T>, StoreError> {
-        let mut found = Vec::new();
-        self.each(sql, values, &mut |row| {
-            found.push(read(row)?);
-            Ok(())
-        })?;
-        Ok(found)
+        lent(values, |values| self.base().all(sql, values, read))
     }
 
     /// The first row of an answer.
@@ -78,7 +78,7 @@ impl dyn Session + '_ {
         values: &[Value],
         read: impl Fn(&dyn Cells) -> Result<T, StoreError>,
     ) -> Result<Option<T>, StoreError> {
-        Ok(self.all(sql, values, read)?.into_iter().next())
+        lent(values, |values| self.base().first(sql, values, read))
     }
 
     /// The only row of an answer that always has one.
@@ -89,5 +89,17 @@ impl dyn Session + '_ {
         read: impl Fn(&dyn Cells) -> Result<T, StoreError>,
     ) -> Result<T, StoreError> {
         self.first(sql, values, read)?.ok_or(StoreError::Missing)
+    }
+}
+
+/// The values as a statement takes them.
+pub(crate) fn lent<T>(values: &[Value], work: impl FnOnce(&[ValueRef<'_>]) -> T) -> T {
+    let mut few = [ValueRef::Null; FEW];
+    match few.get_mut(..values.len()) {
+        Some(lent) => {
+            lent.iter_mut().zip(values).for_each(|(lent, value)| *lent = value.borrowed());
+            work(lent)
+        }
+        None => work(&values.iter().map(Value::borrowed).collect::<Vec<_>>()),
     }
 }

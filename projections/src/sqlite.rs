@@ -1,6 +1,5 @@
 //! The read store in one SQLite file: one writing connection that shares commits, a few that only read.
 use std::{
-    ops::Deref,
     path::{Path, PathBuf},
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
@@ -8,15 +7,14 @@ use std::{
 
 use group_commit::Database;
 use privacy::MerchantScope;
-use rusqlite::{Connection, OpenFlags, ToSql, params_from_iter, types};
+use rusqlite::{Connection, OpenFlags, params_from_iter};
 use tokio::sync::Semaphore;
 
 use crate::{
-    Error, StoreError,
+    Error, StoreError, Value,
     column::{ColumnType, Kind},
-    session::{Cells, OnRow, Rows, Session},
+    session::{OnRow, Rows, Session, Typed as _},
     table::Shape,
-    value::{Value, ValueRef},
 };
 
 /// Rows may be lost with the machine's power, since they come back from the log; so no commit waits for the disk.
@@ -54,7 +52,7 @@ impl Sqlite {
         &self,
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writer.call(move |connection| work(&Open(connection))).await?
+        self.writer.call(move |connection| work(connection)).await?
     }
 
     /// Runs `read` on one of the connections that cannot write. All that it reads is of one moment. A file has one kind
@@ -66,8 +64,7 @@ impl Sqlite {
     ) -> Result<T, Error> {
         #[cfg(feature = "simulated")]
         if group_commit::simulated::is_inserted() {
-            let answer =
-                group_commit::simulated::read(&self.shared.path, |connection| read(&Open(connection)));
+            let answer = group_commit::simulated::read(&self.shared.path, |connection| read(connection));
             return answer.ok_or(Error::Closed)??;
         }
         let permit = Arc::clone(&self.shared.readers).acquire_owned().await.map_err(|_| Error::Closed)?;
@@ -75,7 +72,7 @@ impl Sqlite {
         let answer = tokio::task::spawn_blocking(move || {
             let connection = shared.connection()?;
             let answer = match connection.unchecked_transaction() {
-                Ok(moment) => read(&Open(&*moment)),
+                Ok(moment) => read(&*moment),
                 Err(error) => Err(error.into()),
             };
             shared.idle.lock().unwrap_or_else(PoisonError::into_inner).push(connection);
@@ -96,7 +93,7 @@ pub(crate) fn moment(path: &Path) -> Result<Box<dyn Session + Send>, StoreError>
     let connection = open_reader(path)?;
     // The moment is that of the first look.
     connection.execute_batch("BEGIN; SELECT count(*) FROM sqlite_master;")?;
-    Ok(Box::new(Open(Box::new(connection))))
+    Ok(Box::new(connection))
 }
 
 impl Shared {
@@ -113,27 +110,15 @@ fn open_reader(path: &Path) -> rusqlite::Result<Connection> {
     Ok(connection)
 }
 
-/// A connection inside a transaction.
-struct Open<C>(C);
-
-impl<C: Deref<Target = Connection>> Session for Open<C> {
-    fn each(&self, sql: &str, values: &[Value], on_row: OnRow<'_>) -> Result<(), StoreError> {
-        let mut select = self.0.prepare_cached(sql)?;
-        let mut found = select.query(params_from_iter(values))?;
-        while let Some(row) = found.next()? {
-            on_row(row)?;
-        }
-        Ok(())
-    }
-
-    fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        Ok(self.0.prepare_cached(sql)?.execute(params_from_iter(values))? as u64)
+impl Session for Connection {
+    fn base(&self) -> &dyn group_commit::Session {
+        self
     }
 
     fn rows_at(&self, shape: &Shape, keys: &[&[Value]], on_row: OnRow<'_>) -> Result<(), StoreError> {
         let matches: Vec<_> = shape.key().iter().map(|(name, _)| format!("{name} = ?")).collect();
         let sql = format!("SELECT {} FROM {} WHERE {}", shape.names(), shape.table, matches.join(" AND "));
-        let mut select = self.0.prepare_cached(&sql)?;
+        let mut select = self.prepare_cached(&sql)?;
         for key in keys {
             let mut found = select.query(params_from_iter(key.iter()))?;
             if let Some(row) = found.next()? {
@@ -150,7 +135,7 @@ impl<C: Deref<Target = Connection>> Session for Open<C> {
     fn upsert(&self, shape: &Shape, rows: Rows<'_>) -> Result<(), StoreError> {
         let places = vec!["?"; shape.columns.len()].join(", ");
         let sql = format!("INSERT OR REPLACE INTO {} ({}) VALUES ({places})", shape.table, shape.names());
-        let mut upsert = self.0.prepare_cached(&sql)?;
+        let mut upsert = self.prepare_cached(&sql)?;
         for row in rows {
             upsert.execute(params_from_iter(&row))?;
         }
@@ -171,7 +156,7 @@ impl<C: Deref<Target = Connection>> Session for Open<C> {
             columns.join(", "),
             shape.key_names()
         );
-        Ok(self.0.execute_batch(&sql)?)
+        Ok(self.execute_batch(&sql)?)
     }
 
     fn index(&self, shape: &Shape) -> Result<(), StoreError> {
@@ -179,11 +164,11 @@ impl<C: Deref<Target = Connection>> Session for Open<C> {
         let indexes = shape.indexes.iter().enumerate().map(|(number, columns)| {
             format!("CREATE INDEX IF NOT EXISTS {table}_by_{number} ON {table} ({columns});")
         });
-        Ok(self.0.execute_batch(&indexes.collect::<String>())?)
+        Ok(self.execute_batch(&indexes.collect::<String>())?)
     }
 
     fn drop_table(&self, table: &str) -> Result<(), StoreError> {
-        Ok(self.0.execute_batch(&format!("DROP TABLE IF EXISTS {table};"))?)
+        Ok(self.execute_batch(&format!("DROP TABLE IF EXISTS {table};"))?)
     }
 }
 
@@ -196,30 +181,5 @@ const fn written(column: ColumnType) -> &'static str {
         (Kind::Text, true) => "TEXT",
         (Kind::Bytes, false) => "BLOB NOT NULL",
         (Kind::Bytes, true) => "BLOB",
-    }
-}
-
-impl Cells for rusqlite::Row<'_> {
-    fn cell(&self, column: usize) -> Result<ValueRef<'_>, StoreError> {
-        Ok(match self.get_ref(column)? {
-            types::ValueRef::Null => ValueRef::Null,
-            types::ValueRef::Integer(number) => ValueRef::Integer(number),
-            types::ValueRef::Text(text) => {
-                ValueRef::Text(std::str::from_utf8(text).map_err(StoreError::of_cell)?)
-            }
-            types::ValueRef::Blob(bytes) => ValueRef::Bytes(bytes),
-            types::ValueRef::Real(_) => return Err(StoreError::misread("no fraction")),
-        })
-    }
-}
-
-impl ToSql for Value {
-    fn to_sql(&self) -> rusqlite::Result<types::ToSqlOutput<'_>> {
-        Ok(types::ToSqlOutput::Borrowed(match self.borrowed() {
-            ValueRef::Null => types::ValueRef::Null,
-            ValueRef::Integer(number) => types::ValueRef::Integer(number),
-            ValueRef::Text(text) => types::ValueRef::Text(text.as_bytes()),
-            ValueRef::Bytes(bytes) => types::ValueRef::Blob(bytes),
-        }))
     }
 }

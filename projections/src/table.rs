@@ -2,10 +2,9 @@
 use std::{borrow::Cow, marker::PhantomData};
 
 use crate::{
-    StoreError,
+    StoreError, Value,
     column::ColumnType,
     session::{Cells, Session},
-    value::Value,
 };
 
 /// A column's name and type.

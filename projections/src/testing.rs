@@ -8,7 +8,7 @@ use event_schemas::{
 };
 use uuid::Uuid;
 
-use crate::{Error, Progress, ReadStore, partition::Partition, value::ValueRef};
+use crate::{Error, Progress, ReadStore, ValueRef, partition::Partition};
 
 pub use event_schemas::StreamRef as Stream;
 #[cfg(feature = "postgres")]

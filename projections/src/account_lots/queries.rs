@@ -4,7 +4,12 @@ use privacy::MerchantScope;
 use uuid::Uuid;
 
 use super::{AccountLots, Lot};
-use crate::{Error, ReadStore, StoreError, column::Column as _, session::Cells, table::Row as _};
+use crate::{
+    Error, ReadStore, StoreError,
+    column::Column as _,
+    session::{Cells, Typed as _},
+    table::Row as _,
+};
 
 /// Where a page of lots starts: behind this one.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]

@@ -3,7 +3,7 @@ use event_schemas::{CustomerId, OrderId, loyalty_order::OrderStatus};
 use privacy::MerchantScope;
 
 use super::{Order, Orders};
-use crate::{Error, ReadStore, column::Column as _, table::Row as _, value::Value};
+use crate::{Error, ReadStore, Value, column::Column as _, session::Typed as _, table::Row as _};
 
 /// The order.
 pub async fn find(store: &ReadStore, scope: MerchantScope, order: OrderId) -> Result<Option<Order>, Error> {

@@ -6,6 +6,7 @@ use super::{Entry, PointsStatement};
 use crate::{
     Error, ReadStore,
     column::{Column as _, Json},
+    session::Typed as _,
     table::Row as _,
 };
 

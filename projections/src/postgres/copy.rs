@@ -1,5 +1,5 @@
 //! Rows in the binary format of COPY, see the server's manual on COPY.
-use crate::value::{Value, ValueRef};
+use crate::{Value, ValueRef};
 
 const SIGNATURE: &[u8] = b"PGCOPY\n\xff\r\n\0";
 

@@ -1,20 +1,13 @@
 //! A transaction on Postgres: bulk reads by arrays of keys, bulk writes by COPY and by arrays of columns.
-use std::fmt::Write as _;
+use group_commit::postgres::Client;
+use sqlx::{Arguments as _, postgres::PgArguments};
 
-use futures::TryStreamExt as _;
-use sqlx::{
-    Arguments as _, Row as _, ValueRef as _,
-    postgres::{PgArguments, PgRow, types::Oid},
-    query_with,
-};
-
-use super::{SCHEMA, client::Client, copy};
+use super::{SCHEMA, copy};
 use crate::{
-    StoreError,
+    StoreError, Value, ValueRef,
     column::{ColumnType, Kind},
-    session::{Cells, OnRow, Rows, Session},
+    session::{OnRow, Rows, Session, Typed as _},
     table::{NamedColumn, Shape},
-    value::{Value, ValueRef},
 };
 
 /// So many new rows are worth a COPY, which costs two more round trips than an insert.
@@ -23,31 +16,16 @@ const COPY_ROWS_MIN: usize = 64;
 const COPY_BYTES: usize = 256 * 1024;
 
 impl Session for Client {
-    fn each(&self, sql: &str, values: &[Value], on_row: OnRow<'_>) -> Result<(), StoreError> {
-        let mut arguments = PgArguments::default();
-        for value in values {
-            add(&mut arguments, value)?;
-        }
-        self.stream(&numbered(sql), arguments, on_row)
-    }
-
-    fn execute(&self, sql: &str, values: &[Value]) -> Result<u64, StoreError> {
-        let mut arguments = PgArguments::default();
-        for value in values {
-            add(&mut arguments, value)?;
-        }
-        self.change(&numbered(sql), arguments)
+    fn base(&self) -> &dyn group_commit::Session {
+        self
     }
 
     fn rows_at(&self, shape: &Shape, keys: &[&[Value]], on_row: OnRow<'_>) -> Result<(), StoreError> {
         let (names, table, key) = (shape.names(), &shape.table, shape.key());
         if let [one] = keys {
             let matches: Vec<_> = key.iter().map(|(name, _)| format!("{name} = ?")).collect();
-            return self.each(
-                &format!("SELECT {names} FROM {table} WHERE {}", matches.join(" AND ")),
-                one,
-                on_row,
-            );
+            let sql = format!("SELECT {names} FROM {table} WHERE {}", matches.join(" AND "));
+            return (self as &dyn Session).each(&sql, one, on_row);
         }
         let mut arguments = PgArguments::default();
         for (number, column) in key.iter().enumerate() {
@@ -158,39 +136,8 @@ impl Session for Client {
     }
 }
 
-impl Client {
-    fn stream(&self, sql: &str, arguments: PgArguments, on_row: OnRow<'_>) -> Result<(), StoreError> {
-        self.wait(async |connection| {
-            let mut found = query_with(sql, arguments).fetch(connection);
-            while let Some(row) = found.try_next().await? {
-                if let Err(error) = on_row(&row) {
-                    return Ok(Err(error));
-                }
-            }
-            Ok(Ok(()))
-        })?
-    }
-
-    fn change(&self, sql: &str, arguments: PgArguments) -> Result<u64, StoreError> {
-        self.wait(async |connection| {
-            Ok(query_with(sql, arguments).execute(connection).await?.rows_affected())
-        })
-    }
-}
-
 fn too_long() -> sqlx::Error {
     sqlx::Error::InvalidArgument("a value is too long for a row".to_owned())
-}
-
-/// `?` for values becomes `$1`, `$2` and so on. No statement has a question mark elsewhere.
-fn numbered(sql: &str) -> String {
-    let mut parts = sql.split('?');
-    let mut numbered = parts.next().unwrap_or_default().to_owned();
-    for (part, number) in parts.zip(1..) {
-        // Writing into a string does not fail.
-        let _ = write!(numbered, "${number}{part}");
-    }
-    numbered
 }
 
 /// One array for each of these columns.
@@ -201,16 +148,6 @@ fn arrays(columns: &[NamedColumn]) -> String {
         Kind::Bytes => format!("${number}::bytea[]"),
     };
     columns.iter().zip(1..).map(array).collect::<Vec<_>>().join(", ")
-}
-
-fn add(arguments: &mut PgArguments, value: &Value) -> Result<(), StoreError> {
-    let added = match value.borrowed() {
-        ValueRef::Null => arguments.add(None::<&str>),
-        ValueRef::Integer(number) => arguments.add(number),
-        ValueRef::Text(text) => arguments.add(text),
-        ValueRef::Bytes(bytes) => arguments.add(bytes),
-    };
-    added.map_err(StoreError::of_cell)
 }
 
 /// The values of one column, as an array.
@@ -237,29 +174,5 @@ const fn written(column: ColumnType) -> &'static str {
         (Kind::Text, true) => "TEXT COLLATE \"C\"",
         (Kind::Bytes, false) => "BYTEA NOT NULL",
         (Kind::Bytes, true) => "BYTEA",
-    }
-}
-
-/// The server's numbers of the types that come out of a read store.
-const BIGINT: Oid = Oid(20);
-const TEXT: Oid = Oid(25);
-const BYTEA: Oid = Oid(17);
-
-impl Cells for PgRow {
-    fn cell(&self, column: usize) -> Result<ValueRef<'_>, StoreError> {
-        let raw = self.try_get_raw(column).map_err(StoreError::of_cell)?;
-        if raw.is_null() {
-            return Ok(ValueRef::Null);
-        }
-        let (bytes, of) = (raw.as_bytes().map_err(StoreError::of_cell)?, raw.type_info().oid());
-        match of {
-            Some(BYTEA) => Ok(ValueRef::Bytes(bytes)),
-            Some(TEXT) => std::str::from_utf8(bytes).map(ValueRef::Text).map_err(StoreError::of_cell),
-            Some(BIGINT) => {
-                let bytes = bytes.try_into().map_err(StoreError::of_cell)?;
-                Ok(ValueRef::Integer(i64::from_be_bytes(bytes)))
-            }
-            _ => Err(StoreError::misread("a number, a text or bytes")),
-        }
     }
 }

@@ -1,0 +1,47 @@
+//! What connections are for, and as whom they work.
+use group_commit::postgres::Client;
+use postgres_store::Address;
+
+use crate::StoreError;
+
+/// What a connection is for.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Purpose {
+    /// Folding, making tables, serving other ones.
+    Write,
+    /// Answering queries of one merchant.
+    Read,
+    /// Comparing tables.
+    Look,
+}
+
+impl Purpose {
+    /// Takes on its role.
+    pub(super) const fn role(self) -> &'static str {
+        match self {
+            Self::Write | Self::Look => "SET ROLE loyalnest_projector",
+            Self::Read => "SET ROLE loyalnest_reader",
+        }
+    }
+
+    /// What holds for the whole connection. Rows come back from the log, so no commit waits for the disk; keys of a table
+    /// that the server has no figures of yet are still looked up in its index.
+    const fn settings(self) -> &'static str {
+        match self {
+            Self::Write => {
+                "SET search_path TO loyalnest_read; SET jit = off; SET synchronous_commit = off;
+                 SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
+            }
+            Self::Read => "SET search_path TO loyalnest_read; SET jit = off; SET statement_timeout = '30s'",
+            Self::Look => "SET search_path TO loyalnest_read; SET jit = off",
+        }
+    }
+}
+
+/// Connects for this purpose.
+pub(super) fn connect(address: &Address, purpose: Purpose) -> Result<Client, StoreError> {
+    let client = Client::connect(address, "loyalnest")?;
+    client.simple(purpose.role())?;
+    client.simple(purpose.settings())?;
+    Ok(client)
+}
