@@ -26,7 +26,7 @@ use privacy::KeyStore;
 use crate::{clock::Clock, commands::Commander, commands::Made, issuer::Issuers, shops::Shops};
 pub(crate) use complete::expiry;
 use parked::Parked;
-pub use parked::{NotParked, ParkedStep, Retried};
+pub use parked::{NoPlace, NotParked, ParkedStep, Place, Retried};
 use perform::Patience;
 
 /// What policies work with.

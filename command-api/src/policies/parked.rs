@@ -1,6 +1,8 @@
 //! Steps that got stuck: kept with their record, counted, tried again now and then, and shown to whoever can help.
 use std::{
     collections::HashMap,
+    fmt,
+    str::FromStr,
     sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
@@ -46,7 +48,6 @@ struct Task {
     route: [u8; 16],
     body: Vec<u8>,
     reason: String,
-    parked_at: i64,
 }
 
 /// A stuck step as somebody sees it who may help.
@@ -68,6 +69,49 @@ pub struct ParkedStep {
     pub reason: String,
     /// Since when.
     pub parked_at: Timestamp,
+}
+
+/// Where a step stands in the list; written, it is the cursor of a page. The default stands before all.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Place {
+    record: [u8; 16],
+    index: u16,
+    policy: String,
+    step: String,
+}
+
+impl ParkedStep {
+    /// Where it stands.
+    #[must_use]
+    pub fn place(&self) -> Place {
+        let (policy, step) = (self.policy.clone(), self.step.clone());
+        Place { record: self.event.record.bytes(), index: self.event.index, policy, step }
+    }
+}
+
+/// Names in kebab-case hold no full stop.
+impl fmt::Display for Place {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { record, index, policy, step } = self;
+        write!(f, "{}.{index}.{policy}.{step}", Uuid::from_bytes(*record).simple())
+    }
+}
+
+/// The text is no place in the list.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("expected the cursor of an earlier answer")]
+pub struct NoPlace;
+
+impl FromStr for Place {
+    type Err = NoPlace;
+
+    fn from_str(text: &str) -> Result<Self, NoPlace> {
+        let parts: Vec<_> = text.split('.').collect();
+        let [record, index, policy, step] = parts[..] else { return Err(NoPlace) };
+        let record = Uuid::try_parse(record).map_err(|_| NoPlace)?.into_bytes();
+        let index = index.parse().map_err(|_| NoPlace)?;
+        Ok(Self { record, index, policy: policy.to_owned(), step: step.to_owned() })
+    }
 }
 
 /// Which steps come first is decided by their keys in the list; this one is not (or no longer) in it.
@@ -165,7 +209,7 @@ impl Parked {
     async fn all(&self) -> Result<Vec<Task>, Fault> {
         let read = |db: &rusqlite::Connection| {
             let sql =
-                "SELECT policy, record, event_index, step, merchant, stream, route, body, reason, parked_at
+                "SELECT policy, record, event_index, step, merchant, stream, route, body, reason
                 FROM parked_task ORDER BY record, event_index, policy, step";
             let mut rows = db.prepare_cached(sql)?;
             let task = |row: &rusqlite::Row<'_>| {
@@ -179,7 +223,6 @@ impl Parked {
                     route: row.get(6)?,
                     body: row.get(7)?,
                     reason: row.get(8)?,
-                    parked_at: row.get(9)?,
                 })
             };
             rows.query_map([], task)?.collect::<rusqlite::Result<Vec<Task>>>()
@@ -190,6 +233,33 @@ impl Parked {
             (task.record, task.index, task.reaction().map_or(0, |(rank, ..)| rank))
         });
         Ok(all)
+    }
+
+    /// A part of the steps behind this one, without their bodies, in the order of their events.
+    async fn page(&self, after: &Place, limit: u32) -> Result<Vec<ParkedStep>, Fault> {
+        let Place { record, index, policy, step } = after.clone();
+        let read = move |db: &rusqlite::Connection| {
+            let sql = "SELECT policy, record, event_index, step, merchant, stream, reason, parked_at
+                FROM parked_task WHERE (record, event_index, policy, step) > (?1, ?2, ?3, ?4)
+                ORDER BY record, event_index, policy, step LIMIT ?5";
+            let mut rows = db.prepare_cached(sql)?;
+            let shown = |row: &rusqlite::Row<'_>| {
+                let event = EventId { record: RecordId::from_bytes(row.get(1)?), index: row.get(2)? };
+                let step: String = row.get(3)?;
+                Ok(ParkedStep {
+                    key: event.command_key(&step),
+                    event,
+                    merchant: MerchantId::from_bytes(row.get(4)?),
+                    stream: Uuid::from_bytes(row.get(5)?),
+                    parked_at: Timestamp::from_micros(row.get(7)?),
+                    policy: row.get(0)?,
+                    step,
+                    reason: row.get(6)?,
+                })
+            };
+            rows.query_map((record, index, policy, step, limit), shown)?.collect()
+        };
+        self.work.run(read).await
     }
 
     /// Deletes a step; whether it was still there.
@@ -250,22 +320,12 @@ impl Task {
 }
 
 impl Policies {
-    /// All stuck steps, in the order in which they will be tried.
+    /// At most `limit` stuck steps behind that place, in the order of their events.
     ///
     /// # Errors
     /// work.db cannot be read.
-    pub async fn parked_steps(&self) -> Result<Vec<ParkedStep>, Fault> {
-        let shown = |task: Task| ParkedStep {
-            key: task.key(),
-            event: task.event(),
-            merchant: MerchantId::from_bytes(task.merchant),
-            stream: Uuid::from_bytes(task.stream),
-            parked_at: Timestamp::from_micros(task.parked_at),
-            policy: task.policy,
-            step: task.step,
-            reason: task.reason,
-        };
-        Ok(self.parked.all().await?.into_iter().map(shown).collect())
+    pub async fn parked_steps(&self, after: &Place, limit: u32) -> Result<Vec<ParkedStep>, Fault> {
+        self.parked.page(after, limit).await
     }
 
     /// Tries a stuck step now, after those of its stream that came before it.

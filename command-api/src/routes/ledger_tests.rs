@@ -210,6 +210,19 @@ async fn a_stuck_step_is_listed_tried_again_and_dismissed_by_the_operator() {
     api.bench.policies_idle().await;
     let items = list().await.body["items"].clone();
     assert_eq!((&items[0]["step"], &items[0]["reason"]), (&json!("settle-order"), &json!("points-overflow")));
+    crate::policies::tests::order(&api.bench, api.merchant, api.customer, 9_900).await;
+    api.bench.policies_idle().await;
+    let page = async |query: &str| {
+        let path = format!("/admin/policies/parked?{query}");
+        api.call(Method::GET, &path, OPERATOR, None, &Value::Null).await
+    };
+    let first = page("limit=1").await.body;
+    let second = page(&format!("limit=1&cursor={}", first["next"].as_str().unwrap())).await.body;
+    assert_eq!((&first["items"][0]["id"], &second["next"]), (&items[0]["id"], &Value::Null));
+    assert_eq!(list().await.body["items"], json!([first["items"][0], second["items"][0]]));
+    assert_eq!(page("cursor=elsewhere").await.code(), (400, "invalid-parameter"));
+    assert_eq!(page("limit=201").await.code(), (400, "invalid-parameter"));
+    let other = second["items"][0]["id"].as_str().unwrap().to_owned();
     let step = format!("/admin/policies/parked/{}", items[0]["id"].as_str().unwrap());
     let post = |what: &str| {
         let path = format!("{step}/{what}");
@@ -219,6 +232,11 @@ async fn a_stuck_step_is_listed_tried_again_and_dismissed_by_the_operator() {
     assert_eq!(post("retry").await.body["status"], "parked");
     assert_eq!(post("dismiss").await.body["status"], "dismissed");
     assert_eq!(post("dismiss").await.code(), (404, "step-not-parked"));
+    let other = format!("/admin/policies/parked/{other}/dismiss");
+    assert_eq!(
+        api.call(Method::POST, &other, OPERATOR, None, &Value::Null).await.body["status"],
+        "dismissed"
+    );
     assert_eq!(api.bench.policies.parked(), 0);
 }
 

@@ -1,20 +1,37 @@
 //! GET /admin/policies/parked and what can be done about a step there: try it again, or give it up.
+#![expect(unused_qualifications, reason = "the macro that documents parameters writes paths in full")]
 use axum::{Json, extract::State};
 use event_schemas::{CommandKey, Timestamp};
-use http_edge::{Operator, Path, Problem, ProblemBody};
-use serde::Serialize;
-use utoipa::ToSchema;
+use http_edge::{Operator, Path, Problem, ProblemBody, Query};
+use serde::{Deserialize, Serialize};
+use utoipa::{IntoParams, ToSchema};
 
 use crate::{
     app::App,
-    policies::{ParkedStep, Retried},
+    policies::{NoPlace, ParkedStep, Place, Retried},
     problem::work_fault,
 };
 
-/// All steps of policies that are stuck, in the order in which they will be tried.
+const LIMIT_MAX: u32 = 200;
+const LIMIT_DEFAULT: u32 = 50;
+
+/// Which part of the list.
+#[derive(Debug, Deserialize, IntoParams)]
+#[serde(deny_unknown_fields)]
+#[into_params(parameter_in = Query)]
+pub(crate) struct Page {
+    /// `next` of the page before.
+    cursor: Option<String>,
+    /// 1 to 200, 50 if absent.
+    limit: Option<u32>,
+}
+
+/// Steps of policies that are stuck, in the order of the events that set them off.
 #[derive(Debug, Serialize, ToSchema)]
 pub(crate) struct ParkedSteps {
     items: Vec<Parked>,
+    /// Cursor of the next page, if there is one.
+    next: Option<String>,
 }
 
 /// A step that is stuck.
@@ -68,12 +85,34 @@ pub(crate) struct Settled {
 
 /// List the steps of policies that are stuck.
 #[utoipa::path(
-    get, path = "/admin/policies/parked", tag = "operator",
-    responses((status = 200, body = ParkedSteps), (status = 401, body = ProblemBody))
+    get, path = "/admin/policies/parked", tag = "operator", params(Page),
+    responses(
+        (status = 200, body = ParkedSteps), (status = 400, body = ProblemBody), (status = 401, body = ProblemBody)
+    )
 )]
-pub(crate) async fn list(State(app): State<App>, _: Operator) -> Result<Json<ParkedSteps>, Problem> {
-    let steps = app.policies.parked_steps().await.map_err(|error| work_fault(&error))?;
-    Ok(Json(ParkedSteps { items: steps.into_iter().map(Parked::from).collect() }))
+pub(crate) async fn list(
+    State(app): State<App>,
+    _: Operator,
+    Query(page): Query<Page>,
+) -> Result<Json<ParkedSteps>, Problem> {
+    let wrong = |field, expected: String| {
+        Problem::bad_request("invalid-parameter", "A parameter is not as expected").field(field, expected)
+    };
+    let limit = page.limit.unwrap_or(LIMIT_DEFAULT);
+    if !(1..=LIMIT_MAX).contains(&limit) {
+        return Err(wrong("limit", "expected 1 to 200".to_owned()));
+    }
+    let after = page.cursor.as_deref().unwrap_or_default();
+    let after = match after {
+        "" => Place::default(),
+        cursor => cursor.parse().map_err(|error: NoPlace| wrong("cursor", error.to_string()))?,
+    };
+    // One more than asked for tells whether there is another page.
+    let mut steps = app.policies.parked_steps(&after, limit + 1).await.map_err(|error| work_fault(&error))?;
+    let more = steps.len() > limit as usize;
+    steps.truncate(limit as usize);
+    let next = steps.last().filter(|_| more).map(|last| last.place().to_string());
+    Ok(Json(ParkedSteps { items: steps.into_iter().map(Parked::from).collect(), next }))
 }
 
 /// Try a stuck step again now, after those of its stream that came before it.

@@ -8,7 +8,10 @@ use event_log::{Class, memory};
 use event_schemas::{Code, Timestamp};
 
 use super::*;
-use crate::issuer::shopify::fake::{Fault, Shared, shop as fake_shop};
+use crate::{
+    issuer::shopify::fake::{Fault, Shared, shop as fake_shop},
+    policies::Place,
+};
 
 /// A bench whose shop makes its codes, with a customer of 100 points.
 async fn bench(faults: &[Fault]) -> (Bench, Shared, MerchantId, CustomerId) {
@@ -83,7 +86,10 @@ async fn while_the_shop_is_away_points_are_held_and_others_go_on_and_then_there_
     }
     let balances = bench.balances(merchant, customer).await;
     assert_eq!((balances.available, balances.reserved), (Points(40), Points(60)));
-    assert_eq!(bench.policies.parked_steps().await.unwrap()[0].reason, "issuer-unavailable");
+    assert_eq!(
+        bench.policies.parked_steps(&Place::default(), 9).await.unwrap()[0].reason,
+        "issuer-unavailable"
+    );
     later(&bench, TimeDelta::seconds(1)).await;
     until(&bench, merchant, customer, redemption, Phase::Redeemed).await;
     assert_eq!(codes(&fake), [(true, title(redemption))]);

@@ -121,7 +121,7 @@ async fn an_account_that_leaves_more_than_a_record_holds_stays_and_can_be_used()
         bench.earn(merchant, first, 1).await;
     }
     merge(&bench, merchant, first, second).await;
-    let parked = bench.policies.parked_steps().await.unwrap();
+    let parked = bench.policies.parked_steps(&crate::policies::Place::default(), 9).await.unwrap();
     let reasons: Vec<_> = parked.iter().map(|step| (step.step.as_str(), step.reason.as_str())).collect();
     assert_eq!(reasons, [("merge-account", "estate-too-large")]);
     bench.earn(merchant, first, 1).await;
