@@ -197,11 +197,11 @@ async fn parts(
     clock: &Clock,
 ) -> anyhow::Result<policies::Parts> {
     let memory_mb = usize::try_from(settings.state_memory_mb)?;
-    let keeping = Keeping::new(snapshots, settings.live_streams, memory_mb.saturating_mul(1024 * 1024));
+    let keeping = Keeping::new(snapshots.clone(), settings.live_streams, memory_mb.saturating_mul(1024 * 1024));
     let commander = command_api::owner::start_keeping(log, keys, clock, Some(keeping))
         .await
         .context("could not claim the partitions")?;
-    let shops = command_api::Shops::start(log).await.context("could not read the shops")?;
+    let shops = command_api::Shops::start(log, Some(&snapshots)).await.context("could not read the shops")?;
     let issuers = Issuers::new(keys.clone(), shops.clone(), shopify(settings)?);
     Ok(policies::Parts {
         log: log.clone(),

@@ -102,7 +102,7 @@ fn award(number: usize, now: Timestamp) -> EarnPoints {
 
 /// Until all that is due is done.
 async fn run_schedule(owners: &Owners) -> anyhow::Result<()> {
-    let shops = Shops::start(&owners.log).await?;
+    let shops = Shops::start(&owners.log, None).await?;
     let parts = Parts {
         log: owners.log.clone(),
         commander: owners.commander.clone(),

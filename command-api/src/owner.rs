@@ -13,7 +13,7 @@ pub(crate) mod packed;
 mod partition;
 mod pieces;
 mod saver;
-mod snapshots;
+pub(crate) mod snapshots;
 mod state;
 mod stream;
 mod table;

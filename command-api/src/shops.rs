@@ -1,5 +1,9 @@
 //! Reference data: every shop with its settings, products and rewards, kept current by tailing partition 0.
 mod catalogue;
+mod kept;
+mod tail;
+#[cfg(test)]
+mod tests;
 
 pub use catalogue::Product;
 
@@ -7,22 +11,18 @@ use std::{collections::HashMap, sync::Arc, time::Duration};
 
 use arc_swap::ArcSwap;
 use domain::{merchant, reward};
-use event_log::{AdmittedRecord, Log, Position, PositionToken, Reader};
+use event_log::{Log, Position, PositionToken};
 use event_schemas::{
-    Currency, Event, MerchantId, ProductId, RewardId, ShopDomain, StreamType, TimeZone,
-    loyalty_order::EarnRule,
+    Currency, MerchantId, ProductId, RewardId, ShopDomain, TimeZone, loyalty_order::EarnRule,
     merchant::ProgramSettings,
-    record::{RawAnswer, View},
 };
 use tokio::sync::watch;
-use uuid::Uuid;
 
-use self::catalogue::Catalogue;
-use crate::commands::Unavailable;
+use self::{catalogue::Catalogue, kept::Kept, tail::Tail};
+use crate::{commands::Unavailable, owner::Snapshots};
 
 /// The partition that holds all reference data.
 const PARTITION: u16 = 0;
-const BATCH_MAX: usize = 1_024;
 /// How long a caller waits for what it has just written to be in force.
 const WAIT_MAX: Duration = Duration::from_secs(5);
 
@@ -59,6 +59,7 @@ pub struct Shops {
     index: Arc<ArcSwap<Index>>,
     catalogue: Catalogue,
     seen: watch::Receiver<Position>,
+    records_read: u64,
 }
 
 /// Reference data cannot be read.
@@ -78,21 +79,37 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the log is another than was read before, or cannot be what it says. Else trying again may help.
+    const fn is_about_history(&self) -> bool {
+        matches!(self, Self::Log(event_log::Error::Diverged(_)) | Self::Record { .. })
+    }
+}
+
 impl Shops {
-    /// Reads all shops there are and keeps following.
+    /// Learns all shops there are, from the snapshots and the records behind them, and keeps following. Without
+    /// snapshots, or with some that do not fit the log, it reads from the first record.
     ///
     /// # Errors
     /// The log cannot be read, or holds what this program does not know.
-    pub async fn start(log: &Log) -> Result<Self, Error> {
-        let index = Arc::new(ArcSwap::from_pointee(Index::default()));
-        let (tell, seen) = watch::channel(Position::START);
-        let reader = log.reader(PARTITION, None)?;
-        let catalogue = Catalogue::default();
-        let mut tail =
-            Tail { reader, states: HashMap::new(), index: index.clone(), catalogue: catalogue.clone(), tell };
-        while tail.advance().await? {}
+    pub async fn start(log: &Log, snapshots: Option<&Snapshots>) -> Result<Self, Error> {
+        Self::start_over(log, snapshots.map(Kept::new)).await
+    }
+
+    async fn start_over(log: &Log, kept: Option<Kept>) -> Result<Self, Error> {
+        let tail = match kept {
+            Some(kept) => Tail::over(log, kept).await?,
+            None => Tail::from_the_first(log).await?,
+        };
+        let shops = tail.shops();
         tokio::spawn(tail.follow());
-        Ok(Self { index, catalogue, seen })
+        Ok(shops)
+    }
+
+    /// How many records were read to start: few, if the snapshots fit.
+    #[must_use]
+    pub const fn records_read(&self) -> u64 {
+        self.records_read
     }
 
     /// The shop with this domain.
@@ -141,98 +158,6 @@ impl Shops {
             Err(_) => Err(Unavailable::NotOwned),
         }
     }
-}
-
-struct Tail {
-    reader: Reader,
-    states: HashMap<MerchantId, merchant::State>,
-    index: Arc<ArcSwap<Index>>,
-    catalogue: Catalogue,
-    tell: watch::Sender<Position>,
-}
-
-impl Tail {
-    /// Takes in the next batch; `false` at the end.
-    async fn advance(&mut self) -> Result<bool, Error> {
-        let batch = self.reader.next(BATCH_MAX).await?;
-        let mut changed = Vec::new();
-        for record in &batch.records {
-            let took = self.admit(record);
-            let took = took.map_err(|source| Error::Record { position: record.position, source })?;
-            changed.extend(took);
-        }
-        if !changed.is_empty() {
-            self.publish(&changed);
-        }
-        self.tell.send_replace(self.reader.position());
-        Ok(!batch.records.is_empty())
-    }
-
-    /// Folds the record if it is reference data; says which shop it changes.
-    fn admit(&mut self, record: &AdmittedRecord) -> Result<Option<MerchantId>, event_log::BoxError> {
-        if record.frame.kind != event_log::Kind::Commit {
-            return Ok(None);
-        }
-        let view = View::open(&record.body)?;
-        let RawAnswer::Events(events) = view.answer else { return Ok(None) };
-        let (merchant, stream) =
-            (MerchantId::from_bytes(record.frame.merchant), Uuid::from_bytes(record.frame.stream));
-        let mut changed = None;
-        for raw in events.iter().filter(|_| is_reference_data(view.meta.stream_type)) {
-            match raw.decode()? {
-                Event::Merchant(event) => {
-                    domain::Decider::evolve(self.states.entry(merchant).or_default(), &event);
-                    changed = Some(merchant);
-                }
-                Event::Product(event) => self.catalogue.take_in_product(stream, &event),
-                Event::Reward(event) => self.catalogue.take_in_reward(merchant, RewardId(stream), &event),
-                _ => {}
-            }
-        }
-        Ok(changed)
-    }
-
-    fn publish(&self, changed: &[MerchantId]) {
-        let mut index = Index::clone(&self.index.load());
-        for merchant in changed {
-            if let Some(shop) = self.states.get(merchant).and_then(|state| shop(*merchant, state)) {
-                index.by_domain.insert(shop.domain.clone(), *merchant);
-                index.by_id.insert(*merchant, Arc::new(shop));
-            }
-        }
-        self.index.store(Arc::new(index));
-    }
-
-    async fn follow(mut self) {
-        loop {
-            let step = match self.reader.changed().await {
-                Ok(()) => self.advance().await.map(drop),
-                Err(error) => Err(error.into()),
-            };
-            if let Err(error) = step {
-                if !matches!(error, Error::Log(event_log::Error::Storage(_))) {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "ALARM: shops are no longer followed"
-                    );
-                    return;
-                }
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "Shops could not be read; trying again"
-                );
-                tokio::time::sleep(Duration::from_millis(200)).await;
-            }
-            if self.tell.is_closed() {
-                return;
-            }
-        }
-    }
-}
-
-/// Partition 0 has streams of people too, whose events are not worth decoding here.
-const fn is_reference_data(stream: StreamType) -> bool {
-    matches!(stream, StreamType::Merchant | StreamType::Product | StreamType::Reward)
 }
 
 fn shop(merchant: MerchantId, state: &merchant::State) -> Option<Shop> {

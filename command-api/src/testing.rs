@@ -88,7 +88,7 @@ impl Bench {
         let work = work::open(&folder.path().join("work.db")).unwrap();
         let clock = Clock::open(&work, true).await.unwrap();
         let commander = owner::start(&log, &keys, &clock).await.unwrap();
-        let shops = Shops::start(&log).await.unwrap();
+        let shops = Shops::start(&log, None).await.unwrap();
         let issuers = Issuers::new(keys.clone(), shops.clone(), shopify);
         let parts = Parts {
             log: log.clone(),

@@ -44,7 +44,7 @@ impl System {
         let reads = ReadStore::open(&folder.join("read.db")).await?;
         let clock = Clock::open(&work, true).await?;
         let commander = command_api::owner::start(&log, &keys, &clock).await?;
-        let shops = Shops::start(&log).await?;
+        let shops = Shops::start(&log, None).await?;
         let parts = policies::Parts {
             log: log.clone(),
             commander: commander.clone(),

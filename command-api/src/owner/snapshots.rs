@@ -5,6 +5,7 @@
 //! checkpoint change in one transaction. A row is a stream's packed state, and the positions of the records that it does
 //! not contain yet (its tail), so that a long state is not written anew for each of its records. Whatever the log could
 //! not contradict carries a checksum: a row that does not fit its own is no row, and the log is read instead.
+//! The reference data of shops is kept here too, under a checkpoint of its own (`shops/kept.rs`).
 use std::{
     collections::BTreeMap,
     path::{Path, PathBuf},
@@ -25,7 +26,8 @@ use super::{
     partition::StreamKey,
 };
 
-/// Raised with every change of a table, of the packed form, or of what an aggregate makes of its events.
+/// Raised with every change of a table, of the packed form, of what an aggregate makes of its events, or of what
+/// `shops/catalogue.rs` keeps of a product.
 const FORMAT: u32 = 2;
 
 /// What is overwritten is gone: a person who is forgotten must not stay readable in a free page.
@@ -54,9 +56,16 @@ CREATE TABLE IF NOT EXISTS due (
     PRIMARY KEY (part, id, type, merchant, kind)
 ) STRICT, WITHOUT ROWID;
 CREATE INDEX IF NOT EXISTS due_at ON due (part, kind, at, merchant, type, id, route, sum);
+CREATE TABLE IF NOT EXISTS reference_covering (
+    part INTEGER PRIMARY KEY, checkpoint BLOB NOT NULL, entries INTEGER NOT NULL, sum BLOB NOT NULL
+) STRICT;
+CREATE TABLE IF NOT EXISTS reference (
+    merchant BLOB NOT NULL, type INTEGER NOT NULL, id BLOB NOT NULL, state BLOB NOT NULL, sum BLOB NOT NULL,
+    PRIMARY KEY (type, id, merchant)
+) STRICT, WITHOUT ROWID;
 ";
 
-const TABLES: [&str; 5] = ["made_by", "covering", "stream", "tail", "due"];
+const TABLES: [&str; 7] = ["made_by", "covering", "stream", "tail", "due", "reference_covering", "reference"];
 
 /// The snapshots of all partitions; clones share the file.
 #[derive(Clone)]
@@ -74,6 +83,12 @@ pub struct SnapshotError(#[source] Box<dyn std::error::Error + Send + Sync>);
 #[derive(Debug, thiserror::Error)]
 #[error("a row of the snapshots does not fit its checksum")]
 struct Spoilt;
+
+impl SnapshotError {
+    pub(crate) fn new(error: impl std::error::Error + Send + Sync + 'static) -> Self {
+        Self(error.into())
+    }
+}
 
 impl From<Fault> for SnapshotError {
     fn from(fault: Fault) -> Self {
@@ -109,6 +124,11 @@ impl Snapshots {
         })?;
         database.run(move |connection| drop_what_does_not_fit(connection, &rules(), log)).await?;
         Ok(Self { database, path: path.to_owned() })
+    }
+
+    /// The file, for what else of the log's is kept by the same rules.
+    pub(crate) fn database(&self) -> Database {
+        self.database.clone()
     }
 
     /// One partition's part, for its owner.
@@ -155,7 +175,7 @@ fn rules() -> [u8; 32] {
 }
 
 /// The checksum of a row: whose it is and what it says. Against decay, not against a forger.
-fn sum(part: u16, name: &[&[u8]], content: &[u8]) -> [u8; 8] {
+pub(crate) fn sum(part: u16, name: &[&[u8]], content: &[u8]) -> [u8; 8] {
     let mut digest = Context::new(&SHA256);
     digest.update(&part.to_be_bytes());
     name.iter().for_each(|field| digest.update(field));
@@ -165,7 +185,7 @@ fn sum(part: u16, name: &[&[u8]], content: &[u8]) -> [u8; 8] {
 }
 
 /// Refuses a row whose checksum, in this column, is another one.
-fn check(row: &rusqlite::Row<'_>, column: usize, sum: [u8; 8]) -> rusqlite::Result<()> {
+pub(crate) fn check(row: &rusqlite::Row<'_>, column: usize, sum: [u8; 8]) -> rusqlite::Result<()> {
     if row.get::<_, [u8; 8]>(column)? == sum {
         return Ok(());
     }
@@ -173,7 +193,7 @@ fn check(row: &rusqlite::Row<'_>, column: usize, sum: [u8; 8]) -> rusqlite::Resu
 }
 
 impl StreamKey {
-    fn sum(&self, part: u16, table: &[u8], content: &[u8]) -> [u8; 8] {
+    pub(crate) fn sum(&self, part: u16, table: &[u8], content: &[u8]) -> [u8; 8] {
         let stream_type = self.stream_type.number().to_be_bytes();
         sum(part, &[table, &self.merchant.bytes(), &stream_type, self.id.as_bytes()], content)
     }
@@ -279,7 +299,7 @@ impl Kept {
             );
         });
         let Some((checkpoint, recorded_at, streams)) = found? else { return Ok(None) };
-        let covering = Covering::from_bytes(&checkpoint).map_err(|error| SnapshotError(error.into()))?;
+        let covering = Covering::from_bytes(&checkpoint).map_err(SnapshotError::new)?;
         Ok(Some(Cover { covering, recorded_at: Timestamp::from_micros(recorded_at), streams }))
     }
 

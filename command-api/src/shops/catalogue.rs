@@ -10,10 +10,11 @@ use event_schemas::{
     MerchantId, ProductId, ProductTag, RewardId, Title,
     catalogue::{ProductEvent, RewardEvent},
 };
+use serde::{Deserialize, Serialize};
 use uuid::Uuid;
 
 /// A product as orders and people see it.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Product {
     /// Its name in the shop.
     pub title: Title,
@@ -35,7 +36,12 @@ struct Entries {
 
 impl Catalogue {
     pub(super) fn product(&self, merchant: MerchantId, product: &ProductId) -> Option<Arc<Product>> {
-        self.read().products.get(&StreamRef::product(merchant, product).id).cloned()
+        self.product_of(StreamRef::product(merchant, product).id)
+    }
+
+    /// The product with this stream.
+    pub(super) fn product_of(&self, stream: Uuid) -> Option<Arc<Product>> {
+        self.read().products.get(&stream).cloned()
     }
 
     pub(super) fn reward(&self, merchant: MerchantId, reward: RewardId) -> Option<Arc<reward::State>> {
@@ -47,7 +53,7 @@ impl Catalogue {
         match event {
             ProductEvent::ProductSynced(synced) => {
                 let product = Product { title: synced.title.clone(), tags: synced.tags.clone().into() };
-                self.write().products.insert(stream, Arc::new(product));
+                self.put_product(stream, product);
             }
             ProductEvent::ProductRemoved(_) => {}
         }
@@ -55,6 +61,20 @@ impl Catalogue {
 
     pub(super) fn take_in_reward(&self, merchant: MerchantId, reward: RewardId, event: &RewardEvent) {
         Arc::make_mut(self.write().rewards.entry((merchant, reward)).or_default()).evolve(event);
+    }
+
+    pub(super) fn put_product(&self, stream: Uuid, product: Product) {
+        self.write().products.insert(stream, Arc::new(product));
+    }
+
+    pub(super) fn put_reward(&self, merchant: MerchantId, reward: RewardId, state: reward::State) {
+        self.write().rewards.insert((merchant, reward), Arc::new(state));
+    }
+
+    /// How many products and rewards there are.
+    pub(super) fn len(&self) -> usize {
+        let entries = self.read();
+        entries.products.len() + entries.rewards.len()
     }
 
     fn read(&self) -> RwLockReadGuard<'_, Entries> {
