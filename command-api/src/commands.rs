@@ -2,7 +2,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use domain::{Aggregate, Command, Rejection, StreamRef};
-use event_log::{BODY_LEN_MAX, Log, LogId, PositionToken};
+use event_log::{BODY_LEN_MAX, Log, LogId, Position, PositionToken};
 use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, EventId, MerchantId, RecordId, Timestamp,
     record::{Actor, Trace},
@@ -267,17 +267,19 @@ impl Commander {
         let work = Work::Due(Listing { query, found: Vec::new(), answer });
         let stream = StreamRef::merchant(merchant);
         let message = Message { merchant, stream, lane: Lane::Bulk, resumed: false, work };
-        self.owner(partition)?.post(message)?;
+        self.post_to(partition, message)?;
         answered.await.unwrap_or(Err(Unavailable::NotOwned))
     }
 
-    /// Has all owners save their state as it is now, and returns when it is saved; at a clean end, so that the next start
-    /// has nothing to read.
+    /// Has the owners of this process save their state as it is now, and returns when it is saved; at a clean end, so that
+    /// the next start has nothing to read.
     ///
     /// # Errors
     /// [`Unavailable`]: not all of it is saved; the log has the rest.
     pub async fn save(&self) -> Result<(), Unavailable> {
-        let all = (0..self.partitions())
+        let all = self
+            .owned()
+            .into_iter()
             .map(|partition| self.save_in(partition, MerchantId::from_bytes([0; 16]), &[]));
         futures::future::join_all(all).await.into_iter().collect()
     }
@@ -320,6 +322,34 @@ impl Commander {
         self.owners.iter().map(owner::Handle::records).sum()
     }
 
+    /// How many records were read to claim this partition last, if it was claimed here.
+    #[must_use]
+    pub fn records_read_of(&self, partition: u16) -> u64 {
+        self.owners.get(usize::from(partition)).map_or(0, owner::Handle::records)
+    }
+
+    /// Up to where this process has read a partition that it does not serve but stands by for.
+    #[must_use]
+    pub fn followed(&self, partition: u16) -> Position {
+        self.owners.get(usize::from(partition)).map_or(Position::START, owner::Handle::followed)
+    }
+
+    /// The partitions that this process serves, as far as it knows.
+    #[must_use]
+    pub fn owned(&self) -> Vec<u16> {
+        (0..).zip(self.owners.iter()).filter(|(_, owner)| owner.is_here()).map(|(number, _)| number).collect()
+    }
+
+    /// The partitions that nobody serves, as far as this process knows: neither itself nor another node that it heard of.
+    #[must_use]
+    pub fn unowned(&self) -> Vec<u16> {
+        let elsewhere = |number| self.forwarder.as_ref().is_some_and(|others| others.owner(number).is_some());
+        let all = (0..).zip(self.owners.iter());
+        all.filter(|(number, owner)| !owner.is_here() && !elsewhere(*number))
+            .map(|(number, _)| number)
+            .collect()
+    }
+
     /// How many partitions there are; the first is 0.
     #[must_use]
     pub fn partitions(&self) -> u16 {
@@ -346,12 +376,15 @@ impl Commander {
 
     fn post(&self, message: Message) -> Result<(), Unavailable> {
         let route = message.stream.route.into_bytes();
-        let partition = self.log.partition_of(message.merchant.bytes(), route);
+        self.post_to(self.log.partition_of(message.merchant.bytes(), route), message)
+    }
+
+    fn post_to(&self, partition: u16, message: Message) -> Result<(), Unavailable> {
         let owner = self.owner(partition)?;
         if let Some(forwarder) = self.forwarder.as_ref().filter(|_| !owner.is_here())
             && let Some(elsewhere) = forwarder.owner(partition)
         {
-            forwarder.forward(elsewhere, message);
+            forwarder.forward(elsewhere, partition, message);
             return Ok(());
         }
         owner.post(message)

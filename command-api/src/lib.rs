@@ -28,5 +28,5 @@ pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, U
 #[cfg(feature = "postgres")]
 pub use cqrs::cold::{Cold, ColdAggregates, ColdError};
 pub use owner::{DueQuery, DueStream};
-pub use routes::{document, router};
+pub use routes::{command_router, delivery_router, document, router};
 pub use shops::Shops;

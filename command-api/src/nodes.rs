@@ -4,6 +4,8 @@
 //! danger, only a delay. What a node hears of the others is a hint of the same kind: a forwarded command is decided by
 //! whoever proves to be the owner, or by nobody.
 mod forward;
+#[cfg(all(feature = "kafka", feature = "postgres"))]
+pub mod group;
 #[cfg(feature = "postgres")]
 pub mod leases;
 mod serve;
@@ -13,6 +15,7 @@ mod wire;
 
 use std::{collections::BTreeSet, fmt, sync::Arc};
 
+use async_trait::async_trait;
 use tokio::sync::watch;
 
 pub use forward::ForwardError;
@@ -38,8 +41,36 @@ pub struct OwnedBy {
 pub trait Owners: Send + Sync {
     /// The node that announced this partition in the newest term, other than this one.
     fn owner(&self, partition: u16) -> Option<OwnedBy>;
+    /// The newest announcement that was heard of, this node's own among them.
+    fn known(&self, partition: u16) -> Option<OwnedBy> {
+        self.owner(partition)
+    }
     /// Says that this node serves the partition from this term on. Never blocks.
     fn announce(&self, partition: u16, term: u64);
+}
+
+/// A live node, as an operator sees it.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct Member {
+    /// Its name.
+    pub name: String,
+    /// Where it is.
+    pub url: String,
+    /// What it does.
+    pub roles: Vec<String>,
+}
+
+/// A process's part in an installation of several nodes: who shares out the partitions, and who is there.
+#[async_trait]
+pub trait Membership: Send + Sync {
+    /// The partitions that this node is to take in a role; for ever none if it does not have it.
+    fn share(&self, role: &str) -> Proposed;
+    /// What the nodes tell each other of what they own.
+    fn owners(&self) -> Arc<dyn Owners>;
+    /// All live nodes.
+    fn members(&self) -> Vec<Member>;
+    /// Gives everything back at once, so that the others need not wait for the session to end.
+    async fn leave(&self);
 }
 
 /// What a process needs to be one of several nodes.
@@ -49,28 +80,33 @@ pub struct Nodes {
     pub proposed: Proposed,
     /// What the others own.
     pub owners: Arc<dyn Owners>,
+    /// Whether this node follows the partitions that it does not own, so that it takes one over at once.
+    pub stands_by: bool,
 }
 
-impl Nodes {
-    /// Returns when the partition is proposed to this process. If nobody can propose any more, never.
-    pub(crate) async fn until_proposed(&mut self, partition: u16) {
-        let proposed = self.proposed.wait_for(|proposed| proposed.contains(&partition)).await.is_ok();
-        if !proposed {
-            std::future::pending::<()>().await;
-        }
+/// Returns when the partition is proposed to this process. If nobody can propose any more, never.
+pub(crate) async fn until_proposed(proposed: &mut Proposed, partition: u16) {
+    let is_proposed = proposed.wait_for(|proposed| proposed.contains(&partition)).await.is_ok();
+    if !is_proposed {
+        std::future::pending::<()>().await;
     }
 }
 
 /// Returns when the partition is no longer proposed; without other nodes, never. Whoever can no longer propose takes
 /// nothing away: the claim of another node does.
-pub(crate) async fn until_withdrawn(nodes: Option<&mut Nodes>, partition: u16) {
-    let withdrawn = match nodes {
-        Some(nodes) => nodes.proposed.wait_for(|proposed| !proposed.contains(&partition)).await.is_ok(),
+pub(crate) async fn until_withdrawn(proposed: Option<&mut Proposed>, partition: u16) {
+    let is_withdrawn = match proposed {
+        Some(proposed) => proposed.wait_for(|proposed| !proposed.contains(&partition)).await.is_ok(),
         None => false,
     };
-    if !withdrawn {
+    if !is_withdrawn {
         std::future::pending::<()>().await;
     }
+}
+
+/// Whether the partition is this process's to work on; without other nodes all are.
+pub(crate) fn is_proposed(proposed: Option<&Proposed>, partition: u16) -> bool {
+    proposed.is_none_or(|proposed| proposed.borrow().contains(&partition))
 }
 
 impl fmt::Debug for Nodes {

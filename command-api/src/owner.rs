@@ -28,7 +28,7 @@ use std::sync::{
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use event_log::{Log, Stopped};
+use event_log::{Log, Position, Stopped};
 use privacy::KeyStore;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -48,11 +48,12 @@ use crate::{
     nodes::{self, ForwardError, Forwarder, Nodes},
 };
 use back_off::BackOff;
-use catch_up::Claimed;
+use catch_up::{Claimed, Following};
 use mailbox::Mailbox;
 use saver::Saver;
 use tenure::{Halt, Tenure};
 use tiers::Limits;
+use stand_by::StandBy;
 
 /// More messages than this waiting for one owner are refused.
 const WAITING_MAX: usize = 65_536;
@@ -144,6 +145,8 @@ struct Gauge {
     records: AtomicU64,
 }
 
+    /// Up to there a stand-by has read.
+    followed: AtomicU64,
 impl Handle {
     pub(crate) fn post(&self, message: Message) -> Result<(), Unavailable> {
         if self.gauge.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
@@ -164,6 +167,11 @@ impl Handle {
 
     /// Whether this process serves the partition, as far as it knows.
     pub(crate) fn is_here(&self) -> bool {
+    /// Up to where a stand-by has read.
+    pub(crate) fn followed(&self) -> Position {
+        Position::new(self.gauge.followed.load(Ordering::Relaxed))
+    }
+
         self.gauge.here.load(Ordering::Acquire)
     }
 
@@ -273,10 +281,12 @@ impl Owner {
             claimed.take().map(|first| first.send(Ok(())));
         }
         loop {
-            if !self.until_proposed().await {
-                return;
-            }
-            match self.claim().await {
+            let stood_by = match self.until_proposed().await {
+                Ok(Some(stood_by)) => stood_by,
+                Ok(None) => return,
+                Err(error) => return self.halt(&error).await,
+            };
+            match self.claim(stood_by).await {
                 Ok(partition) => {
                     claimed.take().map(|first| first.send(Ok(())));
                     self.gauge.here.store(true, Ordering::Release);
@@ -315,25 +325,39 @@ impl Owner {
         }
     }
 
-    /// Refuses whatever comes until the partition is proposed to this process; `false` once nobody asks any more.
-    async fn until_proposed(&mut self) -> bool {
-        let Some(mut nodes) = self.nodes.clone() else { return true };
+    /// Refuses whatever comes until the partition is proposed to this process, and follows it meanwhile; nothing once
+    /// nobody asks any more. What it gives is where a claim begins, if it stood by.
+    ///
+    /// # Errors
+    /// What a claim would fail with for good.
+    async fn until_proposed(&mut self) -> Result<Option<Option<Following>>, StartError> {
+        let Some(nodes) = self.nodes.clone() else { return Ok(Some(None)) };
+        let mut proposed = nodes.proposed;
+        let mut stand_by = StandBy::new(nodes.stands_by);
         loop {
             tokio::select! {
                 biased;
-                () = nodes.until_proposed(self.number) => return true,
+            if nodes::is_proposed(Some(&proposed), self.number) {
+                return Ok(Some(stand_by.end()));
+            }
+                () = nodes::until_proposed(&mut proposed, self.number) => {}
                 () = self.fill() => self.refuse_waiting(&Unavailable::NotOwned),
             }
             if self.closed {
-                return false;
+                () = stand_by.changed() => {
+                    stand_by.step(&self.log, self.number, self.keeping.as_ref(), &proposed).await?;
+                    self.gauge.followed.store(stand_by.followed().get(), Ordering::Relaxed);
+                }
+                return Ok(None);
             }
         }
     }
 
     /// Claims and folds every record there is.
-    async fn claim(&mut self) -> Result<Partition, StartError> {
+    async fn claim(&mut self, stood_by: Option<Following>) -> Result<Partition, StartError> {
         let begun = Instant::now();
-        let claimed = catch_up::claim(&self.log, self.number, self.keeping.as_ref(), self.distrusted).await;
+        let (log, number, keeping) = (&self.log, self.number, self.keeping.as_ref());
+        let claimed = catch_up::claim(log, number, keeping, self.distrusted, stood_by).await;
         let Claimed { folded, writer, records } = claimed?;
         self.distrusted = false;
         self.gauge.records.store(records, Ordering::Relaxed);
@@ -354,7 +378,7 @@ impl Owner {
 
     /// Works off the mailbox until the writer stops, the partition is withdrawn or nobody can ask any more.
     async fn serve(&mut self, partition: Partition) -> End {
-        let (mut nodes, mut withdrawn) = (self.nodes.clone(), false);
+        let (mut proposed, mut withdrawn) = (self.nodes.as_ref().map(|nodes| nodes.proposed.clone()), false);
         let mut tenure = Tenure::new(partition);
         let mut saver = Saver::new();
         #[cfg(test)]
@@ -379,7 +403,7 @@ impl Owner {
                     Err(stopped) => return self.stop(tenure, stopped.into()),
                 },
                 news = saver.news() => tenure.take(&mut saver, news).await,
-                () = nodes::until_withdrawn(nodes.as_mut(), self.number), if !withdrawn => {
+                () = nodes::until_withdrawn(proposed.as_mut(), self.number), if !withdrawn => {
                     self.gauge.here.store(false, Ordering::Release);
                     withdrawn = true;
                 }
@@ -480,7 +504,7 @@ impl Owner {
 }
 
 /// Whether claiming again cannot help.
-fn is_final(error: &StartError) -> bool {
+pub(super) fn is_final(error: &StartError) -> bool {
     match error {
         StartError::Keys(_) => true,
         StartError::Log(error) => matches!(
@@ -494,5 +518,5 @@ fn is_final(error: &StartError) -> bool {
 /// Partition 0 of a log, claimed for one test, with nothing kept.
 #[cfg(test)]
 pub(crate) async fn claim(log: &Log) -> Claimed {
-    catch_up::claim(log, 0, None, false).await.unwrap()
+    catch_up::claim(log, 0, None, false, None).await.unwrap()
 }

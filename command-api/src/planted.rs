@@ -1,7 +1,10 @@
 //! The log's writer as owners use it. With the feature `planted-bugs` an environment variable makes it break its word.
 //!
 //! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
-//! `policy-progress-first`: a policy is said to be done with a record before it is.
+//! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
+//! another node is sent once more as if it were another command. `serves-revoked`: an owner goes on answering what it
+//! believes after another one took over. `assigned-everything`: every node is told to own every partition, which the log's
+//! claims must bear.
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
@@ -56,6 +59,21 @@ mod dishonest {
     /// Whether a policy's progress is saved before its step is done.
     pub(crate) fn saves_progress_first() -> bool {
         is("policy-progress-first")
+    }
+
+    /// Whether commands to other nodes are sent twice, the second time under a key of their own.
+    pub(crate) fn forwards_twice() -> bool {
+        is("forwarded-twice")
+    }
+
+    /// Whether an owner answers from its own state without a proof that it is one.
+    pub(crate) fn serves_revoked() -> bool {
+        is("serves-revoked")
+    }
+
+    /// Whether all partitions are proposed to every node.
+    pub(crate) fn is_proposed_everything() -> bool {
+        is("assigned-everything")
     }
 
     fn is(bug: &str) -> bool {
@@ -135,7 +153,9 @@ mod dishonest {
 }
 
 #[cfg(feature = "planted-bugs")]
-pub(crate) use dishonest::{Hand, Writer, acks_before_commit, saves_progress_first};
+pub(crate) use dishonest::{
+    Hand, Writer, acks_before_commit, forwards_twice, is_proposed_everything, saves_progress_first, serves_revoked,
+};
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
 
@@ -148,5 +168,23 @@ pub(crate) const fn acks_before_commit() -> bool {
 /// Whether a policy's progress is saved before its step is done: never, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) const fn saves_progress_first() -> bool {
+    false
+}
+
+/// Whether commands to other nodes are sent twice: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn forwards_twice() -> bool {
+    false
+}
+
+/// Whether an owner answers without a proof that it is one: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn serves_revoked() -> bool {
+    false
+}
+
+/// Whether all partitions are proposed to every node: never, in an honest build.
+#[cfg(all(feature = "postgres", not(feature = "planted-bugs")))]
+pub(crate) const fn is_proposed_everything() -> bool {
     false
 }

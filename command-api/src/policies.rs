@@ -23,7 +23,13 @@ use event_schemas::{CorrelationId, EventId, MerchantId, Timestamp, record::Trace
 use group_commit::Database;
 use privacy::KeyStore;
 
-use crate::{clock::Clock, commands::Commander, commands::Made, issuer::Issuers, shops::Shops};
+use crate::{
+    clock::Clock,
+    commands::{Commander, Made},
+    issuer::Issuers,
+    nodes::{Proposed, is_proposed},
+    shops::Shops,
+};
 pub(crate) use complete::expiry;
 use parked::Parked;
 pub use parked::{NoPlace, NotParked, ParkedStep, Place, Retried};
@@ -72,6 +78,8 @@ pub struct Lag {
 #[derive(Clone)]
 pub struct Policies {
     parts: Parts,
+    /// The partitions that are followed here; all if no other node follows any.
+    share: Option<Proposed>,
     parked: Parked,
     /// Position up to which everything is worked off, by partition.
     done: Arc<[AtomicU64]>,
@@ -111,10 +119,24 @@ impl Policies {
     /// # Errors
     /// [`Error`]: the log or work.db cannot be read.
     pub async fn start(parts: Parts) -> Result<Self, Error> {
-        let policies = Self::still(parts).await?;
+        Self::start_among(parts, None).await
+    }
+
+    /// The same as one of several nodes: it follows the partitions of its share, as long as they are in it. What another
+    /// node may have done already is done again without effect.
+    ///
+    /// # Errors
+    /// [`Error`].
+    pub async fn start_among(parts: Parts, share: Option<Proposed>) -> Result<Self, Error> {
+        let policies = Self { share: share.clone(), ..Self::still(parts).await? };
         for partition in 0..policies.parts.log.partitions() {
-            let tail = tail::Tail::open(policies.clone(), partition).await?;
-            tokio::spawn(tail.run());
+            match share.clone() {
+                None => {
+                    let mut tail = tail::Tail::open(policies.clone(), partition).await?;
+                    tokio::spawn(async move { tail.run().await });
+                }
+                Some(share) => drop(tokio::spawn(tail::follow(policies.clone(), partition, share))),
+            }
         }
         tokio::spawn(policies.clone().retry_parked());
         Ok(policies)
@@ -124,16 +146,22 @@ impl Policies {
     pub(crate) async fn still(parts: Parts) -> Result<Self, Error> {
         let parked = Parked::open(parts.work.clone()).await?;
         let done = (0..parts.log.partitions()).map(|_| AtomicU64::new(0)).collect();
-        Ok(Self { parts, parked, done, halted: Arc::default() })
+        Ok(Self { parts, share: None, parked, done, halted: Arc::default() })
     }
 
-    /// How far each policy is behind the log.
+    /// Whether the policies of this partition run here.
+    fn is_here(&self, partition: u16) -> bool {
+        is_proposed(self.share.as_ref(), partition)
+    }
+
+    /// How far each policy is behind the log, in the partitions that are followed here.
     #[must_use]
     pub fn lag(&self) -> Vec<Lag> {
         let behind = |(partition, done): (u16, &AtomicU64)| {
             self.parts.log.end(partition).get().saturating_sub(done.load(Ordering::Acquire))
         };
-        let lag_events = (0..).zip(self.done.iter()).map(behind).sum();
+        let here = (0..).zip(self.done.iter()).filter(|(partition, _)| self.is_here(*partition));
+        let lag_events = here.map(behind).sum();
         policies().iter().map(|policy| Lag { name: policy.name, lag_events }).collect()
     }
 
@@ -141,10 +169,6 @@ impl Policies {
     #[must_use]
     pub fn stopped_partitions(&self) -> Vec<u16> {
         self.halted.lock().unwrap_or_else(PoisonError::into_inner).clone()
-    }
-
-    fn halt(&self, partition: u16) {
-        self.halted.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
     }
 
     /// How many steps are stuck.

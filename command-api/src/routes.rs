@@ -21,16 +21,28 @@ use crate::{app::App, webhooks};
 /// All routes of the write side, served.
 #[must_use]
 pub fn router(app: App) -> OpenApiRouter {
-    all().with_state(app)
+    commands().merge(deliveries()).with_state(app)
+}
+
+/// Those that are not about deliveries.
+#[must_use]
+pub fn command_router(app: App) -> OpenApiRouter {
+    commands().with_state(app)
+}
+
+/// The door of deliveries, and what became of them.
+#[must_use]
+pub fn delivery_router(app: App) -> OpenApiRouter {
+    deliveries().with_state(app)
 }
 
 /// The write side's part of the OpenAPI document.
 #[must_use]
 pub fn document() -> OpenApi {
-    all().into_openapi()
+    commands().merge(deliveries()).into_openapi()
 }
 
-fn all() -> OpenApiRouter<App> {
+fn commands() -> OpenApiRouter<App> {
     OpenApiRouter::new()
         .routes(routes!(merchants::install))
         .routes(routes!(clock::advance))
@@ -52,6 +64,10 @@ fn all() -> OpenApiRouter<App> {
         .routes(routes!(pos::sync))
         .routes(routes!(rewards::define))
         .routes(routes!(rewards::change, rewards::retire))
+}
+
+fn deliveries() -> OpenApiRouter<App> {
+    OpenApiRouter::new()
         .routes(routes!(webhooks::door::receive))
         .routes(routes!(webhooks::deliveries::show))
         .routes(routes!(webhooks::dead_letters::list))

@@ -23,6 +23,7 @@ use group_commit::{Database, Fault};
 use crate::{
     clock::Clock,
     commands::{Commander, Unavailable},
+    nodes::{self, Proposed, is_proposed},
     policies::Parts,
     shops::{Shop, Shops},
 };
@@ -40,6 +41,8 @@ pub struct Schedule {
     clock: Clock,
     keys: privacy::KeyStore,
     work: Database,
+    /// What is shared with other nodes: whoever has partition 0 runs the jobs of all.
+    share: Option<Proposed>,
     passed: Arc<Passed>,
     refused: Arc<Refused>,
 }
@@ -84,12 +87,44 @@ impl Schedule {
     /// # Errors
     /// work.db cannot be read.
     pub async fn start(parts: &Parts) -> Result<Self, Fault> {
+        Self::start_among(parts, None).await
+    }
+
+    /// The same as one of several nodes. The one whose share holds partition 0 runs the jobs of all partitions; the owners
+    /// tell it what is due, wherever they are.
+    ///
+    /// # Errors
+    /// work.db cannot be read.
+    pub async fn start_among(parts: &Parts, share: Option<Proposed>) -> Result<Self, Fault> {
         let Parts { commander, shops, clock, keys, work, .. } = parts.clone();
-        let schedule =
-            Self { commander, shops, clock, keys, work, passed: Arc::default(), refused: Arc::default() };
+        let (passed, refused) = (Arc::default(), Arc::default());
+        let schedule = Self { commander, shops, clock, keys, work, share, passed, refused };
         let done = schedule.daily_runs().await?;
         tokio::spawn(schedule.clone().run(done));
         Ok(schedule)
+    }
+
+    /// Whether it is this node that runs the jobs.
+    fn is_here(&self) -> bool {
+        is_proposed(self.share.as_ref(), 0)
+    }
+
+    /// Waits until it is this node that runs the jobs; what another one did meanwhile is learnt from the store.
+    async fn until_here(&self, done: &mut HashMap<MerchantId, Timestamp>) {
+        let Some(mut share) = self.share.clone().filter(|_| !self.is_here()) else { return };
+        loop {
+            nodes::until_proposed(&mut share, 0).await;
+            match self.daily_runs().await {
+                Ok(runs) => {
+                    *done = runs;
+                    return;
+                }
+                Err(fault) => {
+                    tracing::warn!(error = &fault as &dyn std::error::Error, "Due jobs have to wait");
+                    tokio::time::sleep(Duration::from_millis(500)).await;
+                }
+            }
+        }
     }
 
     /// How far each job has come.
@@ -107,9 +142,13 @@ impl Schedule {
         jobs::JOBS.iter().map(of).collect()
     }
 
-    /// Whether all that was due when the clock was last moved, or at the start, is done.
+    /// Whether all that was due when the clock was last moved, or at the start, is done; where another node runs the jobs
+    /// there is nothing to do.
     #[must_use]
     pub fn is_idle(&self) -> bool {
+        if !self.is_here() {
+            return true;
+        }
         self.passed.moves.load(Ordering::Acquire) > *self.clock.moves().borrow()
             && self.progress().iter().all(|job| job.left == 0)
     }
@@ -117,6 +156,7 @@ impl Schedule {
     async fn run(self, mut done: HashMap<MerchantId, Timestamp>) {
         let mut moves = self.clock.moves();
         loop {
+            self.until_here(&mut done).await;
             let seen = *moves.borrow_and_update();
             match self.pass(&mut done).await {
                 Ok(()) => self.passed.moves.store(seen.saturating_add(1), Ordering::Release),

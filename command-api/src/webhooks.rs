@@ -80,6 +80,16 @@ impl Webhooks {
     /// Starts the workers, which first take up what an earlier process left. They stop with the runtime.
     #[must_use]
     pub fn start(parts: Parts) -> Self {
+        Self::over(parts, true)
+    }
+
+    /// The door alone: it keeps what comes, and the workers of other nodes find it.
+    #[must_use]
+    pub fn door(parts: Parts) -> Self {
+        Self::over(parts, false)
+    }
+
+    fn over(parts: Parts, works: bool) -> Self {
         let inbox = Inbox::new(parts.work, parts.keys.clone());
         let queue = Arc::new(Queue::default());
         let worker = Worker {
@@ -95,7 +105,9 @@ impl Webhooks {
                 merging: Arc::default(),
             },
         };
-        tokio::spawn(worker.run());
+        if works {
+            tokio::spawn(worker.run());
+        }
         let keeper = Keeper::start(inbox.clone(), Arc::clone(&queue));
         let Parts { shops, clock, secrets, .. } = parts;
         Self { side: Arc::new(Side { inbox, keeper, queue, shops, clock, secrets }) }

@@ -2,16 +2,19 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use event_schemas::CommandKey;
 use privacy::{Channel, KeyStore};
 use reqwest::{Client, redirect::Policy};
+use uuid::Uuid;
 
 use super::{
     OwnedBy, Owners,
-    wire::{self, Ask, Came, Given, Message as _, Told, What, WireError},
+    wire::{self, Ask, Came, Given, Message as _, Told, Wanted, What, WireError},
 };
 use crate::{
-    commands::Unavailable,
-    owner::{Message, Work},
+    commands::{Envelope, Unavailable},
+    owner::{DueStream, Listing, Message, Work},
+    planted,
 };
 
 /// Where nodes take asks of each other.
@@ -72,13 +75,16 @@ impl Forwarder {
         self.owners.owner(partition)
     }
 
-    /// Has the message answered by that node, in a task of its own.
-    pub(crate) fn forward(&self, to: OwnedBy, message: Message) {
+    /// Has the message for the partition answered by that node, in a task of its own.
+    pub(crate) fn forward(&self, to: OwnedBy, partition: u16, message: Message) {
         let this = self.clone();
         tokio::spawn(async move {
-            let told = match ask_of(&message) {
+            if let Some(another) = planted::forwards_twice().then(|| another(&message)).flatten() {
+                drop(this.ask(&to.url, &another).await);
+            }
+            let told = match ask_of(partition, &message) {
                 Ok(Some(ask)) => this.ask(&to.url, &ask).await,
-                // To list or save is of no use but where the partition is owned.
+                // To save is of no use but where the partition is owned.
                 Ok(None) => return message.work.refuse(Unavailable::NotOwned),
                 Err(error) => Err(error.into()),
             };
@@ -106,14 +112,23 @@ impl Forwarder {
     }
 }
 
+/// The bug of a forwarder that makes a command of its own of what it is handed.
+fn another(message: &Message) -> Option<Ask> {
+    let Work::Command(envelope, _) = &message.work else { return None };
+    let envelope = Envelope { key: CommandKey(Uuid::now_v7()), ..Envelope::clone(envelope) };
+    let what = What::command(&envelope).ok()?;
+    Some(Ask::new(message.merchant, message.stream, message.lane, what))
+}
+
 /// The message as it travels; none for what only an owner in this process can be asked.
-fn ask_of(message: &Message) -> Result<Option<Ask>, WireError> {
+fn ask_of(partition: u16, message: &Message) -> Result<Option<Ask>, WireError> {
     let what = match &message.work {
         Work::Command(envelope, _) => What::command(envelope)?,
         Work::Recall(key, _) => What::Recall(*key),
         Work::Read(_) => What::Read,
         Work::Glance(_) => What::Glance,
-        Work::Save(_) | Work::Due(_) => return Ok(None),
+        Work::Due(listing) => What::Due(Box::new(Wanted::new(partition, listing.query))),
+        Work::Save(_) => return Ok(None),
     };
     Ok(Some(Ask::new(message.merchant, message.stream, message.lane, what)))
 }
@@ -125,7 +140,11 @@ fn settle(mut work: Work, told: Told) {
         Err(refusal) => return work.refuse(refusal.into()),
     };
     match given.aggregate() {
-        Ok(aggregate) => work.see(&aggregate),
+        Ok(aggregate) => {
+            if let Some(aggregate) = aggregate {
+                work.see(&aggregate);
+            }
+        }
         Err(error) => return work.refuse(Unavailable::fault(error)),
     }
     if let Err(error) = answer(work, given) {
@@ -141,6 +160,10 @@ fn answer(work: Work, given: Given) -> Result<(), Failed> {
         }
         (Work::Read(asker), Came::Read(at)) => asker.answer(Ok(wire::position(&at)?)),
         (Work::Glance(asker), Came::Glance) => asker.answer(Ok(())),
+        (Work::Due(listing), Came::Due(found)) => {
+            let found = found.into_iter().map(DueStream::try_from).collect::<Result<_, _>>()?;
+            Listing { found, ..listing }.finish(Ok(()));
+        }
         (work, _) => {
             work.refuse(Unavailable::NotOwned);
             return Err(Failed::Mismatched);

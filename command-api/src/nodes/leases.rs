@@ -9,9 +9,9 @@ use std::{
     time::Duration,
 };
 
+use async_trait::async_trait;
 use aws_lc_rs::digest::{SHA256, digest};
 use postgres_store::{Address, Error, Schema};
-use serde::Serialize;
 use sqlx::{Connection as _, PgConnection};
 use tokio::{
     sync::{mpsc, oneshot, watch},
@@ -19,7 +19,8 @@ use tokio::{
 };
 use uuid::Uuid;
 
-use super::{Nodes, OwnedBy, Owners};
+use super::{Member, Membership, OwnedBy, Owners, Proposed};
+use crate::planted;
 
 /// How often a node looks at the others and renews its own lease.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -31,8 +32,8 @@ const APPLICATION: &str = "loyalnest nodes";
 const SCHEMA: Schema = Schema {
     name: "loyalnest_nodes",
     steps: &["CREATE TABLE node(
-            log BYTEA NOT NULL, name TEXT NOT NULL, url TEXT NOT NULL, incarnation BYTEA NOT NULL,
-            leased_until TIMESTAMPTZ NOT NULL,
+            log BYTEA NOT NULL, name TEXT NOT NULL, url TEXT NOT NULL, roles TEXT[] NOT NULL,
+            incarnation BYTEA NOT NULL, leased_until TIMESTAMPTZ NOT NULL,
             PRIMARY KEY(log, name));
         CREATE TABLE owner(
             log BYTEA NOT NULL, partition INTEGER NOT NULL, url TEXT NOT NULL, term BIGINT NOT NULL,
@@ -46,6 +47,8 @@ pub struct Node {
     pub name: String,
     /// Where the others reach it: a base URL.
     pub url: String,
+    /// What it does. The partitions of each role are shared among the nodes that have it.
+    pub roles: BTreeSet<&'static str>,
     /// How long the others wait for a sign of life before they take over.
     pub session: Duration,
 }
@@ -64,21 +67,12 @@ pub enum JoinError {
     },
 }
 
-/// A node and its partitions, as an operator sees them.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize)]
-pub struct Member {
-    /// Its name.
-    pub name: String,
-    /// Where it is.
-    pub url: String,
-    /// What is proposed to it.
-    pub partitions: BTreeSet<u16>,
-}
-
-/// This node's part in the leases. Dropped without [`Leases::leave`], the others wait for the session to end.
-#[derive(Debug)]
+/// This node's part in the leases; cheap to clone. Gone without [`Leases::leave`], the others wait for the session to end.
+#[derive(Clone)]
 pub struct Leases {
-    nodes: Nodes,
+    /// What is proposed to this node, by role.
+    shares: BTreeMap<&'static str, Proposed>,
+    owners: Arc<dyn Owners>,
     members: watch::Receiver<Vec<Member>>,
     leaving: mpsc::Sender<oneshot::Sender<()>>,
 }
@@ -92,8 +86,11 @@ struct Heard {
 
 impl Owners for Heard {
     fn owner(&self, partition: u16) -> Option<OwnedBy> {
-        let owners = self.owners.lock().unwrap_or_else(PoisonError::into_inner);
-        owners.get(&partition).filter(|owner| owner.url != self.url).cloned()
+        self.known(partition).filter(|owner| owner.url != self.url)
+    }
+
+    fn known(&self, partition: u16) -> Option<OwnedBy> {
+        self.owners.lock().unwrap_or_else(PoisonError::into_inner).get(&partition).cloned()
     }
 
     fn announce(&self, partition: u16, term: u64) {
@@ -117,7 +114,9 @@ impl Leases {
         SCHEMA.migrate(address, &mut connection).await?;
         let (news, told) = mpsc::unbounded_channel();
         let heard = Arc::new(Heard { url: node.url.clone(), owners: Mutex::default(), news });
-        let (propose, proposed) = watch::channel(BTreeSet::new());
+        let propose: BTreeMap<_, _> =
+            node.roles.iter().map(|role| (*role, watch::Sender::new(BTreeSet::new()))).collect();
+        let shares = propose.iter().map(|(role, propose)| (*role, propose.subscribe())).collect();
         let (show, members) = watch::channel(Vec::new());
         let (leaving, leave) = mpsc::channel(1);
         let mut member = Lease {
@@ -137,23 +136,33 @@ impl Leases {
             return Err(JoinError::NameTaken { name: member.node.name });
         }
         tokio::spawn(member.run(leave));
-        Ok(Self { nodes: Nodes { proposed, owners: heard }, members, leaving })
+        Ok(Self { shares, owners: heard, members, leaving })
+    }
+}
+
+impl Leases {
+    /// Whether this node has a role.
+    #[must_use]
+    pub fn has(&self, role: &str) -> bool {
+        self.shares.contains_key(role)
+    }
+}
+
+#[async_trait]
+impl Membership for Leases {
+    fn share(&self, role: &str) -> Proposed {
+        self.shares.get(role).cloned().unwrap_or_else(|| watch::Sender::new(BTreeSet::new()).subscribe())
     }
 
-    /// What the owners of this process work with.
-    #[must_use]
-    pub fn nodes(&self) -> Nodes {
-        self.nodes.clone()
+    fn owners(&self) -> Arc<dyn Owners> {
+        Arc::clone(&self.owners)
     }
 
-    /// All live nodes with what is proposed to them.
-    #[must_use]
-    pub fn members(&self) -> Vec<Member> {
+    fn members(&self) -> Vec<Member> {
         self.members.borrow().clone()
     }
 
-    /// Gives everything back at once, so that the others need not wait for the session to end.
-    pub async fn leave(&self) {
+    async fn leave(&self) {
         let (left, is_left) = oneshot::channel();
         if self.leaving.send(left).await.is_ok() {
             // If the task is gone, so is the lease.
@@ -172,7 +181,7 @@ struct Lease {
     incarnation: [u8; 16],
     connection: Option<PgConnection>,
     heard: Arc<Heard>,
-    propose: watch::Sender<BTreeSet<u16>>,
+    propose: BTreeMap<&'static str, watch::Sender<BTreeSet<u16>>>,
     show: watch::Sender<Vec<Member>>,
     told: mpsc::UnboundedReceiver<(u16, u64)>,
     renewed: Instant,
@@ -185,7 +194,7 @@ impl Lease {
         loop {
             tokio::select! {
                 left = leave.recv() => {
-                    self.propose.send_replace(BTreeSet::new());
+                    self.give_back();
                     self.end().await;
                     // Whoever waits knows by now, or no longer waits.
                     return left.map_or((), |left| left.send(()).unwrap_or_default());
@@ -203,7 +212,7 @@ impl Lease {
             Ok(Ok(true)) => return,
             Ok(Ok(false)) => {
                 tracing::error!(node = self.node.name, "ALARM: another process goes by this node's name");
-                self.propose.send_replace(BTreeSet::new());
+                self.give_back();
                 return;
             }
             Ok(Err(error)) => Some(Box::new(self.address.explain(error))),
@@ -216,8 +225,15 @@ impl Lease {
             "The lease of this node could not be renewed"
         );
         if self.renewed.elapsed() >= self.node.session {
-            self.propose.send_replace(BTreeSet::new());
+            self.give_back();
         }
+    }
+
+    /// Nothing is proposed to this node any more.
+    fn give_back(&self) {
+        self.propose.values().for_each(|share| {
+            share.send_replace(BTreeSet::new());
+        });
     }
 
     async fn connection(&mut self) -> sqlx::Result<&mut PgConnection> {
@@ -231,23 +247,26 @@ impl Lease {
     /// Renews the lease and learns who else is there; `false` if another process has the name.
     async fn look(&mut self) -> sqlx::Result<bool> {
         let (log, incarnation) = (self.log, self.incarnation);
-        let Node { name, url, session } = self.node.clone();
+        let Node { name, url, roles, session } = self.node.clone();
+        let roles: Vec<&str> = roles.into_iter().collect();
         // Before the question: the server counts the session from later on.
         let asked = Instant::now();
         let connection = self.connection().await?;
-        let lease = "INSERT INTO loyalnest_nodes.node AS mine(log, name, url, incarnation, leased_until)
-            VALUES ($1, $2, $3, $4, clock_timestamp() + make_interval(secs => $5))
-            ON CONFLICT (log, name) DO UPDATE SET url = excluded.url, incarnation = excluded.incarnation,
-                leased_until = excluded.leased_until
+        let lease =
+            "INSERT INTO loyalnest_nodes.node AS mine(log, name, url, roles, incarnation, leased_until)
+            VALUES ($1, $2, $3, $4, $5, clock_timestamp() + make_interval(secs => $6))
+            ON CONFLICT (log, name) DO UPDATE SET url = excluded.url, roles = excluded.roles,
+                incarnation = excluded.incarnation, leased_until = excluded.leased_until
             WHERE mine.incarnation = excluded.incarnation OR mine.leased_until < clock_timestamp()";
-        let lease = sqlx::query(lease).bind(log).bind(&name).bind(&url).bind(incarnation);
+        let lease = sqlx::query(lease).bind(log).bind(&name).bind(&url).bind(roles).bind(incarnation);
         let renewed = lease.bind(session.as_secs_f64()).execute(&mut *connection).await?;
         if renewed.rows_affected() == 0 {
             return Ok(false);
         }
-        let live = "SELECT name, url FROM loyalnest_nodes.node
+        let live = "SELECT name, url, roles FROM loyalnest_nodes.node
             WHERE log = $1 AND leased_until > clock_timestamp() ORDER BY name";
-        let live: Vec<(String, String)> = sqlx::query_as(live).bind(log).fetch_all(&mut *connection).await?;
+        let live: Vec<(String, String, Vec<String>)> =
+            sqlx::query_as(live).bind(log).fetch_all(&mut *connection).await?;
         let owners = "SELECT partition, url, term FROM loyalnest_nodes.owner WHERE log = $1";
         let owners: Vec<(i32, String, i64)> =
             sqlx::query_as(owners).bind(log).fetch_all(&mut *connection).await?;
@@ -266,25 +285,23 @@ impl Lease {
         }
     }
 
-    fn share(&self, live: Vec<(String, String)>) {
-        let mut members: Vec<Member> =
-            live.into_iter().map(|(name, url)| Member { name, url, partitions: BTreeSet::new() }).collect();
-        for partition in 0..self.partitions {
-            let best = members.iter_mut().max_by_key(|member| score(partition, &member.name));
-            best.map(|member| member.partitions.insert(partition));
+    fn share(&self, live: Vec<(String, String, Vec<String>)>) {
+        let members: Vec<Member> =
+            live.into_iter().map(|(name, url, roles)| Member { name, url, roles }).collect();
+        for (role, propose) in &self.propose {
+            let candidates: Vec<&str> = members
+                .iter()
+                .filter(|member| member.roles.iter().any(|other| other == role))
+                .map(|member| member.name.as_str())
+                .collect();
+            let best = |partition: u16| candidates.iter().max_by_key(|name| score(partition, name));
+            let is_own = |partition: &u16| {
+                planted::is_proposed_everything() || best(*partition) == Some(&self.node.name.as_str())
+            };
+            let own: BTreeSet<u16> = (0..self.partitions).filter(is_own).collect();
+            change(propose, own);
         }
-        let own = members.iter().find(|member| member.name == self.node.name);
-        let own = own.map(|member| member.partitions.clone()).unwrap_or_default();
-        self.propose.send_if_modified(|proposed| {
-            let differs = *proposed != own;
-            *proposed = own;
-            differs
-        });
-        self.show.send_if_modified(|shown| {
-            let differs = *shown != members;
-            *shown = members;
-            differs
-        });
+        change(&self.show, members);
     }
 
     /// Best effort: what is not told now is told by the failed asks of the others.
@@ -323,6 +340,15 @@ impl Lease {
     }
 }
 
+/// Tells whoever watches, if it is news.
+fn change<T: PartialEq>(shown: &watch::Sender<T>, now: T) {
+    shown.send_if_modified(|shown| {
+        let differs = *shown != now;
+        *shown = now;
+        differs
+    });
+}
+
 /// How well a node suits a partition: rendezvous hashing.
 fn score(partition: u16, name: &str) -> [u8; 8] {
     let mut bytes = partition.to_be_bytes().to_vec();
@@ -341,50 +367,66 @@ mod tests {
     const LOG: [u8; 16] = [7; 16];
     const PARTITIONS: u16 = 16;
 
-    async fn join(database: &TestDatabase, name: &str, session: Duration) -> Result<Leases, JoinError> {
-        let node = Node { name: name.to_owned(), url: format!("http://{name}"), session };
+    const ROLE: &str = "commands";
+    const OTHER: &str = "policies";
+    const LONG: Duration = Duration::from_secs(60);
+
+    async fn join(database: &TestDatabase, name: &str, roles: &[&'static str]) -> Result<Leases, JoinError> {
+        let (name, url) = (name.to_owned(), format!("http://{name}"));
+        let node = Node { name, url, roles: roles.iter().copied().collect(), session: LONG };
         Leases::join(&database.address(), LOG, PARTITIONS, node).await
     }
 
     async fn until(leases: &Leases, holds: impl FnMut(&BTreeSet<u16>) -> bool) -> BTreeSet<u16> {
-        leases.nodes().proposed.wait_for(holds).await.unwrap().clone()
+        leases.share(ROLE).wait_for(holds).await.unwrap().clone()
     }
 
     #[tokio::test]
     async fn live_nodes_share_all_partitions_and_who_leaves_gives_its_share_back() {
         let database = TestDatabase::create();
-        let a = join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        let a = join(&database, "a", &[ROLE]).await.unwrap();
         assert_eq!(until(&a, |_| true).await.len(), usize::from(PARTITIONS));
-        let b = join(&database, "b", Duration::from_secs(60)).await.unwrap();
+        let b = join(&database, "b", &[ROLE]).await.unwrap();
         let own = until(&b, |_| true).await;
         let rest = until(&a, |proposed| proposed.len() < usize::from(PARTITIONS)).await;
         assert!(!own.is_empty() && own.is_disjoint(&rest));
         assert_eq!(own.len() + rest.len(), usize::from(PARTITIONS));
-        let members: Vec<_> =
-            a.members().into_iter().map(|member| (member.name, member.partitions)).collect();
-        assert_eq!(members, [("a".to_owned(), rest), ("b".to_owned(), own)]);
+        let members: Vec<_> = a.members().into_iter().map(|member| member.name).collect();
+        assert_eq!(members, ["a", "b"]);
 
         b.leave().await;
         assert!(until(&b, |_| true).await.is_empty());
         until(&a, |proposed| proposed.len() == usize::from(PARTITIONS)).await;
     }
 
+    /// Catches: partitions that are shared among all live nodes, whatever they do.
+    #[tokio::test]
+    async fn a_role_is_shared_among_the_nodes_that_have_it() {
+        let database = TestDatabase::create();
+        let a = join(&database, "a", &[ROLE, OTHER]).await.unwrap();
+        let b = join(&database, "b", &[OTHER]).await.unwrap();
+        let (own, all) = (b.share(OTHER).borrow().clone(), usize::from(PARTITIONS));
+        let rest = a.share(OTHER).wait_for(|share| share.len() < all).await.unwrap().clone();
+        assert!(own.is_disjoint(&rest) && own.len() + rest.len() == all);
+        assert_eq!((until(&a, |_| true).await.len(), until(&b, |_| true).await.len()), (all, 0));
+    }
+
     /// Catches: a name that is taken over while its lease runs (no condition on the incarnation).
     #[tokio::test]
     async fn a_name_is_taken_as_long_as_its_node_lives() {
         let database = TestDatabase::create();
-        let first = join(&database, "a", Duration::from_secs(60)).await.unwrap();
-        let second = join(&database, "a", Duration::from_secs(60)).await.unwrap_err();
+        let first = join(&database, "a", &[ROLE]).await.unwrap();
+        let second = join(&database, "a", &[ROLE]).await.err().unwrap();
         assert!(matches!(second, JoinError::NameTaken { .. }), "{second}");
         first.leave().await;
-        join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        join(&database, "a", &[ROLE]).await.unwrap();
     }
 
     #[tokio::test]
     async fn a_node_that_is_gone_without_a_word_is_replaced_when_its_session_ends() {
         let database = TestDatabase::create();
-        let silent = "INSERT INTO loyalnest_nodes.node VALUES ($1, 'z', 'http://z', $2, clock_timestamp() + interval '1 s')";
-        let a = join(&database, "a", Duration::from_secs(60)).await.unwrap();
+        let silent = "INSERT INTO loyalnest_nodes.node VALUES ($1, 'z', 'http://z', '{commands}', $2, clock_timestamp() + interval '1 s')";
+        let a = join(&database, "a", &[ROLE]).await.unwrap();
         let mut other = database.address().connect("test").await.unwrap();
         let silent = sqlx::query(silent).bind(LOG).bind(LOG);
         silent.execute(&mut other).await.unwrap();
@@ -396,9 +438,9 @@ mod tests {
     #[tokio::test]
     async fn the_owner_of_the_newest_term_is_heard_and_nobody_hears_themselves() {
         let database = TestDatabase::create();
-        let a = join(&database, "a", Duration::from_secs(60)).await.unwrap();
-        let b = join(&database, "b", Duration::from_secs(60)).await.unwrap();
-        let (a, b) = (a.nodes().owners, b.nodes().owners);
+        let a = join(&database, "a", &[ROLE]).await.unwrap();
+        let b = join(&database, "b", &[ROLE]).await.unwrap();
+        let (a, b) = (a.owners(), b.owners());
         b.announce(3, 8);
         let is_heard = async |owner: Option<(&str, u64)>, by: &Arc<dyn Owners>| {
             let expected = owner.map(|(url, term)| OwnedBy { url: url.to_owned(), term });

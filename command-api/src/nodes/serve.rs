@@ -14,7 +14,7 @@ use privacy::{Channel, KeyStore};
 
 use super::{
     forward::{PATH, PURPOSE},
-    wire::{self, Ask, Came, Decided, Message as _, Told, What, WireError},
+    wire::{self, Ask, Came, Decided, DueAt, Message as _, Told, What, WireError},
 };
 use crate::commands::Commander;
 
@@ -67,27 +67,35 @@ async fn tell(here: &Commander, ask: &Ask) -> Result<Told, WireError> {
             let asked = here.ask(wire::envelope(ask, circumstances, command)?, wire::packed).await;
             match asked {
                 Ok((answered, seen)) => {
-                    Ok((Came::Command(Decided::new(stream.stream_type, &answered)?), seen))
+                    Ok((Came::Command(Decided::new(stream.stream_type, &answered)?), Some(seen)))
                 }
                 Err(why) => Err(why),
             }
         }
         What::Recall(key) => match here.recall(merchant, stream, *key, wire::packed).await {
             Ok(Some((answered, seen))) => {
-                Ok((Came::Recall(Some(Decided::new(stream.stream_type, &answered)?)), seen))
+                Ok((Came::Recall(Some(Decided::new(stream.stream_type, &answered)?)), Some(seen)))
             }
             // Nobody looks at the state behind a key that is not known.
-            Ok(None) => Ok((Came::Recall(None), wire::packed(&domain::Aggregate::new(stream.stream_type)))),
+            Ok(None) => {
+                Ok((Came::Recall(None), Some(wire::packed(&domain::Aggregate::new(stream.stream_type)))))
+            }
             Err(why) => Err(why),
         },
         What::Read => {
             let read = here.read_at(merchant, stream, wire::packed).await;
-            read.map(|(at, seen)| (Came::Read(at.to_string()), seen))
+            read.map(|(at, seen)| (Came::Read(at.to_string()), Some(seen)))
         }
-        What::Glance => here.glance(merchant, stream, wire::packed).await.map(|seen| (Came::Glance, seen)),
+        What::Glance => {
+            here.glance(merchant, stream, wire::packed).await.map(|seen| (Came::Glance, Some(seen)))
+        }
+        What::Due(wanted) => {
+            let found = here.due(wanted.partition, wanted.query()?).await;
+            found.map(|found| (Came::Due(found.into_iter().map(DueAt::from).collect()), None))
+        }
     };
     match told {
-        Ok((came, seen)) => Ok(Told::given(came, seen?)),
+        Ok((came, seen)) => Ok(Told::given(came, seen.transpose()?)),
         Err(why) => Ok(Told::refused(&why)),
     }
 }

@@ -8,9 +8,9 @@ use std::{
     time::Duration,
 };
 
-use domain::{Command, Rejection, StreamRef};
+use domain::{Command, DueKind, Rejection, StreamRef};
 use event_log::{Class, Log, memory};
-use event_schemas::{CommandKey, CustomerId, MerchantId, Points, points_account::Balances};
+use event_schemas::{CommandKey, CustomerId, MerchantId, Points, Timestamp, points_account::Balances};
 use privacy::{KeyStore, RootKey};
 use rand::Rng as _;
 use tempfile::TempDir;
@@ -21,7 +21,7 @@ use super::{Nodes, OwnedBy, Owners};
 use crate::{
     clock::Clock,
     commands::{Answered, Commander, Envelope, Outcome, Unavailable},
-    owner::start_among,
+    owner::{DueQuery, start_among},
     testing::{Bench, ROOT, balances, earn, envelope, process, reserve},
     work,
 };
@@ -59,11 +59,24 @@ struct Node {
 
 impl Node {
     async fn start(world: &World, heard: &Heard, owns: impl IntoIterator<Item = u16>) -> Self {
+        Self::start_as(world, heard, owns, false).await
+    }
+
+    async fn standing_by(world: &World, heard: &Heard) -> Self {
+        Self::start_as(world, heard, [], true).await
+    }
+
+    async fn start_as(
+        world: &World,
+        heard: &Heard,
+        owns: impl IntoIterator<Item = u16>,
+        stands_by: bool,
+    ) -> Self {
         let listener = TcpListener::bind("127.0.0.1:0").await.unwrap();
         let url = format!("http://{}", listener.local_addr().unwrap());
         let (proposed, proposes) = watch::channel(owns.into_iter().collect());
         let owners = Arc::new(HeardBy { heard: heard.clone(), url });
-        let nodes = Nodes { proposed: proposes, owners };
+        let nodes = Nodes { proposed: proposes, owners, stands_by };
         let World { log, keys, clock, .. } = world;
         let commander = start_among(log, keys, clock, None, Some(nodes)).await.unwrap();
         let router = super::router(commander.clone(), keys).unwrap();
@@ -179,6 +192,16 @@ async fn every_kind_of_ask_is_answered_by_the_owner_through_any_node() {
         assert_eq!((at.partition(), read.available), (world.partition_of(customer), Points(10)));
         assert_eq!(first.glance(merchant, stream, balances).await.unwrap().available, Points(10));
     }
+    let later = Timestamp::from_micros(world.clock.now().micros() + 1_000_000);
+    let query = DueQuery { kind: DueKind::Activity, up_to: later, merchant: None, after: None, limit: 100 };
+    let mut due = 0;
+    for partition in 0..PARTITIONS {
+        let [here, there] = [0, 1].map(|node: usize| world.nodes[node].commander.due(partition, query));
+        let (here, there) = (here.await.unwrap(), there.await.unwrap());
+        assert_eq!(here, there);
+        due += here.len();
+    }
+    assert_eq!(due, world.customers.len());
     let elsewhere = world.customers.iter().filter(|customer| world.partition_of(**customer) % 2 == 1);
     assert!(elsewhere.count() > 0, "no ask had to be forwarded");
 }
@@ -209,7 +232,7 @@ async fn an_ask_is_sent_on_once_even_if_two_nodes_believe_in_each_other() {
     let mut nodes = Vec::new();
     for (listener, url) in listeners.into_iter().zip(urls) {
         let belief = Arc::new(Belief { url, asked: AtomicU64::new(0) });
-        let proposed = Nodes { proposed: proposed.clone(), owners: belief.clone() };
+        let proposed = Nodes { proposed: proposed.clone(), owners: belief.clone(), stands_by: false };
         let World { log, keys, clock, .. } = &world;
         let commander = start_among(log, keys, clock, None, Some(proposed)).await.unwrap();
         let router = super::router(commander.clone(), keys).unwrap();
@@ -219,6 +242,30 @@ async fn an_ask_is_sent_on_once_even_if_two_nodes_believe_in_each_other() {
     let refused = nodes[0].0.send(world.envelope(world.customers[0], earn(2))).await.unwrap_err();
     assert!(matches!(refused, Unavailable::NotOwned), "{refused}");
     assert_eq!([0, 1].map(|node: usize| nodes[node].1.asked.load(Ordering::Relaxed)), [1, 0]);
+}
+
+/// Catches: a stand-by that is thrown away when its partition is proposed (every record is read again).
+#[tokio::test(flavor = "multi_thread")]
+async fn who_stood_by_reads_little_to_take_over() {
+    const EARNED: u64 = 200;
+    let mut world = World::of(0, 1).await;
+    let (heard, customer) = (Heard::default(), world.customers[0]);
+    let partition = world.partition_of(customer);
+    let first = Node::start(&world, &heard, [partition]).await;
+    let second = Node::standing_by(&world, &heard).await;
+    for _ in 0..EARNED {
+        insist(std::slice::from_ref(&first.commander), &world.envelope(customer, earn(1))).await;
+    }
+    let end = world.log.end(partition);
+    while second.commander.followed(partition) < end {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    first.proposed.send_replace(BTreeSet::new());
+    second.proposed.send_replace(BTreeSet::from([partition]));
+    world.nodes = vec![second];
+    let ways = ways(&world);
+    assert_eq!(seen(&ways, world.merchant, customer).await.available, Points(EARNED.try_into().unwrap()));
+    assert!(ways[0].records_read_of(partition) < EARNED / 10, "{}", ways[0].records_read_of(partition));
 }
 
 /// Catches: a command that loses its key on the way (its repeat makes a record of its own, at another position).

@@ -3,7 +3,7 @@
 //! A command's circumstances, and an answer, are written as a record writes them. The aggregate comes packed, so both
 //! nodes must be of one format; another one's message is refused, and the caller asks again.
 use base64::{Engine as _, engine::general_purpose::STANDARD};
-use domain::{Aggregate, Command, StreamRef};
+use domain::{Aggregate, Command, DueKind, StreamRef};
 use event_log::{BoxError, PositionToken};
 use event_schemas::{
     CommandKey, CorrelationId, Digest, MerchantId, RecordId, StreamType, Timestamp,
@@ -14,22 +14,44 @@ use uuid::Uuid;
 
 use crate::{
     commands::{Answered, Envelope, Lane, Made, Origin, Outcome, Unavailable},
-    owner::packed,
+    owner::{DueQuery, DueStream, packed},
 };
 
 /// Raised when a message or a packed aggregate changes its shape.
-pub(super) const FORMAT: u32 = 1;
+pub(super) const FORMAT: u32 = 2;
 
 /// An ask of another node.
 #[derive(Serialize, Deserialize)]
 pub(super) struct Ask {
     format: u32,
     merchant: MerchantId,
+    stream: Stream,
+    bulk: bool,
+    pub(super) what: What,
+}
+
+/// An aggregate.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+struct Stream {
     stream_type: u16,
     id: Uuid,
     route: Uuid,
-    bulk: bool,
-    pub(super) what: What,
+}
+
+impl From<StreamRef> for Stream {
+    fn from(stream: StreamRef) -> Self {
+        let StreamRef { stream_type, id, route } = stream;
+        Self { stream_type: stream_type.number(), id, route }
+    }
+}
+
+impl TryFrom<Stream> for StreamRef {
+    type Error = WireError;
+    fn try_from(stream: Stream) -> Result<Self, WireError> {
+        let Stream { stream_type: number, id, route } = stream;
+        let stream_type = StreamType::from_number(number).ok_or(WireError::Stream(number))?;
+        Ok(Self { stream_type, id, route })
+    }
 }
 
 /// What is wanted of the aggregate.
@@ -43,6 +65,52 @@ pub(super) enum What {
     Read,
     /// To look, without proof.
     Glance,
+    /// To list the streams of a partition that are due.
+    Due(Box<Wanted>),
+}
+
+/// Which due streams of a partition are wanted.
+#[derive(Serialize, Deserialize)]
+pub(super) struct Wanted {
+    pub(super) partition: u16,
+    kind: DueKind,
+    up_to: Timestamp,
+    merchant: Option<MerchantId>,
+    after: Option<DueAt>,
+    limit: usize,
+}
+
+/// A stream that is due.
+#[derive(Clone, Copy, Serialize, Deserialize)]
+pub(super) struct DueAt {
+    at: Timestamp,
+    merchant: MerchantId,
+    stream: Stream,
+}
+
+impl From<DueStream> for DueAt {
+    fn from(due: DueStream) -> Self {
+        Self { at: due.at, merchant: due.merchant, stream: due.stream.into() }
+    }
+}
+
+impl TryFrom<DueAt> for DueStream {
+    type Error = WireError;
+    fn try_from(due: DueAt) -> Result<Self, WireError> {
+        Ok(Self { at: due.at, merchant: due.merchant, stream: due.stream.try_into()? })
+    }
+}
+
+impl Wanted {
+    pub(super) fn new(partition: u16, query: DueQuery) -> Self {
+        let DueQuery { kind, up_to, merchant, after, limit } = query;
+        Self { partition, kind, up_to, merchant, after: after.map(DueAt::from), limit }
+    }
+
+    pub(super) fn query(&self) -> Result<DueQuery, WireError> {
+        let Self { kind, up_to, merchant, after, limit, .. } = *self;
+        Ok(DueQuery { kind, up_to, merchant, after: after.map(DueStream::try_from).transpose()?, limit })
+    }
 }
 
 /// Bytes within JSON.
@@ -83,9 +151,7 @@ impl WireError {
 impl Ask {
     /// The ask for an aggregate.
     pub(super) fn new(merchant: MerchantId, stream: StreamRef, lane: Lane, what: What) -> Self {
-        let StreamRef { stream_type, id, route } = stream;
-        let bulk = lane == Lane::Bulk;
-        Self { format: FORMAT, merchant, stream_type: stream_type.number(), id, route, bulk, what }
+        Self { format: FORMAT, merchant, stream: stream.into(), bulk: lane == Lane::Bulk, what }
     }
 
     pub(super) const fn merchant(&self) -> MerchantId {
@@ -93,9 +159,7 @@ impl Ask {
     }
 
     pub(super) fn stream(&self) -> Result<StreamRef, WireError> {
-        let number = self.stream_type;
-        let stream_type = StreamType::from_number(number).ok_or(WireError::Stream(number))?;
-        Ok(StreamRef { stream_type, id: self.id, route: self.route })
+        self.stream.try_into()
     }
 }
 
@@ -146,7 +210,8 @@ pub(super) struct Told {
 #[derive(Serialize, Deserialize)]
 pub(super) struct Given {
     pub(super) what: Came,
-    aggregate: Bytes,
+    /// None if nobody looks at one.
+    aggregate: Option<Bytes>,
 }
 
 /// What came of an ask; the same kinds as of [`What`].
@@ -156,6 +221,7 @@ pub(super) enum Came {
     Recall(Option<Decided>),
     Read(String),
     Glance,
+    Due(Vec<DueAt>),
 }
 
 /// What came of a command.
@@ -181,8 +247,8 @@ pub(super) enum Refusal {
 
 impl Told {
     /// The answer, with the aggregate that it was given from.
-    pub(super) fn given(what: Came, aggregate: Vec<u8>) -> Self {
-        Self { format: FORMAT, answer: Ok(Given { what, aggregate: Bytes(aggregate) }) }
+    pub(super) fn given(what: Came, aggregate: Option<Vec<u8>>) -> Self {
+        Self { format: FORMAT, answer: Ok(Given { what, aggregate: aggregate.map(Bytes) }) }
     }
 
     /// No answer.
@@ -213,8 +279,9 @@ impl From<Refusal> for Unavailable {
 }
 
 impl Given {
-    pub(super) fn aggregate(&self) -> Result<Aggregate, WireError> {
-        packed::unpack(&mut self.aggregate.0.as_slice()).map_err(WireError::shape)
+    pub(super) fn aggregate(&self) -> Result<Option<Aggregate>, WireError> {
+        let unpack = |bytes: &Bytes| packed::unpack(&mut bytes.0.as_slice()).map_err(WireError::shape);
+        self.aggregate.as_ref().map(unpack).transpose()
     }
 }
 

@@ -1,6 +1,9 @@
 //! From a checkpoint, or from the beginning, to a claimed partition: every record behind it is taken in before anything
 //! is served.
-use event_log::{AdmittedRecord, Covering, FETCH_RECORDS_MAX, Log, Writer};
+use std::time::Duration;
+
+use event_log::{AdmittedRecord, Covering, FETCH_RECORDS_MAX, Log, Position, Reader, Writer};
+use tokio::time::Instant;
 
 use super::{
     Keeping, StartError,
@@ -10,6 +13,9 @@ use super::{
     tiers::Limits,
 };
 
+/// Who stands by saves the state this often, if anything changed.
+const STAND_BY_SAVES_EVERY: Duration = Duration::from_secs(30);
+
 /// A claimed partition, and how many records were taken in for it.
 pub(crate) struct Claimed {
     pub(crate) folded: Folded,
@@ -17,49 +23,39 @@ pub(crate) struct Claimed {
     pub(super) records: u64,
 }
 
-/// Claims a partition, from its snapshots if they fit the log, and otherwise from its beginning.
+/// Claims a partition: from what a stand-by made of it, from its snapshots if they fit the log, and otherwise from its
+/// beginning.
 pub(super) async fn claim(
     log: &Log,
     number: u16,
     keeping: Option<&Keeping>,
     distrusted: bool,
+    stood_by: Option<Following>,
 ) -> Result<Claimed, StartError> {
-    let start = log.covering_start(number).map_err(StartError::Log)?;
-    let Some(keeping) = keeping else {
-        return follow(log, Folded::new(log.clone(), number, Limits::NONE), start).await;
+    let following = match stood_by {
+        Some(following) => following,
+        None => Following::begin(log, number, keeping, distrusted).await?,
     };
-    let fresh = || Folded::new(log.clone(), number, keeping.limits(log.partitions()));
-    let kept = keeping.snapshots.of(number);
-    let cover = match distrusted {
-        false => kept.cover().await.ok().flatten(),
-        true => None,
-    };
-    if let Some(cover) = cover {
-        let folded = fresh().over(keeping.snapshots.of(number), Some(&cover));
-        match follow(log, folded, cover.covering).await {
-            Err(error) if is_about_history(&error) => tracing::warn!(
-                partition = number,
-                error = &error as &dyn std::error::Error,
-                "The snapshots of partition {number} do not fit the log; they are dropped and the log is read"
-            ),
-            claimed => return claimed,
+    match following.claim().await {
+        Err(error) if is_about_snapshots(&error) && keeping.is_some() => {
+            tell_misfit(number, &error);
+            Following::begin(log, number, keeping, true).await?.claim().await
         }
-    }
-    match kept.clear().await {
-        Ok(()) => follow(log, fresh().over(kept, None), start).await,
-        Err(error) => {
-            tracing::warn!(
-                partition = number,
-                error = &error as &dyn std::error::Error,
-                "Partition {number} has no snapshots: all its state stays in memory"
-            );
-            follow(log, Folded::new(log.clone(), number, Limits::NONE), start).await
-        }
+        claimed => claimed,
     }
 }
 
-/// Whether the log, or what was folded over the snapshots, is not what they say. Else trying again may help.
-fn is_about_history(error: &StartError) -> bool {
+fn tell_misfit(number: u16, error: &StartError) {
+    tracing::warn!(
+        partition = number,
+        error = error as &dyn std::error::Error,
+        "The snapshots of partition {number} do not fit the log; they are dropped and the log is read"
+    );
+}
+
+/// Whether what was folded over the snapshots is not what they say. That the log is not the one that they were taken of is
+/// another matter: its records are gone, and nobody may go on as if they had never been.
+fn is_about_snapshots(error: &StartError) -> bool {
     match error {
         StartError::Log(error) => {
             matches!(error, event_log::Error::Diverged(_) | event_log::Error::Owner { .. })
@@ -69,36 +65,122 @@ fn is_about_history(error: &StartError) -> bool {
     }
 }
 
-async fn follow(log: &Log, mut folded: Folded, from: Covering) -> Result<Claimed, StartError> {
-    let mut covering = from;
-    let number = covering.checkpoint.partition;
-    let mut reader = log.reader(number, Some(covering.checkpoint)).map_err(StartError::Log)?;
-    let mut records = 0_u64;
-    loop {
-        let batch = reader.next(FETCH_RECORDS_MAX).await.map_err(StartError::Log)?.records;
-        if batch.is_empty() {
-            break;
+/// A partition that is read and folded by who may come to own it.
+pub(super) struct Following {
+    log: Log,
+    number: u16,
+    folded: Folded,
+    covering: Covering,
+    reader: Reader,
+    /// How many records were taken in since it was last asked.
+    records: u64,
+    saved: Instant,
+}
+
+impl Following {
+    /// From the snapshots if they fit the log, and otherwise from the beginning, to the end of the log.
+    pub(super) async fn begin(
+        log: &Log,
+        number: u16,
+        keeping: Option<&Keeping>,
+        distrusted: bool,
+    ) -> Result<Self, StartError> {
+        let start = log.covering_start(number).map_err(StartError::Log)?;
+        let Some(keeping) = keeping else {
+            return Self::over(log, Folded::new(log.clone(), number, Limits::NONE), start).await;
+        };
+        let fresh = || Folded::new(log.clone(), number, keeping.limits(log.partitions()));
+        let kept = keeping.snapshots.of(number);
+        let cover = match distrusted {
+            false => kept.cover().await.ok().flatten(),
+            true => None,
+        };
+        if let Some(cover) = cover {
+            let folded = fresh().over(keeping.snapshots.of(number), Some(&cover));
+            match Self::over(log, folded, cover.covering).await {
+                Err(error) if is_about_snapshots(&error) => tell_misfit(number, &error),
+                following => return following,
+            }
+        }
+        match kept.clear().await {
+            Ok(()) => Self::over(log, fresh().over(kept, None), start).await,
+            Err(error) => {
+                tracing::warn!(
+                    partition = number,
+                    error = &error as &dyn std::error::Error,
+                    "Partition {number} has no snapshots: all its state stays in memory"
+                );
+                Self::over(log, Folded::new(log.clone(), number, Limits::NONE), start).await
+    }
+
+    async fn over(log: &Log, folded: Folded, covering: Covering) -> Result<Self, StartError> {
+        let number = covering.checkpoint.partition;
+        let reader = log.reader(number, Some(covering.checkpoint)).map_err(StartError::Log)?;
+        let (log, saved) = (log.clone(), Instant::now());
+        let mut following = Self { log, number, folded, covering, reader, records: 0, saved };
+        while following.advance().await? {}
+        Ok(following)
+    }
+
+    /// Takes in what stands next in the log; `false` at its end.
+    pub(super) async fn advance(&mut self) -> Result<bool, StartError> {
+        let batch = self.reader.next(FETCH_RECORDS_MAX).await.map_err(StartError::Log)?.records;
+            }
         }
         for record in &batch {
-            admit(&mut folded, record).await?;
+            admit(&mut self.folded, record).await?;
         }
-        records += batch.len() as u64;
-        covering.follow(&batch, reader.checkpoint()).map_err(StartError::Log)?;
-        if folded.unsaved_records() >= ROUND_RECORDS {
-            save(&mut folded, &covering).await?;
+        self.records += batch.len() as u64;
+        self.covering.follow(&batch, self.reader.checkpoint()).map_err(StartError::Log)?;
+        if self.folded.unsaved_records() >= ROUND_RECORDS {
+        Ok(!batch.is_empty())
+    }
+
+    /// Returns when there may be more. Loses nothing if dropped.
+    pub(super) async fn changed(&mut self) -> Result<(), StartError> {
+        self.reader.changed().await.map_err(|fault| StartError::Log(fault.into()))
+            self.save().await?;
         }
     }
-    // What is written meanwhile, up to the own claim, is little.
-    let mut late = Vec::new();
-    let take = |record: &AdmittedRecord| {
-        late.push(record.clone());
+
+    /// Saves what it knows now and then, so that a start reads little too. Only for who stands by.
+    pub(super) async fn save_if_due(&mut self) -> Result<(), StartError> {
+        if self.folded.unsaved_records() > 0 && self.saved.elapsed() >= STAND_BY_SAVES_EVERY {
+            self.save().await?;
+        }
         Ok(())
-    };
-    let writer = log.claim_from(number, covering, take).await.map_err(StartError::Log)?;
-    for record in &late {
-        admit(&mut folded, record).await?;
     }
-    Ok(Claimed { folded, writer, records: records + late.len() as u64 })
+
+    /// Up to where it has read.
+    pub(super) fn position(&self) -> Position {
+        self.reader.position()
+    }
+
+    /// From now on records count as read to take over.
+    pub(super) fn count_anew(&mut self) {
+        self.records = 0;
+    }
+
+    async fn claim(mut self) -> Result<Claimed, StartError> {
+        while self.advance().await? {}
+        // What is written meanwhile, up to the own claim, is little.
+        let mut late = Vec::new();
+        let take = |record: &AdmittedRecord| {
+            late.push(record.clone());
+            Ok(())
+        };
+        let writer = self.log.claim_from(self.number, self.covering, take).await.map_err(StartError::Log)?;
+        for record in &late {
+            admit(&mut self.folded, record).await?;
+        }
+        Ok(Claimed { folded: self.folded, writer, records: self.records + late.len() as u64 })
+    }
+
+    /// Saves what was taken in so far, so that a long log needs no more memory than the limits say.
+    async fn save(&mut self) -> Result<(), StartError> {
+        self.saved = Instant::now();
+        save(&mut self.folded, &self.covering).await
+    }
 }
 
 async fn admit(folded: &mut Folded, record: &AdmittedRecord) -> Result<(), StartError> {
@@ -111,7 +193,6 @@ async fn admit(folded: &mut Folded, record: &AdmittedRecord) -> Result<(), Start
     })
 }
 
-/// Saves what was taken in so far, so that a long log needs no more memory than the limits say.
 async fn save(folded: &mut Folded, covering: &Covering) -> Result<(), StartError> {
     if folded.kept().is_none() {
         return Ok(());

@@ -226,6 +226,9 @@ impl Tenure {
         };
         metrics::counter!("commands_total", "command" => envelope.command.name(), "outcome" => word(&outcome))
             .increment(1);
+        let is_early = planted::serves_revoked() && matches!(outcome, Outcome::Rejected(_))
+            // Even a dishonest build is honest about shops: their answers wait for the record itself to be in force.
+            || planted::acks_before_commit() && stream.stream_type != StreamType::Merchant;
         let mut waiting = std::mem::take(&mut self.unproved);
         match look(&*self.partition.lock().await, stream, &mut message) {
             Ok(()) => {
@@ -234,8 +237,7 @@ impl Tenure {
             }
             Err(unavailable) => message.work.refuse(unavailable),
         }
-        // Even a dishonest build is honest about shops: their answers wait for the record itself to be in force.
-        if planted::acks_before_commit() && stream.stream_type != StreamType::Merchant {
+        if is_early {
             let at = self.made_up().await;
             let partition = self.partition.lock().await;
             waiting.drain(..).for_each(|waiting| finish(&partition, waiting, Some(at)));

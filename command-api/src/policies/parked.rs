@@ -29,6 +29,8 @@ const SEQUENCES_MAX: usize = 16;
 pub(super) struct Parked {
     work: Database,
     streams: Arc<Mutex<HashMap<Sequence, u64>>>,
+    /// Held by whoever changes the store and `streams`, so that they agree.
+    turn: Arc<tokio::sync::Mutex<()>>,
     /// Told when a step was parked that may go on soon.
     wake: Arc<Notify>,
 }
@@ -130,6 +132,13 @@ pub enum Retried {
 
 impl Parked {
     pub(super) async fn open(work: Database) -> Result<Self, Fault> {
+        let parked = Self { work, streams: Arc::default(), turn: Arc::default(), wake: Arc::default() };
+        parked.refresh().await?;
+        Ok(parked)
+    }
+
+    /// Learns what is stuck, whichever node noted it.
+    pub(super) async fn refresh(&self) -> Result<(), Fault> {
         let read = |db: &rusqlite::Connection| {
             let sql = "SELECT policy, merchant, stream, count(*) FROM parked_task GROUP BY 1, 2, 3";
             let mut rows = db.prepare(sql)?;
@@ -137,8 +146,10 @@ impl Parked {
                 rows.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?;
             rows.collect()
         };
-        let streams = Arc::new(Mutex::new(work.run(read).await?));
-        Ok(Self { work, streams, wake: Arc::default() })
+        let _turn = self.turn.lock().await;
+        let streams = self.work.run(read).await?;
+        *self.lock() = streams;
+        Ok(())
     }
 
     pub(super) fn count(&self) -> u64 {
@@ -176,6 +187,7 @@ impl Parked {
             tracing::error!(policy, event.id = %id, step, reason, "Step {step} of {policy} is stuck: {reason}");
         }
         let (frame, body) = (caused.record.frame, caused.record.body.clone());
+        let turn = self.turn.lock().await;
         let inserted = self
             .work
             .run(move |db| {
@@ -200,6 +212,7 @@ impl Parked {
         if inserted > 0 {
             *self.lock().entry((policy.to_owned(), frame.merchant, frame.stream)).or_default() += 1;
         }
+        drop(turn);
         metrics::counter!("policy_steps_parked_total", "policy" => policy).increment(1);
         self.try_soon();
         Ok(())
@@ -269,6 +282,7 @@ impl Parked {
             let sql = "DELETE FROM parked_task WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
             db.execute(sql, (policy, record, index, step))
         };
+        let _turn = self.turn.lock().await;
         let deleted: usize = self.work.run(delete).await?;
         let mut streams = self.lock();
         if let Some(left) = streams.get_mut(&task.sequence()) {
@@ -380,13 +394,18 @@ impl Policies {
         }
     }
 
+    /// Whether it is this node that tries the step.
+    fn tries(&self, task: &Task) -> bool {
+        self.is_here(self.parts.log.partition_of(task.merchant, task.route))
+    }
+
     /// Tries all sequences, each up to its first step that is stuck; whether any step went through.
     pub(super) async fn retry_all(&self) -> Result<bool, Fault> {
         if self.parked.count() == 0 {
             return Ok(false);
         }
         let mut sequences: HashMap<Sequence, Vec<Task>> = HashMap::new();
-        for task in self.parked.all().await? {
+        for task in self.parked.all().await?.into_iter().filter(|task| self.tries(task)) {
             sequences.entry(task.sequence()).or_default().push(task);
         }
         let before = self.parked.count();

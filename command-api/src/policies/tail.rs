@@ -1,7 +1,7 @@
 //! Tails one partition for all policies: streams side by side, the records of one stream in order.
 use std::{
     collections::{BTreeMap, HashMap},
-    sync::atomic::Ordering,
+    sync::{PoisonError, atomic::Ordering},
     time::Duration,
 };
 
@@ -19,7 +19,10 @@ use super::{
     Cause, Error, Policies,
     perform::{Patience, Trouble},
 };
-use crate::planted;
+use crate::{
+    nodes::{self, Proposed},
+    planted,
+};
 
 /// Records of one batch; all are worked off before the next.
 const BATCH_MAX: usize = 512;
@@ -33,6 +36,8 @@ pub(super) struct Tail {
     policies: Policies,
     partition: u16,
     reader: Reader,
+    /// Up to there everything is worked off.
+    done: Checkpoint,
     written: Checkpoint,
     written_at: Instant,
 }
@@ -72,33 +77,16 @@ impl Tail {
         let reader = policies.parts.log.reader(partition, furthest_behind)?;
         let written = reader.checkpoint();
         policies.note(partition, &reader);
-        Ok(Self { policies, partition, reader, written, written_at: Instant::now() })
+        Ok(Self { policies, partition, reader, done: written, written, written_at: Instant::now() })
     }
 
-    pub(super) async fn run(mut self) {
+    /// Follows the partition until it must stop for good.
+    pub(super) async fn run(&mut self) {
         loop {
             match self.step().await {
                 Ok(()) => {}
-                Err(error) if is_final(&error) => {
-                    self.policies.halt(self.partition);
-                    metrics::gauge!("policies_halted", "partition" => self.partition.to_string()).set(1.0);
-                    tracing::error!(
-                        partition = self.partition,
-                        error = &*error as &dyn std::error::Error,
-                        "ALARM: policies stopped in partition {}",
-                        self.partition
-                    );
-                    return;
-                }
-                Err(error) => {
-                    tracing::warn!(
-                        partition = self.partition,
-                        error = &*error as &dyn std::error::Error,
-                        "Policies could not go on in partition {}; trying again",
-                        self.partition
-                    );
-                    tokio::time::sleep(Duration::from_millis(200)).await;
-                }
+                Err(error) if is_final(&error) => return self.policies.halt(self.partition, &*error),
+                Err(error) => pause(self.partition, &*error).await,
             }
         }
     }
@@ -108,6 +96,7 @@ impl Tail {
         let batch = self.reader.next(BATCH_MAX).await?;
         if batch.records.is_empty() {
             self.policies.note(self.partition, &self.reader);
+            self.done = self.reader.checkpoint();
             if let Ok(changed) = tokio::time::timeout(WRITE_EVERY, self.reader.changed()).await {
                 changed?;
             }
@@ -131,12 +120,13 @@ impl Tail {
             })
             .await;
         self.policies.note(self.partition, &self.reader);
+        self.done = self.reader.checkpoint();
         self.write().await
     }
 
     /// Writes progress, if there is any and the last time is long enough ago.
     async fn write(&mut self) -> Result<(), BoxError> {
-        let checkpoint = self.reader.checkpoint();
+        let checkpoint = self.done;
         if checkpoint == self.written || self.written_at.elapsed() < WRITE_EVERY {
             return Ok(());
         }
@@ -162,7 +152,61 @@ impl Tail {
     }
 }
 
+/// Follows the partition whenever it is in this node's share; another node may have gone on with it meanwhile.
+pub(super) async fn follow(policies: Policies, partition: u16, mut share: Proposed) {
+    loop {
+        nodes::until_proposed(&mut share, partition).await;
+        let mut tail = match policies.take_up(partition).await {
+            Ok(tail) => tail,
+            Err(error) if is_final(&error) => return policies.halt(partition, &*error),
+            Err(error) => {
+                pause(partition, &*error).await;
+                continue;
+            }
+        };
+        tokio::select! {
+            biased;
+            () = tail.run() => return,
+            () = nodes::until_withdrawn(Some(&mut share), partition) => {}
+        }
+        if tail.done != tail.written
+            && let Err(error) = tail.save(tail.done).await
+        {
+            tracing::warn!(partition, error = &*error as &dyn std::error::Error, "Progress is not saved");
+        }
+    }
+}
+
+async fn pause(partition: u16, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+    tracing::warn!(
+        partition,
+        error = error as &dyn std::error::Error,
+        "Policies could not go on in partition {partition}; trying again"
+    );
+    tokio::time::sleep(Duration::from_millis(200)).await;
+}
+
 impl Policies {
+    /// Goes on where another node left off.
+    async fn take_up(&self, partition: u16) -> Result<Tail, BoxError> {
+        self.parked.refresh().await?;
+        Tail::open(self.clone(), partition).await.map_err(|error| match error {
+            Error::Log(error) => error.into(),
+            Error::Store(fault) => fault.into(),
+        })
+    }
+
+    /// Notes that nobody follows the partition here any more, until somebody looks.
+    fn halt(&self, partition: u16, error: &(dyn std::error::Error + Send + Sync + 'static)) {
+        self.halted.lock().unwrap_or_else(PoisonError::into_inner).push(partition);
+        metrics::gauge!("policies_halted", "partition" => partition.to_string()).set(1.0);
+        tracing::error!(
+            partition,
+            error = error as &dyn std::error::Error,
+            "ALARM: policies stopped in partition {partition}"
+        );
+    }
+
     fn note(&self, partition: u16, reader: &Reader) {
         if let Some(done) = self.done.get(usize::from(partition)) {
             done.store(reader.position().get(), Ordering::Release);
