@@ -13,6 +13,7 @@ mod column;
 pub mod customers;
 mod differences;
 mod digest;
+mod elsewhere;
 mod error;
 mod fold;
 mod folding;

@@ -164,6 +164,21 @@ impl Progress {
         }
     }
 
+    /// The same for one projection, if it is news.
+    pub(crate) fn note_reached(&self, partition: u16, projection: usize, checkpoint: &Checkpoint) {
+        let Some(reached) = self.shared.reached.get(usize::from(partition)) else { return };
+        let is_news = reached.send_if_modified(|all| match all.get_mut(projection) {
+            Some(reached) if *reached != checkpoint.into() => {
+                *reached = checkpoint.into();
+                true
+            }
+            _ => false,
+        });
+        if is_news {
+            self.shared.steps.send_replace(());
+        }
+    }
+
     pub(crate) fn set_parked(&self, projection: usize, events: u64) {
         if let Some(parked) = self.shared.parked.get(projection) {
             parked.store(events, Ordering::Relaxed);

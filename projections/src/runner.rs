@@ -1,10 +1,10 @@
 //! Runs the projections: one task per partition, all writing through one connection.
-use std::time::Duration;
+use std::{collections::BTreeSet, time::Duration};
 
 use event_log::Log;
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 
-use crate::{Error, Progress, ReadStore, StoreError, all, error::chain, parked, partition::Partition};
+use crate::{Error, Progress, ReadStore, StoreError, all, elsewhere, error::chain, parked, partition::Partition};
 
 /// Records per transaction.
 const BATCH_RECORDS_MAX: usize = 1_000;
@@ -24,6 +24,19 @@ impl Projections {
     /// # Errors
     /// [`Error::Log`] if a checkpoint is of another history; those of the store.
     pub async fn start(log: Log, store: ReadStore) -> Result<Self, Error> {
+        Self::start_among(log, store, None).await
+    }
+
+    /// The same as one of several nodes over one store: it folds the partitions of its share, as long as they are in it.
+    /// How far the others are it reads from the store.
+    ///
+    /// # Errors
+    /// Those of [`Self::start`].
+    pub async fn start_among(
+        log: Log,
+        store: ReadStore,
+        share: Option<watch::Receiver<BTreeSet<u16>>>,
+    ) -> Result<Self, Error> {
         let names = all().iter().map(|definition| definition.name).collect();
         let progress = Progress::new(log.clone(), names);
         let mut running = Self { store, progress, tasks: JoinSet::new() };
@@ -31,7 +44,23 @@ impl Projections {
         for number in 0..log.partitions() {
             let partition =
                 Partition::open(&log, &running.store, &running.progress, number, BATCH_RECORDS_MAX).await?;
-            running.tasks.spawn(follow(partition, running.progress.clone()));
+            match share.clone() {
+                None => running.tasks.spawn(follow(partition.follow(), running.progress.clone())),
+                Some(share) => {
+                    let (log, store, progress) =
+                        (log.clone(), running.store.clone(), running.progress.clone());
+                    let open = async move || {
+                        Partition::open(&log, &store, &progress, number, BATCH_RECORDS_MAX).await
+                    };
+                    let following = elsewhere::follow_in_turn(open, number, share);
+                    running.tasks.spawn(follow(following, running.progress.clone()))
+                }
+            };
+        }
+        if let Some(share) = share {
+            let watching =
+                elsewhere::watch(running.store.clone(), running.progress.clone(), log.partitions(), share);
+            running.tasks.spawn(watching);
         }
         running.tasks.spawn(publish(running.progress.clone()));
         Ok(running)
@@ -63,9 +92,9 @@ impl Projections {
     }
 }
 
-async fn follow(partition: Partition, progress: Progress) {
+async fn follow(following: impl Future<Output = Error>, progress: Progress) {
     let error = tokio::select! {
-        error = partition.follow() => error,
+        error = following => error,
         () = progress.until_stopped() => return,
     };
     let reason = chain(&error);
