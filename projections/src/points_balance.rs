@@ -84,7 +84,7 @@ impl Projection for PointsBalance {
     type Row = Balance;
     type Change = ();
     const NAME: &'static str = "points_balance";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn touches(event: &Recorded) -> Vec<(Key<Balance>, ())> {
         account_event::of(event)
@@ -99,7 +99,11 @@ impl Projection for PointsBalance {
             Some(after) => with(account, after),
             None => account,
         };
-        Ok(stands(Balance { version: event.version, updated_at: event.recorded_at, ..account }, moved))
+        let account =
+            stands(Balance { version: event.version, updated_at: event.recorded_at, ..account }, moved);
+        // Of points that left, nobody is warned; those that come later have all their time ahead of them.
+        let warned_end_at = account.warned_end_at.filter(|_| account.available.is_positive());
+        Ok(Balance { warned_end_at, ..account })
     }
 }
 

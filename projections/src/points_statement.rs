@@ -134,7 +134,7 @@ table! {
         /// The event that all of this comes from.
         origin: Json<Origin>,
     }
-    indexes ["merchant, customer, version"]
+    indexes ["merchant, customer, version, occurred_at"]
 }
 
 impl Entry {

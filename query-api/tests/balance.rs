@@ -46,13 +46,17 @@ async fn a_balance_can_be_asked_as_it_was_recorded_or_as_it_happened() {
     let late = PointsAccountEvent::from(earned(5, 15));
     let long_ago = Timestamp::from_micros(before.micros() - 86_400_000_000);
     shop.append_at(Stream::account(customer), Some(long_ago), vec![late.into()]).await;
+    shop.earns(customer, 7, 22).await;
+    let last = PointsAccountEvent::from(earned(100, 122));
+    shop.append_at(Stream::account(customer), Some(long_ago), vec![last.into()]).await;
     for (parameter, time, available) in [
         ("as_of", before, 0),
         ("as_of", first, 10),
-        ("as_of", shop.history.now(), 15),
+        ("as_of", shop.history.now(), 122),
         ("as_of_occurred", Timestamp::from_micros(long_ago.micros() - 1), 0),
-        ("as_of_occurred", long_ago, 5),
-        ("as_of_occurred", first, 15),
+        ("as_of_occurred", long_ago, 105),
+        ("as_of_occurred", first, 115),
+        ("as_of_occurred", shop.history.now(), 122),
     ] {
         let answer =
             shop.get(&format!("/v1/api/points/balance?customer_id={customer}&{parameter}={time}")).await;

@@ -25,7 +25,7 @@ impl Projection for PointsStatement {
     type Row = Entry;
     type Change = Change;
     const NAME: &'static str = "points_statement";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn touches(event: &Recorded) -> Vec<(Key<Entry>, Change)> {
         let Some(moved) = account_event::of(event) else { return Vec::new() };
