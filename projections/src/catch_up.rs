@@ -6,9 +6,10 @@ use event_log::{Checkpoint, Diverged, Log, Position, Reason, Span, Sweeper};
 use crate::{
     Error, ReadStore, Served, TableDigest,
     digest::digest,
-    fold::{Batch, Standing, fold},
+    fold::{Batch, Standing, expected, fold_expected},
+    folding::Folding,
     live::Live,
-    recorded::items,
+    recorded::{events, items},
     session::Session,
 };
 
@@ -84,7 +85,7 @@ impl ReadStore {
         .await
     }
 
-    async fn all_tables(&self) -> Result<Vec<Arc<Live>>, Error> {
+    pub(crate) async fn all_tables(&self) -> Result<Vec<Arc<Live>>, Error> {
         let tables = self.tables();
         self.read(move |session| Ok(tables.all(session)?)).await
     }
@@ -170,21 +171,25 @@ async fn advance(
     let ends: Vec<_> = (0..log.partitions()).map(|partition| log.end(partition)).collect();
     let mut sweeper = log.sweep(&spans)?;
     let records_max = store.batch_records();
-    let mut read = next(&mut sweeper, records_max).await?;
-    while !read.is_empty() {
-        on_records(read.iter().map(|batch| batch.records.len() as u64).sum());
+    let mut read = next(&mut sweeper, tables, records_max).await?;
+    while !read.batches.is_empty() {
+        on_records(read.batches.iter().map(|batch| batch.records.len() as u64).sum());
         let unbound = parts.iter().all(|part| part.until == Some(None));
         let is_last = unbound && sweeper.checkpoints().zip(&ends).all(|(at, end)| at.position >= *end);
-        let tables = tables.to_vec();
-        let folding =
-            store.write(move |session| fold(session, &tables, &read.iter().collect::<Vec<_>>()).map(drop));
+        let shared = tables.to_vec();
+        let folding = store.write(move |session| {
+            let Ahead { batches, mut expected } = read;
+            fold_expected(session, &shared, &batches.iter().collect::<Vec<_>>(), &mut expected)?;
+            // Who made it frees it: the store has enough to do.
+            Ok(Ahead { batches, expected })
+        });
         if is_last {
             folding.await?;
             break;
         }
         // While the store folds a batch, the next one is read and decoded.
-        let (folded, following) = tokio::join!(folding, next(&mut sweeper, records_max));
-        folded?;
+        let (folded, following) = tokio::join!(folding, next(&mut sweeper, tables, records_max));
+        drop(folded?);
         read = following?;
     }
     let bounds = parts.iter().map(|part| part.until.flatten());
@@ -194,8 +199,16 @@ async fn advance(
     })
 }
 
+/// What was read, and what each table expects of it.
+struct Ahead {
+    batches: Vec<Batch>,
+    expected: Vec<Box<dyn Folding>>,
+}
+
 /// About so many further records, a batch of each partition that has some; none at the end of the way.
-async fn next(sweeper: &mut Sweeper, records_max: usize) -> Result<Vec<Batch>, Error> {
+async fn next(sweeper: &mut Sweeper, tables: &[Arc<Live>], records_max: usize) -> Result<Ahead, Error> {
+    let of_records = tables.iter().any(|table| table.definition.is_of_records);
+    let decode = if of_records { items } else { events };
     let before: Vec<Checkpoint> = sweeper.checkpoints().copied().collect();
     let mut records: Vec<_> = before.iter().map(|_| Vec::new()).collect();
     let mut count = 0;
@@ -207,11 +220,13 @@ async fn next(sweeper: &mut Sweeper, records_max: usize) -> Result<Vec<Batch>, E
         count += read.len();
         for record in read {
             let (partition, position) = (record.partition, record.position);
-            let items = items(&record).map_err(|source| Error::Unreadable { partition, position, source })?;
+            let items =
+                decode(&record).map_err(|source| Error::Unreadable { partition, position, source })?;
             records[usize::from(partition)].push((record, items));
         }
     }
     let batches = records.into_iter().zip(before).zip(sweeper.checkpoints());
     let batches = batches.map(|((records, from), to)| Batch { records, from, to: *to });
-    Ok(batches.filter(|batch| !batch.records.is_empty()).collect())
+    let batches: Vec<Batch> = batches.filter(|batch| !batch.records.is_empty()).collect();
+    Ok(Ahead { expected: expected(tables, &batches), batches })
 }

@@ -6,6 +6,7 @@ use event_log::{AdmittedRecord, Checkpoint, Position};
 use crate::{
     Error, StoreError, Value,
     column::{Column as _, ColumnType, Kind},
+    folding::Folding,
     live::Live,
     parked, planted,
     recorded::{Content, Item},
@@ -63,6 +64,25 @@ impl Standing {
     }
 }
 
+/// What each of `members` expects of the batches. Asked ahead of the transaction, it costs those nothing who wait for it.
+pub(crate) fn expected(members: &[Arc<Live>], batches: &[Batch]) -> Vec<Box<dyn Folding>> {
+    let batches: Vec<_> = batches.iter().collect();
+    members.iter().map(|live| expected_by(live, &batches)).collect()
+}
+
+fn expected_by(live: &Live, batches: &[&Batch]) -> Box<dyn Folding> {
+    let mut folding = (live.definition.folding)();
+    for (_, item) in items(batches) {
+        folding.expect(&item.content);
+    }
+    folding
+}
+
+fn items<'a>(batches: &'a [&Batch]) -> impl Iterator<Item = (&'a AdmittedRecord, &'a Item)> {
+    let records = batches.iter().flat_map(|batch| &batch.records);
+    records.flat_map(|(record, items)| items.iter().map(move |item| (record, item)))
+}
+
 /// Folds batches of different partitions into every projection of `members`; returns how many events of each wait then.
 /// The caller's transaction makes it all or nothing.
 ///
@@ -72,11 +92,23 @@ pub(crate) fn fold(
     members: &[Arc<Live>],
     batches: &[&Batch],
 ) -> Result<Vec<u64>, Error> {
+    fold_expected(session, members, batches, &mut [])
+}
+
+/// The same of batches whose members' expectations may be known already.
+pub(crate) fn fold_expected(
+    session: &dyn Session,
+    members: &[Arc<Live>],
+    batches: &[&Batch],
+    expected: &mut [Box<dyn Folding>],
+) -> Result<Vec<u64>, Error> {
     let mut parked = parked::counts(session)?;
     let standing = batches.iter().map(|batch| Standing::look(session, batch.to.partition));
     let standing = standing.collect::<Result<Vec<_>, _>>()?;
     let mut reached = Vec::new();
+    let mut expected = expected.iter_mut();
     for live in members {
+        let expected = expected.next();
         let mut fresh = Vec::with_capacity(batches.len());
         for (batch, standing) in batches.iter().zip(&standing) {
             if is_fresh(live, batch, standing)? {
@@ -85,7 +117,13 @@ pub(crate) fn fold(
         }
         if !fresh.is_empty() {
             let waiting = parked.entry(live.parked_as.clone()).or_default();
-            *waiting += fold_into(session, live, &fresh, *waiting > 0)?;
+            let any_parked = *waiting > 0;
+            *waiting += match expected {
+                Some(folding) if fresh.len() == batches.len() => {
+                    fold_into(session, live, &fresh, folding.as_mut(), any_parked)?
+                }
+                _ => fold_into(session, live, &fresh, expected_by(live, &fresh).as_mut(), any_parked)?,
+            };
             reached.extend(fresh.iter().map(|batch| standing_at(live, &batch.to)));
         }
     }
@@ -109,22 +147,17 @@ fn is_fresh(live: &Live, batch: &Batch, standing: &Standing) -> Result<bool, Err
     Ok(true)
 }
 
-/// Returns how many events had to be parked.
+/// Returns how many of the events that `folding` expects had to be parked.
 fn fold_into(
     session: &dyn Session,
     live: &Live,
     batches: &[&Batch],
+    folding: &mut dyn Folding,
     any_parked: bool,
 ) -> Result<u64, StoreError> {
-    let items = || {
-        let records = batches.iter().flat_map(|batch| &batch.records);
-        records.flat_map(|(record, items)| items.iter().map(move |item| (record, item)))
-    };
-    let mut folding = (live.definition.folding)();
-    items().for_each(|(_, item)| folding.expect(&item.content));
     folding.load(session, &live.shape)?;
     let mut parked = 0;
-    for (number, (record, item)) in items().enumerate() {
+    for (number, (record, item)) in items(batches).enumerate() {
         // A record as a whole stands for itself; only events wait behind others of their stream.
         let queues = (any_parked || parked > 0) && !matches!(item.content, Content::Record(_));
         if queues && parked::holds(session, &live.parked_as, &record.frame, item.stream_type)? {

@@ -15,7 +15,7 @@ use crate::{
 
 /// One projection's work on a batch. Every item is expected before anything is loaded, and taken in that order, unless
 /// it waits behind others.
-pub(crate) trait Folding {
+pub(crate) trait Folding: Send {
     /// Notes which rows the next item touches.
     fn expect(&mut self, content: &Content);
 
@@ -94,9 +94,8 @@ impl<P: Projection> Folding for Events<P> {
         keys.sort_unstable();
         session.rows_at(shape, &keys, &mut |found| {
             let row = P::Row::read(found)?;
-            let mut key = row.values();
-            key.truncate(P::Row::KEY_LEN);
-            let slot = places.get(&key).and_then(|place| rows.get_mut(*place)).ok_or(StoreError::Missing)?;
+            let slot =
+                places.get(&row.key()).and_then(|place| rows.get_mut(*place)).ok_or(StoreError::Missing)?;
             *slot = Slot { row: Some(row), is_stored: true, is_changed: false };
             Ok(())
         })

@@ -13,7 +13,7 @@ pub trait Projection {
     /// One row of its table.
     type Row: Row;
     /// What an event does to one row; `()` where the event alone says it.
-    type Change;
+    type Change: Send;
     /// Its name, and its table's before the generation.
     const NAME: &'static str;
     /// Counts up when the table or the fold changes; a new version is built anew from the log.
@@ -71,6 +71,8 @@ pub struct Definition {
     pub version: u32,
     pub(crate) shape: fn(String) -> Shape,
     pub(crate) folding: fn() -> Box<dyn Folding>,
+    /// Whether records as a whole matter to it, and not only their events.
+    pub(crate) is_of_records: bool,
     touches: fn(&Recorded) -> bool,
 }
 
@@ -83,6 +85,7 @@ impl Definition {
             version: P::VERSION,
             shape: Shape::of::<P::Row>,
             folding: || Box::new(Events::<P>::default()),
+            is_of_records: false,
             touches: |event| !P::touches(event).is_empty(),
         }
     }
@@ -95,6 +98,7 @@ impl Definition {
             version: P::VERSION,
             shape: Shape::of::<P::Row>,
             folding: || Box::new(Records::<P>::default()),
+            is_of_records: true,
             touches: |_| true,
         }
     }

@@ -126,11 +126,20 @@ const WHOLE: u16 = u16::MAX;
 
 /// All events of a record, then the record itself; nothing for claims and barriers.
 pub(crate) fn items(record: &AdmittedRecord) -> Result<Vec<Item>, BodyError> {
+    record_items(record, true)
+}
+
+/// All events of a record, for tables to which records as a whole are nothing.
+pub(crate) fn events(record: &AdmittedRecord) -> Result<Vec<Item>, BodyError> {
+    record_items(record, false)
+}
+
+fn record_items(record: &AdmittedRecord, and_whole: bool) -> Result<Vec<Item>, BodyError> {
     let Frame { kind, merchant, stream, route, .. } = record.frame;
     match kind {
         Kind::Commit | Kind::Outcome => {
             let (partition, position) = (record.partition, record.position);
-            items_of(Place { merchant, stream, route, partition, position }, &record.body)
+            body_items(Place { merchant, stream, route, partition, position }, &record.body, and_whole)
         }
         Kind::Claim | Kind::Barrier => Ok(Vec::new()),
     }
@@ -140,6 +149,10 @@ pub(crate) fn items(record: &AdmittedRecord) -> Result<Vec<Item>, BodyError> {
 ///
 /// An unknown event or a newer version is an error: a newer program wrote it, and skipping it would be silent loss.
 pub(crate) fn items_of(place: Place, body: &[u8]) -> Result<Vec<Item>, BodyError> {
+    body_items(place, body, true)
+}
+
+fn body_items(place: Place, body: &[u8], and_whole: bool) -> Result<Vec<Item>, BodyError> {
     let View { meta, answer } = View::open(body)?;
     let events: &[RawEvent<'_>] = match &answer {
         RawAnswer::Events(events) => events,
@@ -159,6 +172,9 @@ pub(crate) fn items_of(place: Place, body: &[u8]) -> Result<Vec<Item>, BodyError
         Ok(Item { stream_type: meta.stream_type, version, index, content })
     };
     let mut items = (0..).zip(events).map(item).collect::<Result<Vec<_>, _>>()?;
+    if !and_whole {
+        return Ok(items);
+    }
     let whole = Answered::new(place, meta, &answer, items.iter().map(|item| &item.content));
     items.push(Item {
         stream_type: meta.stream_type,

@@ -11,7 +11,7 @@ use crate::{
 pub(crate) type NamedColumn = (&'static str, ColumnType);
 
 /// A row, as [`table!`] defines it.
-pub trait Row: Sized + Clone + PartialEq {
+pub trait Row: Sized + Clone + PartialEq + Send {
     /// Key columns: how many of [`Self::COLUMNS`], from the first on. The merchant is always the first.
     const KEY_LEN: usize;
     /// Name and type of each column.
@@ -21,6 +21,9 @@ pub trait Row: Sized + Clone + PartialEq {
 
     /// The values in the order of the columns.
     fn values(&self) -> Vec<Value>;
+
+    /// Those of the key.
+    fn key(&self) -> Vec<Value>;
 
     /// The row from all columns in their order.
     fn read(row: &dyn Cells) -> Result<Self, StoreError>;
@@ -76,6 +79,10 @@ macro_rules! table {
                     $( $crate::column::Column::store(&self.$key), )*
                     $( $crate::column::Column::store(&self.$column), )*
                 ]
+            }
+
+            fn key(&self) -> Vec<$crate::Value> {
+                vec![ $( $crate::column::Column::store(&self.$key) ),* ]
             }
 
             fn read(row: &dyn $crate::session::Cells) -> Result<Self, $crate::StoreError> {
