@@ -27,6 +27,9 @@ pub fn rejected(rejection: &Rejection) -> Problem {
         }
         Rejection::InvalidSetting { pointer, expected } => problem.field(pointer, expected.as_str()),
         Rejection::CurrencyMismatch { expected, .. } => problem.detail(format!("expected {expected}")),
+        Rejection::TooManyLots { max } => {
+            problem.field("/points", format!("expected points that come from at most {max} awards"))
+        }
         Rejection::TransferToSelf => problem.field("/to_customer_id", "expected another customer"),
         _ => problem,
     }
@@ -41,6 +44,7 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::LotUnknown
         | Rejection::TransferUnknown => StatusCode::NOT_FOUND,
         Rejection::InsufficientPoints { .. }
+        | Rejection::TooManyLots { .. }
         | Rejection::SourceConflict
         | Rejection::ShopExists
         | Rejection::OrderHasCustomer

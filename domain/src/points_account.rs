@@ -6,6 +6,7 @@ mod commit_redemption;
 mod complete_transfer;
 mod draft;
 mod earn_points;
+mod estate;
 mod evolve;
 mod expire_points;
 mod expiry;
@@ -14,9 +15,11 @@ mod freeze_account;
 mod keys;
 mod lots;
 mod merge_account;
+mod move_estate_part;
 mod open_account;
 mod orders;
 mod packed;
+mod parts;
 mod record_action;
 mod reinstate_points;
 mod release_pending_points;
@@ -45,8 +48,10 @@ pub use freeze_account::FreezeAccount;
 pub use keys::Entry;
 pub use lots::Lot;
 pub use merge_account::MergeAccount;
+pub use move_estate_part::MoveEstatePart;
 pub use open_account::OpenAccount;
 pub use orders::{Level, Rule, Settled, settlement_entry};
+pub use parts::{ESTATE_PART_MAX, LOTS_MAX, RELEASES_MAX, SPENT_LOTS_MAX, is_full};
 pub use record_action::RecordAction;
 pub use reinstate_points::ReinstatePoints;
 pub use release_pending_points::ReleasePendingPoints;
@@ -61,7 +66,7 @@ pub use transfers::TransferStanding;
 pub use unfreeze_account::UnfreezeAccount;
 pub use warn_of_expiry::{WARNING_DAYS, WarnOfExpiry};
 
-use std::collections::{BTreeMap, BTreeSet};
+use std::collections::BTreeMap;
 
 use event_schemas::{
     Code, CustomerId, Digest, EntryId, OrderId, Points, RedemptionId, StreamType, Timestamp, TransferId,
@@ -75,6 +80,7 @@ use crate::{
     planted::{self, Bug},
 };
 use draft::Draft;
+use estate::Leaving;
 use keys::Key;
 use lots::{Held, Lots};
 use transfers::Transfer;
@@ -99,6 +105,7 @@ commands! {
         CompleteTransfer = "complete-transfer" in complete_transfer;
         ReturnTransfer = "return-transfer" in return_transfer;
         MergeAccount = "merge-account" in merge_account;
+        MoveEstatePart = "move-estate-part" in move_estate_part;
         AbsorbAccount = "absorb-account" in absorb_account;
         FreezeAccount = "freeze-account" in freeze_account;
         UnfreezeAccount = "unfreeze-account" in unfreeze_account;
@@ -120,7 +127,10 @@ pub struct State {
     keys: BTreeMap<Key, Entry>,
     actions: BTreeMap<(Code, Code), u32>,
     warned: BTreeMap<Timestamp, u32>,
-    absorbed: BTreeSet<CustomerId>,
+    /// Whose accounts it took in: the newest part while others are still to come, none once that was all.
+    absorbed: BTreeMap<CustomerId, Option<u32>>,
+    /// How far its own estate left, while a part of it is still here.
+    leaving: Option<Leaving>,
 }
 
 impl State {
@@ -136,10 +146,16 @@ impl State {
         self.frozen
     }
 
-    /// Whose account goes on in its place, if it ended.
+    /// Whose account goes on in its place, if it ended or is leaving its estate part by part.
     #[must_use]
     pub const fn merged_into(&self) -> Option<CustomerId> {
         self.merged_into
+    }
+
+    /// Whether a part of its estate left and another one is still here.
+    #[must_use]
+    pub const fn is_leaving(&self) -> bool {
+        self.leaving.is_some()
     }
 
     /// The buckets.
@@ -188,9 +204,14 @@ impl State {
         self.reservations.get(&redemption)
     }
 
-    /// All points ever set aside, whatever became of them; none if the account ended, for they live on elsewhere.
+    /// All points ever set aside, whatever became of them, but for those that live on elsewhere.
     pub fn reservations(&self) -> impl Iterator<Item = &Reservation> {
-        self.reservations.values().filter(|_| self.merged_into.is_none())
+        let gone = match (self.merged_into, self.leaving) {
+            (None, _) => 0,
+            (Some(_), Some(leaving)) => leaving.reservations,
+            (Some(_), None) => self.reservations.len(),
+        };
+        self.reservations.values().skip(gone)
     }
 
     /// How far a transfer came that left this account.
@@ -256,7 +277,8 @@ impl State {
             Command::CompleteTransfer(command) => self.transfer_ended(command.transfer),
             Command::ReturnTransfer(command) => self.transfer_ended(command.transfer),
             Command::MergeAccount(command) => self.merged_into == Some(command.into),
-            Command::AbsorbAccount(command) => self.absorbed.contains(&command.from),
+            Command::MoveEstatePart(_) => true,
+            Command::AbsorbAccount(command) => self.took_in(command.from, command.part),
             _ => false,
         }
     }
@@ -281,6 +303,9 @@ impl Decider for State {
     }
 
     fn due(&self) -> Vec<Due> {
+        if self.merged_into.is_some() {
+            return Vec::new();
+        }
         let release = self.lots.scheduled().next().and_then(|(_, lot)| match lot.release {
             Some(Release::At(time)) => Some(time),
             _ => None,

@@ -115,6 +115,11 @@ rejections! {
     MergeToSelf = "merge-to-self", "An account cannot be merged into itself";
     /// The account has no lot with this id that could be spent.
     LotUnknown = "lot-unknown", "The lot is unknown";
+    /// The points lie in more lots than can give points at once; fewer points can be had.
+    TooManyLots {
+        /// So many lots at most.
+        max: usize,
+    } = "too-many-lots", "The points come from too many awards to be taken at once";
     /// No points left this account under this transfer.
     TransferUnknown = "transfer-unknown", "The transfer is unknown";
     /// The transfer ended the other way: it arrived or came back.

@@ -243,6 +243,8 @@ events! {
         PointsAccountFrozen = 421, "points-account-frozen", v 1;
         PointsAccountUnfrozen = 422, "points-account-unfrozen", v 1;
         OrderSettled = 423, "order-settled", v 1;
+        EstatePartMoved = 424, "estate-part-moved", v 1;
+        EstatePartAbsorbed = 425, "estate-part-absorbed", v 1;
     }
     /// One exchange of points for a reward.
     Redemption = 5, "redemption", crate::redemption, RedemptionEvent {

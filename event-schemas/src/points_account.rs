@@ -28,7 +28,7 @@ pub use estate::{
     ReservationPhase,
 };
 pub use freezes::{PointsAccountFrozen, PointsAccountUnfrozen};
-pub use merges::{PointsAccountAbsorbed, PointsAccountMerged};
+pub use merges::{EstatePartAbsorbed, EstatePartMoved, PointsAccountAbsorbed, PointsAccountMerged};
 pub use movements::{Allocation, LotExpiry, MovedLot, PosEntry, Release, RuleUsed, Source};
 pub use order_settled::OrderSettled;
 pub use points_account_opened::PointsAccountOpened;
@@ -73,6 +73,8 @@ impl PointsAccountEvent {
             Self::PointsTransferReturned(event) => Some(&event.after),
             Self::PointsAccountMerged(event) => Some(&event.after),
             Self::PointsAccountAbsorbed(event) => Some(&event.after),
+            Self::EstatePartMoved(event) => Some(&event.after),
+            Self::EstatePartAbsorbed(event) => Some(&event.after),
             Self::PointsAccountOpened(_)
             | Self::PointsReleaseScheduled(_)
             | Self::PointsExpiryExtended(_)

@@ -1,6 +1,8 @@
 //! What each customer has: all buckets of the account, as after its newest event, and how the account stands.
 use event_schemas::{
-    Code, CustomerId, MerchantId, Points, Timestamp, catalogue::PointsAccountEvent, points_account::Balances,
+    Code, CustomerId, MerchantId, Points, Timestamp,
+    catalogue::PointsAccountEvent,
+    points_account::{Balances, Estate},
 };
 use privacy::MerchantScope;
 
@@ -160,10 +162,11 @@ fn stands(account: Balance, event: &PointsAccountEvent) -> Balance {
         PointsAccountEvent::PointsAccountMerged(merged) => {
             unwarned(Balance { merged_into: Some(merged.into), ..account })
         }
-        PointsAccountEvent::PointsAccountAbsorbed(absorbed) if absorbed.estate.frozen => {
-            let frozen = account.frozen.or_else(|| Some(Code::fixed("merged-account-was-frozen")));
-            Balance { frozen, ..account }
+        PointsAccountEvent::EstatePartMoved(moved) => {
+            unwarned(Balance { merged_into: Some(moved.into), ..account })
         }
+        PointsAccountEvent::PointsAccountAbsorbed(absorbed) => inherits(account, &absorbed.estate),
+        PointsAccountEvent::EstatePartAbsorbed(absorbed) => inherits(account, &absorbed.estate),
         PointsAccountEvent::PointsExpiryWarned(warned) => {
             Balance { warned_end_at: Some(warned.expires_at), ..account }
         }
@@ -172,6 +175,13 @@ fn stands(account: Balance, event: &PointsAccountEvent) -> Balance {
         | PointsAccountEvent::PointsExpired(_) => unwarned(account),
         _ => account,
     }
+}
+
+/// A freeze survives a merge.
+fn inherits(account: Balance, estate: &Estate) -> Balance {
+    let inherited = || estate.frozen.then(|| Code::fixed("merged-account-was-frozen"));
+    let frozen = account.frozen.or_else(inherited);
+    Balance { frozen, ..account }
 }
 
 /// The customer's account, unless it was never opened.

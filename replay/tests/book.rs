@@ -7,8 +7,8 @@ use domain::{
     Aggregate, Command, StreamRef,
     merchant::InstallMerchant,
     points_account::{
-        AbsorbAccount, CommitRedemption, CompleteTransfer, ExpirePoints, MergeAccount, OpenAccount,
-        ReleasePendingPoints,
+        AbsorbAccount, CommitRedemption, CompleteTransfer, ExpirePoints, MergeAccount, MoveEstatePart,
+        OpenAccount, ReleasePendingPoints,
     },
     redemption::RequestRedemption,
 };
@@ -33,6 +33,8 @@ use self::commands::{
 pub(crate) use self::commands::{earn, transfer_out};
 
 const PARTITIONS: u16 = 3;
+/// So that most estates leave in parts.
+const PART_MAX: u32 = 4;
 /// Between two records: in a hundred of them points grow old.
 const STEP_US: i64 = 12 * 3_600_000_000;
 
@@ -181,11 +183,22 @@ impl Book {
     async fn merges(&mut self, merchant: MerchantId, customer: CustomerId) {
         let Some(into) = self.other(merchant, customer) else { return };
         let entries = [EntryId(self.id()), EntryId(self.id())];
-        let merge = MergeAccount { customer, into, entry: entries[0] };
-        let events = self.send(merchant, StreamRef::account(customer), merge).await;
-        if let Some(estate) = events.iter().find_map(estate) {
-            let absorb = AbsorbAccount { from: customer, estate: estate.clone(), entry: entries[1] };
-            self.tell(merchant, StreamRef::account(into), absorb).await;
+        let merge = MergeAccount { customer, into, entry: entries[0], part_max: PART_MAX };
+        let mut events = self.send(merchant, StreamRef::account(customer), merge).await;
+        while let Some((part, estate)) = events.iter().find_map(estate) {
+            let (estate, entry) = (
+                estate.clone(),
+                EntryId(Uuid::new_v5(&entries[1].0, &part.unwrap_or_default().to_be_bytes())),
+            );
+            self.tell(
+                merchant,
+                StreamRef::account(into),
+                AbsorbAccount { from: customer, part, estate, entry },
+            )
+            .await;
+            let Some(part) = part else { return };
+            let next = MoveEstatePart { part: part + 1, part_max: PART_MAX, entry: EntryId(self.id()) };
+            events = self.send(merchant, StreamRef::account(customer), next).await;
         }
     }
 

@@ -4,19 +4,15 @@
 use std::sync::Arc;
 
 use domain::{
-    Aggregate, Command, StreamRef,
+    Command, StreamRef,
     points_account::{self, ExpiryRule, RecordAction, SettleOrder},
 };
-use event_log::BODY_LEN_MAX;
 use event_schemas::{Code, CustomerId, EntryId, Personal, RedemptionId, Timestamp};
 use privacy::{Kind, Reference};
 use uuid::Uuid;
 
 use super::{Cause, Policies, perform::Trouble};
 use crate::{actions, shops::Shop};
-
-/// How much an account may leave. The record that takes it in says a little more.
-const ESTATE_LEN_MAX: usize = if cfg!(test) { 64 * 1024 } else { BODY_LEN_MAX / 4 * 3 };
 
 impl Policies {
     /// Fills in a command that goes to this stream.
@@ -61,7 +57,6 @@ impl Policies {
             points_account::Command::TransferPointsIn(arrive) => {
                 (arrive.at, arrive.expiry) = (now, expiry(&shop));
             }
-            points_account::Command::MergeAccount(_) => self.fits_into_a_record(cause, stream).await?,
             points_account::Command::ReturnTransfer(back) => {
                 (back.at, back.grace_days) = (now, grace_days);
             }
@@ -92,20 +87,6 @@ impl Policies {
         }
         settle.content = keys.sealer(cause.merchant, customer)?.digest("settle-order", &level);
         Ok(())
-    }
-
-    /// An account whose estate no record can hold stays as it is, and can be used: a command whose record the log does not
-    /// take would cost the account its state.
-    async fn fits_into_a_record(&self, cause: &Cause, stream: StreamRef) -> Result<(), Trouble> {
-        let len = |aggregate: &Aggregate| match aggregate {
-            Aggregate::PointsAccount(account) => serde_json::to_vec(&account.estate()).map(|json| json.len()),
-            _ => Ok(0),
-        };
-        match self.parts.commander.glance(cause.merchant, stream, len).await? {
-            Ok(len) if len <= ESTATE_LEN_MAX => Ok(()),
-            Ok(_) => Err(Trouble::Stuck("estate-too-large".to_owned())),
-            Err(error) => Err(Trouble::Later(error.into())),
-        }
     }
 
     /// What signing up earns, if it earns anything. It is one record with the opening, so whoever signed up while it

@@ -5,7 +5,7 @@ use chrono::{Datelike as _, Months, NaiveTime, TimeDelta, TimeZone as _, Utc};
 use chrono_tz::Tz;
 use domain::{
     Command, DueKind,
-    points_account::{ExpirePoints, ExpiryRule, ReleasePendingPoints, WarnOfExpiry},
+    points_account::{ExpirePoints, ExpiryRule, ReleasePendingPoints, WarnOfExpiry, is_full},
 };
 use event_schemas::{
     CommandKey, CorrelationId, EntryId, MerchantId, TimeZone, Timestamp,
@@ -52,6 +52,15 @@ struct Ask {
     as_of: Timestamp,
     expiry: ExpiryRule,
     entry: EntryId,
+}
+
+/// What came of asking an account.
+enum Asked {
+    Over,
+    /// It did as much as one record says.
+    MayHaveMore,
+    /// It could not be asked now.
+    Waits,
 }
 
 /// All jobs, in the order in which they run.
@@ -144,13 +153,25 @@ impl Schedule {
         Ok(left)
     }
 
-    /// Sends one account its command; whether that came to an end. What an account refuses is told, and asked again a day
-    /// later.
+    /// Sends one account its command, and again while it does as much as one record says; whether that came to an end.
     async fn ask(&self, job: &Job, due: DueStream, as_of: Timestamp, correlation: CorrelationId) -> bool {
-        let Some(envelope) = self.envelope(job, due, as_of, correlation) else { return true };
+        let mut round = 0;
+        loop {
+            let Some(envelope) = self.envelope(job, due, as_of, correlation, round) else { return true };
+            match self.ask_once(job, due, envelope).await {
+                Asked::Over => return true,
+                Asked::Waits => return false,
+                Asked::MayHaveMore => round += 1,
+            }
+        }
+    }
+
+    /// What an account refuses is told, and asked again a day later.
+    async fn ask_once(&self, job: &Job, due: DueStream, envelope: Envelope) -> Asked {
+        let as_of = envelope.occurred_at;
         match self.commander.send(envelope).await {
             Ok(answered) => {
-                if let Outcome::Rejected(rejection) = answered.outcome {
+                if let Outcome::Rejected(rejection) = &answered.outcome {
                     let code = rejection.code();
                     tracing::warn!(job = job.name, stream = %due.stream.id, "Refused for a day: {code}");
                     metrics::counter!("due_jobs_refused_total", "job" => job.name, "code" => code)
@@ -158,7 +179,13 @@ impl Schedule {
                     self.refused.note(job.name, &due, as_of);
                 }
                 metrics::counter!("due_jobs_total", "job" => job.name).increment(1);
-                true
+                // What was made by an earlier try, or by another node, is not in the answer.
+                let is_full = answered.made.is_none_or(|made| is_full(&made.events));
+                if answered.outcome == Outcome::Accepted && is_full {
+                    Asked::MayHaveMore
+                } else {
+                    Asked::Over
+                }
             }
             Err(error) => {
                 tracing::warn!(
@@ -170,7 +197,7 @@ impl Schedule {
                     self.refused.note(job.name, &due, as_of);
                 }
                 // A parked account comes back with its owner; the daily run does not wait for it.
-                !error.is_transient()
+                if error.is_transient() { Asked::Waits } else { Asked::Over }
             }
         }
     }
@@ -181,9 +208,13 @@ impl Schedule {
         due: DueStream,
         as_of: Timestamp,
         correlation: CorrelationId,
+        round: u32,
     ) -> Option<Envelope> {
         let shop: Arc<Shop> = self.shops.by_id(due.merchant).filter(|shop| shop.installed)?;
-        let name = [job.name.as_bytes(), &as_of.micros().to_be_bytes()].concat();
+        let mut name = [job.name.as_bytes(), &as_of.micros().to_be_bytes()].concat();
+        if round > 0 {
+            name.extend(round.to_be_bytes());
+        }
         let key = Uuid::new_v5(&due.stream.id, &name);
         let content = self.keys.digest(due.merchant, "due-job", &name);
         let content = content.inspect_err(|error| {

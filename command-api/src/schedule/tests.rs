@@ -3,7 +3,7 @@ use chrono::{Months, TimeDelta};
 use domain::{
     StreamRef,
     merchant::UpdateProgramSettings,
-    points_account::{AdjustPoints, EarnPoints, ExpiryRule},
+    points_account::{self, AdjustPoints, EarnPoints, ExpiryRule},
 };
 use event_log::Kind;
 use event_schemas::{
@@ -12,6 +12,7 @@ use event_schemas::{
     points_account::Release,
     sample,
 };
+use futures::StreamExt as _;
 
 use crate::{
     policies::expiry,
@@ -57,11 +58,16 @@ async fn records(bench: &Bench, customer: CustomerId) -> usize {
     let mut count = 0;
     for partition in 0..bench.log.partitions() {
         let mut reader = bench.log.reader(partition, None).unwrap();
-        let records = reader.next(10_000).await.unwrap().records;
         let of_stream = |frame: &event_log::Frame| {
             frame.stream == customer.bytes() && matches!(frame.kind, Kind::Commit | Kind::Outcome)
         };
-        count += records.iter().filter(|record| of_stream(&record.frame)).count();
+        loop {
+            let records = reader.next(10_000).await.unwrap().records;
+            if records.is_empty() {
+                break;
+            }
+            count += records.iter().filter(|record| of_stream(&record.frame)).count();
+        }
     }
     count
 }
@@ -180,6 +186,21 @@ async fn who_refuses_a_release_is_asked_once_a_day() {
     assert_eq!(records(&bench, customer).await, before + 1);
     assert_eq!(bench.balances(merchant, customer).await.available, Points(100));
     bench.advance_to(later(at, TimeDelta::minutes(24 * 60 + 1))).await;
+    assert_eq!(records(&bench, customer).await, before + 2);
+}
+
+/// Catches: an account of more lots than a record says that is asked once, and has the rest for another day.
+#[tokio::test]
+async fn an_account_of_more_lots_than_a_record_says_is_asked_until_nothing_is_due() {
+    let bench = Bench::start().await;
+    let (merchant, customer) = shop(&bench, ExpiryMode::PerLot).await;
+    let lots = points_account::LOTS_MAX + 10;
+    let award = |_| earn_now(&bench, merchant, customer, None);
+    futures::stream::iter(0..lots).map(award).buffer_unordered(64).for_each(|()| async {}).await;
+    let before = records(&bench, customer).await;
+    bench.advance_to(later(bench.clock.now(), TimeDelta::days(100))).await;
+    let after = bench.balances(merchant, customer).await;
+    assert_eq!((after.available, after.lifetime_expired), (Points(0), Points(100 * lots as i64)));
     assert_eq!(records(&bench, customer).await, before + 2);
 }
 

@@ -1,9 +1,8 @@
 //! An account takes in what another one left. Points of either repay debt of either.
 use event_schemas::{
     CustomerId, EntryId, Points,
-    points::Overflow,
     points_account::{
-        Allocation, Estate, EstateLot, EstateReservation, MovedLot, PointsAccountAbsorbed, ReservationPhase,
+        Allocation, Estate, EstateLot, EstatePartAbsorbed, EstateReservation, MovedLot, PointsAccountAbsorbed,
     },
 };
 use serde::{Deserialize, Serialize};
@@ -11,6 +10,7 @@ use serde::{Deserialize, Serialize};
 use super::{
     Draft, Event, State,
     draft::total,
+    estate::Worth,
     keys::{Entry, Key},
     lots::{Held, Lot},
     orders::{OwnLot, Rule},
@@ -22,11 +22,13 @@ use crate::{
     planted::{self, Bug},
 };
 
-/// Takes in the estate of an account that ended.
+/// Takes in the estate of an account that ended, or a part of it.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct AbsorbAccount {
     /// Whose account ended: the business key.
     pub from: CustomerId,
+    /// Which part it is, if more are to come. They come in order, each when the one before was taken in.
+    pub part: Option<u32>,
     /// What lives on.
     pub estate: Estate,
     /// The entry.
@@ -34,7 +36,7 @@ pub struct AbsorbAccount {
 }
 
 pub(super) fn decide(state: &State, command: &AbsorbAccount) -> Result<Vec<Event>, Rejection> {
-    if state.absorbed.contains(&command.from) {
+    if state.took_in(command.from, command.part) {
         return Ok(Vec::new());
     }
     let estate = &command.estate;
@@ -48,8 +50,7 @@ pub(super) fn decide(state: &State, command: &AbsorbAccount) -> Result<Vec<Event
     if !planted::is(Bug::MergeDropsDebt) {
         all.debt = all.debt.plus(estate.debt)?;
     }
-    let came = worth.available.plus(worth.pending)?.plus(worth.reserved)?.minus(estate.debt)?;
-    all.lifetime_transferred = all.lifetime_transferred.plus(came)?;
+    all.lifetime_transferred = all.lifetime_transferred.plus(worth.net)?;
     let owed = if planted::is(Bug::MergeLeavesDebt) { Points::ZERO } else { all.debt.min(all.available) };
     // One of the two has no points that can be spent, so it does not matter which is asked first.
     let mut allocations = draft.take(owed, &[]);
@@ -58,38 +59,13 @@ pub(super) fn decide(state: &State, command: &AbsorbAccount) -> Result<Vec<Event
     draft.debit(owed, Points::ZERO)?;
     draft.after.debt = draft.after.debt.minus(owed)?;
     let after = draft.after;
-    Ok(draft.with(PointsAccountAbsorbed {
-        entry: command.entry,
-        from: command.from,
-        estate: estate.clone(),
-        repaid: owed,
-        allocations,
-        after,
-    }))
-}
-
-/// The buckets that an estate fills.
-struct Worth {
-    available: Points,
-    pending: Points,
-    reserved: Points,
-    in_transit: Points,
-}
-
-impl Worth {
-    fn of(estate: &Estate) -> Result<Self, Overflow> {
-        let lots = |pending: bool| {
-            let those = estate.lots.iter().filter(|lot| lot.release.is_some() == pending);
-            Points::sum(those.map(|lot| lot.points))
-        };
-        let held = |one: &&EstateReservation| one.phase == ReservationPhase::Reserved;
-        Ok(Self {
-            available: lots(false)?,
-            pending: lots(true)?,
-            reserved: Points::sum(estate.reservations.iter().filter(held).map(|one| one.points))?,
-            in_transit: Points::sum(estate.transfers.iter().map(|one| one.points))?,
-        })
-    }
+    let (entry, from, estate, repaid) = (command.entry, command.from, estate.clone(), owed);
+    Ok(match command.part {
+        Some(part) => {
+            draft.with(EstatePartAbsorbed { entry, from, part, estate, repaid, allocations, after })
+        }
+        None => draft.with(PointsAccountAbsorbed { entry, from, estate, repaid, allocations, after }),
+    })
 }
 
 fn from_estate(lots: &[EstateLot], points: Points) -> Vec<Allocation> {
@@ -108,14 +84,35 @@ fn from_estate(lots: &[EstateLot], points: Points) -> Vec<Allocation> {
 }
 
 impl State {
-    /// Whose accounts it took in, those not counted that they had taken in themselves.
+    /// Whose accounts it took in, at least in part; those not counted that they had taken in themselves.
     pub fn absorbed(&self) -> impl Iterator<Item = CustomerId> + '_ {
-        self.absorbed.iter().copied()
+        self.absorbed.keys().copied()
     }
 
-    pub(super) fn absorb(&mut self, event: &PointsAccountAbsorbed) {
-        let estate = &event.estate;
-        self.absorbed.insert(event.from);
+    /// Whether the whole estate of this customer's account arrived, as far as it came here.
+    #[must_use]
+    pub fn has_absorbed(&self, from: CustomerId) -> bool {
+        self.absorbed.get(&from) == Some(&None)
+    }
+
+    /// Whether this part, or the last one, was taken in before.
+    pub(super) fn took_in(&self, from: CustomerId, part: Option<u32>) -> bool {
+        self.absorbed
+            .get(&from)
+            .is_some_and(|newest| newest.is_none_or(|newest| part.is_some_and(|part| part <= newest)))
+    }
+
+    pub(super) fn absorb_part(&mut self, event: &EstatePartAbsorbed) {
+        self.absorbed.insert(event.from, Some(event.part));
+        self.absorb(&event.estate, &event.allocations);
+    }
+
+    pub(super) fn absorb_last(&mut self, event: &PointsAccountAbsorbed) {
+        self.absorbed.insert(event.from, None);
+        self.absorb(&event.estate, &event.allocations);
+    }
+
+    fn absorb(&mut self, estate: &Estate, repaid_by: &[Allocation]) {
         self.frozen |= estate.frozen;
         self.last_activity_at = self.last_activity_at.max(estate.last_activity_at);
         for order in &estate.orders {
@@ -128,7 +125,7 @@ impl State {
             }
         }
         estate.lots.iter().for_each(|lot| self.inherit_lot(lot));
-        self.lots.draw(&event.allocations);
+        self.lots.draw(repaid_by);
         for one in &estate.reservations {
             let reservation = self.inherited(one);
             self.reservations.entry(one.redemption).or_insert(reservation);

@@ -22,7 +22,7 @@ impl Awaited {
     /// in nothing more: the command may ask it, and what did not arrive is awaited where that account was merged into.
     #[must_use]
     pub fn beyond(&self, account: &State) -> Option<Self> {
-        let on_their_way = self.0.iter().filter(|from| !account.absorbed.contains(from)).copied();
+        let on_their_way = self.0.iter().filter(|from| !account.has_absorbed(**from)).copied();
         let left = Self(on_their_way.collect());
         (left.0.is_empty() || account.merged_into.is_some()).then_some(left)
     }

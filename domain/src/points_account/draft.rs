@@ -12,7 +12,7 @@ use event_schemas::{
 use uuid::Uuid;
 
 use super::{
-    Event, ExpiryRule, State,
+    Event, ExpiryRule, LOTS_MAX, SPENT_LOTS_MAX, State,
     lots::{Lot, Place},
 };
 use crate::{
@@ -26,12 +26,24 @@ pub(super) struct Draft<'a> {
     pub(super) after: Balances,
     drawn: BTreeMap<Place, i64>,
     events: Vec<Event>,
+    /// So many lots may end.
+    endings: usize,
 }
 
 impl<'a> Draft<'a> {
     pub(super) fn of(state: &'a State) -> Self {
         let events = if state.opened() { Vec::new() } else { vec![PointsAccountOpened {}.into()] };
-        Self { state, after: state.balances(), drawn: BTreeMap::new(), events }
+        Self { state, after: state.balances(), drawn: BTreeMap::new(), events, endings: usize::MAX }
+    }
+
+    /// The same, of which no more lots end than a record says: whoever asks asks again.
+    pub(super) fn in_parts(state: &'a State) -> Self {
+        Self { endings: LOTS_MAX, ..Self::of(state) }
+    }
+
+    /// Whether no more lots may end in this record.
+    pub(super) const fn is_full(&self) -> bool {
+        self.endings == 0
     }
 
     pub(super) fn push(&mut self, event: impl Into<Event>) {
@@ -59,6 +71,15 @@ impl<'a> Draft<'a> {
         let own = preferred.iter().filter_map(|place| state.lots.get(*place).map(|lot| (*place, lot)));
         let others = state.lots.spendable().filter(|(place, _)| !preferred.contains(place));
         self.draw(points, own.filter(|(_, lot)| lot.release.is_none()).chain(others))
+    }
+
+    /// Points that may come back to their lots, by a record that has room for them.
+    pub(super) fn take_to_return(&mut self, points: Points) -> Result<Vec<Allocation>, Rejection> {
+        let taken = self.take(points, &[]);
+        if taken.len() > SPENT_LOTS_MAX {
+            return Err(Rejection::TooManyLots { max: SPENT_LOTS_MAX });
+        }
+        Ok(taken)
     }
 
     /// Up to this many pending points of these lots.
@@ -117,22 +138,26 @@ impl<'a> Draft<'a> {
     /// Ends the points of lots whose date is over, so that nothing else happens to them.
     pub(super) fn expire_lots(&mut self, entry: EntryId, as_of: Timestamp) -> Result<bool, Rejection> {
         let state = self.state;
-        let over = self.draw(Points(i64::MAX), state.lots.ending(i64::MIN, as_of));
+        let over = state.lots.ending(i64::MIN, as_of).take(self.endings);
+        let over = self.draw(Points(i64::MAX), over);
         self.expired(entry, as_of, ExpiryReason::Lot, over)
     }
 
-    /// Ends all points that can be spent if the account was inactive too long.
+    /// Ends the points that can be spent if the account was inactive too long.
     pub(super) fn expire_inactive(
         &mut self,
         entry: EntryId,
         as_of: Timestamp,
         rule: &ExpiryRule,
     ) -> Result<bool, Rejection> {
-        let Some(last) = self.state.last_activity_at() else { return Ok(false) };
+        let state = self.state;
+        let Some(last) = state.last_activity_at() else { return Ok(false) };
         if rule.of_inactivity(last)?.is_none_or(|end| as_of < end) {
             return Ok(false);
         }
-        let all = self.take(Points(i64::MAX), &[]);
+        let open = state.lots.spendable().filter(|(place, _)| !self.drawn.contains_key(place));
+        let all: Vec<_> = open.take(self.endings).collect();
+        let all = self.draw(Points(i64::MAX), all.into_iter());
         self.expired(derived(entry, "inactivity"), as_of, ExpiryReason::Inactivity, all)
     }
 
@@ -158,6 +183,7 @@ impl<'a> Draft<'a> {
             return Ok(false);
         }
         let points = total(&allocations)?;
+        self.endings = self.endings.saturating_sub(allocations.len());
         self.after.available = self.after.available.minus(points)?;
         self.after.lifetime_expired = self.after.lifetime_expired.plus(points)?;
         self.push(PointsExpired { entry, as_of, reason, allocations, points, after: self.after });

@@ -51,7 +51,9 @@ impl State {
             }
             Event::PointsTransferReturned(event) => self.returned(event),
             Event::PointsAccountMerged(event) => self.ended(event),
-            Event::PointsAccountAbsorbed(event) => self.absorb(event),
+            Event::PointsAccountAbsorbed(event) => self.absorb_last(event),
+            Event::EstatePartMoved(event) => self.part_moved(event),
+            Event::EstatePartAbsorbed(event) => self.absorb_part(event),
             Event::PointsAccountFrozen(_) => self.frozen = true,
             Event::PointsAccountUnfrozen(_) => self.frozen = false,
         }
@@ -214,7 +216,7 @@ impl State {
 
     /// What lived on elsewhere is gone; what was honoured here stays known.
     fn ended(&mut self, event: &PointsAccountMerged) {
-        self.merged_into = Some(event.into);
+        (self.merged_into, self.leaving) = (Some(event.into), None);
         self.lots.clear();
         self.orders.clear();
         self.actions.clear();

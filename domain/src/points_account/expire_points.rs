@@ -5,7 +5,7 @@ use serde::{Deserialize, Serialize};
 use super::{Draft, Event, ExpiryRule, State};
 use crate::Rejection;
 
-/// Ends the points whose time is over.
+/// Ends the points whose time is over, of so many lots as one record says; asked again, the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExpirePoints {
     /// The entry, if points end.
@@ -17,7 +17,7 @@ pub struct ExpirePoints {
 }
 
 pub(super) fn decide(state: &State, command: &ExpirePoints) -> Result<Vec<Event>, Rejection> {
-    let mut draft = Draft::of(state);
+    let mut draft = Draft::in_parts(state);
     let any = draft.expire(command.entry, command.as_of, &command.expiry)?;
     Ok(if any { draft.events() } else { Vec::new() })
 }
@@ -25,17 +25,21 @@ pub(super) fn decide(state: &State, command: &ExpirePoints) -> Result<Vec<Event>
 #[cfg(test)]
 mod tests {
     use event_schemas::{
-        Points,
+        Digest, Points,
         points_account::{ExpiryReason, Release},
     };
+    use uuid::Uuid;
 
     use super::*;
-    use crate::points_account::{
-        AdjustPoints, Command, EarnPoints, ReinstatePoints, ReleasePendingPoints, ReservePoints,
-        TransferPointsIn,
-        specs::{
-            adjust, at, commit, earn, expire, inactive, per_lot, reinstate, reserve, state_after,
-            transfer_in, when_after,
+    use crate::{
+        Decider as _,
+        points_account::{
+            AdjustPoints, Command, EarnPoints, EarnSource, ReinstatePoints, ReleasePendingPoints,
+            ReservePoints, TransferPointsIn, is_full,
+            specs::{
+                adjust, at, commit, earn, expire, inactive, per_lot, reinstate, reserve, state_after,
+                transfer_in, when_after,
+            },
         },
     };
 
@@ -92,6 +96,38 @@ mod tests {
         assert_eq!((ended.reason, ended.points), (ExpiryReason::Inactivity, Points(15)));
         let active = EarnPoints { at: at(20), ..earn(2, 1) };
         when_after(history().into_iter().chain([active.into()]), expire(31)).then_unchanged();
+    }
+
+    /// Catches: an end of more lots than a record says, and an asking again that ends nothing.
+    #[test]
+    fn points_of_any_number_of_lots_end_in_parts() {
+        for (mode, rule) in [("dates", per_lot(1)), ("inactivity", inactive(1))] {
+            let mut account = State::default();
+            let ask = |account: &mut State, command: Command| {
+                let events = account.decide(&command).unwrap();
+                events.iter().for_each(|event| account.evolve(event));
+                events
+            };
+            for number in 0..60_000_u32 {
+                let id = Uuid::from_u128(u128::from(number) << 32);
+                let source = EarnSource::Api(Digest(id.into_bytes()));
+                let award = EarnPoints { entry: EntryId(id), source, expiry: rule.clone(), ..earn(1, 1) };
+                ask(&mut account, award.into());
+            }
+            let mut parts = Vec::new();
+            loop {
+                let expire = ExpirePoints { expiry: rule.clone(), ..expire(40) };
+                let events: Vec<_> = ask(&mut account, expire.into()).into_iter().map(Into::into).collect();
+                assert!(serde_json::to_vec(&format!("{events:?}")).unwrap().len() < 4 << 20, "{mode}");
+                parts.push(events.len());
+                if !is_full(&events) {
+                    break;
+                }
+            }
+            assert_eq!(parts, [1, 1, 1, 1, 1, 1, 0], "{mode}");
+            let left = account.balances();
+            assert_eq!((left.available, left.lifetime_expired), (Points(0), Points(60_000)), "{mode}");
+        }
     }
 
     /// Catches: points given to somebody who was inactive for long, which are shown and gone when they are to be spent.

@@ -5,13 +5,13 @@ use event_schemas::{
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, State};
+use super::{Draft, Event, LOTS_MAX, State};
 use crate::Rejection;
 
 /// Gives lots a later date.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ExtendPointsExpiry {
-    /// These lots; all that have a date if missing.
+    /// These lots; if missing all that have a date, so many as one record says, and asked again the others.
     pub lots: Option<Vec<EntryId>>,
     /// Their date from now on, if it is later than theirs.
     pub until: Timestamp,
@@ -30,14 +30,14 @@ pub(super) fn decide(state: &State, command: &ExtendPointsExpiry) -> Result<Vec<
     if command.until <= command.at {
         return Err(Rejection::InvalidExpiry);
     }
-    let mut draft = Draft::of(state);
+    let mut draft = Draft::in_parts(state);
     draft.expire_lots(command.entry, command.at)?;
     let lots = match &command.lots {
         None => state.lots.spendable().map(|(_, lot)| *lot).collect(),
         Some(named) => named.iter().map(|entry| state.lot(*entry)).collect::<Result<Vec<_>, _>>()?,
     };
     let sooner = |date: Timestamp| date > command.at && date < command.until;
-    let extended = lots.iter().filter(|lot| lot.expires_at.is_some_and(sooner));
+    let extended = lots.iter().filter(|lot| lot.expires_at.is_some_and(sooner)).take(LOTS_MAX);
     let lots: Vec<_> = extended.map(|lot| LotExpiry { lot: lot.entry, expires_at: command.until }).collect();
     if lots.is_empty() {
         return Ok(Vec::new());

@@ -1,22 +1,14 @@
 //! An account ends because its customer turned out to be another one: everything of it lives on there.
-use std::collections::BTreeMap;
-
 use event_schemas::{
     CustomerId, EntryId, Points,
-    points_account::{
-        Estate, EstateAction, EstateKey, EstateLevel, EstateLot, EstateOrder, EstateReservation,
-        EstateTransfer, MovedLot, PointsAccountMerged,
-    },
+    points_account::{EstatePartMoved, PointsAccountMerged},
 };
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, State, lots::Held, orders::Level, transfers::Transfer};
-use crate::{
-    Rejection,
-    planted::{self, Bug},
-};
+use super::{Draft, Event, State, estate::Worth};
+use crate::Rejection;
 
-/// Ends the account in favour of another one.
+/// Ends the account in favour of another one: at once if its estate is one part, and else begins to.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct MergeAccount {
     /// Whose account this is.
@@ -25,6 +17,8 @@ pub struct MergeAccount {
     pub into: CustomerId,
     /// The entry.
     pub entry: EntryId,
+    /// How much a part holds at most, as [`ESTATE_PART_MAX`](super::ESTATE_PART_MAX) counts it.
+    pub part_max: u32,
 }
 
 pub(super) fn decide(state: &State, command: &MergeAccount) -> Result<Vec<Event>, Rejection> {
@@ -34,7 +28,24 @@ pub(super) fn decide(state: &State, command: &MergeAccount) -> Result<Vec<Event>
     if command.customer == command.into {
         return Err(Rejection::MergeToSelf);
     }
+    leave(state, command.into, command.entry, command.part_max)
+}
+
+/// Leaves the next part of the estate; the account ends with the last one.
+pub(super) fn leave(
+    state: &State,
+    into: CustomerId,
+    entry: EntryId,
+    part_max: u32,
+) -> Result<Vec<Event>, Rejection> {
+    let (estate, is_last) = state.next_part(part_max);
     let mut draft = Draft::of(state);
+    if !is_last {
+        let part = state.leaving.map_or(0, |leaving| leaving.part).saturating_add(1);
+        part_leaves(&mut draft, &Worth::of(&estate)?, estate.debt)?;
+        let after = draft.after;
+        return Ok(draft.with(EstatePartMoved { entry, into, part, estate, after }));
+    }
     let all = &mut draft.after;
     let gone = all.available.plus(all.pending)?.plus(all.reserved)?.minus(all.debt)?;
     all.lifetime_transferred = all.lifetime_transferred.minus(gone)?;
@@ -44,114 +55,22 @@ pub(super) fn decide(state: &State, command: &MergeAccount) -> Result<Vec<Event>
         *bucket = Points::ZERO;
     }
     let after = draft.after;
-    let (entry, into) = (command.entry, command.into);
-    Ok(draft.with(PointsAccountMerged { entry, into, estate: state.estate(), after }))
+    Ok(draft.with(PointsAccountMerged { entry, into, estate, after }))
 }
 
-impl State {
-    /// What a merge would leave to the account that goes on.
-    #[must_use]
-    pub fn estate(&self) -> Estate {
-        Estate {
-            lots: self.estate_lots(),
-            debt: self.balances().debt,
-            orders: self.estate_orders(),
-            reservations: if planted::is(Bug::MergeForgetsReservations) {
-                Vec::new()
-            } else {
-                self.estate_reservations()
-            },
-            transfers: self.estate_transfers(),
-            actions: self.estate_actions(),
-            keys: if planted::is(Bug::MergeForgetsKeys) { Vec::new() } else { self.estate_keys() },
-            last_activity_at: self.last_activity_at(),
-            frozen: self.frozen(),
-        }
+fn part_leaves(draft: &mut Draft<'_>, worth: &Worth, debt: Points) -> Result<(), Rejection> {
+    let all = &mut draft.after;
+    for (bucket, points) in [
+        (&mut all.available, worth.available),
+        (&mut all.pending, worth.pending),
+        (&mut all.reserved, worth.reserved),
+        (&mut all.in_transit, worth.in_transit),
+        (&mut all.debt, debt),
+        (&mut all.lifetime_transferred, worth.net),
+    ] {
+        *bucket = bucket.minus(points)?;
     }
-
-    fn estate_lots(&self) -> Vec<EstateLot> {
-        let mut owners = BTreeMap::new();
-        for (order, settled) in &self.orders {
-            for level in &settled.levels {
-                owners.extend(level.lots.iter().map(|lot| (lot.place, (*order, level.rule.code()))));
-            }
-        }
-        let lots = self.lots.iter().map(|(place, lot)| {
-            let (order, rule) = owners.remove(&place).unzip();
-            let (release, expires_at) = (lot.release, lot.expires_at);
-            EstateLot { lot: lot.entry, points: lot.points, release, expires_at, order, rule }
-        });
-        lots.collect()
-    }
-
-    fn estate_orders(&self) -> Vec<EstateOrder> {
-        let level = |level: &Level| EstateLevel {
-            rule: level.rule.code(),
-            granted: level.granted,
-            clawed: if planted::is(Bug::MergeForgetsClawbacks) { Points::ZERO } else { level.clawed },
-        };
-        let orders = self.orders.iter().map(|(order, settled)| EstateOrder {
-            order: *order,
-            version: settled.version,
-            levels: settled.levels.iter().map(level).collect(),
-        });
-        orders.collect()
-    }
-
-    fn estate_reservations(&self) -> Vec<EstateReservation> {
-        let all = self.reservations.iter().map(|(redemption, one)| EstateReservation {
-            redemption: *redemption,
-            points: one.points,
-            discount: one.discount,
-            lots: self.moved(&one.held),
-            phase: one.phase,
-            entry: one.spent.map(|spent| spent.entry),
-            after: one.after,
-            spent: one.spent.map(|spent| spent.after),
-        });
-        all.collect()
-    }
-
-    fn estate_transfers(&self) -> Vec<EstateTransfer> {
-        let on_their_way = self.transfers.iter().filter_map(|(transfer, state)| match state {
-            Transfer::InTransit(transit) | Transfer::Arrived(transit) => Some(EstateTransfer {
-                transfer: *transfer,
-                to: transit.to,
-                points: transit.points,
-                lots: self.moved(&transit.held),
-            }),
-            Transfer::Completed | Transfer::Returned | Transfer::Received => None,
-        });
-        on_their_way.collect()
-    }
-
-    fn estate_actions(&self) -> Vec<EstateAction> {
-        let used = self.actions.iter().map(|((action, period), count)| EstateAction {
-            action: action.clone(),
-            period: period.clone(),
-            count: *count,
-        });
-        used.collect()
-    }
-
-    fn estate_keys(&self) -> Vec<EstateKey> {
-        let keys = self.keys.iter().filter_map(|(key, first)| {
-            Some(EstateKey {
-                source: key.source()?,
-                entry: first.entry,
-                points: first.points,
-                after: first.after,
-                content: first.content?,
-            })
-        });
-        keys.collect()
-    }
-
-    fn moved(&self, held: &[Held]) -> Vec<MovedLot> {
-        let moved =
-            |held: &Held| MovedLot { lot: held.entry, points: held.points, expires_at: self.date_of(held) };
-        held.iter().map(moved).collect()
-    }
+    Ok(())
 }
 
 #[cfg(test)]
@@ -222,7 +141,8 @@ mod tests {
 
     #[test]
     fn an_account_is_not_merged_into_itself() {
-        let own = MergeAccount { customer: customer(), into: customer(), entry: earn(9, 1).entry };
+        let entry = earn(9, 1).entry;
+        let own = MergeAccount { customer: customer(), into: customer(), entry, part_max: 1 };
         when_after([earn(1, 10)], own).then_rejected(Rejection::MergeToSelf);
     }
 }

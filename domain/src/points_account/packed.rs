@@ -9,6 +9,7 @@ use serde::{Deserialize, Deserializer, Serialize, Serializer};
 
 use super::{
     Reservation, State,
+    estate::Leaving,
     keys::{Entry, Key},
     lots::{Lot, Lots, Place},
     orders::{Level, OwnLot, Rule, Seal, Settled},
@@ -93,7 +94,8 @@ pub(super) mod balances {
 struct Packed {
     opened: bool,
     frozen: bool,
-    merged_into: Option<CustomerId>,
+    /// Into whom it was merged, and how far its estate left if not all of it did.
+    merged_into: Option<(CustomerId, Option<Leaving>)>,
     #[serde(with = "balances")]
     balances: Balances,
     last_activity_at: Option<Timestamp>,
@@ -106,7 +108,7 @@ struct Packed {
     keys: Vec<(Key, Entry)>,
     actions: Vec<((Code, Code), u32)>,
     warned: Vec<(Timestamp, u32)>,
-    absorbed: Vec<CustomerId>,
+    absorbed: Vec<(CustomerId, Option<u32>)>,
 }
 
 #[derive(Serialize, Deserialize)]
@@ -192,7 +194,7 @@ impl Serialize for State {
         let packed = Packed {
             opened: self.opened,
             frozen: self.frozen,
-            merged_into: self.merged_into,
+            merged_into: self.merged_into.map(|into| (into, self.leaving)),
             balances: self.balances,
             last_activity_at: self.last_activity_at,
             next: self.lots.next(),
@@ -210,7 +212,7 @@ impl Serialize for State {
             } else {
                 self.warned.clone().into_iter().collect()
             },
-            absorbed: self.absorbed.iter().copied().collect(),
+            absorbed: self.absorbed.iter().map(|(from, part)| (*from, *part)).collect(),
         };
         packed.serialize(serializer)
     }
@@ -267,7 +269,8 @@ impl<'de> Deserialize<'de> for State {
         Ok(Self {
             opened: packed.opened,
             frozen: packed.frozen,
-            merged_into: packed.merged_into,
+            merged_into: packed.merged_into.map(|(into, _)| into),
+            leaving: packed.merged_into.and_then(|(_, leaving)| leaving),
             balances: packed.balances,
             last_activity_at: packed.last_activity_at,
             lots: Lots::new(packed.next, lots),

@@ -2,10 +2,10 @@
 use event_schemas::{Timestamp, points_account::Release};
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, ExpiryRule, State, draft::derived};
+use super::{Draft, Event, ExpiryRule, RELEASES_MAX, State, draft::derived};
 use crate::Rejection;
 
-/// Makes all pending points active whose time has come.
+/// Makes pending points active whose time has come, of so many lots as one record says; asked again, the others.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
 pub struct ReleasePendingPoints {
     /// The time up to which.
@@ -15,13 +15,17 @@ pub struct ReleasePendingPoints {
 }
 
 pub(super) fn decide(state: &State, command: &ReleasePendingPoints) -> Result<Vec<Event>, Rejection> {
-    let mut draft = Draft::of(state);
+    let mut draft = Draft::in_parts(state);
     let due = |release| matches!(release, Some(Release::At(time)) if time <= command.as_of);
     let mut any = false;
-    for (place, lot) in state.lots.scheduled().take_while(|(_, lot)| due(lot.release)) {
+    let over = state.lots.scheduled().take_while(|(_, lot)| due(lot.release));
+    for (place, lot) in over.take(RELEASES_MAX) {
         if !any {
             let ended = derived(lot.entry, "expire-at-release");
             draft.expire_inactive(ended, command.as_of, &command.expiry)?;
+            if draft.is_full() {
+                return Ok(draft.events());
+            }
         }
         draft.release(place, lot, command.as_of, &command.expiry)?;
         any = true;

@@ -51,7 +51,7 @@ pub(super) fn decide(state: &State, command: &ReservePoints) -> Result<Vec<Event
     if command.points > available {
         return Err(Rejection::InsufficientPoints { needed: command.points, available });
     }
-    let allocations = draft.take(command.points, &[]);
+    let allocations = draft.take_to_return(command.points)?;
     draft.debit(command.points, Points::ZERO)?;
     draft.after.reserved = draft.after.reserved.plus(command.points)?;
     let after = draft.after;

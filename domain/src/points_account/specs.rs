@@ -9,12 +9,16 @@ use event_schemas::{
 use uuid::Uuid;
 
 use super::{
-    AbsorbAccount, AdjustPoints, Command, CommitRedemption, CompleteTransfer, EarnPoints, EarnSource, Event,
-    ExpirePoints, ExpiryRule, ExtendPointsExpiry, FreezeAccount, MergeAccount, OpenAccount, RecordAction,
-    ReinstatePoints, ReleasePendingPoints, ReleaseReservation, ReservePoints, ReturnTransfer, SettleOrder,
-    State, TransferPointsIn, TransferPointsOut, UnfreezeAccount, WarnOfExpiry,
+    AbsorbAccount, AdjustPoints, Command, CommitRedemption, CompleteTransfer, ESTATE_PART_MAX, EarnPoints,
+    EarnSource, Event, ExpirePoints, ExpiryRule, ExtendPointsExpiry, FreezeAccount, MergeAccount,
+    MoveEstatePart, OpenAccount, RecordAction, ReinstatePoints, ReleasePendingPoints, ReleaseReservation,
+    ReservePoints, ReturnTransfer, SettleOrder, State, TransferPointsIn, TransferPointsOut, UnfreezeAccount,
+    WarnOfExpiry,
 };
-use crate::testing::{When, fold, given, played};
+use crate::{
+    Decider as _,
+    testing::{When, fold, given, played},
+};
 
 pub(super) fn when(command: impl Into<Command>) -> When<State> {
     given::<State>([]).when(command)
@@ -256,17 +260,42 @@ pub(super) fn return_transfer(number: u8) -> ReturnTransfer {
 }
 
 pub(super) fn merge() -> Command {
-    MergeAccount { customer: customer(), into: merged_into(), entry: other_entry(0x3e) }.into()
+    merge_in_parts(ESTATE_PART_MAX)
+}
+
+pub(super) fn merge_in_parts(part_max: u32) -> Command {
+    MergeAccount { customer: customer(), into: merged_into(), entry: other_entry(0x3e), part_max }.into()
 }
 
 /// The command that takes in what another account with this history leaves.
 pub(super) fn absorbing(history: impl IntoIterator<Item = Command>) -> Command {
-    let events = played::<State>(history.into_iter().chain([merge()]));
-    let estate = events.into_iter().find_map(|event| match event {
-        Event::PointsAccountMerged(merged) => Some(merged.estate),
-        _ => None,
-    });
-    AbsorbAccount { from: customer(), estate: estate.unwrap(), entry: other_entry(0xab) }.into()
+    let mut parts = absorbing_in_parts(history, ESTATE_PART_MAX);
+    assert_eq!(parts.len(), 1);
+    parts.remove(0)
+}
+
+/// The commands that take in what it leaves in parts of this size; the last one ends the merge.
+pub(super) fn absorbing_in_parts(history: impl IntoIterator<Item = Command>, part_max: u32) -> Vec<Command> {
+    let (mut account, mut command) = (state_after(history), merge_in_parts(part_max));
+    let mut parts = Vec::new();
+    loop {
+        let left = account.decide(&command).unwrap().pop().unwrap();
+        account.evolve(&left);
+        let number = u32::try_from(parts.len()).unwrap() + 1;
+        let (part, estate) = match left {
+            Event::EstatePartMoved(moved) => (Some(moved.part), moved.estate),
+            Event::PointsAccountMerged(merged) => (None, merged.estate),
+            other => panic!("{other:?}"),
+        };
+        let entry = other_entry(0xab00 + u128::from(number));
+        parts.push(AbsorbAccount { from: customer(), part, estate, entry }.into());
+        if part.is_none() {
+            return parts;
+        }
+        command =
+            MoveEstatePart { part: number + 1, part_max, entry: other_entry(0x4000 + u128::from(number)) }
+                .into();
+    }
 }
 
 pub(super) fn freeze() -> Command {

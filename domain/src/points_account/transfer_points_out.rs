@@ -49,7 +49,7 @@ pub(super) fn decide(state: &State, command: &TransferPointsOut) -> Result<Vec<E
     if command.points > available {
         return Err(Rejection::InsufficientPoints { needed: command.points, available });
     }
-    let allocations = draft.take(command.points, &[]);
+    let allocations = draft.take_to_return(command.points)?;
     let lots = draft.moved(&allocations);
     draft.debit(command.points, Points::ZERO)?;
     draft.after.in_transit = draft.after.in_transit.plus(command.points)?;

@@ -19,6 +19,9 @@ pub(super) enum Pace {
     LateAndHasty(u64),
 }
 
+/// A step, of a policy by its place, because of what happened to a stream.
+type Step = (usize, StreamRef, Reaction);
+
 /// What policies have not done yet.
 #[derive(Debug)]
 pub(super) struct Processes {
@@ -26,8 +29,8 @@ pub(super) struct Processes {
     chance: u64,
     /// For each policy, by its place, in the order in which it happened.
     told: VecDeque<(usize, EventId, StreamRef, Event)>,
-    /// Steps that wait for an estate.
-    stuck: VecDeque<Reaction>,
+    /// Steps that wait for an estate, and those that wait behind them: of the same policy and stream.
+    stuck: VecDeque<Step>,
 }
 
 impl Processes {
@@ -99,29 +102,43 @@ impl Shop<'_> {
         }
         let Some((policy, id, stream, event)) = self.processes.next() else { return };
         for reaction in (policies()[policy].react)(id, stream, &event) {
-            self.perform(reaction);
+            let is_behind = self.processes.stuck.iter().any(|(by, of, _)| (*by, *of) == (policy, stream));
+            if is_behind || !self.perform(&reaction) {
+                self.processes.stuck.push_back((policy, stream, reaction));
+            }
         }
     }
 
+    /// Tries the first of them again; where it still has to wait, so do those behind it.
     fn retry(&mut self) {
-        if let Some(reaction) = self.processes.stuck.pop_front() {
-            self.perform(reaction);
+        let Some((policy, stream, reaction)) = self.processes.stuck.pop_front() else { return };
+        if !self.perform(&reaction) {
+            let stuck = std::mem::take(&mut self.processes.stuck);
+            let (behind, others): (Vec<_>, Vec<_>) =
+                stuck.into_iter().partition(|(by, of, _)| (*by, *of) == (policy, stream));
+            self.processes.stuck.extend(others);
+            self.processes.stuck.push_back((policy, stream, reaction));
+            self.processes.stuck.extend(behind);
         }
     }
 
-    fn perform(&mut self, reaction: Reaction) {
+    /// Whether it need not wait.
+    fn perform(&mut self, reaction: &Reaction) -> bool {
         // Codes are issued by a step of the program, and made void by nobody.
-        let Effect::Command { stream, command, if_refused } = &reaction.effect else { return };
+        let Effect::Command { stream, command, if_refused } = &reaction.effect else { return true };
         let goes_on = !matches!(if_refused, IfRefused::Park);
         match (self.send_on(*stream, command.clone(), goes_on), if_refused) {
-            (None, _) => self.processes.stuck.push_back(reaction),
-            (Some(Ok(_)), _) => {}
+            (None, _) => false,
+            (Some(Ok(_)), _) => true,
             (Some(Err(why)), IfRefused::GoOnOr(instead)) => {
                 let mut command = instead.command.clone();
                 command.because(&why);
                 match self.send_on(instead.stream, command, true) {
-                    None => self.processes.stuck.push_back(reaction),
-                    Some(sent) => assert!(sent.is_ok(), "what is sent instead is not refused: {sent:?}"),
+                    None => false,
+                    Some(sent) => {
+                        assert!(sent.is_ok(), "what is sent instead is not refused: {sent:?}");
+                        true
+                    }
                 }
             }
             (Some(Err(why)), _) => panic!("a process sent what is refused: {why}, {reaction:?}"),

@@ -4,8 +4,8 @@ use crate::{
     catalogue::PointsAccountEvent as Event,
     points::Overflow,
     points_account::{
-        Allocation, Balances, Estate, MovedLot, PointsAccountAbsorbed, PointsAdjusted, PointsClawedBack,
-        PointsEarned, ReservationPhase,
+        Allocation, Balances, Estate, MovedLot, PointsAdjusted, PointsClawedBack, PointsEarned,
+        ReservationPhase,
     },
     words,
 };
@@ -97,6 +97,21 @@ impl Event {
                 book.take(Ledger::Available, total(&event.allocations)?)?;
                 book.put(Ledger::Expired, event.points);
             }
+            Self::PointsTransferredOut(_)
+            | Self::PointsTransferredIn(_)
+            | Self::PointsTransferCompleted(_)
+            | Self::PointsTransferReturned(_)
+            | Self::PointsAccountMerged(_)
+            | Self::EstatePartMoved(_)
+            | Self::PointsAccountAbsorbed(_)
+            | Self::EstatePartAbsorbed(_) => self.between_accounts(&mut book)?,
+        }
+        Ok(book.postings)
+    }
+
+    /// What leaves the account for another one, and what comes from there.
+    fn between_accounts(&self, book: &mut Book) -> Result<(), Overflow> {
+        match self {
             Self::PointsTransferredOut(event) => {
                 book.take(Ledger::Available, moved(&event.lots)?)?;
                 book.put(Ledger::InTransit, event.points);
@@ -114,9 +129,16 @@ impl Event {
                 book.credit(moved(&event.lots)?, event.repaid);
             }
             Self::PointsAccountMerged(event) => book.left(&event.estate)?,
-            Self::PointsAccountAbsorbed(event) => book.absorbed(event)?,
+            Self::EstatePartMoved(event) => book.left(&event.estate)?,
+            Self::PointsAccountAbsorbed(event) => {
+                book.absorbed(&event.estate, event.repaid, &event.allocations)?;
+            }
+            Self::EstatePartAbsorbed(event) => {
+                book.absorbed(&event.estate, event.repaid, &event.allocations)?;
+            }
+            _ => {}
         }
-        Ok(book.postings)
+        Ok(())
     }
 }
 
@@ -207,13 +229,18 @@ impl Book {
         Ok(())
     }
 
-    fn absorbed(&mut self, event: &PointsAccountAbsorbed) -> Result<(), Overflow> {
-        let (estate, worth) = (&event.estate, Worth::of(&event.estate)?);
-        self.put(Ledger::Available, worth.available.minus(total(&event.allocations)?)?);
+    fn absorbed(
+        &mut self,
+        estate: &Estate,
+        repaid: Points,
+        allocations: &[Allocation],
+    ) -> Result<(), Overflow> {
+        let worth = Worth::of(estate)?;
+        self.put(Ledger::Available, worth.available.minus(total(allocations)?)?);
         self.put(Ledger::Pending, worth.pending);
         self.put(Ledger::Reserved, worth.reserved);
         self.put(Ledger::InTransit, worth.in_transit);
-        self.put(Ledger::Debt, event.repaid.minus(estate.debt)?);
+        self.put(Ledger::Debt, repaid.minus(estate.debt)?);
         self.take(Ledger::Transferred, worth.net(estate)?)
     }
 }

@@ -1,10 +1,10 @@
 //! From the account's events to lots.
 use event_schemas::{
-    CustomerId, EntryId, Overflow, Points,
+    CustomerId, EntryId, Overflow, Points, Timestamp,
     catalogue::PointsAccountEvent as Event,
     points_account::{
-        Allocation, Estate, EstateLot, LotExpiry, MovedLot, PointsAccountAbsorbed, PointsAdjusted,
-        PointsEarned, ReservationPhase, Source,
+        Allocation, Estate, EstateLot, LotExpiry, MovedLot, PointsAdjusted, PointsEarned, ReservationPhase,
+        Source,
     },
 };
 
@@ -117,16 +117,23 @@ fn take(lot: &mut Lot, effect: Effect) -> Result<(), Overflow> {
         }
         Effect::Hold(moved) => {
             lot.granted = lot.granted.plus(moved.points)?;
-            lot.expires_at = moved.expires_at;
+            date_inherited(lot, moved.expires_at);
         }
         Effect::Away(moved) => {
             lot.granted = lot.granted.plus(moved.points)?;
             lot.transferred = lot.transferred.plus(moved.points)?;
-            lot.expires_at = moved.expires_at;
+            date_inherited(lot, moved.expires_at);
         }
         Effect::Date(date) => lot.expires_at = Some(date.expires_at),
     }
     Ok(())
+}
+
+/// A lot that came with an earlier part may have another date by now.
+fn date_inherited(lot: &mut Lot, expires_at: Option<Timestamp>) {
+    if lot.pending.is_zero() && lot.remaining.is_zero() {
+        lot.expires_at = expires_at;
+    }
 }
 
 fn take_from(lot: &mut Lot, pending: bool, points: Points) -> Result<(), Overflow> {
@@ -174,14 +181,17 @@ fn effects(event: &Event) -> Vec<(EntryId, Effect)> {
             event.lots.iter().map(|moved| (moved.lot, Effect::Grant(arrived(moved)))).collect()
         }
         Event::PointsTransferReturned(event) => came_back(&event.lots),
-        Event::PointsAccountMerged(event) => {
-            let leave = |lot: &EstateLot| {
-                (lot.lot, Effect::Leave { pending: lot.release.is_some(), points: lot.points })
-            };
-            event.estate.lots.iter().map(leave).collect()
-        }
-        Event::PointsAccountAbsorbed(event) => absorbed(event),
+        Event::PointsAccountMerged(event) => left(&event.estate),
+        Event::EstatePartMoved(event) => left(&event.estate),
+        Event::PointsAccountAbsorbed(event) => absorbed(&event.estate, &event.allocations),
+        Event::EstatePartAbsorbed(event) => absorbed(&event.estate, &event.allocations),
     }
+}
+
+fn left(estate: &Estate) -> Vec<(EntryId, Effect)> {
+    let leave =
+        |lot: &EstateLot| (lot.lot, Effect::Leave { pending: lot.release.is_some(), points: lot.points });
+    estate.lots.iter().map(leave).collect()
 }
 
 fn each(allocations: &[Allocation], effect: impl Fn(Points) -> Effect) -> Vec<(EntryId, Effect)> {
@@ -257,8 +267,8 @@ const fn arrived(moved: &MovedLot) -> Grant {
 
 /// The lots of the estate, then those that only redemptions and transfers in flight still speak of, then what repaid
 /// debt of either account.
-fn absorbed(event: &PointsAccountAbsorbed) -> Vec<(EntryId, Effect)> {
-    let Estate { lots, reservations, transfers, .. } = &event.estate;
+fn absorbed(estate: &Estate, repaid_by: &[Allocation]) -> Vec<(EntryId, Effect)> {
+    let Estate { lots, reservations, transfers, .. } = estate;
     let whole = |lot: &EstateLot| {
         let pending = lot.release.is_some();
         let grant = Grant {
@@ -280,6 +290,6 @@ fn absorbed(event: &PointsAccountAbsorbed) -> Vec<(EntryId, Effect)> {
     let away = away.map(|moved| (moved.lot, Effect::Away(*moved)));
     let mut all: Vec<_> = held.map(used).chain(away).collect();
     all.extend(lots.iter().map(whole));
-    all.extend(each(&event.allocations, Effect::Use));
+    all.extend(each(repaid_by, Effect::Use));
     all
 }

@@ -1,12 +1,11 @@
 //! What each event tells beside its postings: its name, its reason, and what it goes back to.
 use event_schemas::{
-    Code, CustomerId, Money, OrderId, Points, RedemptionId, Sealed, Timestamp, TransferId,
+    Code, CustomerId, EntryId, Money, OrderId, Points, RedemptionId, Sealed, Timestamp, TransferId,
     catalogue::PointsAccountEvent,
     points_account::{
-        ExpiryReason, PointsAccountAbsorbed, PointsAccountMerged, PointsAdjusted, PointsClawedBack,
-        PointsEarned, PointsExpired, PointsReinstated, PointsReleased, PointsReservationReleased,
-        PointsReserved, PointsTransferReturned, PointsTransferredIn, PointsTransferredOut, PointsVoided,
-        PosEntry, Release, RuleUsed, Source,
+        ExpiryReason, PointsAdjusted, PointsClawedBack, PointsEarned, PointsExpired, PointsReinstated,
+        PointsReleased, PointsReservationReleased, PointsReserved, PointsTransferReturned,
+        PointsTransferredIn, PointsTransferredOut, PointsVoided, PosEntry, Release, RuleUsed, Source,
     },
     reward::RewardUsed,
 };
@@ -76,8 +75,12 @@ impl Movement {
                 ..Self::new(recorded.id.entry("arrive").0, EntryType::Arrive)
             },
             PointsAccountEvent::PointsTransferReturned(event) => returned(event),
-            PointsAccountEvent::PointsAccountMerged(event) => merged(event),
-            PointsAccountEvent::PointsAccountAbsorbed(event) => absorbed(event),
+            PointsAccountEvent::PointsAccountMerged(event) => merged(event.entry, event.into),
+            PointsAccountEvent::EstatePartMoved(event) => merged(event.entry, event.into),
+            PointsAccountEvent::PointsAccountAbsorbed(event) => {
+                absorbed(event.entry, event.from, event.repaid)
+            }
+            PointsAccountEvent::EstatePartAbsorbed(event) => absorbed(event.entry, event.from, event.repaid),
         })
     }
 }
@@ -210,19 +213,19 @@ fn returned(event: &PointsTransferReturned) -> Movement {
     }
 }
 
-fn merged(event: &PointsAccountMerged) -> Movement {
+fn merged(entry: EntryId, into: CustomerId) -> Movement {
     Movement {
         reason: Some(Code::fixed(MERGED_INTO)),
-        other: Some(event.into),
-        ..Movement::new(event.entry.0, EntryType::Merge)
+        other: Some(into),
+        ..Movement::new(entry.0, EntryType::Merge)
     }
 }
 
-fn absorbed(event: &PointsAccountAbsorbed) -> Movement {
+fn absorbed(entry: EntryId, from: CustomerId, repaid: Points) -> Movement {
     Movement {
         reason: Some(Code::fixed("merged-from")),
-        other: Some(event.from),
-        repaid: event.repaid,
-        ..Movement::new(event.entry.0, EntryType::Merge)
+        other: Some(from),
+        repaid,
+        ..Movement::new(entry.0, EntryType::Merge)
     }
 }

@@ -13,7 +13,8 @@ use event_schemas::{
 #[derive(Default)]
 pub(super) struct Between {
     transfers: HashMap<([u8; 16], TransferId), Ends>,
-    merges: HashMap<([u8; 16], CustomerId), Merge>,
+    /// By part; none is the last.
+    merges: HashMap<([u8; 16], CustomerId, Option<u32>), Merge>,
 }
 
 #[derive(Default)]
@@ -53,18 +54,26 @@ impl Between {
                 ends.returned = true;
                 ends.fit()
             }
-            Event::PointsAccountMerged(event) => {
-                let merge = self.merges.entry((merchant, account)).or_default();
-                merge.left = Some(digest(&event.estate));
-                merge.fit()
-            }
-            Event::PointsAccountAbsorbed(event) => {
-                let merge = self.merges.entry((merchant, event.from)).or_default();
-                merge.taken = Some(digest(&event.estate));
-                merge.fit()
+            Event::PointsAccountMerged(event) => self.left((merchant, account, None), &event.estate),
+            Event::EstatePartMoved(event) => self.left((merchant, account, Some(event.part)), &event.estate),
+            Event::PointsAccountAbsorbed(event) => self.taken((merchant, event.from, None), &event.estate),
+            Event::EstatePartAbsorbed(event) => {
+                self.taken((merchant, event.from, Some(event.part)), &event.estate)
             }
             _ => Ok(()),
         }
+    }
+
+    fn left(&mut self, part: ([u8; 16], CustomerId, Option<u32>), estate: &Estate) -> Result<(), String> {
+        let merge = self.merges.entry(part).or_default();
+        merge.left = Some(digest(estate));
+        merge.fit()
+    }
+
+    fn taken(&mut self, part: ([u8; 16], CustomerId, Option<u32>), estate: &Estate) -> Result<(), String> {
+        let merge = self.merges.entry(part).or_default();
+        merge.taken = Some(digest(estate));
+        merge.fit()
     }
 
     fn transfer(&mut self, merchant: [u8; 16], transfer: TransferId) -> &mut Ends {

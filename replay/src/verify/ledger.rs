@@ -22,6 +22,8 @@ use super::Check;
 #[derive(Default)]
 pub(super) struct Account {
     opened: bool,
+    /// A part of its estate left.
+    leaving: bool,
     merged: bool,
     sums: BTreeMap<Ledger, i128>,
     stated: Balances,
@@ -56,6 +58,9 @@ impl Account {
         law(opening != self.opened, "an account is opened once, before anything moves")?;
         self.opened = true;
         law(!self.merged, "the account was merged into another one, where everything goes on")?;
+        let leaves = matches!(event, Event::EstatePartMoved(_) | Event::PointsAccountMerged(_));
+        law(leaves || !self.leaving, "the account leaves its estate, and nothing else happens to it")?;
+        self.leaving |= leaves;
         self.merged = matches!(event, Event::PointsAccountMerged(_));
         Ok(())
     }

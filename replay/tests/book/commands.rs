@@ -161,10 +161,13 @@ pub(super) const fn sent(event: &Event) -> Option<&PointsTransferredOut> {
     }
 }
 
-/// What an account that ended left, if the event says so.
-pub(super) const fn estate(event: &Event) -> Option<&Estate> {
+/// What an account left that ends, and which part it is if more are to come.
+pub(super) const fn estate(event: &Event) -> Option<(Option<u32>, &Estate)> {
     match event {
-        Event::PointsAccount(PointsAccountEvent::PointsAccountMerged(merged)) => Some(&merged.estate),
+        Event::PointsAccount(PointsAccountEvent::EstatePartMoved(moved)) => {
+            Some((Some(moved.part), &moved.estate))
+        }
+        Event::PointsAccount(PointsAccountEvent::PointsAccountMerged(merged)) => Some((None, &merged.estate)),
         _ => None,
     }
 }

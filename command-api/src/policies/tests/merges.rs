@@ -1,7 +1,12 @@
 //! What an ended account turned away finds what that account left, however late the estate arrives.
 //!
 //! Planted bug that these tests were seen to catch: a step that goes on from a merged account at once.
-use domain::{Command, customer::MergeCustomers, points_account::MergeAccount, redemption::CancelRedemption};
+use domain::{
+    Command,
+    customer::MergeCustomers,
+    points_account::{ESTATE_PART_MAX, MergeAccount},
+    redemption::CancelRedemption,
+};
 use event_log::PositionToken;
 use event_schemas::{Code, EntryId};
 
@@ -42,7 +47,7 @@ async fn follow(bench: &Bench, (cause, made, at): &Told) -> bool {
 }
 
 async fn merge(bench: &Bench, merchant: MerchantId, customer: CustomerId, into: CustomerId) -> Told {
-    let merge = MergeAccount { customer, into, entry: EntryId(Uuid::now_v7()) };
+    let merge = MergeAccount { customer, into, entry: EntryId(Uuid::now_v7()), part_max: ESTATE_PART_MAX };
     tell(bench, merchant, StreamRef::account(customer), merge).await
 }
 

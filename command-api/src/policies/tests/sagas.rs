@@ -5,17 +5,19 @@
 use domain::{
     customer::MergeCustomers,
     merchant::UpdateProgramSettings,
-    points_account::{ExpiryRule, FreezeAccount, ReservePoints, TransferPointsOut},
+    points_account::{EarnPoints, EarnSource, ExpiryRule, FreezeAccount, ReservePoints, TransferPointsOut},
     pos_device::{Found, PosEntry, Standing, SyncPosBatch},
 };
 use event_schemas::{
-    Code, DeviceId, EntryId, TransferId,
+    Code, Digest, DeviceId, EntryId, TransferId,
     merchant::{Action, ProgramSettings},
     points_account,
     pos_device::PosEntryKind,
 };
+use futures::StreamExt as _;
 
 use super::*;
+use crate::{commands::Outcome, testing::earn};
 
 fn out(from: CustomerId, to: CustomerId, points: i64) -> TransferPointsOut {
     let id = Uuid::now_v7();
@@ -112,20 +114,27 @@ async fn a_merge_moves_everything_along_a_chain_and_what_was_on_its_way_still_en
     assert_eq!((available(&bench, merchant, third).await, bench.policies.parked()), ((100, 0), 0));
 }
 
-/// Seen to fail when the merge was asked for all the same: the account was gone until the next start, and then again.
+/// Seen to fail where the estate left as one record, which the log did not take, and where nothing asked for the second
+/// part.
 #[tokio::test]
-async fn an_account_that_leaves_more_than_a_record_holds_stays_and_can_be_used() {
+async fn an_account_of_twenty_thousand_awards_lives_on_elsewhere() {
     let bench = Bench::start().await;
     let (merchant, first, second) = two(&bench).await;
-    for _ in 0..400 {
-        bench.earn(merchant, first, 1).await;
-    }
+    let award = |number: u32| {
+        let source = EarnSource::Api(Digest(u128::from(number).to_be_bytes()));
+        let entry = EntryId(Uuid::from_u128(0xa_0000 + u128::from(number)));
+        EarnPoints { entry, source, ..earn(1) }
+    };
+    let accept = |number| bench.accept(merchant, StreamRef::account(first), award(number));
+    futures::stream::iter(0..20_000).map(accept).buffer_unordered(64).for_each(|_| async {}).await;
     merge(&bench, merchant, first, second).await;
-    let parked = bench.policies.parked_steps(&crate::policies::Place::default(), 9).await.unwrap();
-    let reasons: Vec<_> = parked.iter().map(|step| (step.step.as_str(), step.reason.as_str())).collect();
-    assert_eq!(reasons, [("merge-account", "estate-too-large")]);
-    bench.earn(merchant, first, 1).await;
-    assert_eq!(available(&bench, merchant, first).await, (501, 0));
+    assert_eq!((available(&bench, merchant, first).await, bench.policies.parked()), ((0, 0), 0));
+    assert_eq!(available(&bench, merchant, second).await, (20_100, 0));
+    let again = bench.envelope(merchant, StreamRef::account(second), award(19_999));
+    assert_eq!(bench.commander.send(again).await.unwrap().outcome, Outcome::Unchanged);
+    order(&bench, merchant, first, 5_493).await;
+    bench.policies_idle().await;
+    assert_eq!((available(&bench, merchant, second).await, bench.policies.parked()), ((20_154, 0), 0));
 }
 
 #[tokio::test]

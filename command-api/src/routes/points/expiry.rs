@@ -1,13 +1,21 @@
 //! POST /v1/api/points/expiry/extend: points of a customer live longer.
 use axum::{extract::State, response::Response};
-use domain::{StreamRef, points_account::ExtendPointsExpiry};
-use event_schemas::{Code, CustomerId, EntryId, Personal, Timestamp};
+use domain::{
+    Aggregate, StreamRef,
+    points_account::{self, ExtendPointsExpiry},
+};
+use event_schemas::{Code, CommandKey, CustomerId, EntryId, Personal, Timestamp};
 use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
 use serde::Deserialize;
 use utoipa::ToSchema;
+use uuid::Uuid;
 
 use super::{Account, Caller, canonical, change_account, check_note, entry};
-use crate::{app::App, idempotency::IdempotencyKey};
+use crate::{
+    app::App,
+    commands::{Envelope, Outcome},
+    idempotency::IdempotencyKey,
+};
 
 const PATH: &str = "/v1/api/points/expiry/extend";
 const LOTS_MAX: usize = 1_000;
@@ -76,6 +84,33 @@ pub(crate) async fn extend(
         entry: entry(&attempt),
     };
     let caller = Caller { merchant, context, occurred_at: now };
-    let stream = StreamRef::account(customer);
-    change_account(&app, customer, caller.envelope(stream, attempt.command, command, content)).await
+    let envelope = caller.envelope(StreamRef::account(customer), attempt.command, command.clone(), content);
+    if command.lots.is_none() {
+        extend_in_parts(&app, &envelope, &command).await?;
+    }
+    change_account(&app, customer, envelope).await
+}
+
+/// All lots of a long account are more than a record says, so most of them are extended before the request's own record,
+/// by others whose keys follow from its key: whoever sends it again goes on where this stopped.
+async fn extend_in_parts(
+    app: &App,
+    envelope: &Envelope,
+    command: &ExtendPointsExpiry,
+) -> Result<(), Problem> {
+    let is_long = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PointsAccount(account) if account.lots().nth(points_account::LOTS_MAX).is_some());
+    if !app.commander.glance(envelope.merchant, envelope.stream, is_long).await? {
+        return Ok(());
+    }
+    for round in 0_u32.. {
+        let key = Uuid::new_v5(&envelope.key.0, &round.to_be_bytes());
+        let command = ExtendPointsExpiry { entry: EntryId(key), ..command.clone() }.into();
+        let part = Envelope { key: CommandKey(key), command, ..envelope.clone() };
+        let answered = app.commander.send(part).await?;
+        let is_full = answered.made.is_none_or(|made| points_account::is_full(&made.events));
+        if answered.outcome != Outcome::Accepted || !is_full {
+            break;
+        }
+    }
+    Ok(())
 }

@@ -67,6 +67,25 @@ impl Book {
         });
     }
 
+    /// What leaves with a part is gone, also what may come back to a lot.
+    fn leave(&mut self, estate: &Estate) {
+        for lot in &estate.lots {
+            let parts = self.lots.entry(lot.lot).or_default();
+            let bucket = if lot.release.is_some() { &mut parts.pending } else { &mut parts.active };
+            *bucket -= lot.points.0;
+            parts.gone += lot.points.0;
+        }
+        let reserved = estate.reservations.iter().map(|one| format!("{:?}", one.redemption));
+        let sent = estate.transfers.iter().map(|one| format!("{:?}", one.transfer));
+        for key in reserved.chain(sent) {
+            let held = self.reserved.remove(&key).unwrap_or_default();
+            self.each(&held, |parts, points| {
+                parts.held -= points;
+                parts.gone += points;
+            });
+        }
+    }
+
     fn inherit(&mut self, estate: &Estate, paid: &[Allocation]) {
         for lot in &estate.lots {
             self.grant(lot.lot, lot.points.0, lot.release.is_some());
@@ -137,6 +156,8 @@ impl Book {
                 one.lots.iter().for_each(|lot| self.grant(lot.lot, lot.points.0, false));
             }
             Event::PointsAccountAbsorbed(one) => self.inherit(&one.estate, &one.allocations),
+            Event::EstatePartAbsorbed(one) => self.inherit(&one.estate, &one.allocations),
+            Event::EstatePartMoved(one) => self.leave(&one.estate),
             Event::PointsAccountMerged(_) => *self = Self::default(),
             _ => {}
         }

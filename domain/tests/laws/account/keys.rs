@@ -120,6 +120,7 @@ pub(crate) fn law_7_a_business_key_awards_once_for_ever() {
                 Event::PointsAdjusted(one) => format!("adjusted {}", one.entry),
                 Event::PointsTransferredIn(one) => format!("in {}", one.transfer),
                 Event::PointsAccountAbsorbed(one) => format!("absorbed {}", one.from),
+                Event::EstatePartAbsorbed(one) => format!("absorbed {} {}", one.from, one.part),
                 _ => continue,
             };
             prop_assert!(awarded.insert(key), "{:?}", moment.event);

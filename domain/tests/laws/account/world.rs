@@ -34,6 +34,7 @@ pub(super) struct Shown {
     pub(super) held: i64,
     pub(super) frozen: bool,
     pub(super) merged: bool,
+    pub(super) leaving: bool,
     pub(super) active_at: Option<Timestamp>,
 }
 
@@ -46,6 +47,7 @@ impl Shown {
             held: held.map(|one| one.points.0).sum(),
             frozen: state.frozen(),
             merged: state.merged_into().is_some(),
+            leaving: state.is_leaving(),
             active_at: state.last_activity_at(),
         }
     }
@@ -76,6 +78,8 @@ pub(super) struct World {
     pub(super) moments: Vec<Moment>,
     pub(super) transfers: BTreeMap<u8, Sent>,
     redeemed_on: BTreeMap<u8, usize>,
+    /// Whose estate is on its way to whom, and what makes its next part leave.
+    merging: BTreeMap<usize, (usize, Command)>,
     /// The newest version of each order and its levels.
     pub(super) levels: BTreeMap<OrderId, (u32, [i64; 2])>,
 }
@@ -92,11 +96,14 @@ impl World {
             moments: Vec::new(),
             transfers: BTreeMap::new(),
             redeemed_on: BTreeMap::new(),
+            merging: BTreeMap::new(),
             levels: BTreeMap::new(),
         };
         for (place, step) in program.steps.iter().enumerate() {
             world.take(place, step);
+            world.next_parts();
         }
+        (0..3).for_each(|on| world.finish(on));
         world
     }
 
@@ -107,11 +114,17 @@ impl World {
 
     /// Sends a command, and sends it on if its account was merged; tells whether it was accepted, and where.
     pub(super) fn send(&mut self, on: usize, command: &Command) -> Result<usize, Rejection> {
-        self.sent.push((on, command.clone()));
+        if !matches!(command, Command::MergeAccount(_) | Command::MoveEstatePart(_)) {
+            self.sent.push((on, command.clone()));
+        }
         let mut on = on;
         let events = loop {
             match self.accounts[on].decide(command) {
-                Err(Rejection::AccountMerged { into }) => on = number(into),
+                Err(Rejection::AccountMerged { into }) => {
+                    // As whoever sends it on waits for the estate.
+                    self.finish(on);
+                    on = number(into);
+                }
                 answer => break answer?,
             }
         };
@@ -152,7 +165,7 @@ impl World {
     }
 
     /// Every other repeat is a new request for the same, from somebody who knows whose account goes on.
-    fn asked_anew(&self, on: usize, command: Command, place: usize, entry: EntryId) -> (usize, Command) {
+    fn asked_anew(&mut self, on: usize, command: Command, place: usize, entry: EntryId) -> (usize, Command) {
         let anew = match command {
             Command::EarnPoints(one) => account::EarnPoints { entry, ..one }.into(),
             Command::RecordAction(one) => account::RecordAction { entry, ..one }.into(),
@@ -160,6 +173,7 @@ impl World {
         };
         let mut goes_on = on;
         while let Some(into) = self.accounts[goes_on].merged_into() {
+            self.finish(goes_on);
             goes_on = number(into);
         }
         if place.is_multiple_of(2) { (on, anew) } else { (goes_on, anew) }
@@ -383,15 +397,46 @@ impl World {
         if on == into || !goes_on {
             return;
         }
-        let merge = account::MergeAccount { customer: customer(on), into: customer(into), entry };
-        let _ = self.send(on, &merge.into());
-        let estate = self.moments.last().and_then(|moment| match &moment.event {
-            Event::PointsAccountMerged(merged) => Some(merged.estate.clone()),
-            _ => None,
-        });
-        let absorb = account::AbsorbAccount { from: customer(on), estate: estate.unwrap(), entry };
+        let part_max = [1, 3, account::ESTATE_PART_MAX][usize::from(entry.bytes()[15] % 3)];
+        let merge = account::MergeAccount { customer: customer(on), into: customer(into), entry, part_max };
+        self.part(on, into, &merge.into());
+    }
+
+    /// One more part of every estate that is on its way; what a program does comes in between.
+    fn next_parts(&mut self) {
+        for (on, (into, next)) in self.merging.clone() {
+            // Another part may have gone on behind one before it.
+            if self.merging.get(&on).is_some_and(|(_, asked)| *asked == next) {
+                self.part(on, into, &next);
+            }
+        }
+    }
+
+    fn finish(&mut self, on: usize) {
+        while let Some((into, next)) = self.merging.get(&on).cloned() {
+            self.part(on, into, &next);
+        }
+    }
+
+    /// A part leaves and arrives.
+    fn part(&mut self, on: usize, into: usize, command: &Command) {
+        assert_eq!(self.send(on, command), Ok(on));
+        let (part, estate) = match self.moments.last().map(|moment| &moment.event) {
+            Some(Event::EstatePartMoved(moved)) => (Some(moved.part), moved.estate.clone()),
+            Some(Event::PointsAccountMerged(merged)) => (None, merged.estate.clone()),
+            other => panic!("{command:?} came to {other:?}"),
+        };
+        let entry = EntryId(Uuid::new_v5(&customer(on).0, &part.unwrap_or_default().to_be_bytes()));
+        match part {
+            None => drop(self.merging.remove(&on)),
+            Some(part) => {
+                let next = account::MoveEstatePart { part: part + 1, part_max: 1 + part % 3, entry };
+                self.merging.insert(on, (into, next.into()));
+            }
+        }
+        let absorb = account::AbsorbAccount { from: customer(on), part, estate, entry };
         let taken_in = self.send(into, &absorb.into());
-        assert_eq!(taken_in, Ok(into));
+        assert!(taken_in.is_ok(), "{taken_in:?}");
     }
 }
 
@@ -402,7 +447,6 @@ fn asked(command: &Command) -> bool {
         Command::TransferPointsIn(_)
             | Command::CompleteTransfer(_)
             | Command::ReturnTransfer(_)
-            | Command::MergeAccount(_)
             | Command::TransferPointsOut(_)
     )
 }

@@ -17,7 +17,8 @@ pub(super) struct Keys {
     orders: HashMap<OrderId, Order>,
     redemptions: HashMap<RedemptionId, (Points, Phase)>,
     transfers: HashMap<TransferId, (Points, Transfer)>,
-    absorbed: HashSet<CustomerId>,
+    /// By part; none is the last.
+    absorbed: HashSet<(CustomerId, Option<u32>)>,
 }
 
 /// What earned, other than an order.
@@ -107,13 +108,17 @@ impl Keys {
             Event::PointsTransferReturned(event) => {
                 self.ends(event.transfer, event.points, Transfer::Returned)
             }
-            Event::PointsAccountAbsorbed(event) => {
-                law(self.absorbed.insert(event.from), "the account was taken in before")?;
-                self.inherit(&event.estate);
-                Ok(())
-            }
+            Event::PointsAccountAbsorbed(event) => self.arrived((event.from, None), &event.estate),
+            Event::EstatePartAbsorbed(event) => self.arrived((event.from, Some(event.part)), &event.estate),
             _ => Ok(()),
         }
+    }
+
+    fn arrived(&mut self, part: (CustomerId, Option<u32>), estate: &Estate) -> Verdict {
+        let is_over = self.absorbed.contains(&(part.0, None));
+        law(!is_over && self.absorbed.insert(part), "the account was taken in before")?;
+        self.inherit(estate);
+        Ok(())
     }
 
     fn awarded(&mut self, earned: &PointsEarned) -> Verdict {
@@ -226,6 +231,8 @@ const fn entry(event: &Event) -> Option<EntryId> {
         Event::PointsTransferReturned(event) => event.entry,
         Event::PointsAccountMerged(event) => event.entry,
         Event::PointsAccountAbsorbed(event) => event.entry,
+        Event::EstatePartMoved(event) => event.entry,
+        Event::EstatePartAbsorbed(event) => event.entry,
         _ => return None,
     })
 }

@@ -90,8 +90,13 @@ impl Lots {
                 self.back(&sent, &allocations(&event.lots), Part::InTransit)?;
                 self.date_moved(&event.lots)
             }
+            Event::EstatePartMoved(event) => self.part_left(&event.estate),
             Event::PointsAccountMerged(event) => self.left(&event.estate),
             Event::PointsAccountAbsorbed(event) => {
+                self.inherit(&event.estate)?;
+                self.shift(&event.allocations, Part::Remaining, Part::Repaid)
+            }
+            Event::EstatePartAbsorbed(event) => {
                 self.inherit(&event.estate)?;
                 self.shift(&event.allocations, Part::Remaining, Part::Repaid)
             }
@@ -200,8 +205,15 @@ impl Lots {
         })
     }
 
-    /// The estate names every lot with points in it; afterwards nothing is left here.
+    /// The last part names every lot that still has points in it; afterwards nothing is left here.
     fn left(&mut self, estate: &Estate) -> Verdict {
+        self.part_left(estate)?;
+        let open = [Part::Pending, Part::Remaining, Part::Reserved, Part::InTransit];
+        let left_over = self.lots.values().any(|lot| open.iter().any(|part| lot.part(*part) != 0));
+        law(!left_over, "the estate leaves points behind")
+    }
+
+    fn part_left(&mut self, estate: &Estate) -> Verdict {
         for told in &estate.lots {
             let part = if told.release.is_some() { Part::Pending } else { Part::Remaining };
             self.known(told.lot)?.shift(part, Part::Left, told.points)?;
@@ -213,9 +225,7 @@ impl Lots {
         for one in &estate.transfers {
             self.shift(&allocations(&one.lots), Part::InTransit, Part::Left)?;
         }
-        let open = [Part::Pending, Part::Remaining, Part::Reserved, Part::InTransit];
-        let left_over = self.lots.values().any(|lot| open.iter().any(|part| lot.part(*part) != 0));
-        law(!left_over, "the estate leaves points behind")
+        Ok(())
     }
 
     fn inherit(&mut self, estate: &Estate) -> Verdict {
