@@ -72,6 +72,25 @@ async fn days_after_the_fulfilment_count_from_the_fulfilment() {
 }
 
 #[tokio::test]
+async fn a_fulfilment_that_is_taken_back_makes_the_points_wait_for_the_next_one() {
+    let shop = shop_that_waits("days_after_fulfilled", 14).await;
+    let ada = person();
+    let order = paid(&shop, &ada, 0).await;
+    let first = this_minute() - 30 * DAY;
+    let taken_back = order.clone().at(first + 5);
+    deliver(&shop, "orders/updated", taken_back.body(&shop)).await;
+    deliver(&shop, "orders/fulfilled", order.clone().at(first).fulfilled(first).body(&shop)).await;
+    assert_eq!(points(&shop, &ada).await, (0, 20), "the newer state is not fulfilled");
+    let again = this_minute() - 13 * DAY;
+    deliver(&shop, "orders/fulfilled", order.clone().at(again).fulfilled(again).body(&shop)).await;
+    assert_eq!(points(&shop, &ada).await, (0, 20), "the days count from the second fulfilment");
+    let third = order.at(again + 5);
+    deliver(&shop, "orders/updated", third.body(&shop)).await;
+    let lots = shop.ask("/v1/api/points/lots", &[("customer_id", &shop.customer_id(ada.id).await)]).await;
+    assert_eq!(lots.expect(200)["items"][0]["released"], "fulfilment");
+}
+
+#[tokio::test]
 async fn waiting_points_are_voided_by_a_cancellation_and_as_far_as_a_refund_goes() {
     let shop = shop_that_waits("on_fulfilled", 0).await;
     let (ada, bea) = (person(), person());

@@ -7,12 +7,15 @@ use serde::{Deserialize, Serialize};
 
 use super::State;
 
-/// The earliest times of what the order's states said, newer and older ones alike.
+/// What the order's states said of time, newer and older ones alike.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Serialize, Deserialize)]
 pub(super) struct Course {
     unpaid_from: Option<Timestamp>,
     paid_from: Option<Timestamp>,
     fulfilled_at: Option<Timestamp>,
+    /// The latest time at which it was not fulfilled.
+    #[serde(default)]
+    unfulfilled_at: Option<Timestamp>,
 }
 
 impl Course {
@@ -23,6 +26,9 @@ impl Course {
             OrderStage::Voided | OrderStage::Cancelled => {}
         }
         lower(&mut self.fulfilled_at, seen.fulfilled_at);
+        if seen.fulfilled_at.is_none() {
+            self.unfulfilled_at = self.unfulfilled_at.max(Some(seen.updated_at));
+        }
     }
 }
 
@@ -56,9 +62,13 @@ impl State {
         self.paid_up_at(seen).unwrap_or(by_states)
     }
 
-    /// When the last of it was fulfilled, if its newest state says that it is.
+    /// When the last of it was fulfilled, if its newest state says that it is: the first time that is told, unless that
+    /// was taken back since.
     pub(super) fn fulfilled_at(&self, seen: &OrderObserved) -> Option<Timestamp> {
-        seen.fulfilled_at.and(self.course.fulfilled_at)
+        let newest = seen.fulfilled_at?;
+        let first = self.course.fulfilled_at.unwrap_or(newest);
+        let taken_back = self.course.unfulfilled_at.is_some_and(|since| since > first);
+        Some(if taken_back { newest } else { first })
     }
 
     /// When the payments that are known came to the order's total.
@@ -171,6 +181,16 @@ mod tests {
         let policy = |command| Command::from(waiting(PendingPolicy::OnFulfilled, 0, command));
         let fulfilled = ObserveOrder { fulfilled_at: Some(at(5)), ..order(5, 5493) };
         assert_eq!(release([policy(fulfilled), policy(order(6, 5493))]), Some(Release::AwaitingFulfilment));
+    }
+
+    /// Catches: points that are free at once because the days of the first fulfilment are over.
+    #[test]
+    fn an_order_that_is_fulfilled_again_counts_its_days_from_then() {
+        let policy = |command| Command::from(waiting(PendingPolicy::DaysAfterFulfilled, 3, command));
+        let fulfilled = |seconds| ObserveOrder { fulfilled_at: Some(at(seconds)), ..order(seconds, 5493) };
+        for messages in all_orders(&[policy(fulfilled(5)), policy(order(6, 5493)), policy(fulfilled(20))]) {
+            assert_eq!(release(messages), Some(Release::At(at(20 + 3 * DAY))));
+        }
     }
 
     #[test]
