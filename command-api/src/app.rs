@@ -31,7 +31,7 @@ pub struct Running {
     pub(crate) idempotency: Idempotency,
     pub(crate) policies: Policies,
     pub(crate) issuers: Issuers,
-    /// Settings are merged and written by one call at a time, or two of them could undo each other.
+    /// Settings are merged and written by one call at a time; those of other nodes are told apart by the version.
     pub(crate) settings_turn: Mutex<()>,
     webhooks: Webhooks,
     auth: Arc<dyn Auth>,

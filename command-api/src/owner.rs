@@ -14,6 +14,7 @@ mod partition;
 mod pieces;
 mod saver;
 pub(crate) mod snapshots;
+mod stand_by;
 mod state;
 mod stream;
 mod table;
@@ -51,9 +52,9 @@ use back_off::BackOff;
 use catch_up::{Claimed, Following};
 use mailbox::Mailbox;
 use saver::Saver;
+use stand_by::StandBy;
 use tenure::{Halt, Tenure};
 use tiers::Limits;
-use stand_by::StandBy;
 
 /// More messages than this waiting for one owner are refused.
 const WAITING_MAX: usize = 65_536;
@@ -143,10 +144,10 @@ struct Gauge {
     here: AtomicBool,
     /// How many records were read to claim last.
     records: AtomicU64,
-}
-
     /// Up to there a stand-by has read.
     followed: AtomicU64,
+}
+
 impl Handle {
     pub(crate) fn post(&self, message: Message) -> Result<(), Unavailable> {
         if self.gauge.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
@@ -165,13 +166,13 @@ impl Handle {
         self.gauge.records.load(Ordering::Relaxed)
     }
 
-    /// Whether this process serves the partition, as far as it knows.
-    pub(crate) fn is_here(&self) -> bool {
     /// Up to where a stand-by has read.
     pub(crate) fn followed(&self) -> Position {
         Position::new(self.gauge.followed.load(Ordering::Relaxed))
     }
 
+    /// Whether this process serves the partition, as far as it knows.
+    pub(crate) fn is_here(&self) -> bool {
         self.gauge.here.load(Ordering::Acquire)
     }
 
@@ -214,7 +215,7 @@ pub async fn start_among(
     keeping: Option<Keeping>,
     nodes: Option<Nodes>,
 ) -> Result<Commander, StartError> {
-    let forwarder = nodes.as_ref().map(|nodes| Forwarder::new(nodes.owners.clone(), keys));
+    let forwarder = nodes.as_ref().map(|nodes| Forwarder::new(log, nodes.owners.clone(), keys));
     let forwarder = forwarder.transpose().map_err(StartError::Nodes)?;
     let mut handles = Vec::new();
     let mut claims = Vec::new();
@@ -335,19 +336,19 @@ impl Owner {
         let mut proposed = nodes.proposed;
         let mut stand_by = StandBy::new(nodes.stands_by);
         loop {
-            tokio::select! {
-                biased;
             if nodes::is_proposed(Some(&proposed), self.number) {
                 return Ok(Some(stand_by.end()));
             }
+            tokio::select! {
+                biased;
                 () = nodes::until_proposed(&mut proposed, self.number) => {}
                 () = self.fill() => self.refuse_waiting(&Unavailable::NotOwned),
-            }
-            if self.closed {
                 () = stand_by.changed() => {
                     stand_by.step(&self.log, self.number, self.keeping.as_ref(), &proposed).await?;
                     self.gauge.followed.store(stand_by.followed().get(), Ordering::Relaxed);
                 }
+            }
+            if self.closed {
                 return Ok(None);
             }
         }

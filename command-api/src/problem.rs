@@ -45,6 +45,7 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::TransferUnknown => StatusCode::NOT_FOUND,
         Rejection::InsufficientPoints { .. }
         | Rejection::TooManyLots { .. }
+        | Rejection::SettingsChanged
         | Rejection::SourceConflict
         | Rejection::ShopExists
         | Rejection::OrderHasCustomer

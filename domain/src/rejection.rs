@@ -71,6 +71,8 @@ rejections! {
     UnknownMerchant = "unknown-merchant", "The shop is unknown";
     /// The shop joined before.
     ShopExists = "shop-exists", "The shop exists already";
+    /// The settings are no longer those that the change was made of.
+    SettingsChanged = "settings-changed", "The settings were changed meanwhile";
     /// The setting's value is outside its range, or contradicts another one.
     InvalidSetting {
         /// JSON pointer into the settings document.

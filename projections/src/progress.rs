@@ -175,6 +175,8 @@ impl Progress {
             _ => false,
         });
         if is_news {
+            // Nobody may read the log here.
+            self.shared.log.heard_of(partition, checkpoint.position);
             self.shared.steps.send_replace(());
         }
     }

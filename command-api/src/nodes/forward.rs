@@ -2,6 +2,7 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use event_log::Log;
 use event_schemas::CommandKey;
 use privacy::{Channel, KeyStore};
 use reqwest::{Client, redirect::Policy};
@@ -32,6 +33,7 @@ pub(crate) struct Forwarder {
     owners: Arc<dyn Owners>,
     channel: Arc<Channel>,
     http: Client,
+    log: Log,
 }
 
 /// Nodes cannot be asked at all.
@@ -63,11 +65,11 @@ impl Forwarder {
     ///
     /// # Errors
     /// [`ForwardError`].
-    pub(crate) fn new(owners: Arc<dyn Owners>, keys: &KeyStore) -> Result<Self, ForwardError> {
+    pub(crate) fn new(log: &Log, owners: Arc<dyn Owners>, keys: &KeyStore) -> Result<Self, ForwardError> {
         // A redirect would be a second hop, and a proxy of the environment is for the outside.
         let http = Client::builder().redirect(Policy::none()).no_proxy();
         let http = http.connect_timeout(CONNECT_MAX).timeout(ANSWER_MAX).build()?;
-        Ok(Self { owners, channel: Arc::new(keys.channel(PURPOSE)?), http })
+        Ok(Self { owners, channel: Arc::new(keys.channel(PURPOSE)?), http, log: log.clone() })
     }
 
     /// Whoever else announced the partition.
@@ -89,7 +91,13 @@ impl Forwarder {
                 Err(error) => Err(error.into()),
             };
             match told {
-                Ok(told) => settle(message.work, told),
+                Ok(told) => {
+                    // Whoever asks this node next sees no less than what is answered now.
+                    if let Some(at) = told.position() {
+                        this.log.heard_of(at.partition(), at.position());
+                    }
+                    settle(message.work, told);
+                }
                 Err(error) => {
                     metrics::counter!("forward_failed_total").increment(1);
                     tracing::warn!(

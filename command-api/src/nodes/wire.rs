@@ -265,6 +265,16 @@ impl Told {
     }
 }
 
+impl Told {
+    /// Where the record stands that answers a command.
+    pub(super) fn position(&self) -> Option<PositionToken> {
+        match &self.answer.as_ref().ok()?.what {
+            Came::Command(decided) => position(&decided.at).ok(),
+            Came::Recall(_) | Came::Read(_) | Came::Glance | Came::Due(_) => None,
+        }
+    }
+}
+
 impl From<Refusal> for Unavailable {
     fn from(refusal: Refusal) -> Self {
         match refusal {

@@ -111,6 +111,8 @@ impl Following {
                     "Partition {number} has no snapshots: all its state stays in memory"
                 );
                 Self::over(log, Folded::new(log.clone(), number, Limits::NONE), start).await
+            }
+        }
     }
 
     async fn over(log: &Log, folded: Folded, covering: Covering) -> Result<Self, StartError> {
@@ -125,22 +127,20 @@ impl Following {
     /// Takes in what stands next in the log; `false` at its end.
     pub(super) async fn advance(&mut self) -> Result<bool, StartError> {
         let batch = self.reader.next(FETCH_RECORDS_MAX).await.map_err(StartError::Log)?.records;
-            }
-        }
         for record in &batch {
             admit(&mut self.folded, record).await?;
         }
         self.records += batch.len() as u64;
         self.covering.follow(&batch, self.reader.checkpoint()).map_err(StartError::Log)?;
         if self.folded.unsaved_records() >= ROUND_RECORDS {
+            self.save().await?;
+        }
         Ok(!batch.is_empty())
     }
 
     /// Returns when there may be more. Loses nothing if dropped.
     pub(super) async fn changed(&mut self) -> Result<(), StartError> {
         self.reader.changed().await.map_err(|fault| StartError::Log(fault.into()))
-            self.save().await?;
-        }
     }
 
     /// Saves what it knows now and then, so that a start reads little too. Only for who stands by.

@@ -16,6 +16,8 @@ use crate::{
     routes::replies::reply,
 };
 
+/// How often settings that somebody else changed meanwhile are merged anew.
+const TRIES_MAX: u32 = 16;
 /// The one part of the document whose names are the shop's own.
 const ACTIONS: &str = "/actions";
 
@@ -24,6 +26,7 @@ const ACTIONS: &str = "/actions";
     put, path = "/v1/api/core/settings", tag = "core", request_body = Object,
     responses(
         (status = 200, body = Object, description = "The whole document with its `version`"),
+        (status = 409, body = ProblemBody, description = "`settings-changed`: others change them all the time; ask again"),
         (status = 422, body = ProblemBody, description = "`invalid-setting`, `invalid-field`")
     )
 )]
@@ -37,25 +40,33 @@ pub(crate) async fn update(
     app.shop(merchant)?;
     let _turn = app.settings_turn.lock().await;
     let stream = StreamRef::merchant(merchant);
-    let current = app.commander.glance(merchant, stream, settings).await?;
-    let (current, _) = current.ok_or_else(|| rejected(&Rejection::UnknownMerchant))?;
-    let settings_now = merged(&current, &patch)?;
-    check(&settings_now).map_err(|rejection| rejected(&rejection))?;
     let content = app.keys.digest(merchant, "update-program-settings", &raw);
-    let envelope = Envelope {
-        merchant,
-        stream,
-        command: UpdateProgramSettings { settings: settings_now }.into(),
-        key: CommandKey(chance::id()),
-        content: content.map_err(|error| key_fault(&error))?,
-        occurred_at: app.clock.now(),
-        origin: origin(context, Actor::Merchant),
-        lane: Lane::Interactive,
+    let content = content.map_err(|error| key_fault(&error))?;
+    let mut current = app.commander.glance(merchant, stream, settings).await?;
+    let mut tries = 0;
+    let (answered, now) = loop {
+        let (before, version) = current.ok_or_else(|| rejected(&Rejection::UnknownMerchant))?;
+        let settings_now = merged(&before, &patch)?;
+        check(&settings_now).map_err(|rejection| rejected(&rejection))?;
+        let envelope = Envelope {
+            merchant,
+            stream,
+            command: UpdateProgramSettings { settings: settings_now, based_on: Some(version) }.into(),
+            key: CommandKey(chance::id()),
+            content,
+            occurred_at: app.clock.now(),
+            origin: origin(context, Actor::Merchant),
+            lane: Lane::Interactive,
+        };
+        let (answered, now) = app.commander.ask(envelope, settings).await?;
+        match answered.outcome {
+            // Somebody else changed them meanwhile, through another node.
+            Outcome::Rejected(Rejection::SettingsChanged) if tries < TRIES_MAX => current = now,
+            Outcome::Rejected(rejection) => return Err(rejected(&rejection)),
+            Outcome::Accepted | Outcome::Unchanged => break (answered, now),
+        }
+        tries += 1;
     };
-    let (answered, now) = app.commander.ask(envelope, settings).await?;
-    if let Outcome::Rejected(rejection) = answered.outcome {
-        return Err(rejected(&rejection));
-    }
     app.shops.wait_until(answered.at).await?;
     let (settings, version) = now.ok_or_else(|| rejected(&Rejection::UnknownMerchant))?;
     let mut document = serde_json::to_value(settings).map_err(|error| Problem::internal(&error))?;

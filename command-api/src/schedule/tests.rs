@@ -25,7 +25,7 @@ const DAY: TimeDelta = TimeDelta::days(1);
 async fn shop(bench: &Bench, mode: ExpiryMode) -> (MerchantId, CustomerId) {
     let merchant = bench.install("demo-1.myshopify.com").await;
     let settings = ProgramSettings { expiry: Expiry { mode, months: 1 }, ..ProgramSettings::default() };
-    let update = UpdateProgramSettings { settings };
+    let update = UpdateProgramSettings { settings, based_on: None };
     let answered = bench.accept(merchant, StreamRef::merchant(merchant), update).await;
     bench.shops.wait_until(answered.at).await.unwrap();
     let customer = bench.customer(merchant).await;

@@ -256,7 +256,8 @@ impl Stack {
         let shop = self.bench.shops.by_id(merchant).unwrap();
         let mut settings = ProgramSettings::clone(&shop.settings);
         change(&mut settings);
-        let (stream, update) = (StreamRef::merchant(merchant), merchant::UpdateProgramSettings { settings });
+        let (stream, update) =
+            (StreamRef::merchant(merchant), merchant::UpdateProgramSettings { settings, based_on: None });
         let answered =
             self.bench.commander.send(self.bench.envelope(merchant, stream, update)).await.unwrap();
         self.bench.shops.wait_until(answered.at).await.unwrap();

@@ -25,6 +25,8 @@ const PROCESSING_MAX: u64 = 1_000_000;
 pub struct UpdateProgramSettings {
     /// The settings from now on.
     pub settings: ProgramSettings,
+    /// The version that they were made of; any, if there is none.
+    pub based_on: Option<u32>,
 }
 
 pub(super) fn decide(state: &State, command: &UpdateProgramSettings) -> Result<Vec<Event>, Rejection> {
@@ -32,6 +34,9 @@ pub(super) fn decide(state: &State, command: &UpdateProgramSettings) -> Result<V
     check(&command.settings)?;
     if *state.settings() == command.settings {
         return Ok(Vec::new());
+    }
+    if command.based_on.is_some_and(|version| version != state.settings_version()) {
+        return Err(Rejection::SettingsChanged);
     }
     let updated =
         ProgramSettingsUpdated { version: state.settings_version() + 1, settings: command.settings.clone() };
@@ -140,7 +145,7 @@ mod tests {
     }
 
     fn when(settings: ProgramSettings) -> crate::testing::When<State> {
-        given([MerchantInstalled::sample().into()]).when(UpdateProgramSettings { settings })
+        given([MerchantInstalled::sample().into()]).when(UpdateProgramSettings { settings, based_on: None })
     }
 
     #[test]
@@ -250,7 +255,22 @@ mod tests {
     #[test]
     fn a_shop_that_never_joined_has_no_settings() {
         given::<State>([])
-            .when(UpdateProgramSettings { settings: ProgramSettings::default() })
+            .when(UpdateProgramSettings { settings: ProgramSettings::default(), based_on: None })
             .then_rejected(Rejection::UnknownMerchant);
     }
+
+    /// Catches: settings that two callers made of the same version, where the later ones undo the earlier ones.
+    #[test]
+    fn settings_that_were_made_of_another_version_are_refused_unless_nothing_would_change() {
+        let installed = || Event::from(MerchantInstalled::sample());
+        let mut settings = ProgramSettings::default();
+        settings.redeem.min_points += 1;
+        let update = |based_on| UpdateProgramSettings { settings: settings.clone(), based_on };
+        let updated = |version| Event::from(ProgramSettingsUpdated { version, settings: settings.clone() });
+        let now = crate::testing::fold::<State>([installed()]).settings_version();
+        given::<State>([installed()]).when(update(Some(now + 1))).then_rejected(Rejection::SettingsChanged);
+        given::<State>([installed()]).when(update(Some(now))).then([updated(now + 1)]);
+        given::<State>([installed(), updated(now + 1)]).when(update(Some(now))).then_unchanged();
+    }
+
 }

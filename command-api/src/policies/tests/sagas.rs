@@ -155,7 +155,7 @@ fn signing_up_earns_what_it_earned_then_and_nothing_later() {
         let mut settings = ProgramSettings::default();
         let sign_up = settings.actions.get_mut(&Code::fixed("sign-up")).unwrap();
         *sign_up = Action { points: Points(25), ..sign_up.clone() };
-        let update = UpdateProgramSettings { settings };
+        let update = UpdateProgramSettings { settings, based_on: None };
         let answered = bench.accept(merchant, StreamRef::merchant(merchant), update).await;
         bench.shops.wait_until(answered.at).await.unwrap();
         let late = bench.customer(merchant).await;
