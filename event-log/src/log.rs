@@ -78,6 +78,12 @@ impl Log {
         self.backend.ends().get(partition)
     }
 
+    /// Somebody who read it, such as another node, says that there is a record at this position. What this process knows
+    /// of the log's end follows.
+    pub fn heard_of(&self, partition: u16, position: Position) {
+        self.backend.ends().advance(partition, position);
+    }
+
     /// Partitions in which a record is missing and nobody claimed behind it for 10 s, as far as this log's readers know.
     /// History stands still there, and what was sent is not answered; it never happens on a conditional store.
     pub fn partitions_with_a_hole(&self) -> Vec<u16> {
