@@ -100,7 +100,7 @@ impl System {
             auth,
             now: Arc::new(move || clock.now()),
             probes,
-            metrics: metrics_page()?,
+            metrics,
         };
         let operators = queues::router(queues).merge(rebuilds::router(rebuilds.clone()));
         let router =
@@ -112,6 +112,7 @@ impl System {
             projections,
             router,
             live,
+        let metrics = metrics_page(&log)?;
             rebuilds,
             webhook_secret,
             operator_token,
@@ -280,7 +281,7 @@ fn probes(
     work: &Database,
 ) -> Vec<Arc<dyn Probe>> {
     let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
-    let (keys, work) = (keys.clone(), work.clone());
+    let (keys, work, store) = (keys.clone(), work.clone(), log.clone());
     vec![
         Arc::new(Check("log", move || commander.stopped_partitions().is_empty(), "a partition has stopped")),
         Arc::new(Check(
@@ -307,10 +308,13 @@ impl<F: Fn() -> bool + Send + Sync> Probe for Check<F> {
     }
 }
 
-fn metrics_page() -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
+fn metrics_page(log: &Log) -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
     let handle = PrometheusBuilder::new().install_recorder().context("could not set up the metrics")?;
     Ok(Arc::new(move || {
         handle.run_upkeep();
         handle.render()
     }))
 }
+        Arc::new(Check("store", move || store.silence().is_none(), "the store of the log does not answer")),
+    let log = log.clone();
+        metrics::gauge!("log_store_silent").set(if log.silence().is_some() { 1.0 } else { 0.0 });

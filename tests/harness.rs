@@ -9,6 +9,8 @@ mod process;
 mod seed;
 mod shop;
 mod trace;
+#[cfg(all(feature = "kafka", feature = "postgres"))]
+mod server;
 
 pub(crate) use answer::Answer;
 pub(crate) use delivery::{Outcome, Webhook};
@@ -20,3 +22,5 @@ pub(crate) use process::{EXECUTABLE, Folder, Server, Spoken, interrupted_start, 
 pub(crate) use seed::Seed;
 pub(crate) use shop::{Balance, Shop};
 pub(crate) use trace::{Event, events};
+#[cfg(all(feature = "kafka", feature = "postgres"))]
+pub(crate) use server::OwnServer;

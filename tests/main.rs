@@ -32,6 +32,8 @@ mod scenarios {
     mod own_topics;
     mod pending;
     mod personal_data;
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    mod outages;
     mod power_cut;
     mod products;
     mod readme;

@@ -9,6 +9,15 @@
 //! * **Open**: `send` may store an entry late, never, or twice, and entries of several writers in any order. `before`
 //!   and `after` are not looked at.
 
+use std::{
+    fmt::Display,
+    sync::{
+        Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
+};
+
 use async_trait::async_trait;
 use bytes::Bytes;
 use tokio::sync::{oneshot, watch};
@@ -29,7 +38,7 @@ pub trait Backend: Send + Sync + 'static {
     /// What `init` recorded. Without it a backend cannot be opened.
     fn genesis(&self) -> &Genesis;
 
-    /// The last positions this process knows of.
+    /// The last positions this process knows of, and whether the store answers.
     fn ends(&self) -> &Ends;
 
     /// A reader's own view of one partition; the reader may be anywhere in it.
@@ -165,24 +174,66 @@ impl From<&State> for StoreHead {
     }
 }
 
-/// The last known position of every partition, for those who wait for more or ask how far behind they are.
+/// The last known position of every partition, for those who wait for more or ask how far behind they are; and what was
+/// last heard of the store.
 #[derive(Debug)]
-pub struct Ends(Vec<watch::Sender<Position>>);
+pub struct Ends {
+    positions: Vec<watch::Sender<Position>>,
+    reads: Heard,
+    writes: Heard,
+}
+
+/// What a store is asked for.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Asked {
+    /// Records, or where they end.
+    Read,
+    /// To store records.
+    Write,
+}
+
+/// Whoever needs the store asks again sooner; an older failure is of somebody who asks no more.
+const SILENCE_COUNTS: Duration = Duration::from_secs(60);
+
+/// Why a store that does not answer does not, and when it last did not.
+#[derive(Debug, Default)]
+struct Heard {
+    is_silent: AtomicBool,
+    why: Mutex<Option<(String, Instant)>>,
+}
+
+impl Heard {
+    fn take(&self, answer: Result<(), &dyn Display>) {
+        if answer.is_ok() && !self.is_silent.load(Ordering::Acquire) {
+            return;
+        }
+        let mut why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        self.is_silent.store(answer.is_err(), Ordering::Release);
+        *why = answer.err().map(|fault| (fault.to_string(), Instant::now()));
+    }
+
+    fn why(&self) -> Option<String> {
+        let why = self.why.lock().unwrap_or_else(PoisonError::into_inner);
+        let why = why.as_ref().filter(|(_, at)| at.elapsed() < SILENCE_COUNTS);
+        why.map(|(why, _)| why.clone())
+    }
+}
 
 impl Ends {
     /// All at the start.
     pub fn new(partitions: u16) -> Self {
-        Self((0..partitions).map(|_| watch::Sender::new(Position::START)).collect())
+        let positions = (0..partitions).map(|_| watch::Sender::new(Position::START)).collect();
+        Self { positions, reads: Heard::default(), writes: Heard::default() }
     }
 
     /// The last known position; the start for a partition that does not exist.
     pub fn get(&self, partition: u16) -> Position {
-        self.0.get(usize::from(partition)).map_or(Position::START, |end| *end.borrow())
+        self.positions.get(usize::from(partition)).map_or(Position::START, |end| *end.borrow())
     }
 
     /// Wakes who waits, if the position is news.
     pub fn advance(&self, partition: u16, position: Position) {
-        if let Some(end) = self.0.get(usize::from(partition)) {
+        if let Some(end) = self.positions.get(usize::from(partition)) {
             end.send_if_modified(|end| {
                 let news = position > *end;
                 *end = position.max(*end);
@@ -196,7 +247,21 @@ impl Ends {
     /// # Panics
     /// If there is no such partition; readers and writers exist only for those that are.
     pub fn subscribe(&self, partition: u16) -> watch::Receiver<Position> {
-        self.0[usize::from(partition)].subscribe()
+        self.positions[usize::from(partition)].subscribe()
+    }
+
+    /// Takes in whether the store answered. Only another answer of the same kind ends a silence: a store may be read and
+    /// take nothing.
+    pub fn heard(&self, asked: Asked, answer: Result<(), &dyn Display>) {
+        match asked {
+            Asked::Read => self.reads.take(answer),
+            Asked::Write => self.writes.take(answer),
+        }
+    }
+
+    /// Why the store does not answer, if it last did not; not to be shown to everybody.
+    pub fn silence(&self) -> Option<String> {
+        self.writes.why().or_else(|| self.reads.why())
     }
 }
 

@@ -67,7 +67,7 @@ mod writer;
 
 pub use admit::{Admission, State, admit};
 pub use backend::{
-    Backend, Delivery, Ends, Entry, Fetched, Last, Producer, StoreHead, Stored, Sweep, Swept, Tail,
+    Asked, Backend, Delivery, Ends, Entry, Fetched, Last, Producer, StoreHead, Stored, Sweep, Swept, Tail,
 };
 #[cfg(feature = "kafka")]
 pub use backends::kafka;

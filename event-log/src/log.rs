@@ -7,7 +7,7 @@ use crate::{
     backend::{Backend, Last},
     checkpoint::{Checkpoint, Covering},
     claim,
-    error::{BoxError, Error, Reason},
+    error::{BoxError, Diverged, Error, Reason},
     frame::Record,
     genesis::{Class, Genesis},
     hash::roll,
@@ -76,6 +76,11 @@ impl Log {
     /// The last position of a partition that this process knows of; cheap, for measuring lag.
     pub fn end(&self, partition: u16) -> Position {
         self.backend.ends().get(partition)
+    }
+
+    /// Why the store does not answer, if it last did not, as far as this log's readers and writers know. It may name hosts.
+    pub fn silence(&self) -> Option<String> {
+        self.backend.ends().silence()
     }
 
     /// Somebody who read it, such as another node, says that there is a record at this position. What this process knows
@@ -158,6 +163,22 @@ impl Log {
     pub fn covering_start(&self, partition: u16) -> Result<Covering, Error> {
         self.check(partition)?;
         Ok(Covering::start(self.genesis(), partition))
+    }
+
+    /// How the log contradicts what somebody remembers of it; nothing if the record is still there that was admitted last.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`], [`Error::Storage`].
+    pub async fn contradicts(&self, remembered: &Checkpoint) -> Result<Option<Diverged>, Error> {
+        let looked = match self.reader(remembered.partition, Some(*remembered)) {
+            Ok(mut reader) => reader.next(1).await.map(drop),
+            Err(error) => Err(error),
+        };
+        match looked {
+            Ok(()) => Ok(None),
+            Err(Error::Diverged(diverged)) => Ok(Some(diverged)),
+            Err(error) => Err(error),
+        }
     }
 
     /// Reads one record again that was admitted at this position, for who remembers only where it stands. Its bytes and

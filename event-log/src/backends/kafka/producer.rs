@@ -5,14 +5,14 @@ use std::sync::{Arc, Mutex, PoisonError};
 use rdkafka::{
     ClientContext, Message as _,
     config::RDKafkaLogLevel,
-    error::KafkaError,
+    error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
 use tokio::sync::oneshot;
 
 use super::{Address, Store, client, envelope::Envelope, position};
 use crate::{
-    backend::{Delivery, Ends, Entry, Producer},
+    backend::{Asked, Delivery, Ends, Entry, Producer},
     error::Fault,
 };
 
@@ -53,12 +53,24 @@ impl ProducerContext for Reports {
                 // A repeated send is confirmed without an offset; who reads the record back learns it.
                 let position = position(message.offset());
                 self.0.advance(partition, position);
+                self.0.heard(Asked::Write, Ok(()));
                 Delivery::Stored(position)
             }
-            Err((error, _)) => Delivery::Unknown(Fault::new("store a record", error.clone())),
+            Err((error, _)) => {
+                if !is_of_an_ended_client(error) {
+                    self.0.heard(Asked::Write, Err(error));
+                }
+                Delivery::Unknown(Fault::new("store a record", error.clone()))
+            }
         };
         drop(report.send(delivery));
     }
+}
+
+/// What a client says of what it had under way when it was ended; the store has no part in it.
+fn is_of_an_ended_client(error: &KafkaError) -> bool {
+    let code = error.rdkafka_error_code();
+    code.is_some_and(|code| [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight].contains(&code))
 }
 
 /// The client of the next claim, connected before it is needed: a new one waits half a second for its number.

@@ -8,7 +8,7 @@ use tokio::time::{Instant, sleep, timeout_at};
 
 use super::{Store, reading::Reading};
 use crate::{
-    backend::{Fetched, Last, Tail},
+    backend::{Asked, Fetched, Last, Tail},
     error::Fault,
     ids::Position,
 };
@@ -49,11 +49,8 @@ impl KafkaTail {
             }
         }
     }
-}
 
-#[async_trait]
-impl Tail for KafkaTail {
-    async fn fetch(&mut self, after: Position, max_records: usize) -> Result<Fetched, Fault> {
+    async fn fetched(&mut self, after: Position, max_records: usize) -> Result<Fetched, Fault> {
         let deadline = Instant::now() + ANSWER_WITHIN;
         loop {
             let last = self.stand_at(after, deadline).await?;
@@ -79,6 +76,16 @@ impl Tail for KafkaTail {
                 }
             }
         }
+    }
+}
+
+#[async_trait]
+impl Tail for KafkaTail {
+    async fn fetch(&mut self, after: Position, max_records: usize) -> Result<Fetched, Fault> {
+        let fetched = self.fetched(after, max_records).await;
+        let heard = fetched.as_ref().map(drop).map_err(|fault| fault as &dyn std::fmt::Display);
+        self.store.ends.heard(Asked::Read, heard);
+        fetched
     }
 
     async fn changed(&mut self, after: Position) -> Result<(), Fault> {

@@ -16,7 +16,7 @@ use super::{
     statement::{self, Found},
 };
 use crate::{
-    backend::{Delivery, Ends, Entry, StoreHead},
+    backend::{Asked, Delivery, Ends, Entry, StoreHead},
     error::{BoxError, Error, Fault, Reason},
     frame::hash_of,
     hash::Hash,
@@ -93,6 +93,7 @@ impl GroupCommit {
     async fn store(&mut self, runs: Vec<Run>) {
         match self.attempt(&runs).await {
             Ok(outcomes) => {
+                self.ends.heard(Asked::Write, Ok(()));
                 for (run, outcome) in runs.into_iter().zip(outcomes) {
                     self.report(run, outcome);
                 }
@@ -103,6 +104,7 @@ impl GroupCommit {
             // Even what the server called an error may be committed, and a lost connection says nothing at all.
             Err(error) => {
                 self.connection = None;
+                self.ends.heard(Asked::Write, Err(&error));
                 let error = Arc::new(error);
                 tracing::error!(
                     error = %error, "Could not store records of {} partitions at {}: {error}",

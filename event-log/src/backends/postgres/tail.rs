@@ -16,7 +16,7 @@ use tokio::{
 
 use super::{schema, statement};
 use crate::{
-    backend::{Ends, Fetched, Tail, wait_beyond},
+    backend::{Asked, Ends, Fetched, Tail, wait_beyond},
     error::Fault,
     ids::Position,
 };
@@ -77,7 +77,9 @@ impl Reads {
         let from = statement::number(after.get()).map_err(|error| Fault::new(ACTION, error))?;
         let limit = i64::try_from(max_records).unwrap_or(i64::MAX).saturating_add(1);
         let page = || sqlx::query(statement::PAGE).bind(i32::from(partition)).bind(from).bind(limit);
-        let rows = self.connections.rows(ACTION, page).await?;
+        let rows = self.connections.rows(ACTION, page).await;
+        let rows = rows.inspect_err(|fault| self.ends.heard(Asked::Read, Err(fault)))?;
+        self.ends.heard(Asked::Read, Ok(()));
         statement::page(&rows, after, max_records).map_err(|error| Fault::new(ACTION, error))
     }
 }
@@ -140,7 +142,9 @@ fn is_broken(error: &sqlx::Error) -> bool {
 async fn look_out(connections: Connections, ends: Arc<Ends>, mut waiting: watch::Receiver<usize>) {
     let (mut pause, mut is_blind) = (PAUSE_MIN, false);
     while waiting.wait_for(|waiting| *waiting > 0).await.is_ok() {
-        match connections.load_ends(&ends).await {
+        let looked = connections.load_ends(&ends).await;
+        ends.heard(Asked::Read, looked.as_ref().map(drop).map_err(|fault| fault as &dyn std::fmt::Display));
+        match looked {
             Ok(is_news) => {
                 pause = if is_news { PAUSE_MIN } else { PAUSE_MAX.min(pause * 2) };
                 is_blind = false;

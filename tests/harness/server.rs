@@ -1,0 +1,78 @@
+//! A Kafka or a Postgres of one test alone, which stops it and starts it again.
+use std::{
+    io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
+    process::{Child, ChildStdout, Command, Stdio},
+};
+
+use serde::Deserialize;
+
+use super::process::signal;
+
+/// Names the program that starts servers.
+const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
+
+/// What the program says of a server.
+#[derive(Deserialize)]
+struct Told {
+    url: String,
+    processes: Vec<u32>,
+    folder: PathBuf,
+}
+
+/// The server; it ends with this.
+pub(crate) struct OwnServer {
+    pub(crate) url: String,
+    /// Where it keeps what it stores.
+    pub(crate) folder: PathBuf,
+    processes: Vec<u32>,
+    runner: Child,
+    said: BufReader<ChildStdout>,
+}
+
+impl OwnServer {
+    /// A Kafka of one broker, or of three.
+    pub(crate) fn kafka(brokers: u8) -> Self {
+        Self::start(&["own-kafka", &brokers.to_string()])
+    }
+
+    pub(crate) fn postgres() -> Self {
+        Self::start(&["own-postgres"])
+    }
+
+    fn start(arguments: &[&str]) -> Self {
+        let missing = format!(
+            "{SERVICES} is not set: this test needs a server of its own. `cargo xtask test` sets it; by hand it is the \
+             path of the built xtask"
+        );
+        let program = std::env::var(SERVICES).expect(&missing);
+        let mut runner =
+            Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut said = BufReader::new(runner.stdout.take().unwrap());
+        let mut line = String::new();
+        said.read_line(&mut line).unwrap();
+        let Told { url, processes, folder } =
+            serde_json::from_str(&line).unwrap_or_else(|error| panic!("no server: {error}: {line}"));
+        Self { url, folder, processes, runner, said }
+    }
+
+    /// Sends a signal such as `STOP` to its only process, or to this broker.
+    pub(crate) fn signal(&self, number: usize, name: &str) {
+        signal(self.processes[number - 1], name);
+    }
+
+    /// Starts it again, ended or not, and waits until it takes requests.
+    pub(crate) fn restart(&mut self, number: usize) {
+        writeln!(self.runner.stdin.as_mut().unwrap(), "{number}").unwrap();
+        let mut line = String::new();
+        self.said.read_line(&mut line).unwrap();
+        self.processes[number - 1] = line.trim().parse().expect("it did not start again");
+    }
+}
+
+impl Drop for OwnServer {
+    fn drop(&mut self) {
+        drop(self.runner.stdin.take());
+        drop(self.runner.wait());
+    }
+}

@@ -1,0 +1,79 @@
+//! The server of the log goes away under a running process and comes back: what is written is refused meanwhile, what is
+//! read is not, health says so, and it all goes on by itself.
+use std::{
+    cell::RefCell,
+    time::{Duration, Instant},
+};
+
+use serde_json::{Value, json};
+
+use super::verify::verified;
+use crate::harness::{Folder, OwnServer, Server, Shop};
+
+/// Long enough for every time-out on the way, on a busy machine.
+const PATIENCE: Duration = Duration::from_secs(120);
+
+/// Asks until health says whether all is well, and gives what it said.
+async fn until_healthy(shop: &Shop, is_healthy: bool) -> Value {
+    let deadline = Instant::now() + PATIENCE;
+    loop {
+        let (health, ready) = (shop.door.get("/healthz").await, shop.door.get("/readyz").await);
+        if (health.status == 200) == is_healthy && (ready.status == 200) == is_healthy {
+            return serde_json::from_str(&health.text).unwrap();
+        }
+        assert!(Instant::now() < deadline, "{is_healthy}: {} {}", health.text, ready.text);
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
+}
+
+async fn outlasted(folder: &Folder, away: impl FnOnce(), back: impl FnOnce()) {
+    let server = Server::start_on(folder, &[]);
+    let shop = Shop::open(&server).await;
+    let customer = shop.enrol_with(1000).await;
+    shop.door.until_idle().await;
+    until_healthy(&shop, true).await;
+
+    away();
+    let redeem = json!({"customer_id": customer, "points": 300});
+    let refused = shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    assert_eq!(shop.balance(&customer).await.available, 1000, "what is read goes on");
+    let said = until_healthy(&shop, false).await;
+    let log = said["checks"].as_array().unwrap().iter().find(|check| check["name"] == "store").unwrap();
+    assert_eq!(log["status"], "unhealthy", "{said:#}");
+
+    back();
+    until_healthy(&shop, true).await;
+    for _ in 0..2 {
+        let asked = shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await;
+        asked.expect(200);
+        assert_eq!(shop.balance(&customer).await.available, 700, "once, however often it is asked");
+    }
+    shop.redeem(&customer, 700).await.expect(200);
+    shop.door.until_idle().await;
+    assert!(server.end_by("TERM").0.success());
+    let (code, report) = verified(folder);
+    assert_eq!((code, &report["verdict"]), (Some(0), &Value::from("sound")), "{report:#}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_crashes_and_comes_back() {
+    let database = RefCell::new(OwnServer::postgres());
+    let folder = Folder::with_log(&database.borrow().url);
+    outlasted(&folder, || database.borrow().signal(1, "QUIT"), || database.borrow_mut().restart(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_that_is_killed_and_comes_back() {
+    let broker = RefCell::new(OwnServer::kafka(1));
+    let folder = Folder::with_log(&broker.borrow().url);
+    outlasted(&folder, || broker.borrow().signal(1, "KILL"), || broker.borrow_mut().restart(1)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_that_stands_still_and_goes_on() {
+    let broker = OwnServer::kafka(1);
+    let folder = Folder::with_log(&broker.url);
+    outlasted(&folder, || broker.signal(1, "STOP"), || broker.signal(1, "CONT")).await;
+}
