@@ -91,6 +91,7 @@ impl System {
         let rebuilds = Rebuilds::new(log.clone(), reads.clone(), progress, Arc::clone(&auth))?;
         let live = Live::default();
         let app = App::new(parts, policies, webhooks, Arc::clone(&auth));
+        let metrics = metrics_page(&log)?;
         let reads = Reads {
             log,
             store: reads,
@@ -112,7 +113,6 @@ impl System {
             projections,
             router,
             live,
-        let metrics = metrics_page(&log)?;
             rebuilds,
             webhook_secret,
             operator_token,
@@ -283,6 +283,7 @@ fn probes(
     let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
     let (keys, work, store) = (keys.clone(), work.clone(), log.clone());
     vec![
+        Arc::new(Check("store", move || store.silence().is_none(), "the store of the log does not answer")),
         Arc::new(Check("log", move || commander.stopped_partitions().is_empty(), "a partition has stopped")),
         Arc::new(Check(
             "records",
@@ -310,11 +311,10 @@ impl<F: Fn() -> bool + Send + Sync> Probe for Check<F> {
 
 fn metrics_page(log: &Log) -> anyhow::Result<Arc<dyn Fn() -> String + Send + Sync>> {
     let handle = PrometheusBuilder::new().install_recorder().context("could not set up the metrics")?;
+    let log = log.clone();
     Ok(Arc::new(move || {
+        metrics::gauge!("log_store_silent").set(if log.silence().is_some() { 1.0 } else { 0.0 });
         handle.run_upkeep();
         handle.render()
     }))
 }
-        Arc::new(Check("store", move || store.silence().is_none(), "the store of the log does not answer")),
-    let log = log.clone();
-        metrics::gauge!("log_store_silent").set(if log.silence().is_some() { 1.0 } else { 0.0 });
