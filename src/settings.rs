@@ -150,6 +150,9 @@ pub struct Given {
     /// `kafka://host:port,host:port/topic`.
     #[arg(long, env = "LOYALNEST_LOG", hide_env_values = true, value_name = "ADDRESS")]
     pub log: Option<Secret>,
+    /// How to reach Kafka by TLS or with a password: lines such as `security.protocol=SASL_SSL`.
+    #[arg(long, env = "LOYALNEST_KAFKA_CONFIG", value_name = "FILE")]
+    pub kafka_config: Option<PathBuf>,
     /// Where the read models are: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
     #[arg(long, env = "LOYALNEST_READ", hide_env_values = true, value_name = "ADDRESS")]
     pub read: Option<Secret>,
@@ -159,9 +162,6 @@ pub struct Given {
     /// Tell it as JSON lines.
     #[arg(long, env = "LOYALNEST_LOG_JSON", num_args = 0..=1, default_missing_value = "true")]
     pub log_json: Option<bool>,
-    /// How to reach Kafka by TLS or with a password: lines such as `security.protocol=SASL_SSL`.
-    #[arg(long, env = "LOYALNEST_KAFKA_CONFIG", value_name = "FILE")]
-    pub kafka_config: Option<PathBuf>,
 }
 
 /// The settings in force.
@@ -203,6 +203,9 @@ pub struct Settings {
     pub shopify_admin_url: Option<String>,
     /// Where the log is.
     pub log: LogAddress,
+    /// How to reach Kafka by TLS or with a password.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub kafka_config: Option<PathBuf>,
     /// Where the read models are.
     #[serde(serialize_with = "shown")]
     pub read: ReadAddress,
@@ -219,6 +222,7 @@ impl Settings {
         let mode = given.mode.or(file.mode).unwrap_or_default();
         let data = given.data.or(file.data).unwrap_or_else(|| "data".into());
         let root_key = given.root_key.or(file.root_key);
+        let kafka_config = given.kafka_config.or(file.kafka_config);
         let read = read_address(&data, given.read.or(file.read).as_ref())?;
         let settings = Self {
             root_key: root_key_file(mode, &data, root_key)?,
@@ -228,9 +232,6 @@ impl Settings {
             mode,
             partitions: given.partitions.or(file.partitions).unwrap_or(8),
             workers: given.workers.or(file.workers).unwrap_or(8),
-    /// How to reach Kafka by TLS or with a password.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    pub kafka_config: Option<PathBuf>,
             live_streams: given.live_streams.or(file.live_streams).unwrap_or(16_384),
             state_memory_mb: given.state_memory_mb.or(file.state_memory_mb).unwrap_or(256),
             webhook_secret: given.webhook_secret.or(file.webhook_secret),
@@ -260,7 +261,6 @@ impl Settings {
         Ok(settings)
     }
 }
-        let kafka_config = given.kafka_config.or(file.kafka_config);
 
 /// A newcomer's terminal stays quiet; an operator's log tells what happens.
 const fn default_filter(mode: Mode) -> &'static str {
