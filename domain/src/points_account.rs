@@ -42,7 +42,7 @@ pub use complete_transfer::CompleteTransfer;
 pub use earn_points::{EarnPoints, EarnSource};
 pub use event_schemas::points_account::ReservationPhase as Phase;
 pub use expire_points::ExpirePoints;
-pub use expiry::ExpiryRule;
+pub use expiry::{ExpiryRule, Grace};
 pub use extend_points_expiry::ExtendPointsExpiry;
 pub use freeze_account::FreezeAccount;
 pub use keys::Entry;

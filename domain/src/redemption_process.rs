@@ -10,7 +10,7 @@ use event_schemas::{
 use crate::{
     Effect, Reaction, StreamRef,
     planted::{self, Bug},
-    points_account::{CommitRedemption, ExpiryRule, ReinstatePoints, ReleaseReservation},
+    points_account::{CommitRedemption, ExpiryRule, Grace, ReinstatePoints, ReleaseReservation},
     redemption::{CompleteRedemption, RecordCodeIssued, RequestRedemption},
 };
 
@@ -51,7 +51,7 @@ fn of_redemption(
     let void = Reaction { step: "void-code", effect: Effect::VoidCode { redemption, customer } };
     let released = |reason| {
         // The sender fills in when, and how long the points live on at least.
-        let release = ReleaseReservation { redemption, reason, at: Timestamp::EPOCH, grace_days: 0 };
+        let release = ReleaseReservation { redemption, reason, at: Timestamp::EPOCH, grace: Grace::none() };
         vec![void.clone(), Reaction::to_account("release-reservation", customer, release)]
     };
     match event {
@@ -84,7 +84,7 @@ fn of_redemption(
         RedemptionEvent::RedemptionCancelled(_) => {
             let entry = id.entry("reinstate-points");
             let (at, expiry) = (Timestamp::EPOCH, ExpiryRule::none());
-            let reinstate = ReinstatePoints { redemption, entry, at, grace_days: 0, expiry };
+            let reinstate = ReinstatePoints { redemption, entry, at, grace: Grace::none(), expiry };
             vec![void, Reaction::to_account("reinstate-points", customer, reinstate)]
         }
         RedemptionEvent::RedemptionCompleted(_) => Vec::new(),

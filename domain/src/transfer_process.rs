@@ -3,7 +3,7 @@ use event_schemas::{Code, Event, EventId, Timestamp, catalogue::PointsAccountEve
 
 use crate::{
     Reaction, StreamRef,
-    points_account::{CompleteTransfer, ExpiryRule, ReturnTransfer, TransferPointsIn},
+    points_account::{CompleteTransfer, ExpiryRule, Grace, ReturnTransfer, TransferPointsIn},
     policies::Instead,
 };
 
@@ -27,7 +27,7 @@ pub(crate) fn react(id: EventId, stream: StreamRef, event: &Event) -> Vec<Reacti
                 entry: id.entry("return-transfer"),
                 reason: Code::fixed("refused"),
                 at: Timestamp::EPOCH,
-                grace_days: 0,
+                grace: Grace::none(),
             };
             let instead = Instead {
                 step: "return-transfer",

@@ -5,7 +5,7 @@ use std::sync::Arc;
 
 use domain::{
     Command, StreamRef,
-    points_account::{self, ExpiryRule, RecordAction, SettleOrder},
+    points_account::{self, ExpiryRule, Grace, RecordAction, SettleOrder},
 };
 use event_schemas::{Code, CustomerId, EntryId, Personal, RedemptionId, Timestamp};
 use privacy::{Kind, Reference};
@@ -29,7 +29,8 @@ impl Policies {
         // Shops are read from another partition, which may be behind.
         let shop = shop.ok_or_else(|| Trouble::Later("the shop is not known yet".into()))?;
         let now = self.parts.clock.now();
-        let grace_days = shop.settings.redeem.reinstate_grace_days;
+        let days = shop.settings.redeem.reinstate_grace_days;
+        let grace = Grace { days, timezone: shop.timezone.clone() };
         match command {
             points_account::Command::SettleOrder(settle) => {
                 self.complete_settlement(cause, customer, &shop, settle).await?;
@@ -48,17 +49,17 @@ impl Policies {
                 self.note_owner(cause, reserve.redemption, customer).await?;
             }
             points_account::Command::ReleaseReservation(release) => {
-                (release.at, release.grace_days) = (now, grace_days);
+                (release.at, release.grace) = (now, grace);
             }
             points_account::Command::ReinstatePoints(reinstate) => {
-                (reinstate.at, reinstate.grace_days) = (now, grace_days);
+                (reinstate.at, reinstate.grace) = (now, grace);
                 reinstate.expiry = expiry(&shop);
             }
             points_account::Command::TransferPointsIn(arrive) => {
                 (arrive.at, arrive.expiry) = (now, expiry(&shop));
             }
             points_account::Command::ReturnTransfer(back) => {
-                (back.at, back.grace_days) = (now, grace_days);
+                (back.at, back.grace) = (now, grace);
             }
             _ => {}
         }

@@ -37,7 +37,7 @@ mod tests {
             AdjustPoints, Command, EarnPoints, EarnSource, ReinstatePoints, ReleasePendingPoints,
             ReservePoints, TransferPointsIn, is_full,
             specs::{
-                adjust, at, commit, earn, expire, inactive, per_lot, reinstate, reserve, state_after,
+                adjust, at, commit, earn, expire, grace, inactive, per_lot, reinstate, reserve, state_after,
                 transfer_in, when_after,
             },
         },
@@ -71,7 +71,7 @@ mod tests {
     /// Catches: points given back after their date that end at once, or that take the rest of their lot along.
     #[test]
     fn points_given_back_after_their_date_live_the_days_of_grace() {
-        let back = ReinstatePoints { at: at(60), grace_days: 30, ..reinstate(1) };
+        let back = ReinstatePoints { at: at(60), grace: grace(30), ..reinstate(1) };
         let history =
             || [Command::from(dated(1)), reserve(1, 8).into(), commit(1).into(), back.clone().into()];
         let account = state_after(history());
@@ -80,9 +80,9 @@ mod tests {
             (all.available, all.lifetime_expired, all.lifetime_redeemed),
             (Points(8), Points(2), Points(0))
         );
-        assert_eq!(account.lots().next().unwrap().expires_at, Some(at(90)));
-        when_after(history(), expire(89)).then_unchanged();
-        assert_eq!(when_after(history(), expire(90)).events().len(), 1);
+        assert_eq!(account.lots().next().unwrap().expires_at, Some(at(91)));
+        when_after(history(), expire(90)).then_unchanged();
+        assert_eq!(when_after(history(), expire(91)).events().len(), 1);
     }
 
     /// Catches: an adjustment by staff that counts as the customer's activity.

@@ -29,7 +29,7 @@ impl ExpiryRule {
         if self.mode != ExpiryMode::PerLot {
             return Ok(None);
         }
-        let zone = self.zone()?;
+        let zone = zone(&self.timezone)?;
         let day = zone.from_utc_datetime(&active_at.utc().naive_utc()).date_naive();
         let after = day
             .checked_add_months(Months::new(self.months))
@@ -43,15 +43,15 @@ impl ExpiryRule {
         if self.mode != ExpiryMode::Inactivity {
             return Ok(None);
         }
-        let zone = self.zone()?;
+        let zone = zone(&self.timezone)?;
         let local = zone.from_utc_datetime(&last.utc().naive_utc()).naive_local();
         let end = local.checked_add_months(Months::new(self.months)).ok_or(Rejection::InvalidExpiry)?;
         instant(zone, end).map(Some)
     }
+}
 
-    fn zone(&self) -> Result<Tz, Rejection> {
-        self.timezone.as_str().parse().map_err(|_| Rejection::InvalidExpiry)
-    }
+fn zone(timezone: &TimeZone) -> Result<Tz, Rejection> {
+    timezone.as_str().parse().map_err(|_| Rejection::InvalidExpiry)
 }
 
 /// The first instant at or after the local time: clocks that go forward may leave it out.
@@ -68,9 +68,33 @@ pub(super) fn days_after(time: Timestamp, days: u32) -> Timestamp {
     Timestamp::from_micros(time.micros().saturating_add(i64::from(days) * 86_400_000_000))
 }
 
-/// The date of points that come back at this time: theirs, unless it is over; then they live some days more.
-pub(super) fn renewed(expires_at: Option<Timestamp>, at: Timestamp, grace_days: u32) -> Option<Timestamp> {
-    expires_at.filter(|date| *date <= at).map(|date| date.max(days_after(at, grace_days)))
+/// How long points live at least that come back after their date.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub struct Grace {
+    /// Whole days after the one on which they come back; with none they end at once.
+    pub days: u32,
+    /// The shop's time zone.
+    pub timezone: TimeZone,
+}
+
+impl Grace {
+    /// Not at all.
+    #[must_use]
+    pub fn none() -> Self {
+        Self { days: 0, timezone: TimeZone::utc() }
+    }
+
+    /// From when on points that come back at this time after their date cannot be spent: midnight after the last day.
+    pub(super) fn until(&self, at: Timestamp) -> Result<Timestamp, Rejection> {
+        if self.days == 0 {
+            return Ok(at);
+        }
+        let zone = zone(&self.timezone)?;
+        let day = zone.from_utc_datetime(&at.utc().naive_utc()).date_naive();
+        let after =
+            day.checked_add_days(Days::new(u64::from(self.days) + 1)).ok_or(Rejection::InvalidExpiry)?;
+        instant(zone, after.and_time(NaiveTime::MIN))
+    }
 }
 
 #[cfg(test)]
@@ -117,11 +141,12 @@ mod tests {
         assert_eq!(rule(ExpiryMode::PerLot, 6, "Mars/Base").of_lot(last), Err(Rejection::InvalidExpiry));
     }
 
+    /// Catches: days of grace that end to the moment, or at the midnight of another time zone.
     #[test]
-    fn points_that_come_back_after_their_date_live_the_days_of_grace() {
-        let (before, at) = (time("2026-01-01T00:00:00Z"), time("2026-02-01T00:00:00Z"));
-        assert_eq!(renewed(Some(before), at, 30), Some(time("2026-03-03T00:00:00Z")));
-        assert_eq!(renewed(Some(time("2026-02-02T00:00:00Z")), at, 30), None);
-        assert_eq!(renewed(None, at, 30), None);
+    fn days_of_grace_end_at_the_shops_midnight_after_the_last_of_them() {
+        let grace = |days| Grace { days, timezone: TimeZone::try_new("Europe/Berlin").unwrap() };
+        let at = time("2026-03-01T23:30:00Z");
+        assert_eq!(grace(30).until(at), Ok(time("2026-04-01T22:00:00Z")));
+        assert_eq!(grace(0).until(at), Ok(at));
     }
 }

@@ -2,7 +2,7 @@
 use event_schemas::{EntryId, RedemptionId, Timestamp, points_account::PointsReinstated};
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, ExpiryRule, Phase, State, draft::derived, reservations::allocations};
+use super::{Draft, Event, ExpiryRule, Grace, Phase, State, draft::derived, reservations::allocations};
 use crate::{
     Rejection,
     planted::{self, Bug},
@@ -17,8 +17,8 @@ pub struct ReinstatePoints {
     pub entry: EntryId,
     /// The sender's clock.
     pub at: Timestamp,
-    /// Days that points live at least whose date is over by now.
-    pub grace_days: u32,
+    /// How long points live at least whose date is over by now.
+    pub grace: Grace,
     /// The setting that ends points.
     pub expiry: ExpiryRule,
 }
@@ -44,7 +44,7 @@ pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Eve
         points,
         allocations: allocations(&back),
         repaid,
-        expiries: state.renewals(&back, command.at, command.grace_days),
+        expiries: state.renewals(&back, command.at, &command.grace)?,
         at: Some(command.at),
         after,
     }))

@@ -2,7 +2,7 @@
 use event_schemas::{Code, EntryId, RedemptionId, Timestamp, points_account::PointsReservationReleased};
 use serde::{Deserialize, Serialize};
 
-use super::{Draft, Event, Phase, State, draft::derived, reservations::allocations};
+use super::{Draft, Event, Grace, Phase, State, draft::derived, reservations::allocations};
 use crate::Rejection;
 
 /// Gives back the points reserved for a redemption.
@@ -14,8 +14,8 @@ pub struct ReleaseReservation {
     pub reason: Code,
     /// The sender's clock.
     pub at: Timestamp,
-    /// Days that points live at least whose date is over by now.
-    pub grace_days: u32,
+    /// How long points live at least whose date is over by now.
+    pub grace: Grace,
 }
 
 pub(super) fn decide(state: &State, command: &ReleaseReservation) -> Result<Vec<Event>, Rejection> {
@@ -39,7 +39,7 @@ pub(super) fn decide(state: &State, command: &ReleaseReservation) -> Result<Vec<
         allocations: allocations(&back),
         repaid,
         reason: command.reason.clone(),
-        expiries: state.renewals(&back, command.at, command.grace_days),
+        expiries: state.renewals(&back, command.at, &command.grace)?,
         after,
     }))
 }

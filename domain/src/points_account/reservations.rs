@@ -8,10 +8,11 @@ use event_schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    State, expiry,
+    Grace, State,
     lots::{Held, less_repaid},
     transfers::Transfer,
 };
+use crate::Rejection;
 
 /// Points set aside for a redemption.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -57,14 +58,18 @@ pub(super) fn allocations(held: &[Held]) -> Vec<Allocation> {
 
 impl State {
     /// The new dates of lots that points come back to after theirs was over.
-    pub(super) fn renewals(&self, back: &[Held], at: Timestamp, grace_days: u32) -> Vec<LotExpiry> {
-        let renewed = back.iter().filter_map(|held| {
+    pub(super) fn renewals(
+        &self,
+        back: &[Held],
+        at: Timestamp,
+        grace: &Grace,
+    ) -> Result<Vec<LotExpiry>, Rejection> {
+        let expires_at = grace.until(at)?;
+        let is_over = |held: &&Held| {
             let open = self.lots.place(held.entry).and_then(|place| self.lots.get(place));
-            let date = open.map_or(held.expires_at, |lot| lot.expires_at);
-            let expires_at = expiry::renewed(date, at, grace_days)?;
-            Some(LotExpiry { lot: held.entry, expires_at })
-        });
-        renewed.collect()
+            open.map_or(held.expires_at, |lot| lot.expires_at).is_some_and(|date| date <= at)
+        };
+        Ok(back.iter().filter(is_over).map(|held| LotExpiry { lot: held.entry, expires_at }).collect())
     }
 
     /// Points come back to the lots that they left, with what the event says of their dates.

@@ -6,7 +6,7 @@ use event_schemas::{
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Draft, Event, State,
+    Draft, Event, Grace, State,
     draft::derived,
     lots::{Held, less_repaid},
     transfers::Transfer,
@@ -24,8 +24,8 @@ pub struct ReturnTransfer {
     pub reason: Code,
     /// The sender's clock.
     pub at: Timestamp,
-    /// Days that points live at least whose date is over by now.
-    pub grace_days: u32,
+    /// How long points live at least whose date is over by now.
+    pub grace: Grace,
 }
 
 pub(super) fn decide(state: &State, command: &ReturnTransfer) -> Result<Vec<Event>, Rejection> {
@@ -47,17 +47,17 @@ pub(super) fn decide(state: &State, command: &ReturnTransfer) -> Result<Vec<Even
         entry: command.entry,
         transfer: command.transfer,
         points,
-        lots: back.iter().map(|held| returned(state, held, command)).collect(),
+        lots: back.iter().map(|held| returned(state, held, command)).collect::<Result<_, _>>()?,
         repaid,
         reason: command.reason.clone(),
         after,
     }))
 }
 
-fn returned(state: &State, held: &Held, command: &ReturnTransfer) -> MovedLot {
-    let renewed = state.renewals(std::slice::from_ref(held), command.at, command.grace_days);
+fn returned(state: &State, held: &Held, command: &ReturnTransfer) -> Result<MovedLot, Rejection> {
+    let renewed = state.renewals(std::slice::from_ref(held), command.at, &command.grace)?;
     let expires_at = renewed.first().map(|one| one.expires_at).or_else(|| state.date_of(held));
-    MovedLot { lot: held.entry, points: held.points, expires_at }
+    Ok(MovedLot { lot: held.entry, points: held.points, expires_at })
 }
 
 #[cfg(test)]
@@ -67,7 +67,9 @@ mod tests {
     use super::*;
     use crate::points_account::{
         Command, EarnPoints,
-        specs::{at, complete, earn, per_lot, return_transfer, state_after, transfer_out, when, when_after},
+        specs::{
+            at, complete, earn, grace, per_lot, return_transfer, state_after, transfer_out, when, when_after,
+        },
     };
 
     #[test]
@@ -87,9 +89,9 @@ mod tests {
     #[test]
     fn points_that_come_back_after_their_date_live_the_days_of_grace() {
         let dated = EarnPoints { expiry: per_lot(1), ..earn(1, 10) };
-        let late = ReturnTransfer { at: at(60), grace_days: 30, ..return_transfer(1) };
+        let late = ReturnTransfer { at: at(60), grace: grace(30), ..return_transfer(1) };
         let account = state_after::<Command>([dated.into(), transfer_out(1, 10).into(), late.into()]);
-        assert_eq!(account.lots().next().unwrap().expires_at, Some(at(90)));
+        assert_eq!(account.lots().next().unwrap().expires_at, Some(at(91)));
         assert_eq!(account.balances().available, Points(10));
     }
 }

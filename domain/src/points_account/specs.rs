@@ -10,7 +10,7 @@ use uuid::Uuid;
 
 use super::{
     AbsorbAccount, AdjustPoints, Command, CommitRedemption, CompleteTransfer, ESTATE_PART_MAX, EarnPoints,
-    EarnSource, Event, ExpirePoints, ExpiryRule, ExtendPointsExpiry, FreezeAccount, MergeAccount,
+    EarnSource, Event, ExpirePoints, ExpiryRule, ExtendPointsExpiry, FreezeAccount, Grace, MergeAccount,
     MoveEstatePart, OpenAccount, RecordAction, ReinstatePoints, ReleasePendingPoints, ReleaseReservation,
     ReservePoints, ReturnTransfer, SettleOrder, State, TransferPointsIn, TransferPointsOut, UnfreezeAccount,
     WarnOfExpiry,
@@ -42,6 +42,11 @@ pub(super) fn balances(change: impl FnOnce(&mut Balances)) -> Balances {
 }
 
 /// Midnight of a day in UTC.
+/// So many days of grace by the calendar of UTC.
+pub(super) fn grace(days: u32) -> Grace {
+    Grace { days, ..Grace::none() }
+}
+
 pub(super) fn at(day: i64) -> Timestamp {
     Timestamp::from_micros(1_772_323_200_000_000 + day * 86_400_000_000)
 }
@@ -167,7 +172,7 @@ pub(super) fn release(redemption: u8) -> ReleaseReservation {
         redemption: id(redemption),
         reason: Code::fixed("code-not-issued"),
         at: at(0),
-        grace_days: 0,
+        grace: Grace::none(),
     }
 }
 
@@ -176,7 +181,7 @@ pub(super) fn reinstate(redemption: u8) -> ReinstatePoints {
         redemption: id(redemption),
         entry: EntryId(Uuid::from_u128(0xb000 + u128::from(redemption))),
         at: at(0),
-        grace_days: 0,
+        grace: Grace::none(),
         expiry: never(),
     }
 }
@@ -255,7 +260,7 @@ pub(super) fn return_transfer(number: u8) -> ReturnTransfer {
         entry: EntryId(Uuid::from_u128(0x7300 + u128::from(number))),
         reason: Code::fixed("account-frozen"),
         at: at(0),
-        grace_days: 0,
+        grace: Grace::none(),
     }
 }
 

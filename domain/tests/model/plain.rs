@@ -255,7 +255,9 @@ impl<'a> Model<'a> {
                 let lot = &mut self.lots[*lot];
                 lot.points += points - kept;
                 if lot.ends.is_some_and(|ends| ends <= self.now) && self.slip != Slip::GraceIsForgotten {
-                    lot.ends = Some(self.now + self.settings.grace_days * DAY);
+                    let days = self.settings.grace_days * DAY;
+                    let last = if days > 0 { calendar::midnight(self.now) + days + DAY } else { self.now };
+                    lot.ends = Some(last);
                 }
             }
         }

@@ -129,7 +129,9 @@ impl<'a> Shop<'a> {
     /// What a policy's sender fills in.
     pub(super) fn complete(&self, command: &mut Command) {
         let Command::PointsAccount(command) = command else { return };
-        let (at, grace_days) = (time(self.now), u32::try_from(self.settings.grace_days).unwrap());
+        let at = time(self.now);
+        let days = u32::try_from(self.settings.grace_days).unwrap();
+        let grace = account::Grace { days, timezone: TimeZone::utc() };
         match command {
             // So that estates leave in several parts, with others in between.
             account::Command::MergeAccount(merge) => merge.part_max = 3,
@@ -143,14 +145,14 @@ impl<'a> Shop<'a> {
                 (settle.at, settle.expiry) = (at, self.expiry());
             }
             account::Command::ReleaseReservation(release) => {
-                (release.at, release.grace_days) = (at, grace_days);
+                (release.at, release.grace) = (at, grace);
             }
             account::Command::ReinstatePoints(reinstate) => {
-                (reinstate.at, reinstate.grace_days) = (at, grace_days);
+                (reinstate.at, reinstate.grace) = (at, grace);
                 reinstate.expiry = self.expiry();
             }
             account::Command::TransferPointsIn(arrive) => (arrive.at, arrive.expiry) = (at, self.expiry()),
-            account::Command::ReturnTransfer(back) => (back.at, back.grace_days) = (at, grace_days),
+            account::Command::ReturnTransfer(back) => (back.at, back.grace) = (at, grace),
             _ => {}
         }
     }

@@ -1,8 +1,8 @@
 //! The commands of a book's lives. Business keys are few, so that they come again.
 use domain::points_account::{
-    AdjustPoints, EarnPoints, EarnSource, ExpiryRule, ExtendPointsExpiry, FreezeAccount, ReinstatePoints,
-    ReleaseReservation, ReservePoints, ReturnTransfer, SettleOrder, TransferPointsIn, TransferPointsOut,
-    UnfreezeAccount,
+    AdjustPoints, EarnPoints, EarnSource, ExpiryRule, ExtendPointsExpiry, FreezeAccount, Grace,
+    ReinstatePoints, ReleaseReservation, ReservePoints, ReturnTransfer, SettleOrder, TransferPointsIn,
+    TransferPointsOut, UnfreezeAccount,
 };
 use event_schemas::{
     Code, CustomerId, Digest, EntryId, Event, OrderId, Points, Rate, RedemptionId, TimeZone, Timestamp,
@@ -108,11 +108,11 @@ pub(super) fn reserve(redemption: RedemptionId, at: Timestamp, points: i64) -> R
 }
 
 pub(super) fn give_up(redemption: RedemptionId, at: Timestamp) -> ReleaseReservation {
-    ReleaseReservation { redemption, reason: Code::fixed("failed"), at, grace_days: 30 }
+    ReleaseReservation { redemption, reason: Code::fixed("failed"), at, grace: grace() }
 }
 
 pub(super) fn give_back(redemption: RedemptionId, entry: EntryId, at: Timestamp) -> ReinstatePoints {
-    ReinstatePoints { redemption, entry, at, grace_days: 30, expiry: expiry() }
+    ReinstatePoints { redemption, entry, at, grace: grace(), expiry: expiry() }
 }
 
 pub(super) fn extend(entry: EntryId, at: Timestamp) -> ExtendPointsExpiry {
@@ -150,7 +150,7 @@ pub(super) fn transfer_in(
 }
 
 pub(super) fn transfer_back(transfer: TransferId, entry: EntryId, at: Timestamp) -> ReturnTransfer {
-    ReturnTransfer { transfer, entry, reason: Code::fixed("account-frozen"), at, grace_days: 30 }
+    ReturnTransfer { transfer, entry, reason: Code::fixed("account-frozen"), at, grace: grace() }
 }
 
 /// What left, if the event says so.
@@ -170,4 +170,8 @@ pub(super) const fn estate(event: &Event) -> Option<(Option<u32>, &Estate)> {
         Event::PointsAccount(PointsAccountEvent::PointsAccountMerged(merged)) => Some((None, &merged.estate)),
         _ => None,
     }
+}
+
+fn grace() -> Grace {
+    Grace { days: 30, timezone: TimeZone::utc() }
 }

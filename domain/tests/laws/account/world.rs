@@ -71,7 +71,7 @@ impl Sent {
 #[derive(Debug)]
 pub(super) struct World {
     pub(super) rule: ExpiryRule,
-    grace_days: u32,
+    grace: account::Grace,
     pub(super) now: i64,
     pub(super) accounts: [State; 3],
     pub(super) sent: Vec<(usize, Command)>,
@@ -88,8 +88,8 @@ impl World {
     pub(super) fn played(program: &Program) -> Self {
         let timezone = TimeZone::try_new("Europe/Berlin").unwrap();
         let mut world = Self {
+            grace: account::Grace { days: program.grace_days, timezone: timezone.clone() },
             rule: ExpiryRule { mode: program.mode, months: 1, timezone },
-            grace_days: program.grace_days,
             now: 0,
             accounts: Default::default(),
             sent: Vec::new(),
@@ -259,15 +259,15 @@ impl World {
     }
 
     fn job(&self, entry: EntryId, step: &Step) -> Command {
-        let (at, expiry, grace_days) = (day(self.now), self.rule.clone(), self.grace_days);
+        let (at, expiry, grace) = (day(self.now), self.rule.clone(), self.grace.clone());
         let reason = Code::fixed("test");
         match *step {
             Step::Commit(number) => account::CommitRedemption { redemption: id(number), entry }.into(),
             Step::Release(number) => {
-                account::ReleaseReservation { redemption: id(number), reason, at, grace_days }.into()
+                account::ReleaseReservation { redemption: id(number), reason, at, grace }.into()
             }
             Step::Reinstate(number) => {
-                account::ReinstatePoints { redemption: id(number), entry, at, grace_days, expiry }.into()
+                account::ReinstatePoints { redemption: id(number), entry, at, grace, expiry }.into()
             }
             Step::ReleasePending(_) => account::ReleasePendingPoints { as_of: at, expiry }.into(),
             Step::Expire(_) => account::ExpirePoints { entry, as_of: at, expiry }.into(),
@@ -380,8 +380,8 @@ impl World {
             None => return,
             Some(true) => account::CompleteTransfer { transfer: transfer_id }.into(),
             Some(false) => {
-                let (reason, grace_days) = (Code::fixed("refused"), self.grace_days);
-                account::ReturnTransfer { transfer: transfer_id, entry, reason, at, grace_days }.into()
+                let (reason, grace) = (Code::fixed("refused"), self.grace.clone());
+                account::ReturnTransfer { transfer: transfer_id, entry, reason, at, grace }.into()
             }
         };
         let ended = self.send(on, &command);
