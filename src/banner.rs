@@ -43,9 +43,13 @@ impl Banner<'_> {
         let log = if settings.log.is_file() { "log.db, " } else { "" };
         let read_file = settings.read.file();
         let read = if read_file.is_some() { ", read.db" } else { "" };
-        writeln!(out, "  data      {} ({log}keys.db, work.db{read})", settings.data.display())?;
+        let stores = if settings.stores.is_folder() { "keys.db, work.db" } else { "snap.db" };
+        writeln!(out, "  data      {} ({log}{stores}{read})", settings.data.display())?;
         if !settings.log.is_file() {
             writeln!(out, "  log       {}", settings.log)?;
+        }
+        if !settings.stores.is_folder() {
+            writeln!(out, "  stores    {}", settings.stores)?;
         }
         if read_file.is_none() {
             writeln!(out, "  read      {}", settings.read)?;

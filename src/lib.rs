@@ -11,5 +11,6 @@ mod rebuilds;
 pub mod replay_roles;
 pub mod serve;
 pub mod settings;
+pub mod stores_address;
 pub mod webhook;
 mod wiring;

@@ -12,7 +12,7 @@ use event_schemas::ShopDomain;
 use projections::ReadAddress;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::log_address::LogAddress;
+use crate::{log_address::LogAddress, stores_address::StoresAddress};
 
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -156,6 +156,10 @@ pub struct Given {
     /// Where the read models are: `sqlite`, a file in the data folder, or `postgres://user:password@host:port/database`.
     #[arg(long, env = "LOYALNEST_READ", hide_env_values = true, value_name = "ADDRESS")]
     pub read: Option<Secret>,
+    /// Where keys, inbox and the progress of policies are: `sqlite`, files in the data folder, or
+    /// `postgres://user:password@host:port/database`.
+    #[arg(long, env = "LOYALNEST_STORES", hide_env_values = true, value_name = "ADDRESS")]
+    pub stores: Option<Secret>,
     /// What to tell on standard error, such as `info` or `command_api=debug`.
     #[arg(long, env = "LOYALNEST_LOG_FILTER", value_name = "FILTER")]
     pub log_filter: Option<String>,
@@ -209,6 +213,8 @@ pub struct Settings {
     /// Where the read models are.
     #[serde(serialize_with = "shown")]
     pub read: ReadAddress,
+    /// Where keys, inbox and the progress of policies are.
+    pub stores: StoresAddress,
     /// What to tell on standard error.
     pub log_filter: String,
     /// Tell it as JSON lines.
@@ -246,6 +252,7 @@ impl Settings {
             log: log_address(given.log.or(file.log).as_ref(), kafka_config.as_deref())?,
             kafka_config,
             read,
+            stores: stores_address(given.stores.or(file.stores).as_ref())?,
             log_filter: given.log_filter.or(file.log_filter).unwrap_or_else(|| default_filter(mode).into()),
             log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
         };
@@ -283,6 +290,12 @@ fn read_address(data: &Path, given: Option<&Secret>) -> anyhow::Result<ReadAddre
         None | Some("sqlite") => Ok(ReadAddress::File(data.join("read.db"))),
         Some(address) => address.parse().map_err(|why| anyhow::anyhow!("the setting read: {why}, or sqlite")),
     }
+}
+
+fn stores_address(given: Option<&Secret>) -> anyhow::Result<StoresAddress> {
+    let parse =
+        |given: &Secret| given.expose().parse().map_err(|why| anyhow::anyhow!("the setting stores: {why}"));
+    given.map_or_else(|| Ok(StoresAddress::default()), parse)
 }
 
 /// As people see it.

@@ -13,7 +13,7 @@ use command_api::{
 };
 use event_log::Log;
 use event_schemas::MerchantId;
-use group_commit::Database;
+use group_commit::Store;
 use http_edge::Auth;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use privacy::{KeyStore, MerchantScope};
@@ -193,12 +193,13 @@ async fn parts(
     settings: &Settings,
     log: &Log,
     keys: &KeyStore,
-    work: &Database,
+    work: &Store,
     snapshots: Snapshots,
     clock: &Clock,
 ) -> anyhow::Result<policies::Parts> {
     let memory_mb = usize::try_from(settings.state_memory_mb)?;
-    let keeping = Keeping::new(snapshots.clone(), settings.live_streams, memory_mb.saturating_mul(1024 * 1024));
+    let keeping =
+        Keeping::new(snapshots.clone(), settings.live_streams, memory_mb.saturating_mul(1024 * 1024));
     let commander = command_api::owner::start_keeping(log, keys, clock, Some(keeping))
         .await
         .context("could not claim the partitions")?;
@@ -278,7 +279,7 @@ fn probes(
     commander: &Commander,
     policies: &Policies,
     keys: &KeyStore,
-    work: &Database,
+    work: &Store,
 ) -> Vec<Arc<dyn Probe>> {
     let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
     let (keys, work, store) = (keys.clone(), work.clone(), log.clone());

@@ -23,7 +23,7 @@ use event_schemas::{
     TimeZone, Timestamp,
     record::{Actor, Trace},
 };
-use group_commit::Database;
+use group_commit::Store;
 use privacy::{KeyStore, RootKey};
 use uuid::Uuid;
 
@@ -46,7 +46,7 @@ pub(crate) struct Owners {
     pub(crate) clock: Clock,
     pub(crate) keys: KeyStore,
     /// The clock's; dropped last.
-    pub(crate) work: Database,
+    pub(crate) work: Store,
     accounts: usize,
     turn: Arc<AtomicUsize>,
 }

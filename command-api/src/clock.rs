@@ -9,21 +9,22 @@ use std::{
 };
 
 use event_schemas::Timestamp;
-use group_commit::{Database, Fault};
-use rusqlite::OptionalExtension as _;
+use group_commit::{Fault, Session, Store, values};
 use tokio::sync::{Mutex, watch};
 
 use crate::chance;
 
 /// The longest time that a sleeper trusts the real clock, which somebody may set.
 const NAP_MAX: Duration = Duration::from_secs(60);
+/// How often a clock looks whether another process moved it.
+const LOOK_EVERY: Duration = Duration::from_millis(500);
 
 /// Reads the time; clones share the offset.
 #[derive(Clone)]
 pub struct Clock {
     offset_us: Arc<AtomicI64>,
     /// Held while the clock is moved; absent in production, where it cannot be.
-    store: Option<Arc<Mutex<Database>>>,
+    store: Option<Arc<Mutex<Store>>>,
     /// How often it was moved since the start.
     moves: Arc<watch::Sender<u64>>,
 }
@@ -47,15 +48,39 @@ impl Clock {
     ///
     /// # Errors
     /// The offset cannot be read.
-    pub async fn open(work: &Database, development: bool) -> Result<Self, Fault> {
+    pub async fn open(work: &Store, development: bool) -> Result<Self, Fault> {
         if !development {
             return Ok(Self { offset_us: Arc::default(), store: None, moves: Arc::default() });
         }
-        let stored = work
-            .run(|db| db.query_row("SELECT offset_us FROM clock", [], |row| row.get::<_, i64>(0)).optional())
-            .await?;
-        let offset_us = Arc::new(AtomicI64::new(stored.unwrap_or_default()));
-        Ok(Self { offset_us, store: Some(Arc::new(Mutex::new(work.clone()))), moves: Arc::default() })
+        let offset_us = Arc::new(AtomicI64::new(stored(work).await?));
+        let store = Some(Arc::new(Mutex::new(work.clone())));
+        let clock = Self { offset_us, store, moves: Arc::default() };
+        if work.is_shared() {
+            tokio::spawn(clock.clone().follow(work.clone()));
+        }
+        Ok(clock)
+    }
+
+    /// Moves this clock when another process moved its own.
+    async fn follow(self, work: Store) {
+        loop {
+            tokio::time::sleep(LOOK_EVERY).await;
+            match stored(&work).await {
+                Ok(offset_us) => self.move_to(offset_us),
+                Err(fault) => {
+                    tracing::warn!(
+                        error = &fault as &dyn std::error::Error,
+                        "The clock's offset is not known"
+                    );
+                }
+            }
+        }
+    }
+
+    fn move_to(&self, offset_us: i64) {
+        if self.offset_us.fetch_max(offset_us, Ordering::AcqRel) < offset_us {
+            self.moves.send_modify(|moves| *moves += 1);
+        }
     }
 
     /// The time now.
@@ -97,16 +122,22 @@ impl Clock {
         }
         let offset_us = to.micros().saturating_sub(chance::now_us());
         store
-            .run(move |db| {
+            .run(move |work| {
                 let sql = "INSERT INTO clock(one, offset_us) VALUES (1, ?1)
-                    ON CONFLICT(one) DO UPDATE SET offset_us = excluded.offset_us";
-                db.execute(sql, [offset_us])
+                    ON CONFLICT(one) DO UPDATE SET offset_us = excluded.offset_us
+                    WHERE clock.offset_us < excluded.offset_us";
+                work.execute(sql, values![offset_us])
             })
             .await?;
-        self.offset_us.store(offset_us, Ordering::Release);
-        self.moves.send_modify(|moves| *moves += 1);
+        self.move_to(offset_us);
         Ok(self.now())
     }
+}
+
+/// How far the clock was moved forward.
+async fn stored(work: &Store) -> Result<i64, Fault> {
+    let offset = |work: &dyn Session| work.first("SELECT offset_us FROM clock", values![], |row| row.at(0));
+    Ok(work.read(offset).await?.unwrap_or_default())
 }
 
 impl fmt::Debug for Clock {

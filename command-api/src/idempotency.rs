@@ -3,10 +3,9 @@
 //! The outcome itself is not here: the command's key follows from the header, and the stream keeps its first outcome.
 use axum::{extract::FromRequestParts, http::request::Parts};
 use event_schemas::{CommandKey, MerchantId};
-use group_commit::Database;
+use group_commit::{Session, Store, StoreError, values};
 use http_edge::Problem;
 use privacy::KeyStore;
-use rusqlite::{Connection, OptionalExtension as _};
 use serde_json::Value;
 use uuid::Uuid;
 
@@ -76,12 +75,12 @@ struct Row {
 /// The table of keys.
 #[derive(Clone)]
 pub struct Idempotency {
-    work: Database,
+    work: Store,
     keys: KeyStore,
 }
 
 impl Idempotency {
-    pub(crate) const fn new(work: Database, keys: KeyStore) -> Self {
+    pub(crate) const fn new(work: Store, keys: KeyStore) -> Self {
         Self { work, keys }
     }
 
@@ -110,7 +109,7 @@ impl Idempotency {
             self.keys.hash(merchant, "idempotency-content", &content).map_err(|e| key_fault(&e))?;
         let kept_as = KeptAs { merchant, key, fingerprint };
         let command = CommandKey::from_bytes(first_half(key));
-        let row = self.work.run(move |db| find(db, kept_as)).await.map_err(|e| work_fault(&e))?;
+        let row = self.work.read(move |work| find(work, kept_as)).await.map_err(|e| work_fault(&e))?;
         let attempt = Attempt { command, kept_as: Some(kept_as), ..fresh };
         match row {
             Some(row) => adopt(&attempt, kept_as, &row),
@@ -126,7 +125,8 @@ impl Idempotency {
     pub async fn keep(&self, attempt: Attempt) -> Result<Attempt, Problem> {
         let (Some(kept_as), false) = (attempt.kept_as, attempt.known) else { return Ok(attempt) };
         let minted = attempt.minted.into_bytes();
-        let row = self.work.run(move |db| insert(db, kept_as, minted)).await.map_err(|e| work_fault(&e))?;
+        let row =
+            self.work.run(move |work| insert(work, kept_as, minted)).await.map_err(|e| work_fault(&e))?;
         adopt(&attempt, kept_as, &row)
             .map(|adopted| Attempt { known: adopted.minted != attempt.minted, ..adopted })
     }
@@ -138,11 +138,11 @@ impl Idempotency {
     /// The store failed.
     pub async fn conclude(&self, attempt: &Attempt, answer: Value) -> Result<Value, Problem> {
         let Some(kept_as) = attempt.kept_as else { return Ok(answer) };
-        let concluded = self.work.run(move |db| {
+        let concluded = self.work.run(move |work| {
             let sql = "UPDATE idempotency SET answer = coalesce(answer, ?3)
                 WHERE merchant = ?1 AND key_hash = ?2 RETURNING answer";
-            let values = (kept_as.merchant.bytes(), kept_as.key, answer.to_string());
-            db.prepare_cached(sql)?.query_row(values, |row| row.get::<_, String>(0))
+            let merchant = kept_as.merchant.bytes();
+            work.one(sql, values![&merchant, &kept_as.key, &answer.to_string()], |row| row.at::<String>(0))
         });
         let first = concluded.await.map_err(|error| work_fault(&error))?;
         serde_json::from_str(&first).map_err(|error| Problem::internal(&error))
@@ -159,19 +159,19 @@ fn adopt(attempt: &Attempt, kept_as: KeptAs, row: &Row) -> Result<Attempt, Probl
     Ok(Attempt { minted, known: true, answer, ..attempt.clone() })
 }
 
-fn find(db: &Connection, kept_as: KeptAs) -> rusqlite::Result<Option<Row>> {
+fn find(work: &dyn Session, kept_as: KeptAs) -> Result<Option<Row>, StoreError> {
     let sql = "SELECT fingerprint, minted, answer FROM idempotency WHERE merchant = ?1 AND key_hash = ?2";
-    let row = |row: &rusqlite::Row<'_>| {
-        Ok(Row { fingerprint: row.get(0)?, minted: row.get(1)?, answer: row.get(2)? })
-    };
-    db.prepare_cached(sql)?.query_row((kept_as.merchant.bytes(), kept_as.key), row).optional()
+    work.first(sql, values![&kept_as.merchant.bytes(), &kept_as.key], |row| {
+        Ok(Row { fingerprint: row.at(0)?, minted: row.at(1)?, answer: row.at(2)? })
+    })
 }
 
-fn insert(db: &Connection, kept_as: KeptAs, minted: [u8; 16]) -> rusqlite::Result<Row> {
-    let sql =
-        "INSERT OR IGNORE INTO idempotency(merchant, key_hash, fingerprint, minted) VALUES (?1, ?2, ?3, ?4)";
-    db.prepare_cached(sql)?.execute((kept_as.merchant.bytes(), kept_as.key, kept_as.fingerprint, minted))?;
-    find(db, kept_as)?.ok_or(rusqlite::Error::QueryReturnedNoRows)
+fn insert(work: &dyn Session, kept_as: KeptAs, minted: [u8; 16]) -> Result<Row, StoreError> {
+    let sql = "INSERT INTO idempotency(merchant, key_hash, fingerprint, minted) VALUES (?1, ?2, ?3, ?4)
+        ON CONFLICT DO NOTHING";
+    let KeptAs { merchant, key, fingerprint } = &kept_as;
+    work.execute(sql, values![&merchant.bytes(), key, fingerprint, &minted])?;
+    find(work, kept_as)?.ok_or(StoreError::Missing)
 }
 
 /// The body without the freedom that JSON leaves: key order and white space say nothing.

@@ -20,7 +20,7 @@ use std::{
 use domain::{StreamRef, policies};
 use event_log::{Log, PositionToken};
 use event_schemas::{CorrelationId, EventId, MerchantId, Timestamp, record::Trace};
-use group_commit::Database;
+use group_commit::Store;
 use privacy::KeyStore;
 
 use crate::{
@@ -49,7 +49,7 @@ pub struct Parts {
     /// The outside's names of orders.
     pub keys: KeyStore,
     /// Their progress, and the tasks that are stuck.
-    pub work: Database,
+    pub work: Store,
     /// Who makes discount codes.
     pub issuers: Issuers,
 }

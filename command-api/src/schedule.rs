@@ -18,7 +18,7 @@ use std::{
 };
 
 use event_schemas::{MerchantId, Timestamp};
-use group_commit::{Database, Fault};
+use group_commit::{Fault, Store, values};
 
 use crate::{
     clock::Clock,
@@ -40,7 +40,7 @@ pub struct Schedule {
     shops: Shops,
     clock: Clock,
     keys: privacy::KeyStore,
-    work: Database,
+    work: Store,
     /// What is shared with other nodes: whoever has partition 0 runs the jobs of all.
     share: Option<Proposed>,
     passed: Arc<Passed>,
@@ -219,22 +219,20 @@ impl Schedule {
     }
 
     async fn daily_runs(&self) -> Result<HashMap<MerchantId, Timestamp>, Fault> {
-        let read = |db: &rusqlite::Connection| {
-            let mut rows = db.prepare("SELECT merchant, as_of FROM daily_run")?;
-            let run = |row: &rusqlite::Row<'_>| {
-                Ok((MerchantId::from_bytes(row.get(0)?), Timestamp::from_micros(row.get(1)?)))
-            };
-            rows.query_map([], run)?.collect()
-        };
-        self.work.run(read).await
+        let runs = self.work.read(|work| {
+            work.all("SELECT merchant, as_of FROM daily_run", values![], |row| {
+                Ok((MerchantId::from_bytes(row.at(0)?), Timestamp::from_micros(row.at(1)?)))
+            })
+        });
+        Ok(runs.await?.into_iter().collect())
     }
 
     async fn note_daily_run(&self, merchant: MerchantId, as_of: Timestamp) -> Result<(), Fault> {
-        let write = move |db: &rusqlite::Connection| {
+        let noted = self.work.run(move |work| {
             let sql = "INSERT INTO daily_run(merchant, as_of) VALUES (?1, ?2)
-                ON CONFLICT(merchant) DO UPDATE SET as_of = excluded.as_of";
-            db.prepare_cached(sql)?.execute((merchant.bytes(), as_of.micros()))
-        };
-        self.work.run(write).await.map(drop)
+                ON CONFLICT(merchant) DO UPDATE SET as_of = excluded.as_of WHERE daily_run.as_of < excluded.as_of";
+            work.execute(sql, values![&merchant.bytes(), as_of.micros()])
+        });
+        noted.await.map(drop)
     }
 }

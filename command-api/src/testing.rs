@@ -1,4 +1,6 @@
 //! The running parts over a log in memory, with a real key store and work.db in a temporary folder.
+#[cfg(feature = "postgres")]
+use std::cell::RefCell;
 use std::sync::Arc;
 
 use domain::{
@@ -16,8 +18,10 @@ use event_schemas::{
     record::{Actor, Trace},
     sample,
 };
-use group_commit::Database;
+use group_commit::Store;
 use http_edge::Auth;
+#[cfg(feature = "postgres")]
+use postgres_store::testing::TestDatabase;
 use privacy::{EVERY_MERCHANT, KeyStore, Kind, MerchantScope, Reference, RootKey};
 use tempfile::TempDir;
 use uuid::Uuid;
@@ -48,12 +52,38 @@ pub(crate) struct Bench {
     pub(crate) shops: Shops,
     pub(crate) clock: Clock,
     pub(crate) keys: KeyStore,
-    pub(crate) work: Database,
+    pub(crate) work: Store,
     pub(crate) log: Log,
     pub(crate) policies: Policies,
     pub(crate) issuers: Issuers,
     pub(crate) schedule: Schedule,
     pub(crate) folder: TempDir,
+}
+
+#[cfg(feature = "postgres")]
+thread_local! {
+    static SERVER: RefCell<Option<Arc<TestDatabase>>> =
+        const { RefCell::new(None) };
+}
+
+/// Runs a test once more, with keys and inbox of its benches in a Postgres.
+#[cfg(feature = "postgres")]
+pub(crate) fn on_postgres(test: impl FnOnce()) {
+    SERVER.set(Some(Arc::new(TestDatabase::create())));
+    test();
+    drop(SERVER.take());
+}
+
+/// Keys and work of a bench, once more for whoever asks again.
+pub(crate) async fn stores(folder: &std::path::Path, root: &RootKey, log: [u8; 16]) -> (KeyStore, Store) {
+    #[cfg(feature = "postgres")]
+    if let Some(server) = SERVER.with_borrow(Clone::clone) {
+        let address = server.address();
+        let keys = KeyStore::create_or_open_at(&address, root, log).await.unwrap();
+        return (keys, work::open_at(&address).await.unwrap());
+    }
+    let keys = KeyStore::create_or_open(&folder.join("keys.db"), root, log).await.unwrap();
+    (keys, work::open(&folder.join("work.db")).unwrap())
 }
 
 impl Bench {
@@ -83,9 +113,7 @@ impl Bench {
 
     async fn assemble(log: Log, folder: TempDir, shopify: Option<Shopify>, tailing: bool) -> Self {
         let root = RootKey::from_bytes(ROOT);
-        let keys = folder.path().join("keys.db");
-        let keys = KeyStore::create_or_open(&keys, &root, *log.id().as_bytes()).await.unwrap();
-        let work = work::open(&folder.path().join("work.db")).unwrap();
+        let (keys, work) = stores(folder.path(), &root, *log.id().as_bytes()).await;
         let clock = Clock::open(&work, true).await.unwrap();
         let commander = owner::start(&log, &keys, &clock).await.unwrap();
         let shops = Shops::start(&log, None).await.unwrap();

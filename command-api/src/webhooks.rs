@@ -8,6 +8,7 @@ mod inbox;
 mod keeper;
 mod schedule;
 mod signature;
+mod slots;
 pub mod translate;
 mod worker;
 
@@ -20,7 +21,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use event_schemas::MerchantId;
-use group_commit::Database;
+use group_commit::Store;
 use http_edge::Problem;
 use privacy::KeyStore;
 use uuid::Uuid;
@@ -46,8 +47,8 @@ pub struct Parts {
     pub clock: Clock,
     /// Keys and directory.
     pub keys: KeyStore,
-    /// work.db.
-    pub work: Database,
+    /// The store of the inbox.
+    pub work: Store,
     /// The app's secrets.
     pub secrets: Secrets,
 }
@@ -90,8 +91,8 @@ impl Webhooks {
     }
 
     fn over(parts: Parts, works: bool) -> Self {
+        let queue = Arc::new(Queue::new(&parts.work));
         let inbox = Inbox::new(parts.work, parts.keys.clone());
-        let queue = Arc::new(Queue::default());
         let worker = Worker {
             inbox: inbox.clone(),
             queue: Arc::clone(&queue),
@@ -147,7 +148,7 @@ impl Webhooks {
         let driven = tokio::spawn(async move {
             let driven = inbox.redrive(merchant, row, edited, now).await?;
             if driven.is_ok() {
-                queue.push(merchant, row);
+                queue.reopened(merchant, row);
             }
             Ok(driven)
         });

@@ -1,7 +1,8 @@
-//! work.db: what must survive but is no history. One schema for all of it, one connection, shared commits.
+//! What must survive but is no history: `work.db`, or a schema that several processes share. One schema for all of it, one
+//! connection, shared commits.
 use std::path::Path;
 
-use group_commit::Database;
+use group_commit::{Store, StoreError};
 
 /// Durable when a call returns. The connection is the only one, so nothing else may checkpoint the file; it does so every
 /// 64 MiB, because the calls of the group that does it wait for it, and a page that changed often is then written once.
@@ -82,6 +83,17 @@ CREATE TABLE IF NOT EXISTS clock(one INTEGER PRIMARY KEY CHECK(one = 1), offset_
 ///
 /// # Errors
 /// If SQLite cannot open the file or it holds something else.
-pub fn open(path: &Path) -> Result<Database, rusqlite::Error> {
-    Database::open(path, PRAGMAS, SCHEMA)
+pub fn open(path: &Path) -> Result<Store, StoreError> {
+    Store::open_file(path, PRAGMAS, SCHEMA)
+}
+
+/// Opens the schema in this database, or makes it.
+///
+/// # Errors
+/// The database cannot be used; the error says what to change.
+#[cfg(feature = "postgres")]
+pub async fn open_at(address: &postgres_store::Address) -> Result<Store, StoreError> {
+    const SCHEMA: postgres_store::Schema =
+        postgres_store::Schema { name: "loyalnest_work", steps: &[include_str!("work/1.sql")] };
+    Store::open_schema(address, SCHEMA).await
 }

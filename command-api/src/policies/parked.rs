@@ -10,7 +10,7 @@ use std::{
 use domain::{Reaction, policies};
 use event_schemas::{CommandKey, EventId, MerchantId, RecordId, Timestamp};
 use futures::StreamExt as _;
-use group_commit::{Database, Fault};
+use group_commit::{Cells, Fault, Session, Store, values};
 use tokio::sync::Notify;
 use uuid::Uuid;
 
@@ -27,7 +27,7 @@ const SEQUENCES_MAX: usize = 16;
 
 #[derive(Clone)]
 pub(super) struct Parked {
-    work: Database,
+    work: Store,
     streams: Arc<Mutex<HashMap<Sequence, u64>>>,
     /// Held by whoever changes the store and `streams`, so that they agree.
     turn: Arc<tokio::sync::Mutex<()>>,
@@ -131,7 +131,7 @@ pub enum Retried {
 }
 
 impl Parked {
-    pub(super) async fn open(work: Database) -> Result<Self, Fault> {
+    pub(super) async fn open(work: Store) -> Result<Self, Fault> {
         let parked = Self { work, streams: Arc::default(), turn: Arc::default(), wake: Arc::default() };
         parked.refresh().await?;
         Ok(parked)
@@ -139,16 +139,14 @@ impl Parked {
 
     /// Learns what is stuck, whichever node noted it.
     pub(super) async fn refresh(&self) -> Result<(), Fault> {
-        let read = |db: &rusqlite::Connection| {
+        let read = |work: &dyn Session| {
             let sql = "SELECT policy, merchant, stream, count(*) FROM parked_task GROUP BY 1, 2, 3";
-            let mut rows = db.prepare(sql)?;
-            let rows =
-                rows.query_map([], |row| Ok(((row.get(0)?, row.get(1)?, row.get(2)?), row.get(3)?)))?;
-            rows.collect()
+            let sequence = |row: &dyn Cells| Ok(((row.at(0)?, row.at(1)?, row.at(2)?), row.at(3)?));
+            work.all(sql, values![], sequence)
         };
         let _turn = self.turn.lock().await;
-        let streams = self.work.run(read).await?;
-        *self.lock() = streams;
+        let streams = self.work.read(read).await?;
+        *self.lock() = streams.into_iter().collect();
         Ok(())
     }
 
@@ -190,23 +188,24 @@ impl Parked {
         let turn = self.turn.lock().await;
         let inserted = self
             .work
-            .run(move |db| {
-                let sql = "INSERT OR IGNORE INTO parked_task
+            .run(move |work| {
+                let sql = "INSERT INTO parked_task
                     (policy, record, event_index, step, merchant, stream, route, body, reason, parked_at)
-                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10)";
+                    VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10) ON CONFLICT DO NOTHING";
                 let record = id.record.bytes();
-                db.prepare_cached(sql)?.execute(rusqlite::params![
+                let values = values![
                     policy,
-                    record,
+                    &record,
                     id.index,
                     step,
-                    frame.merchant,
-                    frame.stream,
-                    frame.route,
+                    &frame.merchant,
+                    &frame.stream,
+                    &frame.route,
                     &body[..],
-                    reason,
+                    &reason,
                     now.micros()
-                ])
+                ];
+                work.execute(sql, values)
             })
             .await?;
         if inserted > 0 {
@@ -220,27 +219,25 @@ impl Parked {
 
     /// All stuck steps in the order in which they have to be done.
     async fn all(&self) -> Result<Vec<Task>, Fault> {
-        let read = |db: &rusqlite::Connection| {
-            let sql =
-                "SELECT policy, record, event_index, step, merchant, stream, route, body, reason
+        let read = |work: &dyn Session| {
+            let sql = "SELECT policy, record, event_index, step, merchant, stream, route, body, reason
                 FROM parked_task ORDER BY record, event_index, policy, step";
-            let mut rows = db.prepare_cached(sql)?;
-            let task = |row: &rusqlite::Row<'_>| {
+            let task = |row: &dyn Cells| {
                 Ok(Task {
-                    policy: row.get(0)?,
-                    record: row.get(1)?,
-                    index: row.get(2)?,
-                    step: row.get(3)?,
-                    merchant: row.get(4)?,
-                    stream: row.get(5)?,
-                    route: row.get(6)?,
-                    body: row.get(7)?,
-                    reason: row.get(8)?,
+                    policy: row.at(0)?,
+                    record: row.at(1)?,
+                    index: row.at(2)?,
+                    step: row.at(3)?,
+                    merchant: row.at(4)?,
+                    stream: row.at(5)?,
+                    route: row.at(6)?,
+                    body: row.at(7)?,
+                    reason: row.at(8)?,
                 })
             };
-            rows.query_map([], task)?.collect::<rusqlite::Result<Vec<Task>>>()
+            work.all(sql, values![], task)
         };
-        let mut all = self.work.run(read).await?;
+        let mut all = self.work.read(read).await?;
         // The steps of one event stand in the order of its policy, which the table does not know.
         all.sort_by_cached_key(|task| {
             (task.record, task.index, task.reaction().map_or(0, |(rank, ..)| rank))
@@ -251,42 +248,41 @@ impl Parked {
     /// A part of the steps behind this one, without their bodies, in the order of their events.
     async fn page(&self, after: &Place, limit: u32) -> Result<Vec<ParkedStep>, Fault> {
         let Place { record, index, policy, step } = after.clone();
-        let read = move |db: &rusqlite::Connection| {
+        let read = move |work: &dyn Session| {
             let sql = "SELECT policy, record, event_index, step, merchant, stream, reason, parked_at
                 FROM parked_task WHERE (record, event_index, policy, step) > (?1, ?2, ?3, ?4)
                 ORDER BY record, event_index, policy, step LIMIT ?5";
-            let mut rows = db.prepare_cached(sql)?;
-            let shown = |row: &rusqlite::Row<'_>| {
-                let event = EventId { record: RecordId::from_bytes(row.get(1)?), index: row.get(2)? };
-                let step: String = row.get(3)?;
+            let shown = |row: &dyn Cells| {
+                let event = EventId { record: RecordId::from_bytes(row.at(1)?), index: row.at(2)? };
+                let step: String = row.at(3)?;
                 Ok(ParkedStep {
                     key: event.command_key(&step),
                     event,
-                    merchant: MerchantId::from_bytes(row.get(4)?),
-                    stream: Uuid::from_bytes(row.get(5)?),
-                    parked_at: Timestamp::from_micros(row.get(7)?),
-                    policy: row.get(0)?,
+                    merchant: MerchantId::from_bytes(row.at(4)?),
+                    stream: Uuid::from_bytes(row.at(5)?),
+                    parked_at: Timestamp::from_micros(row.at(7)?),
+                    policy: row.at(0)?,
                     step,
-                    reason: row.get(6)?,
+                    reason: row.at(6)?,
                 })
             };
-            rows.query_map((record, index, policy, step, limit), shown)?.collect()
+            work.all(sql, values![&record, index, &policy, &step, limit], shown)
         };
-        self.work.run(read).await
+        self.work.read(read).await
     }
 
     /// Deletes a step; whether it was still there.
     async fn done(&self, task: &Task) -> Result<bool, Fault> {
         let (policy, record, index, step) = (task.policy.clone(), task.record, task.index, task.step.clone());
-        let delete = move |db: &rusqlite::Connection| {
+        let delete = move |work: &dyn Session| {
             let sql = "DELETE FROM parked_task WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
-            db.execute(sql, (policy, record, index, step))
+            work.execute(sql, values![&policy, &record, index, &step])
         };
         let _turn = self.turn.lock().await;
-        let deleted: usize = self.work.run(delete).await?;
+        let deleted = self.work.run(delete).await?;
         let mut streams = self.lock();
         if let Some(left) = streams.get_mut(&task.sequence()) {
-            *left = left.saturating_sub(deleted as u64);
+            *left = left.saturating_sub(deleted);
         }
         streams.retain(|_, left| *left > 0);
         Ok(deleted > 0)
@@ -298,10 +294,10 @@ impl Parked {
             return Ok(());
         }
         let (policy, record, index, step) = (task.policy.clone(), task.record, task.index, task.step.clone());
-        let update = move |db: &rusqlite::Connection| {
+        let update = move |work: &dyn Session| {
             let sql = "UPDATE parked_task SET reason = ?5
                 WHERE policy = ?1 AND record = ?2 AND event_index = ?3 AND step = ?4";
-            db.execute(sql, (policy, record, index, step, reason))
+            work.execute(sql, values![&policy, &record, index, &step, &reason])
         };
         self.work.run(update).await.map(drop)
     }

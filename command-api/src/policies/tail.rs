@@ -12,6 +12,7 @@ use event_schemas::{
     record::{Answer, Body},
 };
 use futures::StreamExt as _;
+use group_commit::{Session, StoreError, values};
 use tokio::time::Instant;
 use uuid::Uuid;
 
@@ -31,6 +32,9 @@ const STREAMS_MAX: usize = 64;
 /// How often progress is written at most. What is lost is done again without effect.
 const WRITE_EVERY: Duration = Duration::from_secs(1);
 const PAUSE_MAX: Duration = Duration::from_secs(5);
+
+const SAVE: &str = "INSERT INTO policy_progress(policy, partition, checkpoint) VALUES (?1, ?2, ?3)
+    ON CONFLICT(policy, partition) DO UPDATE SET checkpoint = excluded.checkpoint";
 
 pub(super) struct Tail {
     policies: Policies,
@@ -52,16 +56,7 @@ pub(super) struct Caused {
 impl Tail {
     /// Opens it where the policy that is furthest behind stopped; a policy without progress starts at the beginning.
     pub(super) async fn open(policies: Policies, partition: u16) -> Result<Self, Error> {
-        let stored = policies
-            .parts
-            .work
-            .run(move |db| {
-                let sql = "SELECT policy, checkpoint FROM policy_progress WHERE partition = ?1";
-                let mut rows = db.prepare_cached(sql)?;
-                let rows = rows.query_map([partition], |row| Ok((row.get(0)?, row.get(1)?)))?;
-                rows.collect::<rusqlite::Result<HashMap<String, Vec<u8>>>>()
-            })
-            .await?;
+        let stored = policies.parts.work.read(move |work| progress(work, partition)).await?;
         let mut furthest_behind = None;
         for policy in domain::policies() {
             let Some(bytes) = stored.get(policy.name) else {
@@ -138,18 +133,32 @@ impl Tail {
         self.policies
             .parts
             .work
-            .run(move |db| {
-                let sql = "INSERT INTO policy_progress(policy, partition, checkpoint) VALUES (?1, ?2, ?3)
-                    ON CONFLICT(policy, partition) DO UPDATE SET checkpoint = excluded.checkpoint";
-                let mut upsert = db.prepare_cached(sql)?;
+            .run(move |work| {
+                let written = progress(work, partition)?;
                 policies()
                     .iter()
-                    .try_for_each(|policy| upsert.execute((policy.name, partition, &bytes)).map(drop))
+                    .filter(|policy| is_ahead(&checkpoint, written.get(policy.name)))
+                    .try_for_each(|policy| {
+                        work.execute(SAVE, values![policy.name, partition, &bytes]).map(drop)
+                    })
             })
             .await?;
         (self.written, self.written_at) = (checkpoint, Instant::now());
         Ok(())
     }
+}
+
+/// How far each policy has come, as it is stored.
+fn progress(work: &dyn Session, partition: u16) -> Result<HashMap<String, Vec<u8>>, StoreError> {
+    let sql = "SELECT policy, checkpoint FROM policy_progress WHERE partition = ?1";
+    let rows = work.all(sql, values![partition], |row| Ok((row.at(0)?, row.at(1)?)))?;
+    Ok(rows.into_iter().collect())
+}
+
+/// Progress goes forward only, whoever else had the partition meanwhile.
+fn is_ahead(checkpoint: &Checkpoint, written: Option<&Vec<u8>>) -> bool {
+    let written = written.and_then(|bytes| Checkpoint::from_bytes(bytes).ok());
+    written.is_none_or(|written| position(&written) < position(checkpoint))
 }
 
 /// Follows the partition whenever it is in this node's share; another node may have gone on with it meanwhile.

@@ -119,7 +119,7 @@ fn a_crash_that_loses_all_progress_gives_no_second_effect() {
         let reserve = bench.envelope(merchant, StreamRef::account(customer), reserve(10));
         bench.commander.send(reserve).await.unwrap();
         bench.policies_idle().await;
-        bench.work.run(|db| db.execute("DELETE FROM policy_progress", [])).await.unwrap();
+        bench.work.run(|db| db.execute("DELETE FROM policy_progress", &[])).await.unwrap();
         let before = (commits(&bench.log).await, bench.balances(merchant, customer).await);
         (bench.log, bench.folder, merchant, customer, before)
     });
@@ -213,7 +213,7 @@ fn a_step_behind_a_stuck_one_of_its_stream_waits_so_that_the_newest_level_comes_
             bench.policies_idle().await;
         }
         let sql = "SELECT group_concat(reason) FROM (SELECT reason FROM parked_task ORDER BY record)";
-        let reasons: String = bench.work.run(|db| db.query_row(sql, [], |row| row.get(0))).await.unwrap();
+        let reasons: String = bench.work.run(|db| db.one(sql, &[], |row| row.at(0))).await.unwrap();
         assert_eq!(reasons, "aggregate-parked,queued-behind-a-stuck-step");
         (bench.log, bench.folder, merchant, customer)
     });

@@ -141,7 +141,7 @@ fn what_fell_due_while_nothing_ran_is_done_once() {
         bench.schedule_idle().await;
         bench.advance_to(later(bench.clock.now(), TimeDelta::days(100))).await;
         assert_eq!(records(&bench, customer).await, done);
-        bench.work.run(|db| db.execute("DELETE FROM daily_run", [])).await.unwrap();
+        bench.work.run(|db| db.execute("DELETE FROM daily_run", &[])).await.unwrap();
     });
 }
 

@@ -9,10 +9,9 @@ use std::{
 use bytes::Bytes;
 use chrono::NaiveDate;
 use event_schemas::{CorrelationId, CustomerId, MerchantId, Sealed, Timestamp, record::Trace};
-use group_commit::{Database, Fault};
+use group_commit::{Cells, Fault, Session, Store, StoreError, values};
 use http_edge::RequestContext;
 use privacy::KeyStore;
-use rusqlite::{Connection, OptionalExtension, Row, params};
 use uuid::Uuid;
 
 use self::known::{Key, Known};
@@ -73,6 +72,17 @@ pub(super) struct Delivery {
     pub(super) drive: u32,
 }
 
+/// A delivery that is to be worked off.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(super) struct Open {
+    /// Its place among all.
+    pub(super) seq: i64,
+    pub(super) merchant: MerchantId,
+    pub(super) row: Uuid,
+    /// Not to be tried before then.
+    pub(super) due: Timestamp,
+}
+
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -124,16 +134,25 @@ pub(super) enum Error {
     NotUnpacked,
 }
 
+/// How deliveries are found by what is random in them.
+enum Index {
+    /// By what a file of ours alone has of it.
+    Late(Known),
+    /// By indexes that a server keeps for all of us.
+    Stored,
+}
+
 #[derive(Clone)]
 pub(super) struct Inbox {
-    work: Database,
+    work: Store,
     keys: KeyStore,
-    known: Arc<Mutex<Known>>,
+    index: Arc<Mutex<Index>>,
 }
 
 impl Inbox {
-    pub(super) fn new(work: Database, keys: KeyStore) -> Self {
-        Self { work, keys, known: Arc::default() }
+    pub(super) fn new(work: Store, keys: KeyStore) -> Self {
+        let index = if work.is_shared() { Index::Stored } else { Index::Late(Known::default()) };
+        Self { work, keys, index: Arc::new(Mutex::new(index)) }
     }
 
     /// Hashes and seals an arrival.
@@ -165,38 +184,35 @@ impl Inbox {
 
     /// Keeps deliveries, each once per shop, topic and body; all of them or none. Durable when it returns.
     pub(super) async fn keep(&self, fresh: Vec<Fresh>) -> Result<Vec<Kept>, Error> {
-        let known = Arc::clone(&self.known);
+        let index = Arc::clone(&self.index);
         let kept = self.work.run(move |work| {
-            let mut known = lock(&known);
-            let kept = fresh.iter().map(|fresh| insert(work, &mut known, fresh)).collect();
-            known.write_if_due(work)?;
+            let mut index = lock(&index);
+            let kept = fresh.iter().map(|fresh| insert(work, &mut index, fresh)).collect();
+            if let Index::Late(known) = &mut *index {
+                known.write_if_due(work)?;
+            }
             kept
         });
         Ok(kept.await?)
     }
 
-    /// All open deliveries, oldest first, with the time before which they are not to be tried.
-    pub(super) async fn open_rows(&self) -> Result<Vec<(MerchantId, Uuid, Timestamp)>, Error> {
-        const OPEN: &str =
-            "SELECT merchant, id, next_attempt FROM inbox WHERE status = 'accepted' ORDER BY seq";
-        let rows = self.work.run(|work| {
-            let mut open = work.prepare_cached(OPEN)?;
-            let rows = open.query_map([], |row| {
-                let at = Timestamp::from_micros(row.get(2)?);
-                Ok((MerchantId::from_bytes(row.get(0)?), Uuid::from_bytes(row.get(1)?), at))
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
-        });
-        Ok(rows.await?)
+    /// All open deliveries behind this one, oldest first.
+    pub(super) async fn open_behind(&self, seq: i64) -> Result<Vec<Open>, Error> {
+        const OPEN: &str = "SELECT seq, merchant, id, next_attempt FROM inbox WHERE status = 'accepted' AND seq > ?1 \
+            ORDER BY seq";
+        let open = |row: &dyn Cells| {
+            let (merchant, id) = (MerchantId::from_bytes(row.at(1)?), Uuid::from_bytes(row.at(2)?));
+            Ok(Open { seq: row.at(0)?, merchant, row: id, due: Timestamp::from_micros(row.at(3)?) })
+        };
+        Ok(self.work.read(move |work| work.all(OPEN, values![seq], open)).await?)
     }
 
     /// The delivery, if it is still open.
     pub(super) async fn load(&self, row: Uuid) -> Result<Option<Delivery>, Error> {
         const LOAD: &str = "SELECT merchant, topic, received_at, correlation, trace, attempts, shared, edited, drive, \
             day, body FROM inbox JOIN inbox_body USING (seq) WHERE id = ?1 AND status = 'accepted'";
-        let found = self.work.run(move |work| {
-            work.prepare_cached(LOAD)?.query_row([row.into_bytes()], |found| stored(row, found)).optional()
-        });
+        let found =
+            self.work.read(move |work| work.first(LOAD, values![row.as_bytes()], |found| stored(row, found)));
         let Some((mut delivery, day, sealed)) = found.await? else { return Ok(None) };
         let clear = self.keys.open_for_day(delivery.merchant, day, row, &sealed).await?;
         delivery.body = String::from_utf8(unpacked(clear)?).map_err(|_| Error::NotText)?;
@@ -215,7 +231,8 @@ impl Inbox {
         };
         let subject = subject.map(CustomerId::bytes);
         let finished = self.work.run(move |work| {
-            work.prepare_cached(FINISH)?.execute(params![row.into_bytes(), status, reason, position, subject])
+            let (reason, position) = (reason.as_deref(), position.as_deref());
+            work.execute(FINISH, values![row.as_bytes(), status, reason, position, subject.as_ref()])
         });
         finished.await?;
         Ok(())
@@ -224,9 +241,9 @@ impl Inbox {
     /// Remembers that a delivery was tried, and when to try it again after a restart.
     pub(super) async fn postpone(&self, row: Uuid, attempts: u32, until: Timestamp) -> Result<(), Error> {
         const POSTPONE: &str = "UPDATE inbox SET attempts = ?2, next_attempt = ?3 WHERE id = ?1";
-        let postponed = self.work.run(move |work| {
-            work.prepare_cached(POSTPONE)?.execute(params![row.into_bytes(), attempts, until.micros()])
-        });
+        let postponed = self
+            .work
+            .run(move |work| work.execute(POSTPONE, values![row.as_bytes(), attempts, until.micros()]));
         postponed.await?;
         Ok(())
     }
@@ -237,8 +254,8 @@ impl Inbox {
         merchant: MerchantId,
         webhook_id: String,
     ) -> Result<Option<Standing>, Error> {
-        let known = Arc::clone(&self.known);
-        Ok(self.work.run(move |work| standing(work, &mut lock(&known), merchant, &webhook_id)).await?)
+        let index = Arc::clone(&self.index);
+        Ok(self.work.read(move |work| standing(work, &mut lock(&index), merchant, &webhook_id)).await?)
     }
 
     /// A merchant's dead letters behind `after`, oldest first.
@@ -250,20 +267,19 @@ impl Inbox {
     ) -> Result<Vec<DeadLetter>, Error> {
         const LIST: &str = "SELECT id, topic, webhook_id, reason, attempts, received_at, edited FROM inbox \
             WHERE status = 'dead_lettered' AND merchant = ?1 AND id > ?2 ORDER BY id LIMIT ?3";
-        let rows = self.work.run(move |work| {
-            let mut list = work.prepare_cached(LIST)?;
-            let rows = list.query_map(params![merchant.bytes(), after.into_bytes(), limit], |row| {
-                Ok(DeadLetter {
-                    row: Uuid::from_bytes(row.get(0)?),
-                    topic: row.get(1)?,
-                    webhook_id: row.get(2)?,
-                    reason: row.get(3)?,
-                    attempts: row.get(4)?,
-                    received_at: Timestamp::from_micros(row.get(5)?),
-                    edited: row.get(6)?,
-                })
-            })?;
-            rows.collect::<rusqlite::Result<Vec<_>>>()
+        let dead_letter = |row: &dyn Cells| {
+            Ok(DeadLetter {
+                row: Uuid::from_bytes(row.at(0)?),
+                topic: row.at(1)?,
+                webhook_id: row.at(2)?,
+                reason: row.at(3)?,
+                attempts: row.at(4)?,
+                received_at: Timestamp::from_micros(row.at(5)?),
+                edited: row.at(6)?,
+            })
+        };
+        let rows = self.work.read(move |work| {
+            work.all(LIST, values![&merchant.bytes(), after.as_bytes(), limit], dead_letter)
         });
         Ok(rows.await?)
     }
@@ -278,11 +294,11 @@ impl Inbox {
     ) -> Result<Result<(), NotDriven>, Error> {
         // Under the keys of before, the streams would answer with the first outcome for ever.
         const REDRIVE: &str = "UPDATE inbox SET status = 'accepted', reason = NULL, attempts = 0, next_attempt = 0, \
-            drive = drive + 1, day = coalesce(?3, day), edited = edited OR ?3 IS NOT NULL \
+            drive = drive + 1, day = coalesce(?3, day), edited = CASE WHEN ?3 IS NULL THEN edited ELSE 1 END \
             WHERE id = ?1 AND merchant = ?2 AND status = 'dead_lettered'";
         const EDIT: &str =
             "UPDATE inbox_body SET body = ?2 WHERE seq = (SELECT seq FROM inbox WHERE id = ?1)";
-        const EXISTS: &str = "SELECT EXISTS(SELECT 1 FROM inbox WHERE id = ?1 AND merchant = ?2)";
+        const EXISTS: &str = "SELECT count(*) FROM inbox WHERE id = ?1 AND merchant = ?2";
         let sealed = match &edited {
             Some(body) => Some(self.keys.seal_for_day(merchant, day(now), row, &packed(body)).await?),
             None => None,
@@ -290,13 +306,13 @@ impl Inbox {
         let driven = self.work.run(move |work| {
             let (id, merchant) = (row.into_bytes(), merchant.bytes());
             let day = sealed.is_some().then(|| day(now).to_string());
-            if work.prepare_cached(REDRIVE)?.execute(params![id, merchant, day])? == 1 {
+            if work.execute(REDRIVE, values![&id, &merchant, day.as_deref()])? == 1 {
                 if let Some(Sealed(body)) = sealed {
-                    work.prepare_cached(EDIT)?.execute(params![id, body])?;
+                    work.execute(EDIT, values![&id, &body])?;
                 }
                 return Ok(Ok(()));
             }
-            let exists = work.prepare_cached(EXISTS)?.query_row(params![id, merchant], |row| row.get(0))?;
+            let exists = work.one(EXISTS, values![&id, &merchant], |row| row.at(0))?;
             Ok(Err(if exists { NotDriven::NotDead } else { NotDriven::Unknown }))
         });
         Ok(driven.await?)
@@ -308,11 +324,12 @@ impl Inbox {
         merchant: MerchantId,
         customer: CustomerId,
     ) -> Result<bool, Error> {
-        const DOUBTFUL: &str = "SELECT coalesce(max(shared AND topic LIKE 'customers/%'), 0) \
-            AND NOT coalesce(max(topic LIKE 'orders/%'), 0) FROM inbox WHERE subject = ?1 AND merchant = ?2";
-        let doubtful = self.work.run(move |work| {
-            work.prepare_cached(DOUBTFUL)?
-                .query_row(params![customer.bytes(), merchant.bytes()], |row| row.get(0))
+        const DOUBTFUL: &str = "SELECT coalesce(max(CASE WHEN shared = 1 AND topic LIKE 'customers/%' THEN 1 ELSE 0 END), 0), \
+            coalesce(max(CASE WHEN topic LIKE 'orders/%' THEN 1 ELSE 0 END), 0) FROM inbox \
+            WHERE subject = ?1 AND merchant = ?2";
+        let doubtful = self.work.read(move |work| {
+            let is_doubtful = |row: &dyn Cells| Ok(row.at(0)? && !row.at::<bool>(1)?);
+            work.one(DOUBTFUL, values![&customer.bytes(), &merchant.bytes()], is_doubtful)
         });
         Ok(doubtful.await?)
     }
@@ -321,10 +338,8 @@ impl Inbox {
     pub(super) async fn counts(&self) -> Result<(u64, u64), Error> {
         const COUNTS: &str = "SELECT (SELECT count(*) FROM inbox WHERE status = 'accepted'), \
             (SELECT count(*) FROM inbox WHERE status = 'dead_lettered')";
-        let counts = self
-            .work
-            .run(|work| work.prepare_cached(COUNTS)?.query_row([], |row| Ok((row.get(0)?, row.get(1)?))));
-        Ok(counts.await?)
+        let counts = |row: &dyn Cells| Ok((row.at(0)?, row.at(1)?));
+        Ok(self.work.read(move |work| work.one(COUNTS, values![], counts)).await?)
     }
 }
 
@@ -332,58 +347,61 @@ fn day(time: Timestamp) -> NaiveDate {
     time.utc().date_naive()
 }
 
-fn lock(known: &Mutex<Known>) -> std::sync::MutexGuard<'_, Known> {
+fn lock(index: &Mutex<Index>) -> std::sync::MutexGuard<'_, Index> {
     // Every step leaves an index that says too much at worst, also if a thread panicked in between.
-    known.lock().unwrap_or_else(PoisonError::into_inner)
+    index.lock().unwrap_or_else(PoisonError::into_inner)
 }
 
-fn insert(work: &Connection, known: &mut Known, fresh: &Fresh) -> rusqlite::Result<Kept> {
+fn insert(work: &dyn Session, index: &mut Index, fresh: &Fresh) -> Result<Kept, StoreError> {
     const INSERT: &str = "INSERT INTO inbox(id, merchant, topic, webhook_id, body_hash, received_at, correlation, trace, \
-        day, people, status, reason, shared) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
-    let twins = twins(work, known, fresh)?;
+        day, people, status, reason, shared) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING seq";
+    let twins = twins(work, index, fresh)?;
     let (merchant, topic) = (fresh.merchant, &fresh.topic);
     if let Some(original) = twins.iter().find(|twin| twin.merchant == merchant && twin.topic == *topic) {
-        return repeat(work, known, fresh, original.row);
+        return repeat(work, index, fresh, original.row);
     }
     // The signature does not cover the shop: the same body under two names is suspect under both, done or not.
     let is_shared = twins.iter().any(|twin| twin.merchant != merchant);
     if is_shared {
         for twin in &twins {
-            work.prepare_cached("UPDATE inbox SET shared = 1 WHERE seq = ?1")?.execute([twin.seq])?;
+            work.execute("UPDATE inbox SET shared = 1 WHERE seq = ?1", values![twin.seq])?;
         }
     }
     let (status, reason) =
         if fresh.sealed.is_some() { ("accepted", None) } else { ("processed", Some("topic-ignored")) };
-    work.prepare_cached(INSERT)?.execute(params![
-        fresh.row.into_bytes(),
-        merchant.bytes(),
+    let (shop, correlation) = (merchant.bytes(), fresh.context.correlation.bytes());
+    let trace = trace_bytes(fresh.context.trace);
+    let values = values![
+        fresh.row.as_bytes(),
+        &shop,
         topic,
-        fresh.webhook_id,
-        fresh.body_hash,
+        &fresh.webhook_id,
+        &fresh.body_hash,
         fresh.received_at.micros(),
-        fresh.context.correlation.bytes(),
-        trace_bytes(fresh.context.trace),
-        fresh.day,
-        fresh.people,
+        &correlation,
+        &trace,
+        &fresh.day,
+        &fresh.people,
         status,
         reason,
         is_shared,
-    ])?;
-    let seq = work.last_insert_rowid();
+    ];
+    let seq = work.one(INSERT, values, |row| row.at(0))?;
     if let Some(Sealed(body)) = &fresh.sealed {
-        work.prepare_cached("INSERT INTO inbox_body VALUES(?1, ?2)")?.execute(params![seq, body])?;
+        work.execute("INSERT INTO inbox_body VALUES(?1, ?2)", values![seq, body])?;
     }
-    known.add(Key::body(&fresh.body_hash), seq);
-    known.add(Key::webhook(merchant, &fresh.webhook_id), seq);
+    if let Index::Late(known) = index {
+        known.add(Key::body(&fresh.body_hash), seq);
+        known.add(Key::webhook(merchant, &fresh.webhook_id), seq);
+    }
     Ok(Kept { row: fresh.row, open: fresh.sealed.is_some() })
 }
 
 /// Remembers a webhook id that came with a body that is here already, unless it came before with another body.
-fn repeat(work: &Connection, known: &mut Known, fresh: &Fresh, original: Uuid) -> rusqlite::Result<Kept> {
-    const REPEAT: &str = "INSERT INTO delivery VALUES(?1, ?2, ?3, TRUE) ON CONFLICT DO NOTHING";
-    if first_under(work, known, fresh.merchant, &fresh.webhook_id)?.is_none() {
-        let id = (fresh.merchant.bytes(), &fresh.webhook_id, original.into_bytes());
-        work.prepare_cached(REPEAT)?.execute(params![id.0, id.1, id.2])?;
+fn repeat(work: &dyn Session, index: &mut Index, fresh: &Fresh, original: Uuid) -> Result<Kept, StoreError> {
+    const REPEAT: &str = "INSERT INTO delivery VALUES(?1, ?2, ?3, 1) ON CONFLICT DO NOTHING";
+    if first_under(work, index, fresh.merchant, &fresh.webhook_id)?.is_none() {
+        work.execute(REPEAT, values![&fresh.merchant.bytes(), &fresh.webhook_id, original.as_bytes()])?;
     }
     Ok(Kept { row: original, open: false })
 }
@@ -397,34 +415,37 @@ struct Twin {
 }
 
 /// All rows with this body, first the oldest.
-fn twins(work: &Connection, known: &mut Known, fresh: &Fresh) -> rusqlite::Result<Vec<Twin>> {
-    const TWIN: &str = "SELECT id, merchant, topic FROM inbox WHERE seq = ?1 AND body_hash = ?2";
+fn twins(work: &dyn Session, index: &mut Index, fresh: &Fresh) -> Result<Vec<Twin>, StoreError> {
+    const TWINS: &str = "SELECT seq, id, merchant, topic FROM inbox WHERE body_hash = ?1 ORDER BY seq";
+    const TWIN: &str = "SELECT seq, id, merchant, topic FROM inbox WHERE body_hash = ?1 AND seq = ?2";
+    let twin = |row: &dyn Cells| {
+        let (id, merchant) = (Uuid::from_bytes(row.at(1)?), MerchantId::from_bytes(row.at(2)?));
+        Ok(Twin { seq: row.at(0)?, row: id, merchant, topic: row.at(3)? })
+    };
+    let Index::Late(known) = index else { return work.all(TWINS, values![&fresh.body_hash], twin) };
     let mut twins = Vec::new();
     for seq in known.rows(work, Key::body(&fresh.body_hash))? {
-        let twin = |row: &Row<'_>| {
-            let (id, merchant) = (Uuid::from_bytes(row.get(0)?), MerchantId::from_bytes(row.get(1)?));
-            Ok(Twin { seq, row: id, merchant, topic: row.get(2)? })
-        };
-        twins.extend(work.prepare_cached(TWIN)?.query_row(params![seq, fresh.body_hash], twin).optional()?);
+        twins.extend(work.first(TWIN, values![&fresh.body_hash, seq], twin)?);
     }
     Ok(twins)
 }
 
 /// The first row that came under this webhook id.
 fn first_under(
-    work: &Connection,
-    known: &mut Known,
+    work: &dyn Session,
+    index: &mut Index,
     merchant: MerchantId,
     webhook_id: &str,
-) -> rusqlite::Result<Option<Standing>> {
-    const UNDER: &str =
-        "SELECT status, reason, position FROM inbox WHERE seq = ?1 AND merchant = ?2 AND webhook_id = ?3";
+) -> Result<Option<Standing>, StoreError> {
+    const ALL: &str = "SELECT status, reason, position FROM inbox WHERE merchant = ?1 AND webhook_id = ?2 ORDER BY seq LIMIT 1";
+    const ONE: &str =
+        "SELECT status, reason, position FROM inbox WHERE merchant = ?1 AND webhook_id = ?2 AND seq = ?3";
+    let standing =
+        |row: &dyn Cells| Ok(Standing { status: row.at(0)?, reason: row.at(1)?, position: row.at(2)? });
+    let of = merchant.bytes();
+    let Index::Late(known) = index else { return work.first(ALL, values![&of, webhook_id], standing) };
     for seq in known.rows(work, Key::webhook(merchant, webhook_id))? {
-        let mut under = work.prepare_cached(UNDER)?;
-        let found = under.query_row(params![seq, merchant.bytes(), webhook_id], |row| {
-            Ok(Standing { status: row.get(0)?, reason: row.get(1)?, position: row.get(2)? })
-        });
-        if let Some(standing) = found.optional()? {
+        if let Some(standing) = work.first(ONE, values![&of, webhook_id, seq], standing)? {
             return Ok(Some(standing));
         }
     }
@@ -432,41 +453,38 @@ fn first_under(
 }
 
 fn standing(
-    work: &Connection,
-    known: &mut Known,
+    work: &dyn Session,
+    index: &mut Index,
     merchant: MerchantId,
     webhook_id: &str,
-) -> rusqlite::Result<Option<Standing>> {
+) -> Result<Option<Standing>, StoreError> {
     const REPEATED: &str = "SELECT position FROM delivery JOIN inbox ON inbox.id = delivery.inbox \
-        WHERE delivery.merchant = ?1 AND delivery.webhook_id = ?2 AND duplicate";
-    let repeated = work.prepare_cached(REPEATED)?.query_row(params![merchant.bytes(), webhook_id], |row| {
-        Ok(Standing { status: "duplicate".to_owned(), reason: None, position: row.get(0)? })
-    });
-    match repeated.optional()? {
+        WHERE delivery.merchant = ?1 AND delivery.webhook_id = ?2 AND duplicate = 1";
+    let repeated = work.first(REPEATED, values![&merchant.bytes(), webhook_id], |row| {
+        Ok(Standing { status: "duplicate".to_owned(), reason: None, position: row.at(0)? })
+    })?;
+    match repeated {
         Some(repeated) => Ok(Some(repeated)),
-        None => first_under(work, known, merchant, webhook_id),
+        None => first_under(work, index, merchant, webhook_id),
     }
 }
 
-fn stored(row: Uuid, found: &Row<'_>) -> rusqlite::Result<(Delivery, NaiveDate, Sealed)> {
+fn stored(row: Uuid, found: &dyn Cells) -> Result<(Delivery, NaiveDate, Sealed), StoreError> {
     let delivery = Delivery {
         row,
-        merchant: MerchantId::from_bytes(found.get(0)?),
-        topic: found.get(1)?,
-        received_at: Timestamp::from_micros(found.get(2)?),
-        correlation: CorrelationId::from_bytes(found.get(3)?),
-        trace: trace(found.get(4)?),
-        attempts: found.get(5)?,
-        shared: found.get(6)?,
-        edited: found.get(7)?,
-        drive: found.get(8)?,
+        merchant: MerchantId::from_bytes(found.at(0)?),
+        topic: found.at(1)?,
+        received_at: Timestamp::from_micros(found.at(2)?),
+        correlation: CorrelationId::from_bytes(found.at(3)?),
+        trace: trace(found.at(4)?),
+        attempts: found.at(5)?,
+        shared: found.at(6)?,
+        edited: found.at(7)?,
+        drive: found.at(8)?,
         body: String::new(),
     };
-    let day: String = found.get(9)?;
-    let day = day.parse().map_err(|error| {
-        rusqlite::Error::FromSqlConversionFailure(9, rusqlite::types::Type::Text, Box::new(error))
-    })?;
-    Ok((delivery, day, Sealed(found.get(10)?)))
+    let day = found.cell(9)?.text()?.parse().map_err(StoreError::of_cell)?;
+    Ok((delivery, day, Sealed(found.at(10)?)))
 }
 
 fn trace_bytes(trace: Trace) -> [u8; 24] {

@@ -44,14 +44,14 @@ async fn run(inbox: Inbox, queue: Arc<Queue>, mut arriving: mpsc::UnboundedRecei
             Ok(kept) => {
                 for ((merchant, _), kept) in rows.into_iter().zip(kept) {
                     if kept.open {
-                        queue.push(merchant, kept.row);
+                        queue.opened(merchant, kept.row);
                     }
                 }
                 answers.into_iter().for_each(|answer| tell(answer, Ok(())));
             }
             Err(error) => {
                 // They may be kept nevertheless, and then nobody else would work them off before the next start.
-                rows.into_iter().for_each(|(merchant, row)| queue.push(merchant, row));
+                rows.into_iter().for_each(|(merchant, row)| queue.opened(merchant, row));
                 let reason = error.to_string();
                 answers
                     .into_iter()

@@ -7,6 +7,8 @@ mod faults;
 mod foreign_shops;
 mod merges;
 mod model;
+#[cfg(feature = "postgres")]
+mod on_postgres;
 mod payloads;
 
 use std::time::{Duration, Instant};
@@ -119,12 +121,26 @@ impl Stack {
 
     /// The webhook side over what is there, as after a restart.
     pub(super) fn over(bench: Bench) -> Self {
+        let (webhooks, router) = Self::side(&bench, bench.work.clone());
+        Self { bench, webhooks, router }
+    }
+
+    /// The door of another node, whose workers share the inbox.
+    #[cfg(feature = "postgres")]
+    pub(super) async fn beside(&self) -> Router {
+        let root = privacy::RootKey::from_bytes(crate::testing::ROOT);
+        let (folder, log) = (self.bench.folder.path(), *self.bench.log.id().as_bytes());
+        let (_, work) = crate::testing::stores(folder, &root, log).await;
+        Self::side(&self.bench, work).1
+    }
+
+    fn side(bench: &Bench, work: group_commit::Store) -> (Webhooks, Router) {
         let webhooks = Webhooks::start(Parts {
             commander: bench.commander.clone(),
             shops: bench.shops.clone(),
             clock: bench.clock.clone(),
             keys: bench.keys.clone(),
-            work: bench.work.clone(),
+            work,
             secrets: Secrets::new(SECRET, Some("shpss_before")),
         });
         let router = Router::new()
@@ -133,18 +149,26 @@ impl Stack {
             .route("/v1/api/webhooks/dead-letters", get(dead_letters::list))
             .route("/v1/api/webhooks/dead-letters/{id}/redrive", post(dead_letters::redrive))
             .with_state(State { webhooks: webhooks.clone(), keys: bench.keys.clone() });
-        Self { bench, webhooks, router }
+        (webhooks, router)
     }
 
     pub(super) async fn send(&self, request: Request<Body>) -> (StatusCode, Value) {
-        let response = self.router.clone().oneshot(request).await.unwrap();
+        Self::send_to(&self.router, request).await
+    }
+
+    async fn send_to(router: &Router, request: Request<Body>) -> (StatusCode, Value) {
+        let response = router.clone().oneshot(request).await.unwrap();
         let status = response.status();
         let bytes = axum::body::to_bytes(response.into_body(), usize::MAX).await.unwrap();
         (status, serde_json::from_slice(&bytes).unwrap_or(Value::Null))
     }
 
     pub(super) async fn post(&self, post: &Post) {
-        let (status, body) = self.send(post.request()).await;
+        Self::post_at(&self.router, post).await;
+    }
+
+    pub(super) async fn post_at(router: &Router, post: &Post) {
+        let (status, body) = Self::send_to(router, post.request()).await;
         assert_eq!(status, StatusCode::OK, "{body}");
     }
 

@@ -1,12 +1,16 @@
 //! Works deliveries off: fairly by merchant, many at once, again after a fault, and never for ever.
 use std::{
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{
+        Arc, Mutex, PoisonError,
+        atomic::{AtomicBool, Ordering},
+    },
     time::Duration,
 };
 
 use event_schemas::{MerchantId, Timestamp, merchant::Processing};
 use futures::FutureExt as _;
+use group_commit::Store;
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -15,8 +19,9 @@ use uuid::Uuid;
 
 use super::{
     execute::{Executor, Setback},
-    inbox::{End, Inbox},
+    inbox::{End, Inbox, Open},
     schedule::{Job, Next, Schedule},
+    slots::Slots,
 };
 use crate::{chance, clock::Clock, shops::Shops};
 
@@ -32,15 +37,56 @@ const BACK_OFF_MAX: Duration = Duration::from_secs(60);
 /// After this the inbox itself is asked again, when it could not take the end of a delivery.
 const INBOX_RETRY: Duration = Duration::from_secs(1);
 
+/// How often a shared inbox is asked for what came through other doors ...
+const LOOK_EVERY: Duration = Duration::from_millis(100);
+/// ... how often it is told that this worker lives ...
+const RENEW_EVERY: Duration = Duration::from_millis(1500);
+/// ... and how often all of it is looked through for what is open again.
+const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(5);
+
 /// The open deliveries of this process, and who waits for them.
-#[derive(Default)]
 pub(super) struct Queue {
     schedule: Mutex<Schedule>,
     changed: Notify,
+    shared: Option<Shared>,
+}
+
+/// What an inbox needs that other processes share.
+struct Shared {
+    slots: Slots,
+    /// There is something new in the inbox.
+    news: Notify,
+    /// Something old is open again.
+    reopened: AtomicBool,
 }
 
 impl Queue {
-    pub(super) fn push(&self, merchant: MerchantId, row: Uuid) {
+    pub(super) fn new(work: &Store) -> Self {
+        let shared = work.is_shared().then(|| Shared {
+            slots: Slots::new(work.clone()),
+            news: Notify::new(),
+            reopened: AtomicBool::new(false),
+        });
+        Self { schedule: Mutex::default(), changed: Notify::new(), shared }
+    }
+
+    /// A delivery was kept; whoever has its shop works it off.
+    pub(super) fn opened(&self, merchant: MerchantId, row: Uuid) {
+        match &self.shared {
+            None => self.push(merchant, row),
+            Some(shared) => shared.news.notify_one(),
+        }
+    }
+
+    /// A delivery that had ended is open again.
+    pub(super) fn reopened(&self, merchant: MerchantId, row: Uuid) {
+        if let Some(shared) = &self.shared {
+            shared.reopened.store(true, Ordering::Release);
+        }
+        self.opened(merchant, row);
+    }
+
+    fn push(&self, merchant: MerchantId, row: Uuid) {
         self.with(|schedule| schedule.push(Job { merchant, row }));
         self.changed.notify_one();
     }
@@ -58,13 +104,28 @@ impl Queue {
     async fn next(&self, shops: &Shops) -> Job {
         loop {
             match self.with(|schedule| schedule.take(Instant::now(), |merchant| rate(shops, merchant))) {
-                Next::Job(job) => return job,
+                Next::Job(job) if self.begins(job) => return job,
+                Next::Job(_) => {}
                 Next::At(at) => {
                     // Either way, look again.
                     drop(tokio::time::timeout_at(at, self.changed.notified()).await);
                 }
                 Next::Idle => self.changed.notified().await,
             }
+        }
+    }
+}
+
+impl Queue {
+    fn begins(&self, job: Job) -> bool {
+        self.shared.as_ref().is_none_or(|shared| shared.slots.begin(job))
+    }
+
+    /// A delivery is out of hand, and is to be tried again after `again`.
+    fn ends(&self, job: Job, again: Option<Duration>) {
+        let is_again = self.shared.as_ref().is_none_or(|shared| shared.slots.end(job, again.is_some()));
+        if let Some(wait) = again.filter(|_| is_again) {
+            self.push_after(job, wait);
         }
     }
 }
@@ -89,7 +150,11 @@ impl Worker {
     /// Takes up what an earlier process left, then works until the runtime ends.
     pub(super) async fn run(self) {
         let worker = Arc::new(self);
-        worker.take_up().await;
+        if worker.queue.shared.is_some() {
+            tokio::spawn(Arc::clone(&worker).look_out());
+        } else {
+            worker.take_up().await;
+        }
         let places = Arc::new(Semaphore::new(AT_ONCE));
         while let Ok(place) = Arc::clone(&places).acquire_owned().await {
             let job = worker.queue.next(&worker.shops).await;
@@ -102,42 +167,74 @@ impl Worker {
     }
 
     async fn take_up(&self) {
+        while let Err(error) = self.queue_behind(0, |_| true).await {
+            tracing::error!(error = &error as &dyn std::error::Error, "The inbox could not be read at start");
+            tokio::time::sleep(INBOX_RETRY).await;
+        }
+    }
+
+    /// Queues the open deliveries behind this one that are `wanted`; gives the last of them.
+    async fn queue_behind(
+        &self,
+        seq: i64,
+        wanted: impl Fn(&Open) -> bool,
+    ) -> Result<i64, super::inbox::Error> {
+        let (open, now) = (self.inbox.open_behind(seq).await?, self.clock.now());
+        for open in open.iter().filter(|open| wanted(open)) {
+            let job = Job { merchant: open.merchant, row: open.row };
+            self.queue.push_after(job, until(now, open.due).min(BACK_OFF_MAX));
+        }
+        Ok(open.last().map_or(seq, |last| last.seq))
+    }
+
+    /// Looks for deliveries of this worker's shops, whichever door they came through.
+    async fn look_out(self: Arc<Self>) {
+        let Some(shared) = &self.queue.shared else { return };
+        let (mut renew_at, mut look_through_at, mut last) = (Instant::now(), Instant::now(), 0);
         loop {
-            match self.inbox.open_rows().await {
-                Ok(rows) => {
-                    let now = self.clock.now();
-                    for (merchant, row, at) in rows {
-                        self.queue.push_after(Job { merchant, row }, until(now, at).min(BACK_OFF_MAX));
-                    }
-                    return;
-                }
-                Err(error) => {
-                    tracing::error!(
-                        error = &error as &dyn std::error::Error,
-                        "The inbox could not be read at start"
-                    );
-                    tokio::time::sleep(INBOX_RETRY).await;
+            let now = Instant::now();
+            if renew_at <= now {
+                renew_at = now + RENEW_EVERY;
+                match shared.slots.renew().await {
+                    Ok(has_more) if has_more => look_through_at = now,
+                    Ok(_) => {}
+                    Err(error) => warn(&error),
                 }
             }
+            let reopened = shared.reopened.swap(false, Ordering::AcqRel);
+            if look_through_at <= now || reopened {
+                look_through_at = now + LOOK_THROUGH_EVERY;
+                last = 0;
+            }
+            match self.queue_behind(last, |open| shared.slots.offer(open)).await {
+                Ok(seq) => last = seq,
+                Err(error) => warn(&error),
+            }
+            // Either way, look again.
+            drop(tokio::time::timeout(LOOK_EVERY, shared.news.notified()).await);
         }
     }
 
     async fn work_off(&self, job: Job) {
         let done = AssertUnwindSafe(self.attempt(job)).catch_unwind().await;
-        if let Ok(Err(error)) = &done {
-            tracing::error!(inbox.row = %job.row, error = error as &dyn std::error::Error, "The inbox failed");
-        }
-        if !matches!(done, Ok(Ok(()))) {
-            self.queue.push_after(job, INBOX_RETRY);
-        }
+        let again = match done {
+            Ok(Ok(again)) => again,
+            Ok(Err(error)) => {
+                tracing::error!(inbox.row = %job.row, error = &error as &dyn std::error::Error, "The inbox failed");
+                Some(INBOX_RETRY)
+            }
+            Err(_) => Some(INBOX_RETRY),
+        };
+        self.queue.ends(job, again);
     }
 
-    async fn attempt(&self, job: Job) -> Result<(), super::inbox::Error> {
-        let Some(delivery) = self.inbox.load(job.row).await? else { return Ok(()) };
+    /// Tries it once; gives the time after which to try again.
+    async fn attempt(&self, job: Job) -> Result<Option<Duration>, super::inbox::Error> {
+        let Some(delivery) = self.inbox.load(job.row).await? else { return Ok(None) };
         let tried = AssertUnwindSafe(self.executor.execute(&delivery)).catch_unwind().await;
         let tries = delivery.attempts.saturating_add(1);
         let (reason, tries_max) = match tried {
-            Ok(Ok(end)) => return self.end(job, end).await,
+            Ok(Ok(end)) => return self.end(job, end).await.map(|()| None),
             Ok(Err(Setback::Never(reason))) => (reason, 0),
             Ok(Err(Setback::Away(reason))) => (reason.to_owned(), TRIES_MAX),
             Ok(Err(Setback::Fault(error))) => {
@@ -147,13 +244,12 @@ impl Worker {
             Err(_) => ("internal-fault".to_owned(), TRIES_OF_FAULTS_MAX),
         };
         if tries >= tries_max {
-            return self.end(job, End::DeadLettered { reason }).await;
+            return self.end(job, End::DeadLettered { reason }).await.map(|()| None);
         }
         let wait = back_off(tries);
         tracing::warn!(inbox.row = %job.row, inbox.tries = tries, "A delivery will be tried again: {reason}");
         self.inbox.postpone(job.row, tries, after(self.clock.now(), wait)).await?;
-        self.queue.push_after(job, wait);
-        Ok(())
+        Ok(Some(wait))
     }
 
     async fn end(&self, job: Job, end: End) -> Result<(), super::inbox::Error> {
@@ -166,6 +262,10 @@ impl Worker {
         }
         self.inbox.finish(job.row, end).await
     }
+}
+
+fn warn(error: &(dyn std::error::Error + 'static)) {
+    tracing::warn!(error, "The inbox could not be looked through; trying again");
 }
 
 /// Twice as long each time, with jitter, so that what failed together does not come back together.

@@ -142,7 +142,7 @@ fn a_run_from_the_beginning_brings_no_void_code_back() {
         until(&bench, merchant, customer, redemption, Phase::Reinstated).await;
         assert_eq!(codes(&fake), [(false, title(redemption))]);
         bench.policies_idle().await;
-        bench.work.run(|db| db.execute("DELETE FROM policy_progress", [])).await.unwrap();
+        bench.work.run(|db| db.execute("DELETE FROM policy_progress", &[])).await.unwrap();
         (bench.log, bench.folder, merchant, customer, redemption)
     });
     process(async {

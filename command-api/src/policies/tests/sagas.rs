@@ -161,7 +161,7 @@ fn signing_up_earns_what_it_earned_then_and_nothing_later() {
         let late = bench.customer(merchant).await;
         bench.policies_idle().await;
         assert_eq!(available(&bench, merchant, late).await, (25, 0));
-        bench.work.run(|db| db.execute("DELETE FROM policy_progress", [])).await.unwrap();
+        bench.work.run(|db| db.execute("DELETE FROM policy_progress", &[])).await.unwrap();
         (bench.log, bench.folder, merchant, early, late)
     });
     process(async {

@@ -6,7 +6,7 @@
 use std::{collections::BTreeSet, mem};
 
 use event_schemas::MerchantId;
-use rusqlite::{Connection, params};
+use group_commit::{Session, StoreError, values};
 use uuid::Uuid;
 
 /// So many keys wait in memory until they are written.
@@ -48,32 +48,33 @@ impl Known {
     }
 
     /// The rows that may have this key, first the oldest.
-    pub(super) fn rows(&mut self, work: &Connection, key: Key) -> rusqlite::Result<Vec<i64>> {
+    pub(super) fn rows(&mut self, work: &dyn Session, key: Key) -> Result<Vec<i64>, StoreError> {
         const FIND: &str = "SELECT seq FROM inbox_key WHERE key = ?1";
         self.load(work)?;
         let mut rows: Vec<i64> = [&self.written, &self.late]
             .into_iter()
             .flat_map(|keys| keys.range((key, i64::MIN)..=(key, i64::MAX)).map(|(_, seq)| *seq))
             .collect();
-        for seq in work.prepare_cached(FIND)?.query_map([key.0], |row| row.get(0))? {
-            rows.push(seq?);
-        }
+        work.each(FIND, values![key.0], &mut |row| {
+            rows.push(row.at(0)?);
+            Ok(())
+        })?;
         rows.sort_unstable();
         rows.dedup();
         Ok(rows)
     }
 
     /// Writes what waits, once it is enough to be worth it.
-    pub(super) fn write_if_due(&mut self, work: &Connection) -> rusqlite::Result<()> {
+    pub(super) fn write_if_due(&mut self, work: &dyn Session) -> Result<(), StoreError> {
         if self.late.len() < LATE_MAX { Ok(()) } else { self.write(work) }
     }
 
-    fn write(&mut self, work: &Connection) -> rusqlite::Result<()> {
+    fn write(&mut self, work: &dyn Session) -> Result<(), StoreError> {
         const WRITE: &str = "INSERT OR IGNORE INTO inbox_key VALUES(?1, ?2)";
         const LAST: &str = "SELECT coalesce(max(seq), 0) FROM inbox";
         const UP_TO: &str = "INSERT INTO inbox_keyed VALUES(1, ?1) ON CONFLICT DO UPDATE SET up_to = ?1";
         // Not the last of what waits: its transaction may have failed, and then the next row gets its number.
-        let (before, last) = (up_to(work)?, work.prepare_cached(LAST)?.query_row([], |row| row.get(0))?);
+        let (before, last) = (up_to(work)?, work.one(LAST, values![], |row| row.at(0))?);
         let mut keys = mem::take(&mut self.late);
         if before < self.written_to && !is_planted(Bug::TrustsCommits) {
             // The transaction that had them failed.
@@ -82,26 +83,25 @@ impl Known {
         self.written = keys;
         let last_key = || self.written.iter().map(|(_, seq)| *seq).max().unwrap_or_default();
         self.written_to = if is_planted(Bug::TrustsNumbers) { last_key() } else { last };
-        let mut write = work.prepare_cached(WRITE)?;
         for (key, seq) in &self.written {
-            write.execute(params![key.0, seq])?;
+            work.execute(WRITE, values![key.0, *seq])?;
         }
-        work.prepare_cached(UP_TO)?.execute([self.written_to]).map(drop)
+        work.execute(UP_TO, values![self.written_to]).map(drop)
     }
 
     /// Reads what an earlier process had in memory.
-    fn load(&mut self, work: &Connection) -> rusqlite::Result<()> {
+    fn load(&mut self, work: &dyn Session) -> Result<(), StoreError> {
         const LATE: &str = "SELECT seq, merchant, webhook_id, body_hash FROM inbox WHERE seq > ?1";
         if self.is_loaded {
             return Ok(());
         }
-        let mut late = work.prepare(LATE)?;
-        let mut rows = late.query([up_to(work)?])?;
-        while let Some(row) = rows.next()? {
-            let (seq, merchant) = (row.get(0)?, MerchantId::from_bytes(row.get(1)?));
-            self.add(Key::webhook(merchant, row.get_ref(2)?.as_str()?), seq);
-            self.add(Key::body(&row.get(3)?), seq);
-        }
+        let last = up_to(work)?;
+        work.each(LATE, values![last], &mut |row| {
+            let (seq, merchant) = (row.at(0)?, MerchantId::from_bytes(row.at(1)?));
+            self.add(Key::webhook(merchant, row.cell(2)?.text()?), seq);
+            self.add(Key::body(&row.at(3)?), seq);
+            Ok(())
+        })?;
         self.is_loaded = true;
         Ok(())
     }
@@ -127,14 +127,16 @@ const fn is_planted(_: Bug) -> bool {
 }
 
 /// The last row whose keys are written.
-fn up_to(work: &Connection) -> rusqlite::Result<i64> {
+fn up_to(work: &dyn Session) -> Result<i64, StoreError> {
     const UP_TO: &str = "SELECT coalesce(max(up_to), 0) FROM inbox_keyed";
-    work.prepare_cached(UP_TO)?.query_row([], |row| row.get(0))
+    work.one(UP_TO, values![], |row| row.at(0))
 }
 
 #[cfg(test)]
 mod tests {
     use std::cell::Cell;
+
+    use rusqlite::{Connection, params};
 
     use super::*;
 

@@ -12,7 +12,7 @@ use crate::webhooks::Counts;
 const SHOP: &str = "demo-1.myshopify.com";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn twenty_copies_at_once_are_one_delivery() {
+pub(super) async fn twenty_copies_at_once_are_one_delivery() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     let body = order(SHOP, 1).of_customer(7).0;
@@ -35,7 +35,7 @@ async fn twenty_copies_at_once_are_one_delivery() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_equal_webhook_id_never_suppresses_another_body() {
+pub(super) async fn an_equal_webhook_id_never_suppresses_another_body() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     stack.post(&Post::new(SHOP, "orders/create", "w-1", &order(SHOP, 1).of_customer(7).0)).await;
@@ -45,7 +45,7 @@ async fn an_equal_webhook_id_never_suppresses_another_body() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn an_unknown_topic_is_processed_and_ignored() {
+pub(super) async fn an_unknown_topic_is_processed_and_ignored() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     stack.post(&Post::new(SHOP, "checkouts/create", "w-1", &json!({ "id": 1 }))).await;
@@ -54,7 +54,7 @@ async fn an_unknown_topic_is_processed_and_ignored() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_done_delivery_says_where_its_record_stands() {
+pub(super) async fn a_done_delivery_says_where_its_record_stands() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     stack.post(&Post::new(SHOP, "orders/create", "w-1", &order(SHOP, 1).of_customer(7).0)).await;
@@ -67,7 +67,7 @@ async fn a_done_delivery_says_where_its_record_stands() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn what_can_never_succeed_is_parked_at_once_and_moves_nothing() {
+pub(super) async fn what_can_never_succeed_is_parked_at_once_and_moves_nothing() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     let good = order(SHOP, 1).of_customer(7);
@@ -94,7 +94,7 @@ async fn what_can_never_succeed_is_parked_at_once_and_moves_nothing() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_dead_letter_is_listed_and_driven_again_as_it_is_or_edited() {
+pub(super) async fn a_dead_letter_is_listed_and_driven_again_as_it_is_or_edited() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     let broken = order(SHOP, 1).of_customer(7).with("total_price", json!("2e1")).0;

@@ -31,7 +31,7 @@ async fn ten_thousand_open_deliveries_of_a_throttled_merchant_delay_another_by_l
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_restart_takes_up_what_was_open_and_a_raised_rate_works_it_off_at_once() {
+pub(super) async fn a_restart_takes_up_what_was_open_and_a_raised_rate_works_it_off_at_once() {
     let stack = Stack::start().await;
     let slow = stack.bench.install(SLOW).await;
     stack.throttle(slow, 1, 1).await;

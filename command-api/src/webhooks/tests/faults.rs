@@ -17,7 +17,7 @@ use crate::{
 const SHOP: &str = "demo-1.myshopify.com";
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_delivery_waits_for_what_is_away_and_then_has_its_effect() {
+pub(super) async fn a_delivery_waits_for_what_is_away_and_then_has_its_effect() {
     let stack = Stack::start().await;
     let reference = Reference::new(Kind::ShopDomain, SHOP, Uuid::now_v7(), None);
     let merchant = MerchantId(stack.bench.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
@@ -41,7 +41,7 @@ async fn a_delivery_waits_for_what_is_away_and_then_has_its_effect() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_broken_aggregate_parks_its_deliveries_and_the_others_go_on() {
+pub(super) async fn a_broken_aggregate_parks_its_deliveries_and_the_others_go_on() {
     let stack = Stack::start().await;
     let merchant = stack.bench.install(SHOP).await;
     let reference = Reference::new(Kind::Order, "1", Uuid::now_v7(), None);

@@ -68,7 +68,7 @@ async fn a_refund_acts_on_an_order_of_its_own_shop_only() {
 }
 
 #[tokio::test(flavor = "multi_thread")]
-async fn a_body_without_a_name_under_two_shops_is_suspect_under_both() {
+pub(super) async fn a_body_without_a_name_under_two_shops_is_suspect_under_both() {
     let stack = Stack::start().await;
     let (own, other) = (stack.bench.install(TRUE).await, stack.bench.install(OTHER).await);
     let body = customer(7, "ada@example.com", true);

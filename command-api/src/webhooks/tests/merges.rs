@@ -6,7 +6,7 @@ const SHOP: &str = "demo-1.myshopify.com";
 /// Catches: two merges at once of which each sees that the other one's person lives on, so that the two are a ring and no
 /// order of either is ever settled. Tried: without the lock around the look and the merge, most of the pairs were rings.
 #[tokio::test(flavor = "multi_thread")]
-async fn merges_into_each_other_leave_one_who_goes_on() {
+pub(super) async fn merges_into_each_other_leave_one_who_goes_on() {
     let stack = Stack::start().await;
     let shop = stack.bench.install(SHOP).await;
     stack.unthrottle(shop).await;

@@ -1,0 +1,53 @@
+//! The same where the inbox is in a Postgres, and what only holds where several nodes share it.
+use super::{Post, Stack, deliveries, fairness, faults, foreign_shops, merges, payloads::order};
+use crate::testing::on_postgres;
+
+macro_rules! again {
+    ($($module:ident::$test:ident,)*) => {
+        $(#[test]
+        fn $test() {
+            on_postgres($module::$test);
+        })*
+    };
+}
+
+again! {
+    deliveries::twenty_copies_at_once_are_one_delivery,
+    deliveries::an_equal_webhook_id_never_suppresses_another_body,
+    deliveries::an_unknown_topic_is_processed_and_ignored,
+    deliveries::a_done_delivery_says_where_its_record_stands,
+    deliveries::what_can_never_succeed_is_parked_at_once_and_moves_nothing,
+    deliveries::a_dead_letter_is_listed_and_driven_again_as_it_is_or_edited,
+    faults::a_delivery_waits_for_what_is_away_and_then_has_its_effect,
+    faults::a_broken_aggregate_parks_its_deliveries_and_the_others_go_on,
+    merges::merges_into_each_other_leave_one_who_goes_on,
+    fairness::a_restart_takes_up_what_was_open_and_a_raised_rate_works_it_off_at_once,
+    foreign_shops::a_body_without_a_name_under_two_shops_is_suspect_under_both,
+}
+
+/// Catches: a door that queues what it keeps (then both nodes work the same rows), a worker that looks at its own door only,
+/// and a redrive that only its own node hears of.
+#[test]
+fn deliveries_of_both_doors_are_worked_off_by_whoever_has_their_shop() {
+    on_postgres(deliveries_through_two_doors);
+}
+
+#[tokio::main]
+async fn deliveries_through_two_doors() {
+    const SHOPS: [&str; 4] = ["a.myshopify.com", "b.myshopify.com", "c.myshopify.com", "d.myshopify.com"];
+    let here = Stack::start().await;
+    let there = here.beside().await;
+    let mut merchants = Vec::new();
+    for shop in SHOPS {
+        merchants.push(here.bench.install(shop).await);
+    }
+    for (n, shop) in (1..=40_u64).zip(SHOPS.into_iter().cycle()) {
+        let door = if n % 3 == 0 { &here.router } else { &there };
+        let delivery = Post::new(shop, "orders/create", &format!("w-{n}"), &order(shop, n).of_customer(7).0);
+        Stack::post_at(door, &delivery).await;
+    }
+    for merchant in merchants {
+        here.balance_becomes(merchant, "7", 200).await;
+    }
+    assert_eq!(here.worked_off().await.dead_lettered, 0);
+}
