@@ -38,6 +38,10 @@ pub(crate) struct Stream {
     pub(super) used: bool,
     /// Bytes that it had when it was last packed.
     pub(super) weight: usize,
+    /// How often it was looked at since it was used.
+    pub(super) idle: usize,
+    /// Counted among the heavy ones.
+    pub(super) is_heavy: bool,
     /// How many records its row in the snapshots leaves to its tail.
     pub(super) tail: usize,
 }
@@ -70,6 +74,8 @@ impl Stream {
             in_flight: 0,
             used: true,
             weight: 0,
+            idle: 0,
+            is_heavy: false,
             tail: 0,
         }
     }
@@ -139,7 +145,8 @@ impl Stream {
         if !rest.is_empty() {
             return Err(PackError::cut());
         }
-        Ok(Self { aggregate, version, answers, in_flight: 0, used: true, weight, tail: 0 })
+        let (used, is_heavy) = (true, false);
+        Ok(Self { aggregate, version, answers, in_flight: 0, used, weight, idle: 0, is_heavy, tail: 0 })
     }
 }
 

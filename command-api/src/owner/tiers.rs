@@ -12,12 +12,18 @@ use super::{
 /// What a packed stream costs beside its room: its place in the table, of which a third is empty.
 const SLOT_BYTES: usize = 26;
 
+/// From so many bytes on a stream is heavy: to pack and unpack it takes as long as many commands.
+const HEAVY_BYTES: usize = if cfg!(test) { 1024 } else { 64 * 1024 };
+
+/// For each of these bytes a heavy stream may be looked at once without having been used, before it is packed.
+const BYTES_A_LOOK: usize = 4096;
+
 /// How much of a partition's state may be in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(super) struct Limits {
     /// Streams that are decoded.
     pub(super) live: usize,
-    /// Bytes that the decoded ones had when they were packed.
+    /// Bytes that the decoded ones had when they were packed; as many again for the heavy ones.
     pub(super) live_bytes: usize,
     /// Bytes of packed ones, with what it costs to find them.
     pub(super) packed_bytes: usize,
@@ -35,6 +41,9 @@ pub(super) struct Tiers {
     /// The decoded ones, the longest unlooked-at first.
     live: VecDeque<StreamKey>,
     live_bytes: usize,
+    /// The heavy ones among them, which push out none of the others.
+    heavy: VecDeque<StreamKey>,
+    heavy_bytes: usize,
     packed_bytes: usize,
 }
 
@@ -48,7 +57,15 @@ pub(super) enum Form {
 
 impl Tiers {
     pub(super) fn new(limits: Limits) -> Self {
-        Self { limits, table: Table::new(), live: VecDeque::new(), live_bytes: 0, packed_bytes: 0 }
+        Self {
+            limits,
+            table: Table::new(),
+            live: VecDeque::new(),
+            live_bytes: 0,
+            heavy: VecDeque::new(),
+            heavy_bytes: 0,
+            packed_bytes: 0,
+        }
     }
 
     /// Decodes the stream if it is packed; `false` if it is not in memory.
@@ -58,19 +75,28 @@ impl Tiers {
             return Ok(true);
         }
         let Some(state) = self.table.packed(key) else { return Ok(false) };
-        let stream = Stream::unpack(state)?;
-        self.live_bytes += stream.weight;
-        self.live.push_back(key);
+        let mut stream = Stream::unpack(state)?;
+        self.enlist(key, &mut stream);
         let room = self.table.wake(key, stream).map_or(0, |room| room + SLOT_BYTES);
         self.packed_bytes = self.packed_bytes.saturating_sub(room);
         Ok(true)
     }
 
     /// Takes in a stream that is not in memory.
-    pub(super) fn insert(&mut self, key: StreamKey, stream: Stream) {
-        self.live_bytes += stream.weight;
-        self.live.push_back(key);
+    pub(super) fn insert(&mut self, key: StreamKey, mut stream: Stream) {
+        self.enlist(key, &mut stream);
         self.table.insert(key, stream);
+    }
+
+    fn enlist(&mut self, key: StreamKey, stream: &mut Stream) {
+        stream.is_heavy = stream.weight >= HEAVY_BYTES;
+        if stream.is_heavy {
+            self.heavy_bytes += stream.weight;
+            self.heavy.push_back(key);
+        } else {
+            self.live_bytes += stream.weight;
+            self.live.push_back(key);
+        }
     }
 
     /// The stream, if it is decoded.
@@ -88,7 +114,8 @@ impl Tiers {
         if let Some(stream) = self.table.live_mut(key) {
             let before = stream.weight;
             let state = stream.pack_state()?;
-            self.live_bytes = (self.live_bytes + stream.weight).saturating_sub(before);
+            let bytes = if stream.is_heavy { &mut self.heavy_bytes } else { &mut self.live_bytes };
+            *bytes = (*bytes + stream.weight).saturating_sub(before);
             return state.ok().map(|state| Form::State(state, stream.answers.clone()));
         }
         self.table.packed(key).map(|state| Form::Ready(state.to_vec()))
@@ -96,12 +123,13 @@ impl Tiers {
 
     pub(super) fn parked(&self) -> usize {
         let is_parked = |key: &&StreamKey| self.peek(**key).is_some_and(|stream| stream.aggregate.is_none());
-        self.live.iter().filter(is_parked).count()
+        self.live.iter().chain(&self.heavy).filter(is_parked).count()
     }
 
     /// How many are decoded, and how many packed.
     pub(super) fn count(&self) -> (usize, usize) {
-        (self.live.len(), self.table.len() - self.live.len())
+        let live = self.live.len() + self.heavy.len();
+        (live, self.table.len() - live)
     }
 
     /// Packs what is over the limit of decoded streams: of those that nobody used since the last look, the oldest. What
@@ -112,19 +140,56 @@ impl Tiers {
             looks -= 1;
             let Some(key) = self.live.pop_front() else { return };
             let Some(stream) = self.table.live_mut(key) else { continue };
-            if std::mem::take(&mut stream.used) || stream.in_flight > 0 {
+            if stream.weight >= HEAVY_BYTES {
+                self.live_bytes = self.live_bytes.saturating_sub(stream.weight);
+                self.heavy_bytes += stream.weight;
+                stream.is_heavy = true;
+                self.heavy.push_back(key);
+            } else if std::mem::take(&mut stream.used) || stream.in_flight > 0 {
                 self.live.push_back(key);
-                continue;
+            } else if let Some(weight) = self.pack(key) {
+                self.live_bytes = self.live_bytes.saturating_sub(weight);
+            } else {
+                self.live.push_back(key);
             }
-            let before = stream.weight;
-            let state = stream.pack_state().and_then(Result::ok).map(|state| state.with(&stream.answers));
-            let Some(room) = state.and_then(|state| self.table.pack(key, &state)) else {
-                self.live.push_back(key);
-                continue;
-            };
-            self.live_bytes = self.live_bytes.saturating_sub(before);
-            self.packed_bytes += room + SLOT_BYTES;
         }
+        self.cool_heavy();
+    }
+
+    /// Packs the heavy streams that nobody used for as long as it takes to pack them, and all that are not in use at the
+    /// moment where they are too many: one alone may take what it needs while it is used.
+    fn cool_heavy(&mut self) {
+        let mut looks = self.heavy.len();
+        while looks > 0 {
+            looks -= 1;
+            let Some(key) = self.heavy.pop_front() else { return };
+            let Some(stream) = self.table.live_mut(key) else { continue };
+            let is_crowded = self.heavy_bytes > self.limits.live_bytes && !self.heavy.is_empty();
+            let is_used = std::mem::take(&mut stream.used) || stream.in_flight > 0;
+            stream.idle = if is_used { 0 } else { stream.idle + 1 };
+            let may_go = !is_used && (is_crowded || stream.idle > stream.weight / BYTES_A_LOOK);
+            match may_go.then(|| self.pack(key)).flatten() {
+                Some(weight) => self.heavy_bytes = self.heavy_bytes.saturating_sub(weight),
+                None => self.heavy.push_back(key),
+            }
+            if !is_crowded {
+                return;
+            }
+        }
+    }
+
+    /// Packs one; what it weighed before. None if it is parked or too long, so that it stays.
+    fn pack(&mut self, key: StreamKey) -> Option<usize> {
+        let stream = self.table.live_mut(key)?;
+        let before = stream.weight;
+        let state = stream.pack_state().and_then(Result::ok).map(|state| state.with(&stream.answers));
+        let Some(room) = state.and_then(|state| self.table.pack(key, &state)) else {
+            // As heavy as it is counted.
+            self.table.live_mut(key)?.weight = before;
+            return None;
+        };
+        self.packed_bytes += room + SLOT_BYTES;
+        Some(before)
     }
 
     /// Lets go of packed streams that are over the limit, those first that were not used for long. Those that the
@@ -149,6 +214,8 @@ mod tests {
     use uuid::Uuid;
 
     use super::*;
+
+    const LOOKS: usize = 4;
 
     fn key(shop: u8, id: u128) -> StreamKey {
         let merchant = MerchantId::from_bytes([shop; 16]);
@@ -190,6 +257,47 @@ mod tests {
         tiers.cool();
         evict_to(&mut tiers, (1, 2));
         assert_eq!(there(&tiers), used);
+    }
+
+    /// A stream that was so heavy when it was last packed that it may be looked at so often.
+    fn heavy(number: u128, tiers: &mut Tiers) -> StreamKey {
+        let key = key(1, 0x8000 + number);
+        tiers.insert(key, Stream { weight: LOOKS * BYTES_A_LOOK, ..Stream::new(key) });
+        key
+    }
+
+    /// Seen to fail where whatever is over the limit is packed as soon as a look finds it unused, and where a heavy stream
+    /// takes the room of the others.
+    #[test]
+    fn a_heavy_stream_stays_for_some_looks_and_pushes_out_nobody() {
+        let mut tiers = packed(1, 8);
+        tiers.limits = Limits { live: 8, live_bytes: HEAVY_BYTES, packed_bytes: usize::MAX };
+        let one = heavy(1, &mut tiers);
+        for id in 0..8 {
+            assert!(tiers.wake(key(1, id)).unwrap());
+        }
+        tiers.cool();
+        tiers.cool();
+        assert_eq!(tiers.count(), (9, 0));
+        // One look found it unused by now.
+        for _ in 0..LOOKS {
+            assert!(tiers.peek(one).is_some());
+            tiers.cool();
+        }
+        assert_eq!((tiers.peek(one).is_some(), tiers.count()), (false, (8, 1)));
+    }
+
+    /// Seen to fail where the heavy ones have no limit.
+    #[test]
+    fn of_heavy_streams_that_are_too_many_those_go_that_are_not_in_use() {
+        let mut tiers = packed(1, 0);
+        tiers.limits = Limits { live: 8, live_bytes: HEAVY_BYTES, packed_bytes: usize::MAX };
+        let (one, other) = (heavy(1, &mut tiers), heavy(2, &mut tiers));
+        tiers.cool();
+        assert!(tiers.wake(other).unwrap());
+        tiers.cool();
+        assert_eq!((tiers.peek(one).is_some(), tiers.peek(other).is_some()), (false, true));
+        assert!(tiers.wake(one).unwrap());
     }
 
     /// Seen to fail where the bytes of what was let go still count.

@@ -15,7 +15,7 @@ use super::{
     due::{DueIndex, DueQuery, DueStream},
     partition::StreamKey,
     snapshots::Row,
-    stream::PackedState,
+    stream::{PackedState, Stream},
     tiers::{Form, Tiers},
 };
 
@@ -24,6 +24,13 @@ const LARGE_BYTES: usize = if cfg!(test) { 256 } else { 32 * 1024 };
 
 /// The longest tail of a large stream.
 const TAIL_MAX: usize = if cfg!(test) { 12 } else { 4_096 };
+
+/// One record more for each of these bytes: to write them costs about as much as to read that record again.
+const BYTES_A_RECORD: usize = 512;
+
+fn tail_max(stream: &Stream) -> usize {
+    TAIL_MAX.max(stream.weight / BYTES_A_RECORD)
+}
 
 /// What changed in one stream.
 struct Change {
@@ -139,7 +146,8 @@ impl Unsaved {
         let streams = changes.into_iter().map(|(key, change)| {
             let stream = tiers.peek(key);
             let is_large = stream.is_some_and(|stream| {
-                stream.weight >= LARGE_BYTES && stream.tail + change.positions.len() + in_flight < TAIL_MAX
+                stream.weight >= LARGE_BYTES
+                    && stream.tail + change.positions.len() + in_flight < tail_max(stream)
             });
             let form = if is_large { Saved::Tail } else { Saved::NotYet };
             if !is_large {

@@ -21,94 +21,85 @@ use crate::planted::{self, Bug};
 pub(super) mod balances {
     use super::{Balances, Deserialize, Deserializer, Points, Serialize, Serializer};
 
-    pub(in super::super) fn serialize<S: Serializer>(
-        all: &Balances,
-        serializer: S,
-    ) -> Result<S::Ok, S::Error> {
-        let Balances {
-            available,
-            pending,
-            reserved,
-            in_transit,
-            debt,
-            lifetime_earned,
-            lifetime_redeemed,
-            lifetime_expired,
-            lifetime_clawed_back,
-            lifetime_adjusted,
-            lifetime_voided,
-            lifetime_transferred,
-        } = *all;
-        [
-            available,
-            pending,
-            reserved,
-            in_transit,
-            debt,
-            lifetime_earned,
-            lifetime_redeemed,
-            lifetime_expired,
-            lifetime_clawed_back,
-            lifetime_adjusted,
-            lifetime_voided,
-            lifetime_transferred,
-        ]
-        .serialize(serializer)
+    /// Both ways by one list, which names every bucket.
+    macro_rules! in_a_row {
+        ($($bucket:ident),*) => {
+            pub(in super::super) fn serialize<S: Serializer>(
+                all: &Balances,
+                serializer: S,
+            ) -> Result<S::Ok, S::Error> {
+                let Balances { $($bucket),* } = *all;
+                [$($bucket),*].serialize(serializer)
+            }
+
+            pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
+                deserializer: D,
+            ) -> Result<Balances, D::Error> {
+                let [$($bucket),*] = <[Points; 12]>::deserialize(deserializer)?;
+                Ok(Balances { $($bucket),* })
+            }
+        };
     }
 
-    pub(in super::super) fn deserialize<'de, D: Deserializer<'de>>(
-        deserializer: D,
-    ) -> Result<Balances, D::Error> {
-        let [
-            available,
-            pending,
-            reserved,
-            in_transit,
-            debt,
-            lifetime_earned,
-            lifetime_redeemed,
-            lifetime_expired,
-            lifetime_clawed_back,
-            lifetime_adjusted,
-            lifetime_voided,
-            lifetime_transferred,
-        ] = <[Points; 12]>::deserialize(deserializer)?;
-        Ok(Balances {
-            available,
-            pending,
-            reserved,
-            in_transit,
-            debt,
-            lifetime_earned,
-            lifetime_redeemed,
-            lifetime_expired,
-            lifetime_clawed_back,
-            lifetime_adjusted,
-            lifetime_voided,
-            lifetime_transferred,
-        })
-    }
+    in_a_row!(
+        available,
+        pending,
+        reserved,
+        in_transit,
+        debt,
+        lifetime_earned,
+        lifetime_redeemed,
+        lifetime_expired,
+        lifetime_clawed_back,
+        lifetime_adjusted,
+        lifetime_voided,
+        lifetime_transferred
+    );
 }
 
-#[derive(Serialize, Deserialize)]
-struct Packed {
-    opened: bool,
-    frozen: bool,
+/// The parts that are kept: their names, and their order.
+macro_rules! kept {
+    ($($(#[$meta:meta])* $field:ident: $kept:ty, $lent:ty;)*) => {
+        #[derive(Deserialize)]
+        struct Packed {
+            $($(#[$meta])* $field: $kept,)*
+        }
+
+        /// The same, lent by the state: a long one is not copied to be kept.
+        #[derive(Serialize)]
+        struct PackedRef<'a> {
+            $($(#[$meta])* $field: $lent,)*
+        }
+    };
+}
+
+kept! {
+    opened: bool, bool;
+    frozen: bool, bool;
     /// Into whom it was merged, and how far its estate left if not all of it did.
-    merged_into: Option<(CustomerId, Option<Leaving>)>,
+    merged_into: Option<(CustomerId, Option<Leaving>)>, Option<(CustomerId, Option<Leaving>)>;
     #[serde(with = "balances")]
-    balances: Balances,
-    last_activity_at: Option<Timestamp>,
-    next: Place,
-    seal: Seal,
-    orders: Vec<PackedOrder>,
-    lots: Vec<PackedLot>,
-    reservations: Vec<(RedemptionId, Reservation)>,
-    transfers: Vec<(TransferId, Transfer)>,
-    keys: Vec<(Key, Entry)>,
-    actions: Vec<((Code, Code), u32)>,
-    warned: Vec<(Timestamp, u32)>,
-    absorbed: Vec<(CustomerId, Option<u32>)>,
+    balances: Balances, Balances;
+    last_activity_at: Option<Timestamp>, Option<Timestamp>;
+    next: Place, Place;
+    seal: Seal, Seal;
+    orders: Vec<PackedOrder>, Vec<PackedOrder>;
+    lots: Vec<PackedLot>, Vec<PackedLot>;
+    reservations: Vec<(RedemptionId, Reservation)>, Pairs<'a, RedemptionId, Reservation>;
+    transfers: Vec<(TransferId, Transfer)>, Pairs<'a, TransferId, Transfer>;
+    keys: Vec<(Key, Entry)>, Pairs<'a, Key, Entry>;
+    actions: Vec<((Code, Code), u32)>, Pairs<'a, (Code, Code), u32>;
+    warned: Vec<(Timestamp, u32)>, Pairs<'a, Timestamp, u32>;
+    absorbed: Vec<(CustomerId, Option<u32>)>, Pairs<'a, CustomerId, Option<u32>>;
+}
+
+/// A map as the sequence of its pairs.
+struct Pairs<'a, K, V>(&'a BTreeMap<K, V>);
+
+impl<K: Serialize, V: Serialize> Serialize for Pairs<'_, K, V> {
+    fn serialize<S: Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_seq(self.0)
+    }
 }
 
 #[derive(Serialize, Deserialize)]
@@ -191,7 +182,9 @@ impl Serialize for State {
             self.orders.iter().map(|(order, settled)| pack(self, seal, *order, settled, &mut nameless));
         let orders = orders.collect();
         let named = self.lots.iter().filter(|(place, _)| !nameless.contains(place));
-        let packed = Packed {
+        let no_warnings = BTreeMap::new();
+        let forgets = planted::is(Bug::SnapshotForgetsWarnings);
+        let packed = PackedRef {
             opened: self.opened,
             frozen: self.frozen,
             merged_into: self.merged_into.map(|into| (into, self.leaving)),
@@ -203,16 +196,12 @@ impl Serialize for State {
             lots: named
                 .map(|(place, lot)| PackedLot { place, entry: lot.entry.bytes(), inside: Inside::of(lot) })
                 .collect(),
-            reservations: self.reservations.clone().into_iter().collect(),
-            transfers: self.transfers.clone().into_iter().collect(),
-            keys: self.keys.clone().into_iter().collect(),
-            actions: self.actions.clone().into_iter().collect(),
-            warned: if planted::is(Bug::SnapshotForgetsWarnings) {
-                Vec::new()
-            } else {
-                self.warned.clone().into_iter().collect()
-            },
-            absorbed: self.absorbed.iter().map(|(from, part)| (*from, *part)).collect(),
+            reservations: Pairs(&self.reservations),
+            transfers: Pairs(&self.transfers),
+            keys: Pairs(&self.keys),
+            actions: Pairs(&self.actions),
+            warned: Pairs(if forgets { &no_warnings } else { &self.warned }),
+            absorbed: Pairs(&self.absorbed),
         };
         packed.serialize(serializer)
     }
