@@ -18,6 +18,7 @@ pub fn document() -> anyhow::Result<String> {
     let mut document = command_api::document();
     document.merge(query_api::document());
     document.merge(crate::queues::document());
+    document.merge(crate::nodes::document());
     document.merge(crate::rebuilds::document());
     Ok(serde_json::to_string_pretty(&complete(document))?)
 }

@@ -56,9 +56,10 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
         std::fs::write(&seeding, "").context("could not mark the demo as being seeded")?;
     }
     let (listener, url) = listen(settings).await?;
-    let system = System::start(settings, stores).await?;
+    let system = System::start(settings, stores, &reachable(&url)).await?;
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(serve(listener, system.router(settings), stopped));
+    system.until_owned().await;
     let seeded = if seeding.exists() {
         let seeded = seed(&system, &url).await.context("could not seed the demo")?;
         std::fs::remove_file(&seeding)?;
@@ -76,6 +77,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
     tracing::info!("Stopping");
     drop(contact);
+    system.leave().await;
     stop.send_replace(true);
     system.close_streams();
     match tokio::time::timeout(ANSWERS_WITHIN, server).await {

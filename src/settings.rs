@@ -2,6 +2,7 @@
 use std::{
     collections::BTreeMap,
     fmt, fs,
+    net::IpAddr,
     path::{Path, PathBuf},
     str::FromStr,
 };
@@ -12,7 +13,11 @@ use event_schemas::ShopDomain;
 use projections::ReadAddress;
 use serde::{Deserialize, Serialize, Serializer};
 
-use crate::{log_address::LogAddress, stores_address::StoresAddress};
+use crate::{
+    log_address::LogAddress,
+    roles::{Role, Roles},
+    stores_address::StoresAddress,
+};
 
 /// A text that is never shown.
 #[derive(Clone, PartialEq, Eq, Deserialize)]
@@ -53,6 +58,10 @@ impl Serialize for Secret {
 
 /// The newest version of Shopify's Admin API that our calls were written for.
 const SHOPIFY_API_VERSION: &str = "2026-10";
+
+/// How long the others wait for a sign of life of a node.
+const SESSION_MS: u32 = 6_000;
+const NODE_NAME_MAX: usize = 64;
 
 /// Access tokens by shop domain; in the file a table.
 #[derive(Clone, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
@@ -166,6 +175,18 @@ pub struct Given {
     /// Tell it as JSON lines.
     #[arg(long, env = "LOYALNEST_LOG_JSON", num_args = 0..=1, default_missing_value = "true")]
     pub log_json: Option<bool>,
+    /// Name of this node, if several share the log; no two have the same.
+    #[arg(long, env = "LOYALNEST_NODE", value_name = "NAME")]
+    pub node: Option<String>,
+    /// Where the other nodes reach this one, if it is not where it listens.
+    #[arg(long, env = "LOYALNEST_ADVERTISE", value_name = "URL")]
+    pub advertise: Option<String>,
+    /// What this node does: commands, policies, webhooks, projector, queries, by comma; all if none is named.
+    #[arg(long, env = "LOYALNEST_ROLES", value_name = "ROLE,…")]
+    pub roles: Option<Roles>,
+    /// How long the others wait for a sign of life of this node before they take over, in milliseconds.
+    #[arg(long, env = "LOYALNEST_SESSION_MS", value_parser = clap::value_parser!(u32).range(1_000..=60_000))]
+    pub session_ms: Option<u32>,
 }
 
 /// The settings in force.
@@ -219,6 +240,16 @@ pub struct Settings {
     pub log_filter: String,
     /// Tell it as JSON lines.
     pub log_json: bool,
+    /// Name of this node, if several share the log.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub node: Option<String>,
+    /// Where the other nodes reach this one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub advertise: Option<String>,
+    /// What this node does.
+    pub roles: Roles,
+    /// How long the others wait for a sign of life, in milliseconds.
+    pub session_ms: u32,
 }
 
 impl Settings {
@@ -255,7 +286,12 @@ impl Settings {
             stores: stores_address(given.stores.or(file.stores).as_ref())?,
             log_filter: given.log_filter.or(file.log_filter).unwrap_or_else(|| default_filter(mode).into()),
             log_json: given.log_json.or(file.log_json).unwrap_or(mode == Mode::Production),
+            node: given.node.or(file.node),
+            advertise: given.advertise.or(file.advertise).map(|url| url.trim_end_matches('/').to_owned()),
+            roles: given.roles.or(file.roles).unwrap_or_default(),
+            session_ms: given.session_ms.or(file.session_ms).unwrap_or(SESSION_MS),
         };
+        check_node(&settings)?;
         for (name, secret) in [
             ("webhook_secret", &settings.webhook_secret),
             ("webhook_secret_previous", &settings.webhook_secret_previous),
@@ -267,6 +303,46 @@ impl Settings {
         }
         Ok(settings)
     }
+}
+
+/// What one of several nodes needs, and what only such a one has.
+fn check_node(settings: &Settings) -> anyhow::Result<()> {
+    let Some(name) = &settings.node else {
+        if settings.advertise.is_some() || !settings.roles.are_all() {
+            bail!(
+                "the settings advertise and roles are for one of several nodes: give it a name (--node NAME)"
+            );
+        }
+        return Ok(());
+    };
+    let is_plain = |c: char| c.is_ascii_alphanumeric() || "-_.".contains(c);
+    if name.is_empty() || name.len() > NODE_NAME_MAX || !name.chars().all(is_plain) {
+        bail!("the setting node must be 1 to {NODE_NAME_MAX} letters, digits, hyphens, underscores or dots");
+    }
+    if settings.log.is_file() {
+        bail!(
+            "the setting node: several nodes need a log that all of them reach (--log postgres://… or kafka://…)"
+        );
+    }
+    if settings.stores.is_folder() {
+        bail!("the setting node: several nodes share keys and inbox in a Postgres (--stores postgres://…)");
+    }
+    let reads_a_file = settings.read.file().is_some();
+    if reads_a_file && (settings.roles.has(Role::Projector) || settings.roles.has(Role::Queries)) {
+        bail!("the setting node: several nodes share the read models in a Postgres (--read postgres://…)");
+    }
+    let url =
+        settings.advertise.as_deref().map(|url| url.strip_prefix("http://").or(url.strip_prefix("https://")));
+    if url.is_some_and(|host| host.is_none_or(|host| host.is_empty() || host.contains('/'))) {
+        bail!("the setting advertise must be a base URL such as http://10.0.0.7:8080");
+    }
+    let listens_everywhere = settings.host.parse().is_ok_and(|host: IpAddr| host.is_unspecified());
+    if url.is_none() && listens_everywhere {
+        bail!(
+            "the setting advertise: say where the other nodes reach this one, such as http://10.0.0.7:8080"
+        );
+    }
+    Ok(())
 }
 
 /// A newcomer's terminal stays quiet; an operator's log tells what happens.
@@ -336,6 +412,9 @@ fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
     }
     if given.state_memory_mb.is_some_and(|mb| mb > 1_048_576) {
         bail!("{}: the setting state_memory_mb must be 0 to 1048576", path.display());
+    }
+    if given.session_ms.is_some_and(|ms| !(1_000..=60_000).contains(&ms)) {
+        bail!("{}: the setting session_ms must be 1000 to 60000", path.display());
     }
     Ok(given)
 }
@@ -408,6 +487,10 @@ mod tests {
             ("partitions = 0", "partitions"),
             ("webhook_secret = \"\"", "webhook_secret"),
             ("[shopify_tokens]\n\"shop.example\" = \"x\"", "shopify_tokens"),
+            ("roles = \"queries\"", "--node NAME"),
+            ("roles = \"query\"", "projector"),
+            ("session_ms = 10", "session_ms"),
+            ("node = \"a\"", "--log postgres"),
             ("mode = \"production\"", "root_key"),
             ("mode = \"production\"\nroot_key = \"data/root.key\"", "root_key"),
         ] {

@@ -6,6 +6,7 @@ use axum::Router;
 use command_api::{
     App, Clock, Commander,
     issuer::{Credentials, Issuers, Shopify},
+    nodes::{Membership, Nodes},
     owner::{Keeping, Snapshots},
     policies::{self, Policies},
     schedule::Schedule,
@@ -24,10 +25,11 @@ use crate::{
     data_folder::Stores,
     demo,
     log_address::FolderLock,
-    openapi,
+    nodes, openapi,
     pages::{self, DemoShops, ShownShop},
     queues::{self, Queues},
     rebuilds::{self, Rebuilds},
+    roles::Role,
     settings::{Mode, Secret, Settings},
 };
 
@@ -36,6 +38,12 @@ const TOKEN_GENERATION: u32 = 1;
 
 /// How long the end waits for the owners to save their state.
 const SAVE_MAX: Duration = Duration::from_secs(5);
+
+/// How long a start waits for owners of all partitions, which may be nodes that are starting too.
+const OWNED_MAX: Duration = Duration::from_secs(30);
+const OWNED_CHECK_EVERY: Duration = Duration::from_millis(20);
+/// How long the end waits for the other nodes to learn of it.
+const LEAVE_MAX: Duration = Duration::from_secs(3);
 
 /// The running system.
 pub(crate) struct System {
@@ -46,6 +54,7 @@ pub(crate) struct System {
     router: Router,
     live: Live,
     rebuilds: Rebuilds,
+    membership: Option<Arc<dyn Membership>>,
     webhook_secret: String,
     operator_token: String,
     /// Released behind everything that works in the data folder.
@@ -63,22 +72,32 @@ pub(crate) struct ShopToken {
 }
 
 impl System {
-    /// Starts everything over open stores: owners first, then what sends them commands, then what reads.
-    pub(crate) async fn start(settings: &Settings, stores: Stores) -> anyhow::Result<Self> {
+    /// Starts what the roles say over open stores: owners first, then what sends them commands, then what reads. Other
+    /// nodes, if there are any, reach it at `url`.
+    pub(crate) async fn start(settings: &Settings, stores: Stores, url: &str) -> anyhow::Result<Self> {
         let Stores { log, keys, work, reads, snapshots, lock, .. } = stores;
         let webhook_secret = secret(settings.webhook_secret.as_ref(), &keys, WEBHOOK_SECRET);
         let operator_token = secret(settings.operator_token.as_ref(), &keys, OPERATOR_TOKEN);
         let auth: Arc<dyn Auth> =
             Arc::new(Tokens { keys: keys.clone(), operator_token: operator_token.clone() });
         let clock = Clock::open(&work, settings.mode == Mode::Development).await?;
-        let parts = parts(settings, &log, &keys, &work, snapshots, &clock).await?;
+        let membership = nodes::join(settings, &log, url).await?;
+        let share = |role: Role| membership.as_deref().map(|nodes| nodes.share(role.name()));
+        let owning = membership.as_deref().map(|nodes| nodes::owning(nodes, &settings.roles));
+        let parts = parts(settings, &log, &keys, &work, snapshots, &clock, owning).await?;
         let commander = parts.commander.clone();
-        let policies = Policies::start(parts.clone()).await.context("could not start the policies")?;
-        let schedule = Schedule::start(&parts).await.context("could not start the schedule")?;
+        let policies = Policies::start_among(parts.clone(), share(Role::Policies)).await;
+        let policies = policies.context("could not start the policies")?;
+        let schedule = Schedule::start_among(&parts, share(Role::Policies)).await;
+        let schedule = schedule.context("could not start the schedule")?;
         let webhooks = webhooks(settings, &parts, &webhook_secret);
-        let projections = Projections::start(log.clone(), reads.clone()).await?;
+        let projections =
+            Projections::start_among(log.clone(), reads.clone(), share(Role::Projector)).await?;
         let shops = parts.shops.clone();
-        let probes = probes(&log, &parts.commander, &policies, &keys, &work);
+        let mut probes = probes(&log, &parts.commander, &policies, &keys, &work);
+        if membership.is_some() {
+            probes.push(Arc::new(nodes::Owned(commander.clone())));
+        }
         let queues = Queues {
             log: log.clone(),
             policies: policies.clone(),
@@ -90,6 +109,11 @@ impl System {
         let progress = projections.progress();
         let rebuilds = Rebuilds::new(log.clone(), reads.clone(), progress, Arc::clone(&auth))?;
         let live = Live::default();
+        let page = nodes::Page {
+            membership: membership.clone(),
+            commander: commander.clone(),
+            auth: Arc::clone(&auth),
+        };
         let app = App::new(parts, policies, webhooks, Arc::clone(&auth));
         let metrics = metrics_page(&log)?;
         let reads = Reads {
@@ -103,9 +127,20 @@ impl System {
             probes,
             metrics,
         };
-        let operators = queues::router(queues).merge(rebuilds::router(rebuilds.clone()));
-        let router =
-            openapi::served(command_api::router(app).merge(query_api::router(reads)).merge(operators));
+        let roles = &settings.roles;
+        let (queries, health) = query_api::routers(reads);
+        let routes = roles
+            .doors(Role::Commands, command_api::command_router(app.clone()))
+            .merge(roles.doors(Role::Webhooks, command_api::delivery_router(app)))
+            .merge(roles.doors(Role::Queries, queries))
+            .merge(health)
+            .merge(queues::router(queues))
+            .merge(nodes::router(page))
+            .merge(rebuilds::router(rebuilds.clone()));
+        let mut router = openapi::served(routes);
+        if membership.is_some() {
+            router = router.merge(command_api::nodes::router(commander.clone(), &keys)?);
+        }
         Ok(Self {
             commander,
             keys,
@@ -114,6 +149,7 @@ impl System {
             router,
             live,
             rebuilds,
+            membership,
             webhook_secret,
             operator_token,
             _lock: lock,
@@ -164,6 +200,28 @@ impl System {
         self.rebuilds.token()
     }
 
+    /// Waits until every partition has an owner that this node knows of, but not for ever: whether it came to that is
+    /// asked of `/readyz`.
+    pub(crate) async fn until_owned(&self) {
+        let owned = async {
+            while self.membership.is_some() && !self.commander.unowned().is_empty() {
+                tokio::time::sleep(OWNED_CHECK_EVERY).await;
+            }
+        };
+        if tokio::time::timeout(OWNED_MAX, owned).await.is_err() {
+            tracing::warn!(partitions = ?self.commander.unowned(), "Some partitions have no owner");
+        }
+    }
+
+    /// Leaves the other nodes, which take over what this one owned.
+    pub(crate) async fn leave(&self) {
+        if let Some(membership) = &self.membership
+            && tokio::time::timeout(LEAVE_MAX, membership.leave()).await.is_err()
+        {
+            tracing::warn!("The other nodes learn of the end when the session of this one is over");
+        }
+    }
+
     /// Ends the answers that would not end by themselves, or not soon.
     pub(crate) fn close_streams(&self) {
         self.live.close();
@@ -196,11 +254,12 @@ async fn parts(
     work: &Store,
     snapshots: Snapshots,
     clock: &Clock,
+    nodes: Option<Nodes>,
 ) -> anyhow::Result<policies::Parts> {
     let memory_mb = usize::try_from(settings.state_memory_mb)?;
     let keeping =
         Keeping::new(snapshots.clone(), settings.live_streams, memory_mb.saturating_mul(1024 * 1024));
-    let commander = command_api::owner::start_keeping(log, keys, clock, Some(keeping))
+    let commander = command_api::owner::start_among(log, keys, clock, Some(keeping), nodes)
         .await
         .context("could not claim the partitions")?;
     let shops = command_api::Shops::start(log, Some(&snapshots)).await.context("could not read the shops")?;
@@ -219,14 +278,15 @@ async fn parts(
 /// The door and the workers behind it.
 fn webhooks(settings: &Settings, parts: &policies::Parts, secret: &str) -> Webhooks {
     let previous = settings.webhook_secret_previous.as_ref().map(Secret::expose);
-    Webhooks::start(webhooks::Parts {
+    let parts = webhooks::Parts {
         commander: parts.commander.clone(),
         shops: parts.shops.clone(),
         clock: parts.clock.clone(),
         keys: parts.keys.clone(),
         work: parts.work.clone(),
         secrets: Secrets::new(secret, previous),
-    })
+    };
+    if settings.roles.has(Role::Webhooks) { Webhooks::start(parts) } else { Webhooks::door(parts) }
 }
 
 /// Shopify's discounts, if any shop let us make them.

@@ -5,12 +5,14 @@ mod disk;
 mod door;
 mod feed;
 mod job;
+#[cfg(feature = "postgres")]
+mod nodes;
 mod process;
 mod seed;
-mod shop;
-mod trace;
 #[cfg(all(feature = "kafka", feature = "postgres"))]
 mod server;
+mod shop;
+mod trace;
 
 pub(crate) use answer::Answer;
 pub(crate) use delivery::{Outcome, Webhook};
@@ -18,9 +20,11 @@ pub(crate) use disk::{Disk, Loss};
 pub(crate) use door::Door;
 pub(crate) use feed::{Feed, Heard};
 pub(crate) use job::{Job, run};
-pub(crate) use process::{EXECUTABLE, Folder, Server, Spoken, interrupted_start, shared};
+#[cfg(feature = "postgres")]
+pub(crate) use nodes::{Nodes, partitions};
+pub(crate) use process::{EXECUTABLE, Folder, Server, Spoken, interrupted_start, shared, signal};
 pub(crate) use seed::Seed;
-pub(crate) use shop::{Balance, Shop};
-pub(crate) use trace::{Event, events};
 #[cfg(all(feature = "kafka", feature = "postgres"))]
 pub(crate) use server::OwnServer;
+pub(crate) use shop::{Balance, Shop};
+pub(crate) use trace::{Event, events};

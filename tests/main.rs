@@ -22,18 +22,20 @@ mod scenarios {
     mod live_feed;
     mod main_job;
     mod merges;
+    #[cfg(feature = "postgres")]
+    mod nodes;
     mod observability;
     #[cfg(feature = "kafka")]
     mod on_kafka;
     #[cfg(feature = "postgres")]
     mod on_postgres;
     mod order_topics;
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    mod outages;
     mod overflow;
     mod own_topics;
     mod pending;
     mod personal_data;
-    #[cfg(all(feature = "kafka", feature = "postgres"))]
-    mod outages;
     mod power_cut;
     mod products;
     mod readme;

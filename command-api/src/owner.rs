@@ -47,6 +47,7 @@ use crate::{
     clock::Clock,
     commands::{Commander, Unavailable},
     nodes::{self, ForwardError, Forwarder, Nodes},
+    planted,
 };
 use back_off::BackOff;
 use catch_up::{Claimed, Following};
@@ -404,7 +405,9 @@ impl Owner {
                     Err(stopped) => return self.stop(tenure, stopped.into()),
                 },
                 news = saver.news() => tenure.take(&mut saver, news).await,
-                () = nodes::until_withdrawn(proposed.as_mut(), self.number), if !withdrawn => {
+                () = nodes::until_withdrawn(proposed.as_mut(), self.number),
+                    if !withdrawn && !planted::serves_revoked() =>
+                {
                     self.gauge.here.store(false, Ordering::Release);
                     withdrawn = true;
                 }

@@ -2,8 +2,8 @@
 //!
 //! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
 //! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
-//! another node is sent once more as if it were another command. `serves-revoked`: an owner goes on answering what it
-//! believes after another one took over. `assigned-everything`: every node is told to own every partition, which the log's
+//! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner
+//! that lost its partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every partition, which the log's
 //! claims must bear.
 
 #[cfg(not(feature = "planted-bugs"))]

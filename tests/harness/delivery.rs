@@ -2,7 +2,7 @@
 use aws_lc_rs::hmac;
 use base64::{Engine as _, engine::general_purpose::STANDARD};
 use reqwest::{
-    Method,
+    Method, RequestBuilder,
     header::{HeaderMap, HeaderName, HeaderValue},
 };
 use serde::Deserialize;
@@ -86,17 +86,18 @@ impl Webhook {
         self
     }
 
+    /// The delivery at this door, to be sent.
+    pub(crate) fn request(&self, door: &Door) -> RequestBuilder {
+        door.request(Method::POST, &self.path).headers(self.headers.clone()).body(self.body.clone())
+    }
+
     pub(crate) async fn send(&self, door: &Door) -> Answer {
-        let request =
-            door.request(Method::POST, &self.path).headers(self.headers.clone()).body(self.body.clone());
-        answer(request).await
+        answer(self.request(door)).await
     }
 
     /// Sends; none if the server is gone before it answered.
     pub(crate) async fn try_send(&self, door: &Door) -> Option<Answer> {
-        let request =
-            door.request(Method::POST, &self.path).headers(self.headers.clone()).body(self.body.clone());
-        Answer::read(request.send().await.ok()?).await.ok()
+        Answer::read(self.request(door).send().await.ok()?).await.ok()
     }
 }
 

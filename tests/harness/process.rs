@@ -30,13 +30,15 @@ pub(crate) struct Folder {
     log: Option<Arc<str>>,
     /// The same of the read models.
     read: Option<Arc<str>>,
+    /// The same of keys and inbox.
+    stores: Option<Arc<str>>,
 }
 
 impl Folder {
     pub(crate) fn new() -> Self {
         let root = tempfile::Builder::new().prefix("suite-").tempdir_in(env!("CARGO_TARGET_TMPDIR")).unwrap();
         std::fs::create_dir(root.path().join("printed")).unwrap();
-        Self { root: Arc::new(root), starts: Arc::default(), log: None, read: None }
+        Self { root: Arc::new(root), starts: Arc::default(), log: None, read: None, stores: None }
     }
 
     /// One whose log is at this address.
@@ -51,6 +53,18 @@ impl Folder {
         Self { read: Some(address.into()), ..Self::new() }
     }
 
+    /// One that holds nothing that may not be lost.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_everything(address: &str) -> Self {
+        Self { stores: Some(address.into()), read: Some(address.into()), ..Self::with_log(address) }
+    }
+
+    /// One whose keys and inbox are at this address.
+    #[cfg(feature = "postgres")]
+    pub(crate) fn with_stores(address: &str) -> Self {
+        Self { stores: Some(address.into()), ..Self::new() }
+    }
+
     /// The same folder with another log.
     #[cfg(any(feature = "postgres", feature = "kafka"))]
     pub(crate) fn with_other_log(&self, address: &str) -> Self {
@@ -60,7 +74,8 @@ impl Folder {
     /// What every process on it is told.
     pub(super) fn environment(&self) -> impl Iterator<Item = (&'static str, &str)> {
         let log = self.log.iter().map(|log| ("LOYALNEST_LOG", &**log));
-        log.chain(self.read.iter().map(|read| ("LOYALNEST_READ", &**read)))
+        let read = self.read.iter().map(|read| ("LOYALNEST_READ", &**read));
+        log.chain(read).chain(self.stores.iter().map(|stores| ("LOYALNEST_STORES", &**stores)))
     }
 
     pub(crate) fn root(&self) -> &Path {
@@ -127,7 +142,12 @@ impl Server {
 
     /// The same without the demo, unless it does not come to its ready line; then what it said.
     pub(crate) fn try_start_on(folder: &Folder) -> Result<Self, String> {
-        Self::started(folder, command(&[]), &["--no-demo"])
+        Self::try_start_with(folder, &[])
+    }
+
+    /// The same in this environment.
+    pub(crate) fn try_start_with(folder: &Folder, environment: &[(&str, &str)]) -> Result<Self, String> {
+        Self::started(folder, command(environment), &["--no-demo"])
     }
 
     /// A server whose calls that change files are written into `trace`, which is whole once the process has ended.

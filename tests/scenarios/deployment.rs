@@ -37,14 +37,14 @@ fn the_compose_file_is_understood_and_every_store_keeps_a_volume() {
     };
     assert_eq!(
         sorted(compose(&["config", "--services"], None).unwrap()),
-        ["kafka", "loyalnest", "postgres", "root-key"]
+        ["kafka", "postgres", "project", "read", "root-key", "write-1", "write-2"]
     );
     assert_eq!(
         sorted(compose(&["config", "--volumes"], None).unwrap()),
-        ["data", "kafka", "keys", "postgres"]
+        ["kafka", "keys", "postgres", "project", "read", "write-1", "write-2"]
     );
     let written = compose(&["config"], None).unwrap();
-    assert_eq!(written.matches("condition: service_healthy").count(), 2, "{written}");
+    assert_eq!(written.matches("condition: service_healthy").count(), 5, "{written}");
     assert!(!written.contains(":latest"), "{written}");
 }
 

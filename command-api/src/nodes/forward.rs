@@ -2,8 +2,9 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
+use domain::{Command, points_account};
 use event_log::Log;
-use event_schemas::CommandKey;
+use event_schemas::{CommandKey, EntryId};
 use privacy::{Channel, KeyStore};
 use reqwest::{Client, redirect::Policy};
 use uuid::Uuid;
@@ -120,10 +121,14 @@ impl Forwarder {
     }
 }
 
-/// The bug of a forwarder that makes a command of its own of what it is handed.
+/// The bug of a forwarder that makes a command of its own of what it is handed, with ids of its own: for an adjustment,
+/// the entry's.
 fn another(message: &Message) -> Option<Ask> {
     let Work::Command(envelope, _) = &message.work else { return None };
-    let envelope = Envelope { key: CommandKey(Uuid::now_v7()), ..Envelope::clone(envelope) };
+    let mut envelope = Envelope { key: CommandKey(Uuid::now_v7()), ..Envelope::clone(envelope) };
+    if let Command::PointsAccount(points_account::Command::AdjustPoints(adjust)) = &mut envelope.command {
+        adjust.entry = EntryId(Uuid::now_v7());
+    }
     let what = What::command(&envelope).ok()?;
     Some(Ask::new(message.merchant, message.stream, message.lane, what))
 }

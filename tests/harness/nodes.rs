@@ -1,0 +1,95 @@
+//! Several nodes of one installation, each a process: log, keys, inbox and read models are shared, and each node has a
+//! folder of its own for what it may lose.
+use postgres_store::testing::TestDatabase;
+use serde_json::Value;
+
+use super::{Door, Folder, Server, run};
+
+/// Partitions of such an installation.
+const PARTITIONS: &str = "6";
+/// A node that says nothing for so long is replaced; brokers take no shorter one.
+const SESSION_MS: &str = "6000";
+
+/// An installation of several nodes. Its processes are the caller's.
+pub(crate) struct Nodes {
+    database: TestDatabase,
+    log: String,
+    /// The first one holds the root key of all.
+    folders: Vec<Folder>,
+}
+
+impl Nodes {
+    /// Room for this many nodes, everything in a database of their own.
+    pub(crate) fn on_postgres(nodes: usize) -> Self {
+        let database = TestDatabase::create();
+        let log = database.url();
+        Self { database, log, folders: (0..nodes).map(|_| Folder::new()).collect() }
+    }
+
+    /// The same with the log in this topic of Kafka.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn on_kafka(nodes: usize, log: &str) -> Self {
+        Self { log: log.to_owned(), ..Self::on_postgres(nodes) }
+    }
+
+    /// How many nodes there is room for.
+    pub(crate) fn count(&self) -> usize {
+        self.folders.len()
+    }
+
+    /// Runs statements in the database, past all nodes.
+    pub(crate) fn in_database(&self, statements: &str) {
+        self.database.execute(statements).unwrap();
+    }
+
+    /// What every process of the node is told.
+    pub(crate) fn environment(&self, node: usize) -> Vec<(&'static str, String)> {
+        let root_key = self.folders[0].root().join("root.key").display().to_string();
+        vec![
+            ("LOYALNEST_LOG", self.log.clone()),
+            ("LOYALNEST_STORES", self.database.url()),
+            ("LOYALNEST_READ", self.database.url()),
+            ("LOYALNEST_ROOT_KEY", root_key),
+            ("LOYALNEST_PARTITIONS", PARTITIONS.to_owned()),
+            ("LOYALNEST_SESSION_MS", SESSION_MS.to_owned()),
+            ("LOYALNEST_NODE", format!("node-{node}")),
+        ]
+    }
+
+    /// Starts a node, until its ready line.
+    pub(crate) fn start(&self, node: usize, more: &[(&str, &str)]) -> Server {
+        self.try_start(node, more).unwrap_or_else(|refused| panic!("{refused}"))
+    }
+
+    /// The same, unless it does not come to its ready line; then what it said.
+    pub(crate) fn try_start(&self, node: usize, more: &[(&str, &str)]) -> Result<Server, String> {
+        let own = self.environment(node);
+        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+        let environment: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
+        Server::try_start_with(&self.folders[node], &environment)
+    }
+
+    /// Starts all of them.
+    pub(crate) fn start_all(&self, more: &[(&str, &str)]) -> Vec<Server> {
+        (0..self.count()).map(|node| self.start(node, more)).collect()
+    }
+
+    /// Runs a job of the executable, such as `verify`, with its report.
+    pub(crate) fn job(&self, arguments: &[&str]) -> (Option<i32>, Value) {
+        let own = self.environment(0);
+        let environment: Vec<(&str, &str)> =
+            own.iter().map(|(name, value)| (*name, value.as_str())).collect();
+        let output =
+            run(&self.folders[0], &[arguments, &["--json", "--data", "data"]].concat(), &environment);
+        let said = String::from_utf8_lossy(&output.stdout).into_owned();
+        let report = serde_json::from_str(&said).unwrap_or_else(|error| {
+            panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr));
+        });
+        (output.status.code(), report)
+    }
+}
+
+/// How the partitions are owned, as this node knows.
+pub(crate) async fn partitions(door: &Door) -> Vec<Value> {
+    door.operator_get("/admin/nodes").await.expect(200)["partitions"].as_array().unwrap().clone()
+}

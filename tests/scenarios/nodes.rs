@@ -1,0 +1,183 @@
+//! Several nodes over one log: whatever happens to one of them, every request has one answer, and it holds.
+//!
+//! The planted bugs at the end are found by the same comparison.
+mod faults;
+#[cfg(feature = "kafka")]
+mod kafka;
+mod load;
+
+use std::time::{Duration, Instant};
+
+use serde_json::json;
+
+use self::load::{Journal, World};
+use crate::harness::{Door, Nodes, Seed, Server, Shop, partitions, signal};
+
+/// How many times the short form a campaign lasts, by this variable.
+const SIZE: &str = "LOYALNEST_NODES_SIZE";
+/// The longest that nodes may take to agree on something.
+const AGREE_WITHIN: Duration = Duration::from_secs(60);
+
+fn size() -> u32 {
+    std::env::var(SIZE).map_or(1, |text| text.parse().unwrap_or_else(|_| panic!("{SIZE} is a number")))
+}
+
+/// Waits until this holds.
+async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + AGREE_WITHIN;
+    while !holds().await {
+        assert!(Instant::now() < deadline, "not within {AGREE_WITHIN:?}: {what}");
+        tokio::time::sleep(Duration::from_millis(20)).await;
+    }
+}
+
+/// The partitions that this node serves.
+async fn owned(server: &Server) -> Vec<u64> {
+    let all = partitions(&Door::of(server)).await;
+    let here = all.iter().filter(|partition| partition["here"] == true);
+    here.map(|partition| partition["partition"].as_u64().unwrap()).collect()
+}
+
+/// Waits until each partition is served by one of these nodes, and each of them serves some.
+async fn until_shared(servers: &[&Server]) {
+    until("every node owns its share", async || {
+        let mut all = Vec::new();
+        for server in servers {
+            let own = owned(server).await;
+            if own.is_empty() {
+                return false;
+            }
+            all.extend(own);
+        }
+        all.sort_unstable();
+        all == (0..6).collect::<Vec<_>>()
+    })
+    .await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn three_nodes_answer_as_one() {
+    let nodes = Nodes::on_postgres(3);
+    let servers = nodes.start_all(&[]);
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let listed = Door::of(&servers[2]).operator_get("/admin/nodes").await.expect(200);
+    let names: Vec<&str> =
+        listed["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
+    assert_eq!(names, ["node-0", "node-1", "node-2"]);
+
+    let world = World::begin(&servers).await;
+    let load = world.load(&mut Seed::new());
+    tokio::time::sleep(Duration::from_secs(3)).await;
+    let journal = load.end().await;
+    assert!(journal.answered() > 10);
+    let wrong = world.check(&nodes, &journal).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// Catches: a node that serves a door whose role it does not have.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn each_role_can_be_a_process_of_its_own() {
+    let nodes = Nodes::on_postgres(3);
+    let writing = nodes.start(0, &[("LOYALNEST_ROLES", "commands,policies")]);
+    let folding = nodes.start(1, &[("LOYALNEST_ROLES", "projector,webhooks")]);
+    let reading = nodes.start(2, &[("LOYALNEST_ROLES", "queries")]);
+    let shop = Shop::open(&writing).await;
+    let (at_folding, at_reading) = (shop.at(&folding), shop.at(&reading));
+    let customer = shop.enrol().await;
+    let earned = shop.earn(&customer, 70, "first").await.expect(200);
+    // The answer names its position, and another process shows it.
+    let position = earned["position"].as_str().unwrap();
+    let seen = at_reading.balance_with(&customer, &[("min_position", position)]).await.expect(200);
+    assert_eq!(seen["available"], 70);
+
+    for refused in [
+        at_reading.earn(&customer, 1, "second").await,
+        shop.balance_with(&customer, &[]).await,
+        at_folding.earn(&customer, 1, "second").await,
+    ] {
+        refused.problem(421, "other-node");
+    }
+    let ada = crate::shopify::person();
+    let order = crate::shopify::order().by(&ada).line(5_00, 1).paid();
+    let body = order.body(&at_folding);
+    let delivery = at_folding.webhook("orders/paid", body);
+    at_folding.accept(&delivery).await;
+    until("the order is counted", async || {
+        let order = at_reading.get(&format!("/v1/api/orders/{}", order.id)).await;
+        order.status == 200 && order.json()["points_granted"] == 5
+    })
+    .await;
+    for server in [&writing, &folding, &reading] {
+        Door::of(server).get("/readyz").await.expect(200);
+    }
+}
+
+/// Catches: settings that are merged and written without a look at the version that they were made of.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn settings_that_are_changed_through_two_nodes_at_once_do_not_undo_each_other() {
+    let nodes = Nodes::on_postgres(2);
+    let servers = nodes.start_all(&[]);
+    let shop = Shop::open(&servers[0]).await;
+    let other = shop.at(&servers[1]);
+    for round in 1..=10 {
+        let (redeem, expiry) = (json!({"redeem": {"min_points": round}}), json!({"expiry": {"months": round}}));
+        tokio::join!(shop.set(&redeem), other.set(&expiry));
+        let now = shop.set(&json!({})).await;
+        assert_eq!((&now["redeem"]["min_points"], &now["expiry"]["months"]), (&json!(round), &json!(round)));
+    }
+}
+
+/// Catches: a name that two nodes may have (the second one taking the lease over).
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn what_cannot_be_a_node_is_refused_with_what_to_change() {
+    let nodes = Nodes::on_postgres(2);
+    let _first = nodes.start(0, &[]);
+    for (more, wanted) in [
+        (&[("LOYALNEST_NODE", "node-0")][..], "a node named node-0 is alive"),
+        (&[("LOYALNEST_NODE", "no de")], "the setting node must be"),
+        (&[("LOYALNEST_ROLES", "commands,quries")], "commands, policies, webhooks, projector, queries"),
+        (&[("LOYALNEST_LOG", "sqlite")], "several nodes need a log that all of them reach"),
+        (&[("LOYALNEST_STORES", "sqlite")], "several nodes share keys and inbox in a Postgres"),
+        (&[("LOYALNEST_READ", "sqlite")], "several nodes share the read models in a Postgres"),
+        (&[("LOYALNEST_HOST", "0.0.0.0")], "the setting advertise"),
+        (&[("LOYALNEST_ADVERTISE", "10.0.0.7")], "the setting advertise must be a base URL"),
+        (&[("LOYALNEST_ROOT_KEY", "other.key")], "root key"),
+    ] {
+        let refused = nodes.try_start(1, more).err().unwrap_or_else(|| panic!("started with {more:?}"));
+        assert!(refused.contains(wanted), "{wanted}: {refused}");
+    }
+}
+
+/// Partitions go from node to node while everybody asks, each time because the node that owns them is asked to end; what
+/// is read to take one over is what the stand-by had not read yet.
+///
+/// Catches: a stand-by that begins with the log's first record when it takes over.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
+    let nodes = Nodes::on_postgres(2);
+    let mut servers = nodes.start_all(&[]);
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let world = World::begin(&servers).await;
+    let load = world.load(&mut Seed::new());
+    for _ in 0..size() {
+        for node in 0..nodes.count() {
+            tokio::time::sleep(Duration::from_secs(1)).await;
+            let ending = servers.remove(node);
+            let (status, _) = ending.end_by("TERM");
+            assert!(status.success(), "{status}");
+            let other = &servers[0];
+            until("the other node owns everything", async || owned(other).await.len() == 6).await;
+            for partition in partitions(&Door::of(other)).await {
+                let read = partition["records_read"].as_u64().unwrap();
+                assert!(read < 500, "{partition}");
+            }
+            let again = nodes.start(node, &[]);
+            world.moved(node, &again);
+            servers.insert(node, again);
+        }
+    }
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let journal = load.end().await;
+    let wrong = world.check(&nodes, &journal).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

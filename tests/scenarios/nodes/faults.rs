@@ -1,0 +1,200 @@
+//! What may happen to a node that owns partitions, each with the bug that the comparison must find.
+use rand::Rng as _;
+
+use super::*;
+
+/// A pause that outlasts the session.
+const PAUSED_FOR: Duration = Duration::from_secs(8);
+
+/// The number of a customer of the world whose account is in a partition that this node serves, with the partition.
+async fn account_at(world: &World, server: &Server) -> (usize, u64) {
+    let here = owned(server).await;
+    let at = world.at(server);
+    for number in 0.. {
+        let body = json!({
+            "customer_id": world.customer(number), "points": 1, "reason": "goodwill", "source_id": "where"
+        });
+        let earned = at.post("/v1/api/points/earn", &body).await;
+        let position = earned.json()["position"].as_str().unwrap().to_owned();
+        let partition = position.split('-').nth(1).unwrap().parse().unwrap();
+        if here.contains(&partition) {
+            return (number, partition);
+        }
+    }
+    unreachable!("no account is there")
+}
+
+/// An owner is stopped, another node takes over and changes the account, and the first one wakes with a request that it
+/// would refuse by what it knew. Gives what it answered.
+pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) -> (Vec<String>, Vec<u16>) {
+    let servers = nodes.start_all(more);
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let world = World::begin(&servers).await;
+    let (number, partition) = account_at(&world, &servers[0]).await;
+    let customer = world.customer(number).to_owned();
+    let load = world.load(&mut Seed::new());
+    tokio::time::sleep(Duration::from_millis(500)).await;
+    let mut journal = load.end().await;
+
+    signal(servers[0].id(), "STOP");
+    let began = Instant::now();
+    until("another node owns the partition", async || {
+        let mut others = Vec::new();
+        for server in &servers[1..] {
+            others.extend(owned(server).await);
+        }
+        others.contains(&partition)
+    })
+    .await;
+    println!("taken over after {:?}", began.elapsed());
+    // More than the account had ever before.
+    let earn = json!({
+        "customer_id": customer, "points": 1_000_000, "reason": "goodwill", "source_id": "meanwhile"
+    });
+    until("the new owner answers", async || {
+        world.at(&servers[1]).post("/v1/api/points/earn", &earn).await.status == 200
+    })
+    .await;
+    tokio::time::sleep(PAUSED_FOR.saturating_sub(began.elapsed())).await;
+    // These are in its sockets when it wakes.
+    let redeem = json!({"customer_id": customer, "points": 100_000});
+    let asked = (0..4).map(|_| {
+        let (shop, redeem) = (world.at(&servers[0]), redeem.clone());
+        tokio::spawn(async move { shop.post("/v1/api/points/redeem", &redeem).await })
+    });
+    let asked: Vec<_> = asked.collect();
+    tokio::time::sleep(Duration::from_millis(300)).await;
+    signal(servers[0].id(), "CONT");
+    let mut told = Vec::new();
+    for asked in asked {
+        told.push(asked.await.unwrap().status);
+    }
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let redeemed = i64::try_from(told.iter().filter(|status| **status == 200).count()).unwrap() * 100_000;
+    (0..=number).for_each(|asked| journal.granted(asked, 1));
+    journal.granted(number, 1_000_000 - redeemed);
+    (world.check(nodes, &journal).await, told)
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_slept_past_its_session_answers_nothing_from_old_state() {
+    let nodes = Nodes::on_postgres(3);
+    let (wrong, told) = asked_when_it_wakes(&nodes, &[]).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(told.iter().all(|status| matches!(status, 200 | 503)), "{told:?}");
+}
+
+/// Nodes are killed at any instant under load, and started again.
+pub(super) async fn killed(nodes: &Nodes, times: u32, more: &[(&str, &str)]) -> (Journal, Vec<String>) {
+    let mut seed = Seed::new();
+    let mut servers = nodes.start_all(more);
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let world = World::begin(&servers).await;
+    let load = world.load(&mut seed);
+    for _ in 0..times {
+        tokio::time::sleep(Duration::from_millis(seed.rng.random_range(300..1500))).await;
+        let node = seed.rng.random_range(0..servers.len());
+        servers.remove(node).kill();
+        let again = restarted(nodes, node, more).await;
+        world.moved(node, &again);
+        servers.insert(node, again);
+    }
+    let journal = load.end().await;
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let wrong = world.check(nodes, &journal).await;
+    (journal, wrong)
+}
+
+/// A node's name is free again once its session is over.
+async fn restarted(nodes: &Nodes, node: usize, more: &[(&str, &str)]) -> Server {
+    let deadline = Instant::now() + AGREE_WITHIN;
+    loop {
+        match nodes.try_start(node, more) {
+            Ok(server) => return server,
+            Err(refused) => {
+                let is_named = refused.contains("is alive");
+                assert!(is_named && Instant::now() < deadline, "{refused}");
+            }
+        }
+        tokio::time::sleep(Duration::from_millis(500)).await;
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nodes_killed_between_append_and_answer_lose_and_double_nothing() {
+    let nodes = Nodes::on_postgres(3);
+    let (journal, wrong) = killed(&nodes, 3 * size(), &[]).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(journal.waited > 0, "nobody noticed");
+}
+
+/// Two nodes are both told to own everything, for a while, with concurrent redemptions.
+#[cfg(feature = "planted-bugs")]
+async fn fought_over(nodes: &Nodes, fight: Duration) -> (Journal, Vec<String>) {
+    let everything = [("LOYALNEST_PLANTED_BUG", "assigned-everything")];
+    // In peace there come to be people, and in peace it can be seen what came of it.
+    let servers = nodes.start_all(&[]);
+    let world = World::begin(&servers).await;
+    let servers = started_again(nodes, servers, &world, &everything);
+    let load = world.load(&mut Seed::new());
+    tokio::time::sleep(fight).await;
+    let journal = load.end().await;
+    let _servers = started_again(nodes, servers, &world, &[]);
+    let wrong = world.check(nodes, &journal).await;
+    (journal, wrong)
+}
+
+/// All nodes end, and start in another environment.
+#[cfg(feature = "planted-bugs")]
+fn started_again(nodes: &Nodes, servers: Vec<Server>, world: &World, more: &[(&str, &str)]) -> Vec<Server> {
+    for server in servers {
+        let (status, _) = server.end_by("TERM");
+        assert!(status.success(), "{status}");
+    }
+    let servers = nodes.start_all(more);
+    servers.iter().enumerate().for_each(|(node, server)| world.moved(node, server));
+    servers
+}
+
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn two_nodes_that_fight_for_every_partition_keep_every_promise() {
+    let nodes = Nodes::on_postgres(2);
+    let (journal, wrong) = fought_over(&nodes, Duration::from_secs(8) * size()).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(journal.answered() > 0 && journal.waited > 0, "they did not fight");
+}
+
+/// A forwarder that makes a new command of what it is handed doubles it.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_command_that_is_sent_on_twice_is_caught() {
+    let nodes = Nodes::on_postgres(2);
+    let bug = [("LOYALNEST_PLANTED_BUG", "forwarded-twice")];
+    let servers = nodes.start_all(&bug);
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let world = World::begin(&servers).await;
+    let load = world.load(&mut Seed::new());
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let journal = load.end().await;
+    let wrong = world.check(&nodes, &journal).await;
+    assert!(!wrong.is_empty(), "the planted bug went unnoticed");
+}
+
+/// An owner that refuses by what it knew before it was revoked tells somebody with points that there are none.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_owner_that_serves_after_its_revocation_is_caught() {
+    let nodes = Nodes::on_postgres(3);
+    let (_, told) = asked_when_it_wakes(&nodes, &[("LOYALNEST_PLANTED_BUG", "serves-revoked")]).await;
+    assert!(told.contains(&409), "the planted bug went unnoticed: {told:?}");
+}
+
+/// What was answered before it was admitted is lost with its node.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_answer_before_its_record_is_caught() {
+    let nodes = Nodes::on_postgres(3);
+    let (_, wrong) = killed(&nodes, 3, &[("LOYALNEST_PLANTED_BUG", "ack-before-commit")]).await;
+    assert!(!wrong.is_empty(), "the planted bug went unnoticed");
+}

@@ -1,0 +1,53 @@
+//! The same with the log on Kafka: a group proposes, claims decide.
+use uuid::Uuid;
+
+use super::{
+    faults::{asked_when_it_wakes, killed},
+    *,
+};
+
+/// A topic of its own on the broker of the tests.
+fn topic() -> String {
+    let broker = std::env::var("LOYALNEST_TEST_KAFKA").expect(
+        "LOYALNEST_TEST_KAFKA is not set: `cargo xtask test` starts a broker and sets it; `cargo xtask services up` \
+         starts one and says where",
+    );
+    format!("{}/suite-{}", broker.trim_end_matches('/'), Uuid::new_v4().simple())
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_kafka_an_owner_that_slept_past_its_session_answers_nothing_from_old_state() {
+    let nodes = Nodes::on_kafka(3, &topic());
+    let (wrong, told) = asked_when_it_wakes(&nodes, &[]).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(told.iter().all(|status| matches!(status, 200 | 503)), "{told:?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_kafka_nodes_killed_between_append_and_answer_lose_and_double_nothing() {
+    let nodes = Nodes::on_kafka(3, &topic());
+    let (journal, wrong) = killed(&nodes, 2 * size(), &[]).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+    assert!(journal.waited > 0, "nobody noticed");
+}
+
+/// A node comes and goes, so that the group shares the partitions out anew every few seconds.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_kafka_a_group_that_rebalances_all_the_time_costs_no_answer() {
+    let nodes = Nodes::on_kafka(3, &topic());
+    let mut servers = vec![nodes.start(0, &[]), nodes.start(1, &[])];
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let world = World::begin(&servers).await;
+    let load = world.load(&mut Seed::new());
+    for _ in 0..2 * size() {
+        let third = nodes.start(2, &[]);
+        tokio::time::sleep(Duration::from_secs(2)).await;
+        let (status, _) = third.end_by("TERM");
+        assert!(status.success(), "{status}");
+    }
+    servers.push(nodes.start(2, &[]));
+    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    let journal = load.end().await;
+    let wrong = world.check(&nodes, &journal).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}

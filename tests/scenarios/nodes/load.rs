@@ -1,0 +1,337 @@
+//! Clients that ask any node until they have an answer, with a journal of the answers; and what must be true of them.
+//!
+//! A client sends the same request with the same key to one node after the other. It is told "not now" (503) at worst.
+use std::{
+    sync::{Arc, RwLock},
+    time::{Duration, Instant},
+};
+
+use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
+use reqwest::{Method, RequestBuilder};
+use serde_json::{Value, json};
+use tokio::{sync::watch, task::JoinHandle};
+use uuid::Uuid;
+
+use crate::{
+    harness::{Answer, Nodes, Seed, Server, Shop, Webhook},
+    shopify::{Person, order, person},
+};
+
+/// Clients that send at once.
+const CLIENTS: usize = 6;
+const PEOPLE: usize = 8;
+const OPENING: i64 = 500;
+/// How long a node may take before a client asks another one.
+const ANSWER_WITHIN: Duration = Duration::from_secs(4);
+/// How long a client insists.
+const INSISTS_FOR: Duration = Duration::from_secs(90);
+const EARN: &str = "/v1/api/points/earn";
+const ADJUST: &str = "/v1/api/points/adjust";
+const REDEEM: &str = "/v1/api/points/redeem";
+
+/// The nodes that clients know; whoever restarts one tells them.
+pub(super) type Doors = Arc<RwLock<Vec<Shop>>>;
+
+/// A command with its one answer.
+struct Done {
+    path: &'static str,
+    key: String,
+    body: Value,
+    owner: usize,
+    /// What it moves if it is accepted.
+    points: i64,
+    answer: (u16, String),
+}
+
+/// A paid order that was accepted.
+struct Placed {
+    webhook: Webhook,
+    order: u64,
+    owner: usize,
+    points: i64,
+}
+
+/// What clients did.
+#[derive(Default)]
+pub(super) struct Journal {
+    done: Vec<Done>,
+    placed: Vec<Placed>,
+    /// What was moved beside.
+    granted: Vec<(usize, i64)>,
+    /// How often there was no answer yet.
+    pub(super) waited: u64,
+    violations: Vec<String>,
+}
+
+impl Journal {
+    fn add(&mut self, other: Self) {
+        self.done.extend(other.done);
+        self.placed.extend(other.placed);
+        self.granted.extend(other.granted);
+        self.waited += other.waited;
+        self.violations.extend(other.violations);
+    }
+
+    /// Notes points that the test moved by itself.
+    pub(super) fn granted(&mut self, owner: usize, points: i64) {
+        self.granted.push((owner, points));
+    }
+
+    /// How many requests have their answer.
+    pub(super) fn answered(&self) -> usize {
+        self.done.len() + self.placed.len()
+    }
+}
+
+/// A shop with people at an installation of several nodes.
+pub(super) struct World {
+    shop: Shop,
+    people: Arc<Vec<(Person, String)>>,
+    pub(super) doors: Doors,
+}
+
+/// Clients at work.
+pub(super) struct Load {
+    stop: watch::Sender<bool>,
+    clients: Vec<JoinHandle<Journal>>,
+}
+
+impl Load {
+    /// Lets every client have its last answer.
+    pub(super) async fn end(self) -> Journal {
+        self.stop.send_replace(true);
+        let mut journal = Journal::default();
+        for client in self.clients {
+            journal.add(client.await.unwrap());
+        }
+        println!(
+            "{} commands and {} deliveries, {} times not at once",
+            journal.done.len(),
+            journal.placed.len(),
+            journal.waited
+        );
+        journal
+    }
+}
+
+impl World {
+    pub(super) async fn begin(servers: &[Server]) -> Self {
+        let shop = Shop::open(&servers[0]).await.unthrottled().await;
+        let doors: Doors = Arc::new(RwLock::new(servers.iter().map(|server| shop.at(server)).collect()));
+        let mut world = Self { shop, people: Arc::default(), doors };
+        let mut people = Vec::new();
+        for _ in 0..PEOPLE {
+            let ada = person();
+            let body = json!({"shopify_customer_id": ada.id.to_string(), "email": ada.email});
+            let made = world.insist("/v1/api/users/create", &body).await;
+            let id = made["customer_id"].as_str().unwrap().to_owned();
+            let opening = json!({
+                "customer_id": id, "points": OPENING, "reason": "goodwill", "source_id": "opening"
+            });
+            world.insist(EARN, &opening).await;
+            people.push((ada, id));
+        }
+        world.people = Arc::new(people);
+        world
+    }
+
+    /// The shop at this node from now on.
+    pub(super) fn at(&self, server: &Server) -> Shop {
+        self.shop.at(server)
+    }
+
+    /// Tells the clients that a node is elsewhere.
+    pub(super) fn moved(&self, node: usize, server: &Server) {
+        self.doors.write().unwrap()[node] = self.shop.at(server);
+    }
+
+    pub(super) fn customer(&self, number: usize) -> &str {
+        &self.people[number].1
+    }
+
+    /// Asks any node until there is an answer, which must be that it is done.
+    pub(super) async fn insist(&self, path: &'static str, body: &Value) -> Value {
+        let (key, mut journal) = (Uuid::now_v7().to_string(), Journal::default());
+        let mut rng = StdRng::seed_from_u64(0);
+        let answer = ask(&self.doors, &mut rng, &mut journal, |shop| keyed(shop, path, &key, body)).await;
+        let (status, text) = answer.expect("an answer");
+        assert!(matches!(status, 200 | 201), "{path}: {status} {text}");
+        serde_json::from_str(&text).unwrap()
+    }
+
+    pub(super) fn load(&self, seed: &mut Seed) -> Load {
+        let (stop, stopped) = watch::channel(false);
+        let client = |_| {
+            let (doors, people, stopped) = (self.doors.clone(), self.people.clone(), stopped.clone());
+            let rng = StdRng::seed_from_u64(seed.rng.random());
+            tokio::spawn(client(doors, people, rng, stopped))
+        };
+        Load { stop, clients: (0..CLIENTS).map(client).collect() }
+    }
+
+    /// Everything that must be true once all is answered and all nodes run; gives what is not.
+    pub(super) async fn check(&self, nodes: &Nodes, journal: &Journal) -> Vec<String> {
+        let mut wrong = journal.violations.clone();
+        let doors = self.doors.read().unwrap().clone();
+        for shop in &doors {
+            shop.door.until_idle().await;
+        }
+        self.check_answers(journal, &mut wrong).await;
+        for shop in &doors {
+            shop.door.until_idle().await;
+        }
+        let mut owned = vec![OPENING; self.people.len()];
+        for done in journal.done.iter().filter(|done| done.answer.0 == 200) {
+            owned[done.owner] += done.points;
+        }
+        journal.granted.iter().for_each(|(owner, points)| owned[*owner] += points);
+        for placed in &journal.placed {
+            owned[placed.owner] += placed.points;
+            let seen = doors[0].get(&format!("/v1/api/orders/{}", placed.order)).await;
+            if seen.status != 200 || seen.json()["points_granted"] != placed.points {
+                wrong.push(format!("order {} is {}", placed.order, seen.text));
+            }
+        }
+        for ((_, customer), owned) in self.people.iter().zip(owned) {
+            for (node, shop) in doors.iter().enumerate() {
+                let net = shop.balance(customer).await.net();
+                if net != owned {
+                    wrong.push(format!("node {node}: {customer} has {net} points, {owned} were answered"));
+                }
+            }
+            if wrong.is_empty() {
+                // Adds up, and never falls below nothing.
+                doors[0].statement(customer).await;
+            }
+        }
+        for (job, expected) in [(&["verify"][..], "verdict"), (&["rebuild", "--dry-run"], "equal")] {
+            let (code, report) = nodes.job(job);
+            let holds = report[expected] == "sound" || report[expected] == true;
+            if code != Some(0) || !holds {
+                wrong.push(format!("{job:?} says {code:?} {report:#}"));
+            }
+        }
+        wrong
+    }
+
+    /// Every answer is given again, by whichever node.
+    async fn check_answers(&self, journal: &Journal, wrong: &mut Vec<String>) {
+        let mut rng = StdRng::seed_from_u64(1);
+        let step = (journal.done.len() / 60).max(1);
+        for done in journal.done.iter().step_by(step) {
+            let Done { path, key, body, .. } = done;
+            let mut again = Journal::default();
+            let told = ask(&self.doors, &mut rng, &mut again, |shop| keyed(shop, path, key, body)).await;
+            let told = told.map(|(status, text)| (status, without_request_id(&text)));
+            let first = (done.answer.0, without_request_id(&done.answer.1));
+            if told.as_ref() != Some(&first) {
+                wrong.push(format!("{path} was answered {first:?}, and then {told:?}"));
+            }
+        }
+        for placed in journal.placed.iter().step_by(step) {
+            let mut again = Journal::default();
+            let told =
+                ask(&self.doors, &mut rng, &mut again, |shop| placed.webhook.request(&shop.door)).await;
+            if !told.as_ref().is_some_and(|(status, _)| *status == 200) {
+                wrong.push(format!("a repeated delivery got {told:?}"));
+            }
+        }
+    }
+}
+
+/// A problem names the request that was answered, so that of a repeat differs in it.
+fn without_request_id(answer: &str) -> String {
+    match serde_json::from_str::<serde_json::Map<String, Value>>(answer) {
+        Ok(mut answer) => {
+            answer.remove("request_id");
+            Value::from(answer).to_string()
+        }
+        Err(_) => answer.to_owned(),
+    }
+}
+
+fn keyed(shop: &Shop, path: &str, key: &str, body: &Value) -> RequestBuilder {
+    shop.request(Method::POST, path).header("Idempotency-Key", key).json(body)
+}
+
+/// Sends the same request to one node after the other until one answers; nothing if none does in time.
+async fn ask(
+    doors: &Doors,
+    rng: &mut StdRng,
+    journal: &mut Journal,
+    request: impl Fn(&Shop) -> RequestBuilder,
+) -> Option<(u16, String)> {
+    let deadline = Instant::now() + INSISTS_FOR;
+    while Instant::now() < deadline {
+        let request = {
+            let doors = doors.read().unwrap();
+            request(&doors[rng.random_range(0..doors.len())])
+        };
+        let answer = match request.timeout(ANSWER_WITHIN).send().await {
+            Ok(response) => Answer::read(response).await.ok(),
+            Err(_) => None,
+        };
+        match answer {
+            Some(answer) if answer.status < 500 => return Some((answer.status, answer.text)),
+            Some(answer) if answer.status != 503 || answer.header("retry-after").is_none() => {
+                journal.violations.push(format!("a node answered {} {}", answer.status, answer.text));
+            }
+            _ => {}
+        }
+        journal.waited += 1;
+        tokio::time::sleep(Duration::from_millis(rng.random_range(5..60))).await;
+    }
+    None
+}
+
+/// One client: random requests, each until it is answered.
+async fn client(
+    doors: Doors,
+    people: Arc<Vec<(Person, String)>>,
+    mut rng: StdRng,
+    stopped: watch::Receiver<bool>,
+) -> Journal {
+    let mut journal = Journal::default();
+    while !*stopped.borrow() {
+        let owner = rng.random_range(0..people.len());
+        let (ada, customer) = &people[owner];
+        let points = rng.random_range(1..90);
+        if rng.random_range(0..10) < 3 {
+            let order = order().by(ada).line(points * 1_00, 1).paid();
+            let webhook = {
+                let doors = doors.read().unwrap();
+                doors[0].webhook("orders/paid", order.body(&doors[0]))
+            };
+            let told = ask(&doors, &mut rng, &mut journal, |shop| webhook.request(&shop.door)).await;
+            match told {
+                Some((200, _)) => journal.placed.push(Placed { webhook, order: order.id, owner, points }),
+                told => journal.violations.push(format!("a delivery got {told:?}")),
+            }
+            continue;
+        }
+        let key = Uuid::now_v7().to_string();
+        let (path, body, points) = match rng.random_range(0..5) {
+            0..2 => {
+                let body = json!({"customer_id": customer, "points": points, "reason": "goodwill", "source_id": key});
+                (EARN, body, points)
+            }
+            2..4 => (REDEEM, json!({"customer_id": customer, "points": points}), -points),
+            _ => {
+                let points = points - 45;
+                let body = json!({
+                    "customer_id": customer, "points": if points == 0 { 1 } else { points },
+                    "reason_code": "correction"
+                });
+                let points = body["points"].as_i64().unwrap();
+                (ADJUST, body, points)
+            }
+        };
+        match ask(&doors, &mut rng, &mut journal, |shop| keyed(shop, path, &key, &body)).await {
+            Some(answer) if matches!(answer.0, 200 | 409) => {
+                journal.done.push(Done { path, key, body, owner, points, answer });
+            }
+            told => journal.violations.push(format!("{path} got {told:?}")),
+        }
+    }
+    journal
+}
