@@ -2,6 +2,7 @@
 mod banner;
 mod contact;
 mod data_folder;
+pub mod declare_loss;
 mod demo;
 pub mod log_address;
 mod nodes;

@@ -3,7 +3,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use loyalnest::{
-    replay_roles, serve,
+    declare_loss, replay_roles, serve,
     settings::{Given, Settings},
     webhook,
 };
@@ -52,6 +52,24 @@ enum Role {
         /// Serve the tables before the last rebuild again.
         #[arg(long, conflicts_with = "dry_run")]
         rollback: bool,
+        #[command(flatten)]
+        job: Job,
+    },
+    /// Say which records the log lost that others remember, and let everything begin again without them.
+    ///
+    /// For a log that is gone for good: a broker that lost records, an old copy. No server may run on the data folder.
+    /// Without --yes nothing is changed. Exits with 0 if nothing is lost or the loss is declared, 1 if something is lost
+    /// and nothing was changed, 2 if it could not.
+    DeclareLoss {
+        /// Who stands for it; two people, each once. Recorded in the log.
+        #[arg(long, value_name = "NAME")]
+        by: Vec<String>,
+        /// Why the records are gone. Recorded in the log.
+        #[arg(long, value_name = "TEXT")]
+        why: Option<String>,
+        /// Do it.
+        #[arg(long)]
+        yes: bool,
         #[command(flatten)]
         job: Job,
     },
@@ -120,6 +138,9 @@ fn main() -> ExitCode {
         Ok(code) => code,
         Err(error) => {
             eprintln!("error: {error:#}");
+            if let Some(hint) = declare_loss::hint(&error) {
+                eprintln!("{hint}");
+            }
             ExitCode::FAILURE
         }
     }
@@ -149,6 +170,11 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
         Role::Verify(Job { common, json }) => {
             let settings = common.resolve()?;
             return Ok(runtime()?.block_on(replay_roles::verify(&settings, json)));
+        }
+        Role::DeclareLoss { by, why, yes, job: Job { common, json } } => {
+            let settings = common.resolve()?;
+            let declaration = declare_loss::Declaration { by, why, yes };
+            return Ok(runtime()?.block_on(declare_loss::run(&settings, declaration, json)));
         }
         Role::Rebuild { projection, dry_run, rollback, job: Job { common, json } } => {
             let settings = common.resolve()?;

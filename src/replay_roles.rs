@@ -16,9 +16,9 @@ use utoipa::ToSchema;
 use crate::{data_folder::Files, rebuilds, settings::Settings};
 
 /// Something was found: a fault, or rows that differ.
-const FOUND: u8 = 1;
+pub(crate) const FOUND: u8 = 1;
 /// It could not be looked at, so nothing is known.
-const UNKNOWN: u8 = 2;
+pub(crate) const UNKNOWN: u8 = 2;
 
 /// Verifies the log of a data folder and says what was checked. 0: sound; 1: a fault; 2: could not check.
 pub async fn verify(settings: &Settings, json: bool) -> ExitCode {
@@ -136,12 +136,12 @@ pub(crate) fn error_text(error: &dyn std::error::Error) -> String {
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
 }
 
-fn progress(json: bool) -> Progress {
+pub(crate) fn progress(json: bool) -> Progress {
     if json { Progress::silent() } else { Progress::on_stderr() }
 }
 
 /// What the job came to, or nothing once its error is told.
-fn told<T>(result: anyhow::Result<T>, json: bool) -> Option<T> {
+pub(crate) fn told<T>(result: anyhow::Result<T>, json: bool) -> Option<T> {
     match result {
         Ok(value) => Some(value),
         Err(error) if json => {
@@ -156,7 +156,7 @@ fn told<T>(result: anyhow::Result<T>, json: bool) -> Option<T> {
 }
 
 /// The report as an object with one more field in front of its own.
-fn with(field: &str, value: Value, report: &impl Serialize) -> Value {
+pub(crate) fn with(field: &str, value: Value, report: &impl Serialize) -> Value {
     let mut object = serde_json::Map::from_iter([(field.to_owned(), value)]);
     if let Ok(Value::Object(own)) = serde_json::to_value(report) {
         object.extend(own);

@@ -25,6 +25,8 @@ mod scenarios {
     #[cfg(feature = "postgres")]
     mod nodes;
     mod observability;
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    mod loss;
     #[cfg(feature = "kafka")]
     mod on_kafka;
     #[cfg(feature = "postgres")]

@@ -8,6 +8,7 @@ pub mod commands;
 mod cqrs;
 pub mod idempotency;
 pub mod issuer;
+pub mod loss;
 pub mod nodes;
 pub mod owner;
 mod planted;

@@ -8,6 +8,7 @@ mod catch_up;
 mod due;
 #[cfg(test)]
 mod keeping_tests;
+mod lost;
 mod mailbox;
 pub(crate) mod packed;
 mod partition;

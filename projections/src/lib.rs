@@ -19,6 +19,7 @@ mod fold;
 mod folding;
 mod generations;
 mod live;
+mod lost;
 pub mod merchants;
 pub mod orders;
 mod parked;

@@ -57,9 +57,7 @@ fn tell_misfit(number: u16, error: &StartError) {
 /// another matter: its records are gone, and nobody may go on as if they had never been.
 fn is_about_snapshots(error: &StartError) -> bool {
     match error {
-        StartError::Log(error) => {
-            matches!(error, event_log::Error::Diverged(_) | event_log::Error::Owner { .. })
-        }
+        StartError::Log(error) => matches!(error, event_log::Error::Owner { .. }),
         StartError::State(_) => true,
         StartError::Keys(_) | StartError::Nodes(_) | StartError::Ended => false,
     }

@@ -1,0 +1,151 @@
+//! The log lost records that others remember: everybody stops and says so, and `declare-loss` is the way out.
+use std::{
+    cell::RefCell,
+    fs,
+    path::{Path, PathBuf},
+};
+
+use postgres_store::testing::TestDatabase;
+use serde_json::{Value, json};
+
+use super::verify::verified;
+use crate::{
+    harness::{Folder, OwnServer, Server, Shop, run},
+    shopify::{order, person},
+};
+
+const SIGNED: [&str; 7] = ["--by", "Ada Example", "--by", "Ben Example", "--why", "the disk lied", "--yes"];
+
+/// What it says, with its exit code.
+fn declared(folder: &Folder, more: &[&str]) -> (Option<i32>, Value) {
+    let arguments = [&["declare-loss", "--json", "--data", "data"], more].concat();
+    let output = run(folder, &arguments, &[]);
+    let said = String::from_utf8(output.stdout).unwrap();
+    let report = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
+    (output.status.code(), report)
+}
+
+/// Everybody whose memory goes beyond the log, by what they are.
+fn who_remembers(report: &Value) -> Vec<String> {
+    let lost = report["lost"].as_array().unwrap();
+    let memories = lost.iter().flat_map(|lost| lost["remembered"].as_array().unwrap());
+    let mut whose: Vec<String> =
+        memories.map(|memory| memory["whose"].as_str().unwrap().to_owned()).collect();
+    whose.sort();
+    whose.dedup();
+    whose
+}
+
+/// Keeps a copy of the log, goes on, and has the copy in its place.
+async fn lost_and_declared(folder: &Folder, keep: impl FnOnce(), lose: impl FnOnce()) {
+    let server = Server::start_on(folder, &[]);
+    let shop = Shop::open(&server).await;
+    let customer = shop.enrol_with(1000).await;
+    let ada = person();
+    shop.delivered("customers/create", ada.body()).await;
+    shop.door.until_idle().await;
+    assert!(server.end_by("TERM").0.success());
+    keep();
+
+    let server = Server::start_on(folder, &[]);
+    let shop = shop.at(&server);
+    let redeem = json!({"customer_id": customer, "points": 300});
+    shop.post_keyed("/v1/api/points/redeem", "lost", &redeem).await.expect(200);
+    shop.delivered("orders/paid", order().by(&ada).line(50_00, 1).paid().body(&shop)).await;
+    assert_eq!(shop.balance_of(ada.id).await.available, 50);
+    let (code, said) = declared(folder, &[]);
+    assert_eq!(code, Some(2), "a server works in the folder: {said}");
+    assert!(said["error"].as_str().unwrap().contains("open"), "{said}");
+    shop.door.until_idle().await;
+    assert!(server.end_by("TERM").0.success());
+    lose();
+
+    let refused = Server::try_start_on(folder).err().expect("it went on with what is left");
+    assert!(refused.contains("diverged") && refused.contains("loyalnest declare-loss"), "{refused}");
+    let (code, looked) = declared(folder, &[]);
+    assert_eq!((code, &looked["declared"]), (Some(1), &Value::Bool(false)), "{looked:#}");
+    // Policies write their progress now and then.
+    for whose in ["read-model", "snapshots"] {
+        assert!(who_remembers(&looked).iter().any(|found| found == whose), "{looked:#}");
+    }
+    for alone in [&["--yes"][..], &["--by", "Ada", "--by", "Ada", "--why", "x", "--yes"]] {
+        let (code, said) = declared(folder, alone);
+        assert_eq!(code, Some(2), "{said}");
+        assert!(said["error"].as_str().unwrap().contains("two people"), "{said}");
+    }
+    assert_eq!(declared(folder, &[]).1, looked, "something was changed");
+
+    let (code, done) = declared(folder, &SIGNED);
+    assert_eq!((code, &done["declared"]), (Some(0), &Value::Bool(true)), "{done:#}");
+    assert_eq!(declared(folder, &[]), (Some(0), json!({"declared": false, "lost": []})));
+    let server = Server::start_on(folder, &[]);
+    let shop = shop.at(&server);
+    shop.door.until_idle().await;
+    assert_eq!(shop.balance(&customer).await.available, 1000, "what is lost is lost");
+    assert_eq!(shop.balance_of(ada.id).await.available, 50, "a delivery that is kept is worked off again");
+    for _ in 0..2 {
+        shop.post_keyed("/v1/api/points/redeem", "lost", &redeem).await.expect(200);
+        assert_eq!(shop.balance(&customer).await.available, 700, "asked again, it is done again, once");
+    }
+    shop.door.until_idle().await;
+    assert!(server.end_by("TERM").0.success());
+    let (code, report) = verified(folder);
+    assert_eq!((code, &report["verdict"]), (Some(0), &Value::from("sound")), "{report:#}");
+}
+
+/// Copies the files of a SQLite database.
+fn copied(from: &Path, to: &Path) {
+    let with = |path: &Path, suffix| PathBuf::from(format!("{}{suffix}", path.display()));
+    for suffix in ["", "-wal", "-shm"] {
+        drop(fs::remove_file(with(to, suffix)));
+        if with(from, suffix).exists() {
+            fs::copy(with(from, suffix), with(to, suffix)).unwrap();
+        }
+    }
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_file_from_an_older_backup() {
+    let folder = Folder::new();
+    let (log, copy) = (folder.data().join("log.db"), folder.root().join("copy.db"));
+    lost_and_declared(&folder, || copied(&log, &copy), || copied(&copy, &log)).await;
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_from_an_older_backup() {
+    let database = TestDatabase::create();
+    let keep = "CREATE SCHEMA kept; CREATE TABLE kept.log AS TABLE loyalnest_log.log;
+        CREATE TABLE kept.head AS TABLE loyalnest_log.head";
+    let lose = "DELETE FROM loyalnest_log.log; INSERT INTO loyalnest_log.log SELECT * FROM kept.log;
+        DELETE FROM loyalnest_log.head; INSERT INTO loyalnest_log.head SELECT * FROM kept.head";
+    let run = |statements: &str| database.execute(statements).unwrap();
+    lost_and_declared(&Folder::with_log(&database.url()), || run(keep), || run(lose)).await;
+}
+
+/// The segments of the log's topic, on a broker that has one of each.
+fn segments(broker: &OwnServer) -> Vec<PathBuf> {
+    let topics =
+        fs::read_dir(broker.folder.join("broker-1/data")).unwrap().map(|entry| entry.unwrap().path());
+    let ours = topics.filter(|path| path.file_name().unwrap().to_str().unwrap().starts_with("loyalnest-"));
+    ours.map(|path| path.join("00000000000000000000.log")).collect()
+}
+
+/// A broker confirms what the system has not written to the disk yet. After a power cut it comes back without it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_kafka_whose_only_broker_lost_its_last_records_in_a_power_cut() {
+    let broker = RefCell::new(OwnServer::kafka(1));
+    let folder = Folder::with_log(&broker.borrow().url);
+    let lengths = RefCell::new(Vec::new());
+    let keep = || {
+        let length = |path: PathBuf| (path.metadata().unwrap().len(), path);
+        lengths.borrow_mut().extend(segments(&broker.borrow()).into_iter().map(length));
+    };
+    let lose = || {
+        broker.borrow().signal(1, "KILL");
+        for (length, path) in lengths.borrow().iter() {
+            fs::File::options().write(true).open(path).unwrap().set_len(*length).unwrap();
+        }
+        broker.borrow_mut().restart(1);
+    };
+    lost_and_declared(&folder, keep, lose).await;
+}
