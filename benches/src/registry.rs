@@ -90,7 +90,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
     Measurement {
         name: "replay",
         what: "records replayed, chain verified, one thread",
-        peer: "SHA-256 and JSON decode of the same bytes in a bare loop",
+        peer: "SHA-256 and JSON decode of the same bytes in a bare loop, from memory",
         mark: Mark::PercentOfPeer(70),
         needs: &[],
         run: |bench| Box::pin(replay::with_chain(bench)),
