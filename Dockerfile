@@ -6,7 +6,7 @@ RUN cargo build --release --locked --package loyalnest --features kafka,postgres
 
 FROM debian:bookworm-slim
 RUN apt-get update \
-    && apt-get install --yes --no-install-recommends ca-certificates curl \
+    && apt-get install --yes --no-install-recommends ca-certificates curl libssl3 \
     && rm -rf /var/lib/apt/lists/* \
     && useradd --uid 10001 --no-create-home --shell /usr/sbin/nologin loyalnest \
     && install --directory --owner=loyalnest --mode=0700 /data /keys

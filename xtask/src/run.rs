@@ -15,8 +15,15 @@ const FEATURES: &str = "planted-bugs";
 const ALL_FEATURES: &str = "planted-bugs,kafka,postgres";
 
 /// Programs that the tests drive, and the Debian package of each.
-const PROGRAMS: &[(&str, &str)] =
-    &[("curl", "curl"), ("docker-compose", "docker-compose"), ("strace", "strace")];
+const PROGRAMS: &[(&str, &str)] = &[
+    ("curl", "curl"),
+    ("docker-compose", "docker-compose"),
+    ("pkg-config", "pkg-config"),
+    ("strace", "strace"),
+];
+
+/// Libraries that the full build is made with, as `pkg-config` knows them, and the Debian package of each.
+const LIBRARIES: &[(&str, &str)] = &[("openssl", "libssl-dev")];
 
 pub(crate) fn test(filter: Option<&str>) -> anyhow::Result<()> {
     let started = Instant::now();
@@ -177,7 +184,10 @@ pub(crate) fn cargo() -> Command {
 }
 
 fn install_programs() -> anyhow::Result<()> {
-    PROGRAMS.iter().try_for_each(|(program, package)| install(program, package))
+    PROGRAMS.iter().try_for_each(|(program, package)| install(program, package))?;
+    let is_there = |library: &str| runs(Command::new("pkg-config").args(["--exists", library]));
+    let missing = LIBRARIES.iter().filter(|(library, _)| !is_there(library));
+    missing.map(|(_, package)| install_package(package)).collect()
 }
 
 /// Installs a program with the system's package manager, if it is missing.
