@@ -64,8 +64,10 @@ pub async fn as_of_occurred(
     let ends = store
         .query::<PointsStatement, _>(scope, move |session, table, _| {
             let account = "merchant = ? AND customer = ?";
+            // An order by version has SQLite take the index; for an equal version it would walk the account's rows.
             let sql = format!(
-                "SELECT counts, (SELECT after FROM {table} WHERE {account} AND version = run.version LIMIT 1)
+                "SELECT counts, (SELECT after FROM {table} WHERE {account} AND version <= run.version
+                                 ORDER BY version DESC LIMIT 1)
                  FROM (SELECT version, counts, coalesce(lead(counts) OVER (ORDER BY version), 0) AS next
                        FROM (SELECT version, CAST(CASE WHEN occurred_at <= ? THEN 1 ELSE 0 END AS BIGINT) AS counts
                              FROM {table} WHERE {account}) AS told) AS run
