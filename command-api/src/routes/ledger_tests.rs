@@ -1,14 +1,19 @@
 //! The calls of the whole ledger as programs make them: actions, rewards, transfers, freezes, tills, simulation, parked steps.
 use axum::http::Method;
-use domain::{StreamRef, customer::MergeCustomers};
+use domain::{
+    Aggregate, StreamRef,
+    customer::MergeCustomers,
+    points_account::{EarnPoints, ExpiryRule, LOTS_MAX},
+};
 use event_log::{Class, memory};
-use event_schemas::CustomerId;
+use event_schemas::{CustomerId, TimeZone, Timestamp, merchant::ExpiryMode};
+use futures::StreamExt as _;
 use serde_json::{Value, json};
 
 use super::tests::{Api, REDEEM};
 use crate::{
     issuer::shopify::fake::{Fault, shop},
-    testing::{Bench, OPERATOR},
+    testing::{Bench, OPERATOR, earn},
 };
 
 const ACTIONS: &str = "/v1/api/points/actions";
@@ -118,6 +123,34 @@ async fn a_frozen_account_refuses_programs_and_takes_adjustments_until_it_goes_o
     assert_eq!(api.post(ADJUST, adjust).await.body["balance"], 99);
     assert_eq!(api.post(UNFREEZE, reason).await.body["status"], "open");
     assert_eq!(api.post(REDEEM, redeem).await.body["status"], "completed");
+}
+
+/// Catches: the lots beyond those that one record says, which keep their date.
+#[tokio::test]
+async fn one_request_extends_any_number_of_lots() {
+    let api = Api::start().await;
+    let account = StreamRef::account(api.customer);
+    let expiry = ExpiryRule { mode: ExpiryMode::PerLot, months: 1, timezone: TimeZone::utc() };
+    let at = api.bench.clock.now();
+    let award = |_| {
+        let earn = EarnPoints { at, expiry: expiry.clone(), ..earn(1) };
+        api.bench.accept(api.merchant, account, earn)
+    };
+    futures::stream::iter(0..LOTS_MAX + 10).map(award).buffer_unordered(64).for_each(|_| async {}).await;
+    let body =
+        json!({"customer_id": api.customer, "until": "2099-01-01T00:00:00Z", "reason_code": "goodwill"});
+    let first = api.post_with_key(EXTEND, "all", &body).await;
+    assert_eq!(first.status, 200);
+    assert_eq!(api.post_with_key(EXTEND, "all", &body).await.body, first.body);
+    let until = Timestamp::parse("2099-01-01T00:00:00Z").unwrap();
+    let extended = move |aggregate: &Aggregate| match aggregate {
+        Aggregate::PointsAccount(account) => {
+            account.lots().filter(|lot| lot.expires_at == Some(until)).count()
+        }
+        _ => 0,
+    };
+    let extended = api.bench.commander.read(api.merchant, account, extended).await.unwrap();
+    assert_eq!(extended, LOTS_MAX + 10);
 }
 
 #[tokio::test]

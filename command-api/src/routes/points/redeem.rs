@@ -89,7 +89,7 @@ impl From<Money> for Discount {
         (status = 200, body = Redeemed),
         (status = 404, body = ProblemBody, description = "`customer-not-found`, `unknown-reward`"),
         (status = 409, body = ProblemBody,
-            description = "`insufficient-points`, `reward-retired`, `account-frozen`, `account-merged`"),
+            description = "`insufficient-points`, `too-many-lots`, `reward-retired`, `account-frozen`, `account-merged`"),
         (status = 422, body = ProblemBody, description = "`not-redeemable-amount`")
     )
 )]

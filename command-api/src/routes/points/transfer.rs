@@ -71,7 +71,7 @@ pub(crate) struct Transferred {
     responses(
         (status = 200, body = Transferred),
         (status = 404, body = ProblemBody, description = "`customer-not-found`"),
-        (status = 409, body = ProblemBody, description = "`insufficient-points`, `account-frozen`, `account-merged`"),
+        (status = 409, body = ProblemBody, description = "`insufficient-points`, `too-many-lots`, `account-frozen`, `account-merged`"),
         (status = 422, body = ProblemBody, description = "`transfer-to-self`")
     )
 )]
