@@ -1,5 +1,5 @@
 //! `verify` and its kin: what they print, and the codes they exit with.
-use std::process::ExitCode;
+use std::{path::PathBuf, process::ExitCode};
 
 use anyhow::Context as _;
 use event_log::Log;
@@ -7,7 +7,7 @@ use projections::ReadStore;
 use replay::{
     progress::Progress,
     rebuild::{self, Chosen},
-    verify::{self, Verdict},
+    verify::{self, KeysAt, Verdict},
 };
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
@@ -39,12 +39,23 @@ pub async fn verify(settings: &Settings, json: bool) -> ExitCode {
 
 async fn verify_log(settings: &Settings, progress: &mut Progress) -> anyhow::Result<verify::Report> {
     let Files { log, keys, reads, .. } = Files::of(settings);
-    let files = verify::Files { log, keys, reads };
+    let files = verify::Files { log, keys: keys_at(settings, keys), reads };
     if settings.log.is_file() {
         return Ok(verify::verify(&files, progress).await?);
     }
     let log = settings.log.open_read_only(&files.log).await?;
     Ok(verify::verify_log(&log, &files, progress).await?)
+}
+
+#[cfg_attr(not(feature = "postgres"), expect(unused_variables, reason = "there are files only"))]
+fn keys_at(settings: &Settings, file: PathBuf) -> KeysAt {
+    #[cfg(feature = "postgres")]
+    if let Some(address) = settings.stores.postgres() {
+        let address = address.clone();
+        let ask = move || privacy::KeyStore::counted_at(&address).map_err(|error| error_text(&error));
+        return KeysAt::Asked(std::sync::Arc::new(ask));
+    }
+    KeysAt::File(file)
 }
 
 /// What to do with the read models.

@@ -49,6 +49,8 @@ mod scenarios {
     mod schedules;
     mod settings;
     mod startup;
+    #[cfg(feature = "postgres")]
+    mod stores_on_postgres;
     mod tenancy;
     mod tills;
     mod verify;

@@ -6,9 +6,16 @@
 mod client;
 mod row;
 
-use std::{thread, time::Duration};
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    thread,
+    time::Duration,
+};
 
-use postgres_store::{Address, Schema};
+use postgres_store::Address;
 use tokio::sync::mpsc;
 
 pub use self::client::{Client, added};
@@ -28,18 +35,38 @@ const PATIENCE: Duration = Duration::from_secs(10);
 const SETTINGS: &str = "SET plan_cache_mode = force_generic_plan; SET enable_seqscan = off; SET jit = off;
     SET idle_in_transaction_session_timeout = '3s'; SET tcp_user_timeout = '10s'";
 
-/// Makes the schema or brings it up to date, and starts the thread that works in it.
-pub(crate) async fn open(address: &Address, schema: Schema) -> Result<Jobs<Client>, StoreError> {
-    let mut connection = address.connect_to_keep(APPLICATION).await?;
-    schema.migrate(address, &mut connection).await?;
-    let (jobs, queue) = mpsc::unbounded_channel();
-    let address = address.clone();
-    let source = move || Server::new(address, schema.name);
-    thread::Builder::new()
-        .name(schema.name.to_owned())
-        .spawn(move || group::serve(source(), queue))
-        .map_err(StoreError::of_cell)?;
-    Ok(jobs)
+/// The thread that works in a schema; it ends with the last clone.
+#[derive(Clone)]
+pub(crate) struct Schema {
+    pub(crate) jobs: Jobs<Client>,
+    /// Whether the server answered when it was last asked.
+    answered: Arc<AtomicBool>,
+}
+
+impl Schema {
+    /// Makes the schema or brings it up to date, and starts the thread.
+    pub(crate) async fn open(address: &Address, schema: postgres_store::Schema) -> Result<Self, StoreError> {
+        let mut connection = address.connect_to_keep(APPLICATION).await?;
+        schema.migrate(address, &mut connection).await?;
+        let (jobs, queue) = mpsc::unbounded_channel();
+        let answered = Arc::new(AtomicBool::new(true));
+        let (address, told) = (address.clone(), Arc::clone(&answered));
+        thread::Builder::new()
+            .name(schema.name.to_owned())
+            .spawn(move || group::serve(Server::new(address, schema.name, told), queue))
+            .map_err(StoreError::of_cell)?;
+        Ok(Self { jobs, answered })
+    }
+
+    /// Whether the server answered when it was last asked; if not, it is asked again.
+    pub(crate) fn answers(&self) -> bool {
+        let answered = self.answered.load(Ordering::Acquire);
+        if !answered {
+            // What comes of it is seen at the next look.
+            drop(group::enqueue(&self.jobs, true, |_: &Client| Ok::<_, StoreError>(())));
+        }
+        answered && !self.jobs.is_closed()
+    }
 }
 
 /// The connection of a store's thread, made anew when it was lost.
@@ -48,13 +75,14 @@ struct Server {
     schema: &'static str,
     begin: String,
     client: Option<Client>,
+    answered: Arc<AtomicBool>,
 }
 
 impl Server {
-    fn new(address: Address, schema: &'static str) -> Self {
+    fn new(address: Address, schema: &'static str, answered: Arc<AtomicBool>) -> Self {
         let begin =
             format!("BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('{schema} is written', 0))");
-        Self { address, schema, begin, client: None }
+        Self { address, schema, begin, client: None, answered }
     }
 
     fn connect(&self) -> Result<Client, StoreError> {
@@ -80,6 +108,7 @@ impl Source for Server {
                 client
             }
         };
+        self.answered.store(true, Ordering::Release);
         Ok(self.client.insert(client))
     }
 
@@ -90,6 +119,7 @@ impl Source for Server {
 
     fn failed(&mut self) {
         self.client = None;
+        self.answered.store(false, Ordering::Release);
     }
 }
 

@@ -4,8 +4,8 @@ use std::path::Path;
 use crate::{Database, Fault, Session, StoreError};
 #[cfg(feature = "postgres")]
 use crate::{
-    group::{self, Jobs},
-    postgres::{self, Client},
+    group,
+    postgres::{Client, Schema},
 };
 
 /// The handle; clones share the thread, which ends with the last of them.
@@ -19,7 +19,7 @@ pub struct Store(Place);
 enum Place {
     File(Database),
     #[cfg(feature = "postgres")]
-    Schema(Jobs<Client>),
+    Schema(Schema),
 }
 
 impl Store {
@@ -40,7 +40,7 @@ impl Store {
         address: &postgres_store::Address,
         schema: postgres_store::Schema,
     ) -> Result<Self, StoreError> {
-        Ok(Self(Place::Schema(postgres::open(address, schema).await?)))
+        Ok(Self(Place::Schema(Schema::open(address, schema).await?)))
     }
 
     /// Whether other processes may have it open too.
@@ -53,13 +53,14 @@ impl Store {
         }
     }
 
-    /// Whether the store's thread still serves.
+    /// Whether the store's thread still serves, and its server answered when it was last asked. A server that did not is
+    /// asked again for whoever looks next.
     #[must_use]
     pub fn is_open(&self) -> bool {
         match &self.0 {
             Place::File(database) => database.is_open(),
             #[cfg(feature = "postgres")]
-            Place::Schema(jobs) => !jobs.is_closed(),
+            Place::Schema(schema) => schema.answers(),
         }
     }
 
@@ -129,8 +130,9 @@ impl Store {
         match &self.0 {
             Place::File(database) => database.call(move |connection| work(connection)).await,
             #[cfg(feature = "postgres")]
-            Place::Schema(jobs) => {
-                let answered = group::enqueue(jobs, only_reads, move |client: &Client| work(client))?;
+            Place::Schema(schema) => {
+                let work = move |client: &Client| work(client);
+                let answered = group::enqueue(&schema.jobs, only_reads, work)?;
                 answered.await.map_err(|_| Fault::Closed)?
             }
         }

@@ -60,6 +60,24 @@ impl KeyStore {
         Self::over(Store::open_schema(address, schema::POSTGRES).await?, root, log_id).await
     }
 
+    /// How many rows the store in this database has written, and the id of the log that it is of. Needs no root key and
+    /// changes nothing; blocks its thread.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    #[cfg(feature = "postgres")]
+    pub fn counted_at(address: &postgres_store::Address) -> Result<(u64, Vec<u8>), Error> {
+        let address = address.clone();
+        let asked = thread::spawn(move || {
+            let client = group_commit::postgres::Client::connect(&address, "loyalnest verify")?;
+            let client: &dyn group_commit::Session = &client;
+            let count = "SELECT insert_count, log_id FROM loyalnest_keys.meta";
+            client.one(count, &[], |row| Ok((row.at(0)?, row.at(1)?)))
+        });
+        let counted = asked.join().map_err(|_| group_commit::Fault::Panicked)?;
+        Ok(counted?)
+    }
+
     async fn over(store: Store, root: &RootKey, log_id: [u8; 16]) -> Result<Self, Error> {
         let root = root.clone();
         let trunk = store.call(move |session| schema::open(session, &root, &log_id)).await??;

@@ -10,7 +10,7 @@ mod ledger;
 mod read_models;
 mod report;
 
-use std::path::PathBuf;
+use std::{fmt, path::PathBuf, sync::Arc};
 
 use event_log::{Checkpoint, Log};
 use projections::{ReadAddress, Served, ServedState};
@@ -25,9 +25,36 @@ pub struct Files {
     /// All history.
     pub log: PathBuf,
     /// The key store, whose count of inserts the records saw.
-    pub keys: PathBuf,
+    pub keys: KeysAt,
     /// The read models, which remember the log and are compared with it.
     pub reads: ReadAddress,
+}
+
+/// Where a key store is.
+#[derive(Clone)]
+pub enum KeysAt {
+    /// A file.
+    File(PathBuf),
+    /// Elsewhere.
+    Asked(Arc<AskKeys>),
+}
+
+/// Says how many rows a key store has written and the id of its log, or why it does not. May block.
+pub type AskKeys = dyn Fn() -> Result<(u64, Vec<u8>), String> + Send + Sync;
+
+impl From<PathBuf> for KeysAt {
+    fn from(path: PathBuf) -> Self {
+        Self::File(path)
+    }
+}
+
+impl fmt::Debug for KeysAt {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::File(path) => path.fmt(f),
+            Self::Asked(_) => f.write_str("asked"),
+        }
+    }
 }
 
 /// The log could not be verified; that says nothing about it.

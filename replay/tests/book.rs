@@ -79,7 +79,7 @@ impl Book {
 
     pub(crate) fn files(&self) -> Files {
         let file = |name| self.folder.path().join(name);
-        Files { log: file("log.db"), keys: file("keys.db"), reads: file("read.db").into() }
+        Files { log: file("log.db"), keys: file("keys.db").into(), reads: file("read.db").into() }
     }
 
     /// Nobody writes any more, and the log's file is whole without its write-ahead log.

@@ -79,7 +79,7 @@ fn spoil(reads: &Path) {
 async fn is_sound(folder: &Path) -> bool {
     let file = |name| folder.join(name);
     let (log, keys, reads) = (file("log.db"), file("keys.db"), file("read.db"));
-    let report = verified(&replay::verify::Files { log, keys, reads: reads.into() }).await;
+    let report = verified(&replay::verify::Files { log, keys: keys.into(), reads: reads.into() }).await;
     println!("{report}");
     report.verdict() == Verdict::Sound
 }

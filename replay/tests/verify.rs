@@ -40,7 +40,7 @@ async fn a_log_alone_is_sound_and_what_is_not_there_is_named() {
     let book = busy_book(2).await;
     let nowhere = book.folder.path().join("nowhere");
     let files =
-        Files { keys: nowhere.join("keys.db"), reads: nowhere.join("read.db").into(), ..book.files() };
+        Files { keys: nowhere.join("keys.db").into(), reads: nowhere.join("read.db").into(), ..book.files() };
     let report = verified(&files).await;
     assert_eq!(report.verdict(), Verdict::Sound, "{report}");
     for check in [Check::KeyCount, Check::Checkpoint, Check::ReadModel] {
@@ -100,8 +100,8 @@ async fn a_row_that_somebody_changed_is_found() {
 async fn a_key_store_that_lost_inserts_or_is_anothers_is_found() {
     let book = busy_book(6).await;
     let keys = book.folder.path().join("old-keys.db");
-    std::fs::copy(book.files().keys, &keys).unwrap();
-    let files = Files { keys: keys.clone(), ..book.files() };
+    std::fs::copy(book.folder.path().join("keys.db"), &keys).unwrap();
+    let files = Files { keys: keys.clone().into(), ..book.files() };
     assert_eq!(verified(&files).await.verdict(), Verdict::Sound);
     let connection = Connection::open(&keys).unwrap();
     connection.execute("UPDATE meta SET insert_count = insert_count - 1", []).unwrap();
@@ -131,7 +131,7 @@ async fn a_file_that_was_cut_is_a_fault_and_not_a_shorter_history() {
 async fn a_key_store_that_a_crash_left_half_written_is_said_to_be_so() {
     let book = busy_book(10).await;
     let [whole, torn] = ["whole.db", "torn.db"].map(|name| book.folder.path().join(name));
-    std::fs::copy(book.files().keys, &whole).unwrap();
+    std::fs::copy(book.folder.path().join("keys.db"), &whole).unwrap();
     let connection = Connection::open(&whole).unwrap();
     connection.execute_batch("PRAGMA cache_size=1; BEGIN; CREATE TABLE filler(bytes BLOB)").unwrap();
     for _ in 0..50 {
@@ -142,7 +142,7 @@ async fn a_key_store_that_a_crash_left_half_written_is_said_to_be_so() {
         let named = |path: &std::path::Path| format!("{}{suffix}", path.display());
         std::fs::copy(named(&whole), named(&torn)).unwrap();
     }
-    let report = verified(&Files { keys: torn, ..book.files() }).await;
+    let report = verified(&Files { keys: torn.into(), ..book.files() }).await;
     assert_eq!(report.verdict(), Verdict::Unchecked, "{report}");
     let Outcome::Unable { reason } = outcome(&report, Check::KeyCount) else { panic!("{report}") };
     assert!(reason.starts_with("a crash left the key store"), "{reason}");

@@ -5,27 +5,23 @@ use event_log::Log;
 use rusqlite::{Connection, OpenFlags};
 
 use super::{
-    Check, Fault, Outcome, Report,
+    Check, Fault, KeysAt, Outcome, Report,
     history::{History, Seen},
 };
 
-/// Reads the store without its root key and without writing, beside whoever has it open.
-pub(super) fn check(path: &Path, log: &Log, history: &History, report: &mut Report) {
-    if !path.exists() {
-        let reason = format!("there is no key store at {}", path.display());
-        return report.set(Check::KeyCount, Outcome::Skipped { reason });
-    }
-    let (count, log_id) = match read(path) {
-        Ok(read) => read,
-        Err(error) => {
-            let reason = if half_written(&error) {
-                "a crash left the key store in the middle of a write; the next start undoes that, then it can be read"
-                    .to_owned()
-            } else {
-                format!("the key store could not be read: {error}")
-            };
-            return report.set(Check::KeyCount, Outcome::Unable { reason });
+/// Asks the store without its root key and without writing, beside whoever has it open.
+pub(super) fn check(keys: &KeysAt, log: &Log, history: &History, report: &mut Report) {
+    let counted = match keys {
+        KeysAt::File(path) if !path.exists() => {
+            let reason = format!("there is no key store at {}", path.display());
+            return report.set(Check::KeyCount, Outcome::Skipped { reason });
         }
+        KeysAt::File(path) => read(path).map_err(|error| unread(&error)),
+        KeysAt::Asked(ask) => ask().map_err(|reason| format!("the key store could not be asked: {reason}")),
+    };
+    let (count, log_id) = match counted {
+        Ok(counted) => counted,
+        Err(reason) => return report.set(Check::KeyCount, Outcome::Unable { reason }),
     };
     let Seen { key_count, partition, position } = history.highest_key_count();
     let fault = |reason| Fault { check: Check::KeyCount, partition, position, reason };
@@ -36,6 +32,15 @@ pub(super) fn check(path: &Path, log: &Log, history: &History, report: &mut Repo
         report.found(fault(format!("the record saw {key_count} inserts, the key store has counted {count}")));
     } else {
         report.set(Check::KeyCount, Outcome::Passed);
+    }
+}
+
+fn unread(error: &rusqlite::Error) -> String {
+    if half_written(error) {
+        "a crash left the key store in the middle of a write; the next start undoes that, then it can be read"
+            .to_owned()
+    } else {
+        format!("the key store could not be read: {error}")
     }
 }
 

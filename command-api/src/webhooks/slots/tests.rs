@@ -1,3 +1,4 @@
+//! Slots of several workers over one inbox.
 use event_schemas::Timestamp;
 use postgres_store::testing::TestDatabase;
 

@@ -132,6 +132,11 @@ async fn a_server_that_is_away_is_named_and_nothing_is_done() {
     server.execute(&OTHERS.replace("current_database()", &format!("'{name}'"))).unwrap();
     let away = store.run(insert(1)).await.unwrap_err();
     assert!(matches!(&away, Fault::Away(reason) if reason.contains("postgres://")), "{away}");
+    assert!(!store.is_open());
     server.execute(&locked.replace("false", "true")).unwrap();
+    // Nobody but whoever looks asks it again.
+    while !store.is_open() {
+        tokio::time::sleep(std::time::Duration::from_millis(1)).await;
+    }
     store.run(insert(1)).await.unwrap();
 }
