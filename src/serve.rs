@@ -51,7 +51,8 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let stores = data_folder::open(settings).await?;
     contact::forget(&settings.data)?;
     let seeding = settings.data.join(SEEDING);
-    let first = stores.created && options.demo && settings.mode == Mode::Development;
+    let shows = options.demo && settings.mode == Mode::Development && settings.roles.are_all();
+    let first = stores.created && shows;
     if first {
         std::fs::write(&seeding, "").context("could not mark the demo as being seeded")?;
     }

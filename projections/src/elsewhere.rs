@@ -81,12 +81,12 @@ pub(crate) async fn follow_in_turn(
 ) -> Error {
     loop {
         if share.wait_for(|share| share.contains(&number)).await.is_err() {
-            // Nobody shares out any more: the process ends.
-            return Error::Closed;
+            // Nobody shares out any more, so it stays where it is.
+            std::future::pending::<()>().await;
         }
         let error = tokio::select! {
             biased;
-            _ = share.wait_for(|share| !share.contains(&number)) => continue,
+            Ok(_) = share.wait_for(|share| !share.contains(&number)) => continue,
             error = async {
                 match open().await {
                     Ok(partition) => partition.follow().await,

@@ -5,15 +5,21 @@ use serde_json::Value;
 
 use super::{Door, Folder, Server, run};
 
-/// Partitions of such an installation.
-const PARTITIONS: &str = "6";
+/// Partitions of such an installation. On Kafka each costs every node a few clients, and threads of each.
+const PARTITIONS: u64 = 6;
+#[cfg(feature = "kafka")]
+const PARTITIONS_ON_KAFKA: u64 = 3;
 /// A node that says nothing for so long is replaced; brokers take no shorter one.
 const SESSION_MS: &str = "6000";
 
 /// An installation of several nodes. Its processes are the caller's.
 pub(crate) struct Nodes {
-    database: TestDatabase,
+    /// Where everything is but the log.
+    stores: String,
     log: String,
+    /// Goes with this, if it is not a server of its own.
+    _database: Option<TestDatabase>,
+    partitions: u64,
     /// The first one holds the root key of all.
     folders: Vec<Folder>,
 }
@@ -22,14 +28,21 @@ impl Nodes {
     /// Room for this many nodes, everything in a database of their own.
     pub(crate) fn on_postgres(nodes: usize) -> Self {
         let database = TestDatabase::create();
-        let log = database.url();
-        Self { database, log, folders: (0..nodes).map(|_| Folder::new()).collect() }
+        let nodes = Self::at(nodes, &database.url());
+        Self { _database: Some(database), ..nodes }
+    }
+
+    /// The same in this database.
+    pub(crate) fn at(nodes: usize, address: &str) -> Self {
+        let folders = (0..nodes).map(|_| Folder::new()).collect();
+        let (stores, log) = (address.to_owned(), address.to_owned());
+        Self { stores, log, _database: None, partitions: PARTITIONS, folders }
     }
 
     /// The same with the log in this topic of Kafka.
     #[cfg(feature = "kafka")]
     pub(crate) fn on_kafka(nodes: usize, log: &str) -> Self {
-        Self { log: log.to_owned(), ..Self::on_postgres(nodes) }
+        Self { log: log.to_owned(), partitions: PARTITIONS_ON_KAFKA, ..Self::on_postgres(nodes) }
     }
 
     /// How many nodes there is room for.
@@ -37,9 +50,9 @@ impl Nodes {
         self.folders.len()
     }
 
-    /// Runs statements in the database, past all nodes.
-    pub(crate) fn in_database(&self, statements: &str) {
-        self.database.execute(statements).unwrap();
+    /// The partitions there are.
+    pub(crate) fn partitions(&self) -> std::ops::Range<u64> {
+        0..self.partitions
     }
 
     /// What every process of the node is told.
@@ -47,10 +60,10 @@ impl Nodes {
         let root_key = self.folders[0].root().join("root.key").display().to_string();
         vec![
             ("LOYALNEST_LOG", self.log.clone()),
-            ("LOYALNEST_STORES", self.database.url()),
-            ("LOYALNEST_READ", self.database.url()),
+            ("LOYALNEST_STORES", self.stores.clone()),
+            ("LOYALNEST_READ", self.stores.clone()),
             ("LOYALNEST_ROOT_KEY", root_key),
-            ("LOYALNEST_PARTITIONS", PARTITIONS.to_owned()),
+            ("LOYALNEST_PARTITIONS", self.partitions.to_string()),
             ("LOYALNEST_SESSION_MS", SESSION_MS.to_owned()),
             ("LOYALNEST_NODE", format!("node-{node}")),
         ]

@@ -103,10 +103,20 @@ impl Shop {
 
     /// A new shop in this currency.
     pub(crate) async fn open_in(server: &Server, currency: &'static str) -> Self {
+        let made = Self::ask_in(server, currency).await;
+        made.unwrap_or_else(|refused| panic!("no shop: {} {}", refused.status, refused.text))
+    }
+
+    /// The same, unless the server cannot take one in just now.
+    pub(crate) async fn ask_in(server: &Server, currency: &'static str) -> Result<Self, Answer> {
         let (door, number) = (Door::of(server), next_number());
         let domain = format!("shop-{number}.myshopify.com");
         let body = json!({"shop_domain": domain, "currency": currency, "timezone": "Europe/Berlin"});
-        let made = door.operator_post("/admin/merchants", &body).await.expect(201);
+        let answer = door.operator_post("/admin/merchants", &body).await;
+        if answer.status == 503 {
+            return Err(answer);
+        }
+        let made = answer.expect(201);
         assert_eq!(made["shop_domain"], domain.as_str(), "{made}");
         let text = |field: &str| made[field].as_str().unwrap().to_owned();
         let (merchant_id, token) = (text("merchant_id"), text("token"));
@@ -115,7 +125,7 @@ impl Shop {
             "KWD" => 3,
             _ => 2,
         };
-        Self { door, domain, number: 548_380_000 + number, merchant_id, token, currency, places }
+        Ok(Self { door, domain, number: 548_380_000 + number, merchant_id, token, currency, places })
     }
 
     /// The same shop, seen by another process on the same data or by another test task.

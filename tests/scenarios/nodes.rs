@@ -11,7 +11,7 @@ use std::time::{Duration, Instant};
 use serde_json::json;
 
 use self::load::{Journal, World};
-use crate::harness::{Door, Nodes, Seed, Server, Shop, partitions, signal};
+use crate::harness::{Door, Nodes, OwnServer, Seed, Server, Shop, partitions, signal};
 
 /// How many times the short form a campaign lasts, by this variable.
 const SIZE: &str = "LOYALNEST_NODES_SIZE";
@@ -39,7 +39,7 @@ async fn owned(server: &Server) -> Vec<u64> {
 }
 
 /// Waits until each partition is served by one of these nodes, and each of them serves some.
-async fn until_shared(servers: &[&Server]) {
+async fn until_shared(nodes: &Nodes, servers: &[&Server]) {
     until("every node owns its share", async || {
         let mut all = Vec::new();
         for server in servers {
@@ -50,7 +50,7 @@ async fn until_shared(servers: &[&Server]) {
             all.extend(own);
         }
         all.sort_unstable();
-        all == (0..6).collect::<Vec<_>>()
+        all.into_iter().eq(nodes.partitions())
     })
     .await;
 }
@@ -59,7 +59,7 @@ async fn until_shared(servers: &[&Server]) {
 async fn three_nodes_answer_as_one() {
     let nodes = Nodes::on_postgres(3);
     let servers = nodes.start_all(&[]);
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let listed = Door::of(&servers[2]).operator_get("/admin/nodes").await.expect(200);
     let names: Vec<&str> =
         listed["nodes"].as_array().unwrap().iter().map(|node| node["name"].as_str().unwrap()).collect();
@@ -120,7 +120,8 @@ async fn settings_that_are_changed_through_two_nodes_at_once_do_not_undo_each_ot
     let shop = Shop::open(&servers[0]).await;
     let other = shop.at(&servers[1]);
     for round in 1..=10 {
-        let (redeem, expiry) = (json!({"redeem": {"min_points": round}}), json!({"expiry": {"months": round}}));
+        let (redeem, expiry) =
+            (json!({"redeem": {"min_points": round}}), json!({"expiry": {"months": round}}));
         tokio::join!(shop.set(&redeem), other.set(&expiry));
         let now = shop.set(&json!({})).await;
         assert_eq!((&now["redeem"]["min_points"], &now["expiry"]["months"]), (&json!(round), &json!(round)));
@@ -156,7 +157,7 @@ async fn what_cannot_be_a_node_is_refused_with_what_to_change() {
 async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
     let nodes = Nodes::on_postgres(2);
     let mut servers = nodes.start_all(&[]);
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
     for _ in 0..size() {
@@ -166,7 +167,10 @@ async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
             let (status, _) = ending.end_by("TERM");
             assert!(status.success(), "{status}");
             let other = &servers[0];
-            until("the other node owns everything", async || owned(other).await.len() == 6).await;
+            until("the other node owns everything", async || {
+                owned(other).await.into_iter().eq(nodes.partitions())
+            })
+            .await;
             for partition in partitions(&Door::of(other)).await {
                 let read = partition["records_read"].as_u64().unwrap();
                 assert!(read < 500, "{partition}");
@@ -176,7 +180,7 @@ async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
             servers.insert(node, again);
         }
     }
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let journal = load.end().await;
     let wrong = world.check(&nodes, &journal).await;
     assert!(wrong.is_empty(), "{wrong:#?}");

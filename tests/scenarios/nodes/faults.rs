@@ -24,11 +24,20 @@ async fn account_at(world: &World, server: &Server) -> (usize, u64) {
     unreachable!("no account is there")
 }
 
+/// What was seen of an owner that slept.
+pub(super) struct Woken {
+    servers: Vec<Server>,
+    world: World,
+    journal: Journal,
+    /// What it answered when it woke.
+    told: Vec<u16>,
+}
+
 /// An owner is stopped, another node takes over and changes the account, and the first one wakes with a request that it
-/// would refuse by what it knew. Gives what it answered.
-pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) -> (Vec<String>, Vec<u16>) {
+/// would refuse by what it knew.
+pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) -> Woken {
     let servers = nodes.start_all(more);
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let (number, partition) = account_at(&world, &servers[0]).await;
     let customer = world.customer(number).to_owned();
@@ -56,11 +65,11 @@ pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) ->
     })
     .await;
     tokio::time::sleep(PAUSED_FOR.saturating_sub(began.elapsed())).await;
-    // These are in its sockets when it wakes.
-    let redeem = json!({"customer_id": customer, "points": 100_000});
+    // These are in its sockets when it wakes. An adjustment is decided by the account at once, one way or the other.
+    let take = json!({"customer_id": customer, "points": -100_000, "reason_code": "correction"});
     let asked = (0..4).map(|_| {
-        let (shop, redeem) = (world.at(&servers[0]), redeem.clone());
-        tokio::spawn(async move { shop.post("/v1/api/points/redeem", &redeem).await })
+        let (shop, take) = (world.at(&servers[0]), take.clone());
+        tokio::spawn(async move { shop.post("/v1/api/points/adjust", &take).await })
     });
     let asked: Vec<_> = asked.collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
@@ -69,26 +78,36 @@ pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) ->
     for asked in asked {
         told.push(asked.await.unwrap().status);
     }
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
-    let redeemed = i64::try_from(told.iter().filter(|status| **status == 200).count()).unwrap() * 100_000;
+    let taken = i64::try_from(told.iter().filter(|status| **status == 200).count()).unwrap() * 100_000;
     (0..=number).for_each(|asked| journal.granted(asked, 1));
-    journal.granted(number, 1_000_000 - redeemed);
-    (world.check(nodes, &journal).await, told)
+    journal.granted(number, 1_000_000 - taken);
+    Woken { servers, world, journal, told }
+}
+
+impl Woken {
+    /// Everything that must be true once the nodes agree again; gives what is not.
+    pub(super) async fn check(self, nodes: &Nodes) -> Vec<String> {
+        until_shared(nodes, &self.servers.iter().collect::<Vec<_>>()).await;
+        let mut wrong = self.world.check(nodes, &self.journal).await;
+        if !self.told.iter().all(|status| matches!(status, 200 | 503)) {
+            wrong.push(format!("when it woke it answered {:?}", self.told));
+        }
+        wrong
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_slept_past_its_session_answers_nothing_from_old_state() {
     let nodes = Nodes::on_postgres(3);
-    let (wrong, told) = asked_when_it_wakes(&nodes, &[]).await;
+    let wrong = asked_when_it_wakes(&nodes, &[]).await.check(&nodes).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(told.iter().all(|status| matches!(status, 200 | 503)), "{told:?}");
 }
 
 /// Nodes are killed at any instant under load, and started again.
 pub(super) async fn killed(nodes: &Nodes, times: u32, more: &[(&str, &str)]) -> (Journal, Vec<String>) {
     let mut seed = Seed::new();
     let mut servers = nodes.start_all(more);
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut seed);
     for _ in 0..times {
@@ -100,7 +119,7 @@ pub(super) async fn killed(nodes: &Nodes, times: u32, more: &[(&str, &str)]) -> 
         servers.insert(node, again);
     }
     let journal = load.end().await;
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
     let wrong = world.check(nodes, &journal).await;
     (journal, wrong)
 }
@@ -126,6 +145,37 @@ async fn nodes_killed_between_append_and_answer_lose_and_double_nothing() {
     let (journal, wrong) = killed(&nodes, 3 * size(), &[]).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
     assert!(journal.waited > 0, "nobody noticed");
+}
+
+/// Load while something happens to a server that all nodes need; then the comparison.
+pub(super) async fn outlasted(nodes: &Nodes, mut happens: impl FnMut()) {
+    let servers = nodes.start_all(&[]);
+    until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
+    let world = World::begin(&servers).await;
+    let load = world.load(&mut Seed::new());
+    for _ in 0..2 * size() {
+        tokio::time::sleep(Duration::from_secs(3)).await;
+        happens();
+    }
+    tokio::time::sleep(Duration::from_secs(2)).await;
+    let journal = load.end().await;
+    assert!(journal.waited > 0, "nobody noticed");
+    until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
+    let wrong = world.check(nodes, &journal).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+/// The log, the leases, keys, inbox and read models are all in it.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_that_is_restarted_under_all_nodes_costs_no_answer() {
+    let mut postgres = OwnServer::postgres();
+    let nodes = Nodes::at(2, &postgres.url);
+    outlasted(&nodes, || {
+        postgres.signal(1, "INT");
+        std::thread::sleep(Duration::from_secs(1));
+        postgres.restart(1);
+    })
+    .await;
 }
 
 /// Two nodes are both told to own everything, for a while, with concurrent redemptions.
@@ -172,7 +222,7 @@ async fn a_command_that_is_sent_on_twice_is_caught() {
     let nodes = Nodes::on_postgres(2);
     let bug = [("LOYALNEST_PLANTED_BUG", "forwarded-twice")];
     let servers = nodes.start_all(&bug);
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
     tokio::time::sleep(Duration::from_secs(2)).await;
@@ -186,7 +236,8 @@ async fn a_command_that_is_sent_on_twice_is_caught() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_serves_after_its_revocation_is_caught() {
     let nodes = Nodes::on_postgres(3);
-    let (_, told) = asked_when_it_wakes(&nodes, &[("LOYALNEST_PLANTED_BUG", "serves-revoked")]).await;
+    let bug = [("LOYALNEST_PLANTED_BUG", "serves-revoked")];
+    let told = asked_when_it_wakes(&nodes, &bug).await.told;
     assert!(told.contains(&409), "the planted bug went unnoticed: {told:?}");
 }
 

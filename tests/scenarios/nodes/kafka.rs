@@ -2,7 +2,7 @@
 use uuid::Uuid;
 
 use super::{
-    faults::{asked_when_it_wakes, killed},
+    faults::{asked_when_it_wakes, killed, outlasted},
     *,
 };
 
@@ -18,9 +18,8 @@ fn topic() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_an_owner_that_slept_past_its_session_answers_nothing_from_old_state() {
     let nodes = Nodes::on_kafka(3, &topic());
-    let (wrong, told) = asked_when_it_wakes(&nodes, &[]).await;
+    let wrong = asked_when_it_wakes(&nodes, &[]).await.check(&nodes).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
-    assert!(told.iter().all(|status| matches!(status, 200 | 503)), "{told:?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
@@ -36,7 +35,7 @@ async fn on_kafka_nodes_killed_between_append_and_answer_lose_and_double_nothing
 async fn on_kafka_a_group_that_rebalances_all_the_time_costs_no_answer() {
     let nodes = Nodes::on_kafka(3, &topic());
     let mut servers = vec![nodes.start(0, &[]), nodes.start(1, &[])];
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
     for _ in 0..2 * size() {
@@ -46,8 +45,19 @@ async fn on_kafka_a_group_that_rebalances_all_the_time_costs_no_answer() {
         assert!(status.success(), "{status}");
     }
     servers.push(nodes.start(2, &[]));
-    until_shared(&servers.iter().collect::<Vec<_>>()).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let journal = load.end().await;
     let wrong = world.check(&nodes, &journal).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
+}
+
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_kafka_a_broker_that_is_killed_under_all_nodes_costs_no_answer() {
+    let mut kafka = OwnServer::kafka(1);
+    let nodes = Nodes::on_kafka(2, &format!("{}/nodes", kafka.url.trim_end_matches('/')));
+    outlasted(&nodes, || {
+        kafka.signal(1, "KILL");
+        kafka.restart(1);
+    })
+    .await;
 }
