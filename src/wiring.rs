@@ -55,6 +55,7 @@ pub(crate) struct System {
     live: Live,
     rebuilds: Rebuilds,
     membership: Option<Arc<dyn Membership>>,
+    webhooks: Webhooks,
     webhook_secret: String,
     operator_token: String,
     /// Released behind everything that works in the data folder.
@@ -114,7 +115,7 @@ impl System {
             commander: commander.clone(),
             auth: Arc::clone(&auth),
         };
-        let app = App::new(parts, policies, webhooks, Arc::clone(&auth));
+        let app = App::new(parts, policies, webhooks.clone(), Arc::clone(&auth));
         let metrics = metrics_page(&log)?;
         let reads = Reads {
             log,
@@ -150,6 +151,7 @@ impl System {
             live,
             rebuilds,
             membership,
+            webhooks,
             webhook_secret,
             operator_token,
             _lock: lock,
@@ -215,6 +217,17 @@ impl System {
 
     /// Leaves the other nodes, which take over what this one owned.
     pub(crate) async fn leave(&self) {
+        // First: what is in hand still sends commands.
+        match tokio::time::timeout(LEAVE_MAX, self.webhooks.leave()).await {
+            Ok(Ok(())) => {}
+            Ok(Err(error)) => {
+                tracing::warn!(
+                    error = &error as &dyn std::error::Error,
+                    "The other nodes wait for this one's deliveries"
+                );
+            }
+            Err(_) => tracing::warn!("Some deliveries are not at their end; another node begins them again"),
+        }
         if let Some(membership) = &self.membership
             && tokio::time::timeout(LEAVE_MAX, membership.leave()).await.is_err()
         {

@@ -192,4 +192,23 @@ mod tests {
         let fixed = clock(&folder, false).await;
         assert!(matches!(fixed.advance_to(fixed.now()).await, Err(NotMoved::Production)));
     }
+
+    /// Catches: a clock that is read at its start only, and one that another process sets back.
+    #[cfg(feature = "postgres")]
+    #[tokio::test]
+    async fn a_clock_that_another_process_moves_moves_too_and_never_back() {
+        let database = postgres_store::testing::TestDatabase::create();
+        let work = crate::work::open_at(&database.address()).await.unwrap();
+        let (here, there) =
+            (Clock::open(&work, true).await.unwrap(), Clock::open(&work, true).await.unwrap());
+        let day = |n: i64| Timestamp::from_micros(chance::now_us() + n * 86_400_000_000);
+        let mut moves = there.moves();
+        here.advance_to(day(9)).await.unwrap();
+        moves.changed().await.unwrap();
+        assert!(there.now() >= day(8));
+        // As if it had not heard of it.
+        let late = Clock { offset_us: Arc::default(), ..Clock::open(&work, true).await.unwrap() };
+        late.advance_to(day(2)).await.unwrap();
+        assert!(Clock::open(&work, true).await.unwrap().now() >= day(8));
+    }
 }

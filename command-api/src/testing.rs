@@ -74,6 +74,19 @@ pub(crate) fn on_postgres(test: impl FnOnce()) {
     drop(SERVER.take());
 }
 
+/// Tests of this module or of another one once more, see [`on_postgres`].
+#[cfg(feature = "postgres")]
+macro_rules! again_on_postgres {
+    ($($module:ident::$test:ident,)*) => {
+        $(#[test]
+        fn $test() {
+            $crate::testing::on_postgres($module::$test);
+        })*
+    };
+}
+#[cfg(feature = "postgres")]
+pub(crate) use again_on_postgres;
+
 /// Keys and work of a bench, once more for whoever asks again.
 pub(crate) async fn stores(folder: &std::path::Path, root: &RootKey, log: [u8; 16]) -> (KeyStore, Store) {
     #[cfg(feature = "postgres")]

@@ -21,7 +21,7 @@ use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
 use event_schemas::MerchantId;
-use group_commit::Store;
+use group_commit::{Fault, Store};
 use http_edge::Problem;
 use privacy::KeyStore;
 use uuid::Uuid;
@@ -121,6 +121,14 @@ impl Webhooks {
     pub async fn probe(&self) -> Result<Counts, Problem> {
         let (pending, dead_lettered) = self.side.inbox.counts().await.map_err(unavailable)?;
         Ok(Counts { pending, dead_lettered })
+    }
+
+    /// Begins no delivery any more; what is in hand is finished, and the rest goes to other nodes at once.
+    ///
+    /// # Errors
+    /// The store of the inbox failed: the others wait until this node's lease is over.
+    pub async fn leave(&self) -> Result<(), Fault> {
+        self.side.queue.leave().await
     }
 
     /// Keeps a delivery durably, then wakes a worker.

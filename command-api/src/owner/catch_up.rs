@@ -138,7 +138,7 @@ impl Following {
 
     /// Returns when there may be more. Loses nothing if dropped.
     pub(super) async fn changed(&mut self) -> Result<(), StartError> {
-        self.reader.changed().await.map_err(|fault| StartError::Log(fault.into()))
+        self.reader.changed().await.map_err(StartError::Log)
     }
 
     /// Saves what it knows now and then, so that a start reads little too. Only for who stands by.

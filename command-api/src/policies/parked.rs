@@ -397,6 +397,10 @@ impl Policies {
 
     /// Tries all sequences, each up to its first step that is stuck; whether any step went through.
     pub(super) async fn retry_all(&self) -> Result<bool, Fault> {
+        if self.parts.work.is_shared() {
+            // Somebody may have looked after a step at another node.
+            self.parked.refresh().await?;
+        }
         if self.parked.count() == 0 {
             return Ok(false);
         }

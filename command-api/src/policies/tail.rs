@@ -307,3 +307,36 @@ fn is_final(error: &BoxError) -> bool {
         None => error.downcast_ref::<group_commit::Fault>().is_none(),
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::testing::Bench;
+
+    async fn saved(policies: &Policies) -> event_log::Position {
+        Tail::open(policies.clone(), 0).await.unwrap().done.position
+    }
+
+    /// Catches: a node that comes late and writes over what another one has done since (a plain upsert).
+    #[tokio::test(flavor = "multi_thread")]
+    async fn progress_goes_forward_only_whoever_saves_it() {
+        let bench = Bench::with_still_policies().await;
+        let mut early = Tail::open(bench.policies.clone(), 0).await.unwrap();
+        bench.install("demo-1.myshopify.com").await;
+        early.step().await.unwrap();
+        early.save(early.done).await.unwrap();
+        let mut late = Tail::open(bench.policies.clone(), 0).await.unwrap();
+        bench.install("demo-2.myshopify.com").await;
+        late.step().await.unwrap();
+        late.save(late.done).await.unwrap();
+        assert!(position(&early.done) < position(&late.done));
+        early.save(early.done).await.unwrap();
+        assert_eq!(saved(&bench.policies).await, position(&late.done));
+    }
+
+    #[cfg(feature = "postgres")]
+    mod on_postgres {
+        //! The same where several nodes share it.
+        crate::testing::again_on_postgres! { super::progress_goes_forward_only_whoever_saves_it, }
+    }
+}

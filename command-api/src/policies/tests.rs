@@ -22,6 +22,15 @@ use crate::{
     testing::{Bench, POISON, earn, process, reserve},
 };
 
+#[cfg(feature = "postgres")]
+mod on_postgres {
+    //! The same with progress and stuck steps in a Postgres.
+    crate::testing::again_on_postgres! {
+        super::a_qualified_order_awards_points_and_a_registration_opens_the_account,
+        super::a_rejection_that_nobody_expected_is_parked_and_the_rest_goes_on,
+    }
+}
+
 /// A paid order of this many cents, one point per dollar.
 pub(crate) async fn order(bench: &Bench, merchant: MerchantId, customer: CustomerId, cents: i64) -> OrderId {
     observed(bench, merchant, customer, cents, OrderStage::Paid).await

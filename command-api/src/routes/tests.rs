@@ -196,6 +196,12 @@ async fn points_that_buy_no_whole_discount_are_told_the_next_lower_number() {
     assert_eq!(short.code(), (409, "insufficient-points"));
 }
 
+#[cfg(feature = "postgres")]
+mod on_postgres {
+    //! The same with the keys of requests in a Postgres.
+    crate::testing::again_on_postgres! { super::the_same_idempotency_key_gives_the_first_answer_again, }
+}
+
 #[tokio::test]
 async fn the_same_idempotency_key_gives_the_first_answer_again() {
     let api = Api::start().await;

@@ -22,6 +22,9 @@ const SLOTS: u32 = 64;
 /// How long the others wait for a sign of life.
 pub(super) const LEASE: Duration = Duration::from_secs(6);
 
+/// How often a worker that ends looks whether it has its hands free.
+const LOOK_EVERY: Duration = Duration::from_millis(10);
+
 /// What the server's clock shows, in microseconds.
 macro_rules! now {
     () => {
@@ -44,6 +47,8 @@ struct State {
     held: HashMap<Uuid, Held>,
     /// The lease was asked for then.
     renewed: Option<Instant>,
+    /// This worker ends.
+    ends: bool,
 }
 
 /// A row that is queued or worked off.
@@ -60,12 +65,31 @@ impl Slots {
     /// Shows that this worker lives, and takes and gives slots so that all workers have their share. True if it got
     /// slots, whose rows nobody has offered yet.
     pub(super) async fn renew(&self) -> Result<bool, Fault> {
+        if self.state().ends {
+            return Ok(false);
+        }
         // Before the question: the server counts the lease from later on.
         let asked = Instant::now();
         let given = self.state().free();
         let worker = self.worker.into_bytes();
         let (mine, share) = self.work.run(move |work| renew(work, &worker, &given)).await?;
         Ok(self.state().renew(asked, mine, share))
+    }
+
+    /// Begins no row any more, and gives all slots back once none is in hand.
+    pub(super) async fn leave(&self) -> Result<(), Fault> {
+        const FREE: &str = "UPDATE inbox_slot SET worker = NULL WHERE worker = ?1";
+        const LEAVE: &str = "DELETE FROM inbox_worker WHERE worker = ?1";
+        self.state().ends = true;
+        while self.state().held.values().any(|held| held.in_hand) {
+            tokio::time::sleep(LOOK_EVERY).await;
+        }
+        let worker = self.worker.into_bytes();
+        let left = self.work.run(move |work| {
+            work.execute(FREE, values![&worker])?;
+            work.execute(LEAVE, values![&worker])
+        });
+        left.await.map(drop)
     }
 
     /// Whether the row is to be queued here.
@@ -117,7 +141,7 @@ impl Slots {
 
 impl State {
     fn has(&self, slot: i64) -> bool {
-        self.mine.contains(&slot) && !self.leaving.contains(&slot)
+        !self.ends && self.mine.contains(&slot) && !self.leaving.contains(&slot)
     }
 
     /// Slots that others are to have and of which no row is in hand.

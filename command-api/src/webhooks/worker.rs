@@ -10,7 +10,7 @@ use std::{
 
 use event_schemas::{MerchantId, Timestamp, merchant::Processing};
 use futures::FutureExt as _;
-use group_commit::Store;
+use group_commit::{Fault, Store};
 use tokio::{
     sync::{Notify, Semaphore},
     time::Instant,
@@ -75,6 +75,14 @@ impl Queue {
         match &self.shared {
             None => self.push(merchant, row),
             Some(shared) => shared.news.notify_one(),
+        }
+    }
+
+    /// Gives the deliveries that nobody has in hand to other workers at once.
+    pub(super) async fn leave(&self) -> Result<(), Fault> {
+        match &self.shared {
+            None => Ok(()),
+            Some(shared) => shared.slots.leave().await,
         }
     }
 

@@ -89,6 +89,24 @@ async fn a_dead_workers_rows_are_taken_when_its_lease_ends() {
     assert!(!a.begin(job(&row)) && mine(&a).is_disjoint(&mine(&b)));
 }
 
+/// Catches: a worker that ends without a word, or with a row in hand.
+#[tokio::test]
+async fn who_ends_in_order_is_not_waited_for() {
+    let database = TestDatabase::create();
+    let (a, b) = (slots(&database).await, slots(&database).await);
+    a.renew().await.unwrap();
+    let (one, two) = (open(1), open(2));
+    assert!(a.offer(&one) && a.begin(job(&one)) && a.offer(&two));
+    let mut leaving = Box::pin(a.leave());
+    assert!(futures::poll!(&mut leaving).is_pending() && !a.begin(job(&two)));
+    b.renew().await.unwrap();
+    assert!(mine(&b).is_empty());
+    a.end(job(&one), false);
+    leaving.await.unwrap();
+    assert!(!a.renew().await.unwrap());
+    assert!(b.renew().await.unwrap() && mine(&b).len() == 64);
+}
+
 /// Catches: a paused worker that wakes up and begins before it has asked (no look at the time of the last renewal).
 #[tokio::test]
 async fn who_slept_longer_than_its_lease_begins_nothing() {

@@ -1,17 +1,8 @@
 //! The same where the inbox is in a Postgres, and what only holds where several nodes share it.
 use super::{Post, Stack, deliveries, fairness, faults, foreign_shops, merges, payloads::order};
-use crate::testing::on_postgres;
+use crate::testing::{again_on_postgres, on_postgres};
 
-macro_rules! again {
-    ($($module:ident::$test:ident,)*) => {
-        $(#[test]
-        fn $test() {
-            on_postgres($module::$test);
-        })*
-    };
-}
-
-again! {
+again_on_postgres! {
     deliveries::twenty_copies_at_once_are_one_delivery,
     deliveries::an_equal_webhook_id_never_suppresses_another_body,
     deliveries::an_unknown_topic_is_processed_and_ignored,
