@@ -109,6 +109,10 @@ pub(crate) fn explain(server: &str, error: sqlx::Error) -> Error {
         (_, "3D000") => Error::NoDatabase { server },
         (_, "42501") => Error::Forbidden { server, reason },
         (_, "25006") => Error::ReadOnly { server },
+        // So it comes when a certificate is not what it should be.
+        (sqlx::Error::Io(io), _) if io.kind() == std::io::ErrorKind::InvalidData => {
+            Error::Tls { server, source: error }
+        }
         (sqlx::Error::Io(_), _) => Error::Unreachable { server, source: error },
         (sqlx::Error::Tls(_) | sqlx::Error::Configuration(_), _) => Error::Tls { server, source: error },
         _ => Error::Failed { server, source: error },

@@ -142,9 +142,14 @@ impl Reading {
     /// Why there is no answer.
     pub(super) fn fault(&self) -> Fault {
         let action = "read from Kafka";
-        self.error.clone().map_or_else(
-            || Fault::new(action, "no broker answered in time"),
-            |error| Fault::new(action, error),
+        if let Some(error) = &self.error {
+            return Fault::new(action, error.clone());
+        }
+        // Right after an election a leader may not show all that is confirmed; later it is what another reader knows of.
+        let shows_less = self.is_live && self.store.ends.get(self.partition) > self.behind;
+        Fault::new(
+            action,
+            if shows_less { "the log ends before what was read of it" } else { "no broker answered in time" },
         )
     }
 

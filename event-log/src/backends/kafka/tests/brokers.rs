@@ -4,10 +4,15 @@ use std::time::Duration;
 
 use tokio::task::JoinHandle;
 
-use super::{own::Brokers, *};
+use super::{
+    history::{at_end, resumed, stopped},
+    own::Brokers,
+    *,
+};
 use crate::{
-    Timing, Writer,
+    Reason, Timing, Writer,
     conformance::{commit, numbers_of},
+    mutation::{Mutation, plant},
 };
 
 const TIMING: Timing =
@@ -174,4 +179,54 @@ async fn a_dead_leader_is_replaced_and_a_record_on_one_broker_only_is_not_answer
     owner.work(100).await;
     compared(&log, &owner, followed).await;
     drop(brokers.await.unwrap());
+}
+
+/// The power fails before the system has written down what the broker confirmed; it comes back without the last records.
+fn cut_power(mut brokers: Brokers, length: u64) -> Brokers {
+    brokers.signal(1, "KILL");
+    std::fs::File::options().write(true).open(brokers.segment()).unwrap().set_len(length).unwrap();
+    brokers.restart(1);
+    brokers
+}
+
+/// As after an election of a leader that was not in sync: offsets that were given out are given out again.
+#[tokio::test]
+async fn a_leader_without_the_last_records_stops_its_owner_and_running_and_resuming_readers() {
+    let brokers = Brokers::start(1);
+    let log = init(&brokers.address, 1, None).await.unwrap();
+    let mut owner = Owner::new(&log);
+    owner.work(16).await;
+    let kept = brokers.segment().metadata().unwrap().len();
+    let older = at_end(&log).await.checkpoint();
+    owner.work(16).await;
+    let (running, mut careless) = (at_end(&log).await, at_end(&log).await);
+    let (checkpoint, numbers) = (running.checkpoint(), owner.answered.clone());
+    let brokers = cut_power(brokers, kept);
+
+    let planted = plant(&[Mutation::SkipRecheck]);
+    while careless.next(100).await.is_err_and(|error| matches!(error, Error::Storage(_))) {}
+    assert!(careless.next(100).await.is_ok(), "a reader that does not look again goes on");
+    drop(planted);
+
+    assert_eq!(stopped(running).await, Reason::LastReadGone);
+    assert_eq!(resumed(&log, checkpoint).await, Reason::LastReadGone);
+    let Some(mut writer) = owner.writer.take() else { panic!("it works") };
+    let covering = writer.covering();
+    if let Ok(pending) = writer.append(commit(99)) {
+        assert!(pending.await.is_err(), "an answer into a log that shrank");
+    }
+    let claimed = loop {
+        match owner.log.claim_from(0, covering.clone(), |_| Ok(())).await.map(drop) {
+            Err(Error::Storage(_) | Error::ClaimTimedOut { .. }) => {}
+            claimed => break claimed,
+        }
+    };
+    assert!(matches!(claimed, Err(Error::Diverged(_))), "{claimed:?}");
+    // What the log still has is a history of its own, from which whoever remembers no more can go on.
+    let log = open(&brokers.address, None).await.unwrap();
+    assert_eq!(log.contradicts(&older).await.unwrap(), None);
+    let mut owner = Owner::new(&log);
+    owner.claim().await;
+    assert_eq!(owner.answered, numbers[..16]);
+    owner.work(32).await;
 }

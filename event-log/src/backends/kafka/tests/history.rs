@@ -11,14 +11,14 @@ async fn written(log: &Log) {
     }
 }
 
-async fn at_end(log: &Log) -> Reader {
+pub(super) async fn at_end(log: &Log) -> Reader {
     let mut reader = log.reader(0, None).unwrap();
     while !reader.next(100).await.unwrap().records.is_empty() {}
     reader
 }
 
 /// Goes on as every reader does until it stops; trouble on the way passes.
-async fn stopped(mut reader: Reader) -> Reason {
+pub(super) async fn stopped(mut reader: Reader) -> Reason {
     loop {
         match reader.next(100).await {
             Err(Error::Diverged(diverged)) => return diverged.reason,
@@ -28,7 +28,7 @@ async fn stopped(mut reader: Reader) -> Reason {
     }
 }
 
-async fn resumed(log: &Log, from: Checkpoint) -> Reason {
+pub(super) async fn resumed(log: &Log, from: Checkpoint) -> Reason {
     stopped(log.reader(0, Some(from)).unwrap()).await
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
 };
@@ -61,6 +62,15 @@ impl Brokers {
             line.rsplit_once("\"url\":\"").map_or_else(|| panic!("no brokers: {line}"), |(_, rest)| rest);
         let address = format!("{}/own", url.split_once('"').unwrap().0).parse().unwrap();
         Self { runner, said, address, told: line, processes }
+    }
+
+    /// What the first broker keeps of the log's first partition.
+    pub(super) fn segment(&self) -> PathBuf {
+        let folder = PathBuf::from(between(&self.told, "\"folder\":\"", "\""));
+        folder
+            .join("broker-1/data")
+            .join(format!("{}-0", self.address.topic))
+            .join("00000000000000000000.log")
     }
 
     /// What it said of its secure listener under this name.

@@ -57,6 +57,37 @@ impl Cluster {
         cluster
     }
 
+    /// Gives the server a certificate for its address: what to start it with, who signed it, and who did not.
+    pub(super) fn certify(&self) -> ([String; 3], PathBuf, PathBuf) {
+        let folder = self.folder.path();
+        let openssl = |command: &str| {
+            let made = Command::new("openssl").args(command.split(' ')).current_dir(folder).output().unwrap();
+            assert!(made.status.success(), "{made:?}");
+        };
+        let new_key = "-newkey ec -pkeyopt ec_paramgen_curve:prime256v1 -nodes";
+        for name in ["root", "stranger"] {
+            openssl(&format!(
+                "req -x509 {new_key} -keyout {name}.key -out {name}.pem -days 2 -subj /CN={name}"
+            ));
+        }
+        openssl(&format!("req {new_key} -keyout server.key -out server.request -subj /CN=server"));
+        fs::write(folder.join("server.names"), "subjectAltName=IP:127.0.0.1").unwrap();
+        openssl(
+            "x509 -req -in server.request -CA root.pem -CAkey root.key -CAcreateserial -days 2 -extfile server.names \
+             -out server.pem",
+        );
+        if let Some((uid, gid)) = self.user {
+            chown(folder.join("server.key"), Some(uid), Some(gid)).unwrap();
+        }
+        let file = |name: &str| folder.join(name);
+        let settings = [
+            "ssl=on".to_owned(),
+            format!("ssl_cert_file={}", file("server.pem").display()),
+            format!("ssl_key_file={}", file("server.key").display()),
+        ];
+        (settings, file("root.pem"), file("stranger.pem"))
+    }
+
     /// A standby of this cluster, which must run; it is not started.
     pub(super) fn standby(&self) -> Self {
         let folder = TempDir::new().unwrap();

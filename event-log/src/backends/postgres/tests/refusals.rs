@@ -47,6 +47,20 @@ async fn a_server_that_cannot_be_had_is_refused_with_what_to_change() {
     says(&refused(&cluster.url().replace("sslmode=disable", missing)).await, &["sslmode", "files"]);
 }
 
+/// With `sslmode=require`, which checks nobody's certificate, the stranger's was seen to be taken.
+#[tokio::test]
+async fn a_server_that_cannot_prove_who_it_is_is_refused() {
+    let mut cluster = Cluster::create().await;
+    let (settings, root, stranger) = cluster.certify();
+    cluster.start(&settings.each_ref().map(String::as_str)).await;
+    let signed_by = |authority: &std::path::Path| {
+        let checked = format!("sslmode=verify-full&sslrootcert={}", authority.display());
+        cluster.url().replace("sslmode=disable", &checked)
+    };
+    init(&signed_by(&root).parse().unwrap(), 4, None).await.unwrap();
+    says(&refused(&signed_by(&stranger)).await, &["sslmode", "files"]);
+}
+
 #[tokio::test]
 async fn a_server_that_forgets_what_it_committed_is_refused() {
     let mut cluster = Cluster::create().await;
