@@ -5,6 +5,7 @@ use anyhow::Context as _;
 use event_log::{FRAME_LEN, Kind};
 
 use crate::{
+    commands_on_kafka,
     history::{self, RECORDS_PER_ACCOUNT},
     measure::{Bench, Row, Server},
     owners::Owners,
@@ -98,17 +99,31 @@ pub(crate) async fn on_long_log(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     Ok(vec![Row::beside(case(JUDGED_CALLERS), found)])
 }
 
-/// Commands to warm accounts for a while: how many a second, and what each costs in processor time, by thread.
-pub(crate) async fn profiled(folder: &Path, callers: usize, window: Duration) -> anyhow::Result<String> {
-    let owners = Owners::create(folder, ACCOUNTS).await?;
-    let run = async |window| {
-        let owners = owners.clone();
-        per_second(callers, window, move || owners.clone().earn()).await
+/// Commands to warm accounts for a while, with the log in a file or on these brokers.
+pub(crate) async fn profiled(
+    folder: &Path,
+    brokers: Option<&str>,
+    callers: usize,
+    window: Duration,
+) -> anyhow::Result<String> {
+    let owners = match brokers {
+        Some(brokers) => {
+            Owners::create_on_kafka(folder, &commands_on_kafka::new_topic(brokers).parse()?, ACCOUNTS).await?
+        }
+        None => Owners::create(folder, ACCOUNTS).await?,
     };
     owners.earn_everywhere(1).await?;
+    cost(async || per_second(callers, window, move || owners.clone().earn()).await, window).await
+}
+
+/// How many calls a second there are, and what each costs in processor time, by thread.
+pub(crate) async fn cost(
+    run: impl AsyncFnOnce() -> anyhow::Result<u64>,
+    window: Duration,
+) -> anyhow::Result<String> {
     let before = processor_time_ns()?;
-    let per_second = run(window).await?;
-    let mut told = format!("{per_second} commands a second; nanoseconds of each:");
+    let per_second = run().await?;
+    let mut told = format!("{per_second} a second; nanoseconds of each:");
     let commands = u128::from(per_second) * window.as_nanos() / 1_000_000_000;
     for (thread, after_ns) in processor_time_ns()? {
         let spent_ns = after_ns - before.get(&thread).copied().unwrap_or_default();

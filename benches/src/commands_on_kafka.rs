@@ -1,12 +1,14 @@
 //! Commands a second with the log on Kafka, beside a bare client that sends the same bytes and reads them back.
+use std::time::Duration;
+
 use uuid::Uuid;
 
 use crate::{
-    commands::{ACCOUNTS, JUDGED_CALLERS, case, record_len, rounds},
+    commands::{ACCOUNTS, JUDGED_CALLERS, case, cost, record_len, rounds},
     measure::{Bench, Mark, Row, Server},
     owners::Owners,
     peers::bare_kafka::BareKafka,
-    rounds::{Timed, in_turn, median, timed},
+    rounds::{Timed, in_turn, median, per_second, timed},
 };
 
 /// How much longer than the peer's the slowest answers may take.
@@ -18,6 +20,17 @@ pub(crate) async fn one_broker(bench: &Bench) -> anyhow::Result<Vec<Row>> {
 
 pub(crate) async fn three_brokers(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     beside_bare(bench, Server::KafkaOfThree).await
+}
+
+/// Bare records of this length for a while, and what each costs.
+pub(crate) async fn profiled_bare(
+    brokers: &str,
+    record_len: usize,
+    callers: usize,
+    window: Duration,
+) -> anyhow::Result<String> {
+    let bare = BareKafka::start(&new_topic(brokers), record_len).await?;
+    cost(async || per_second(callers, window, move || bare.clone().send()).await, window).await
 }
 
 /// A topic of its own on these brokers.

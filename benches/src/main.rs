@@ -89,7 +89,10 @@ enum Part {
     OwnerMemory { tier: memory::Tier, accounts: usize, folder: PathBuf },
     /// Send commands for so many seconds and print what each cost; for a profiler to look at.
     #[command(hide = true)]
-    ProfileCommands { callers: usize, seconds: u64, folder: PathBuf },
+    ProfileCommands { callers: usize, seconds: u64, folder: PathBuf, brokers: Option<String> },
+    /// The same of bare records of so many bytes on these brokers.
+    #[command(hide = true)]
+    ProfileBareKafka { callers: usize, seconds: u64, record_len: usize, brokers: String },
 }
 
 #[tokio::main]
@@ -110,8 +113,15 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             println!("{}", memory::weigh(folder, *accounts, *tier).await?);
             return Ok(());
         }
-        Some(Part::ProfileCommands { callers, seconds, folder }) => {
-            println!("{}", commands::profiled(folder, *callers, Duration::from_secs(*seconds)).await?);
+        Some(Part::ProfileCommands { callers, seconds, folder, brokers }) => {
+            let window = Duration::from_secs(*seconds);
+            println!("{}", commands::profiled(folder, brokers.as_deref(), *callers, window).await?);
+            return Ok(());
+        }
+        Some(Part::ProfileBareKafka { callers, seconds, record_len, brokers }) => {
+            let window = Duration::from_secs(*seconds);
+            let told = commands_on_kafka::profiled_bare(brokers, *record_len, *callers, window).await?;
+            println!("{told}");
             return Ok(());
         }
         None => {}
