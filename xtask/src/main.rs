@@ -44,6 +44,10 @@ enum Task {
         /// How many random shops must come out as in the plain model of the ledger; 1,000,000 if no size is given.
         #[arg(long)]
         ledger: Option<u32>,
+        /// How many times longer than in the tests several nodes are killed, paused and set against each other; 8 if no
+        /// size is given.
+        #[arg(long)]
+        nodes: Option<u32>,
         /// Leaves the model out, which takes minutes and over a gibibyte.
         #[arg(long)]
         no_model: bool,
@@ -113,8 +117,9 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, power_cuts, simulations, mutants, laws, ledger, no_model, seed } => {
-            let sized = cycles.or(power_cuts).or(simulations).or(mutants).or(laws).or(ledger).is_some();
+        Task::Soak { cycles, power_cuts, simulations, mutants, laws, ledger, nodes, no_model, seed } => {
+            let sizes = [cycles, power_cuts, simulations, mutants, laws, ledger, nodes];
+            let sized = sizes.iter().any(Option::is_some);
             let size = |given: Option<u32>, full| given.unwrap_or(if sized { 0 } else { full });
             let all = [
                 Campaign::crashes(size(cycles, 1_000)),
@@ -123,6 +128,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
                 Campaign::mutants(size(mutants, 100_000)),
                 Campaign::laws(size(laws, 1_000_000)),
                 Campaign::ledger(size(ledger, 1_000_000)),
+                Campaign::nodes(size(nodes, 8)),
                 Campaign::model(!sized && !no_model),
             ];
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)

@@ -80,6 +80,8 @@ pub(crate) struct Campaign {
     tests: [&'static str; 2],
     /// The variable that sets its size.
     setting: (&'static str, String),
+    /// It works on real servers.
+    on_servers: bool,
 }
 
 impl Campaign {
@@ -87,46 +89,59 @@ impl Campaign {
     pub(crate) fn crashes(cycles: u32) -> Option<Self> {
         let setting = ("LOYALNEST_CRASH_CYCLES", cycles.to_string());
         let features = &["--features", FEATURES];
-        (cycles > 0).then_some(Self { package: "loyalnest", features, tests: ["suite", "crash"], setting })
+        let tests = ["suite", "crash"];
+        (cycles > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
     }
 
     /// So many power cuts must lose nothing that was answered; 0 leaves it out.
     pub(crate) fn power_cuts(cuts: u32) -> Option<Self> {
         let setting = ("LOYALNEST_POWER_CUTS", cuts.to_string());
         let (features, tests) = (&["--features", FEATURES], ["suite", "outlasts_a_power_cut"]);
-        (cuts > 0).then_some(Self { package: "loyalnest", features, tests, setting })
+        (cuts > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
     }
 
     /// So many seeded worlds must come through; 0 leaves it out.
     pub(crate) fn simulations(simulations: u32) -> Option<Self> {
         let setting = ("LOYALNEST_SIMULATIONS", simulations.to_string());
         let tests = ["campaign", "whatever_goes_wrong"];
-        (simulations > 0).then_some(Self { package: "simulation", features: &[], tests, setting })
+        (simulations > 0).then_some(Self::alone("simulation", tests, setting))
     }
 
     /// So many edited logs must be found; 0 leaves it out.
     pub(crate) fn mutants(mutants: u32) -> Option<Self> {
         let setting = ("LOYALNEST_MUTANTS", mutants.to_string());
         let tests = ["suite", "every_mutant_is_found"];
-        (mutants > 0).then_some(Self { package: "replay", features: &[], tests, setting })
+        (mutants > 0).then_some(Self::alone("replay", tests, setting))
     }
 
     /// So many random histories must keep the account's laws; 0 leaves it out.
     pub(crate) fn laws(cases: u32) -> Option<Self> {
         let setting = ("LOYALNEST_CASES", cases.to_string());
-        (cases > 0).then_some(Self { package: "domain", features: &[], tests: ["laws", "account"], setting })
+        (cases > 0).then_some(Self::alone("domain", ["laws", "account"], setting))
     }
 
     /// So many random shops must come out as in the plain model of the ledger; 0 leaves it out.
     pub(crate) fn ledger(cases: u32) -> Option<Self> {
         let setting = ("LOYALNEST_CASES", cases.to_string());
-        (cases > 0).then_some(Self { package: "domain", features: &[], tests: ["model", ""], setting })
+        (cases > 0).then_some(Self::alone("domain", ["model", ""], setting))
     }
 
     /// The exhaustive model of the log's contract in its large form.
     pub(crate) fn model(wanted: bool) -> Option<Self> {
         let setting = ("LOYALNEST_MODEL", "full".to_owned());
-        wanted.then_some(Self { package: "event-log", features: &[], tests: ["model", ""], setting })
+        wanted.then_some(Self::alone("event-log", ["model", ""], setting))
+    }
+
+    /// What may happen to several nodes, so many times longer than in the tests; 0 leaves it out.
+    pub(crate) fn nodes(times: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_NODES_SIZE", times.to_string());
+        let (features, tests) = (&["--features", ALL_FEATURES], ["suite", "scenarios::nodes"]);
+        (times > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: true })
+    }
+
+    /// One that needs no more than its package.
+    const fn alone(package: &'static str, tests: [&'static str; 2], setting: (&'static str, String)) -> Self {
+        Self { package, features: &[], tests, setting, on_servers: false }
     }
 }
 
@@ -134,8 +149,11 @@ impl Campaign {
 pub(crate) fn soak(campaigns: &[Campaign], seed: Option<u64>) -> anyhow::Result<()> {
     install_programs()?;
     let mut all = Counts::default();
-    for Campaign { package, features, tests: [target, names], setting } in campaigns {
+    let servers = campaigns.iter().any(|campaign| campaign.on_servers).then(Servers::lease).transpose()?;
+    let named = servers.as_ref().map(Servers::settings).transpose()?.unwrap_or_default();
+    for Campaign { package, features, tests: [target, names], setting, on_servers } in campaigns {
         let mut settings = vec![setting.clone()];
+        settings.extend(named.iter().filter(|_| *on_servers).cloned());
         settings.extend(seed.map(|seed| ("LOYALNEST_SEED", seed.to_string())));
         let arguments =
             [&["test", "--package", package][..], features, &["--test", target, names, "--", "--nocapture"]];
@@ -186,8 +204,8 @@ pub(crate) fn cargo() -> Command {
 fn install_programs() -> anyhow::Result<()> {
     PROGRAMS.iter().try_for_each(|(program, package)| install(program, package))?;
     let is_there = |library: &str| runs(Command::new("pkg-config").args(["--exists", library]));
-    let missing = LIBRARIES.iter().filter(|(library, _)| !is_there(library));
-    missing.map(|(_, package)| install_package(package)).collect()
+    let mut missing = LIBRARIES.iter().filter(|(library, _)| !is_there(library));
+    missing.try_for_each(|(_, package)| install_package(package))
 }
 
 /// Installs a program with the system's package manager, if it is missing.
