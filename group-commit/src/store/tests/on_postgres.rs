@@ -74,7 +74,7 @@ async fn a_call_that_goes_on_behind_a_failed_statement_keeps_nothing_and_is_told
 const OTHERS: &str = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity
     WHERE datname = current_database() AND application_name = 'loyalnest stores'";
 
-/// Catches: a connection that is kept after its commit failed.
+/// Catches: a begin that trusts its connection.
 #[tokio::test]
 async fn a_lost_connection_is_told_to_whoever_shared_it_and_replaced() {
     let database = TestDatabase::create();
