@@ -13,6 +13,7 @@ use serde_json::json;
 
 use crate::{
     data_folder::{self, Stores},
+    nodes,
     replay_roles::{FOUND, UNKNOWN, progress, told, with},
     settings::Settings,
 };
@@ -133,9 +134,13 @@ impl Declaration {
         let signed = self.signed()?;
         // Nobody else may work in the folder meanwhile; a running server is told to be ended first.
         let stores = data_folder::open_again(settings).await?;
+        nodes::ensure_none(settings, &stores.log).await?;
         let lost = look(&stores, progress).await?;
         let done = match signed {
-            Some(signed) if !lost.is_empty() => Some(declare(&stores, &lost, &signed).await?),
+            Some(signed) if !lost.is_empty() => {
+                nodes::forget_owners(settings, &stores.log).await?;
+                Some(declare(&stores, &lost, &signed).await?)
+            }
             _ => None,
         };
         Ok(Report { lost, done })

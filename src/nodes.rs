@@ -2,13 +2,14 @@
 use std::sync::Arc;
 
 use anyhow::Context as _;
-use axum::{Json, extract::State};
+use axum::{Json, Router, extract::State};
 use command_api::{
     Commander,
     nodes::{Membership, Nodes},
 };
 use event_log::Log;
 use http_edge::{Auth, Operator, Problem, WithAuth};
+use privacy::KeyStore;
 use query_api::Probe;
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::OpenApi};
@@ -56,10 +57,59 @@ async fn joined(_: &Settings, _: &Log, _: &str, _: &str) -> anyhow::Result<Arc<d
     anyhow::bail!("this executable was built without Postgres; build it with --features postgres")
 }
 
+/// Refuses while nodes are alive, for a job that nobody may work beside.
+#[cfg(feature = "postgres")]
+pub(crate) async fn ensure_none(settings: &Settings, log: &Log) -> anyhow::Result<()> {
+    let Some(address) = settings.stores.postgres() else { return Ok(()) };
+    let alive = command_api::nodes::leases::alive(address, *log.id().as_bytes()).await?;
+    anyhow::ensure!(alive.is_empty(), "end these nodes first: {}", alive.join(", "));
+    Ok(())
+}
+
+/// Without Postgres there are no other nodes.
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "with Postgres it asks")]
+pub(crate) async fn ensure_none(_: &Settings, _: &Log) -> anyhow::Result<()> {
+    Ok(())
+}
+
+/// Forgets who owned what, for a log whose terms begin again.
+#[cfg(feature = "postgres")]
+pub(crate) async fn forget_owners(settings: &Settings, log: &Log) -> anyhow::Result<()> {
+    let Some(address) = settings.stores.postgres() else { return Ok(()) };
+    command_api::nodes::leases::forget_owners(address, *log.id().as_bytes()).await?;
+    #[cfg(feature = "kafka")]
+    if let crate::log_address::LogAddress::Kafka(address) = &settings.log {
+        let (owners, partitions) =
+            (event_log::kafka::Owners::open(address, log.id()).await?, log.partitions());
+        tokio::task::spawn_blocking(move || owners.forget(partitions)).await??;
+    }
+    Ok(())
+}
+
+/// Without Postgres there are no other nodes.
+#[cfg(not(feature = "postgres"))]
+#[expect(clippy::unused_async, reason = "with Postgres it asks")]
+pub(crate) async fn forget_owners(_: &Settings, _: &Log) -> anyhow::Result<()> {
+    Ok(())
+}
+
 /// What the owners of this process work with.
 pub(crate) fn owning(membership: &dyn Membership, roles: &Roles) -> Nodes {
     let proposed = membership.share(Role::Commands.name());
     Nodes { proposed, owners: membership.owners(), stands_by: roles.has(Role::Commands) }
+}
+
+/// The route on which other nodes ask this one, if there are any.
+pub(crate) fn asks(
+    membership: Option<&dyn Membership>,
+    commander: &Commander,
+    keys: &KeyStore,
+) -> anyhow::Result<Router> {
+    match membership {
+        Some(_) => Ok(command_api::nodes::router(commander.clone(), keys)?),
+        None => Ok(Router::new()),
+    }
 }
 
 /// What the page is asked of.
@@ -148,7 +198,11 @@ pub(crate) async fn show(_: Operator, State(page): State<Page>) -> Result<Json<N
 }
 
 /// Whether every partition has an owner, here or elsewhere.
-pub(crate) struct Owned(pub(crate) Commander);
+pub(crate) fn owned(commander: &Commander) -> Arc<dyn Probe> {
+    Arc::new(Owned(commander.clone()))
+}
+
+struct Owned(Commander);
 
 impl Probe for Owned {
     fn name(&self) -> &'static str {

@@ -29,7 +29,7 @@ use crate::{
     pages::{self, DemoShops, ShownShop},
     queues::{self, Queues},
     rebuilds::{self, Rebuilds},
-    roles::Role,
+    roles::{Role, Roles},
     settings::{Mode, Secret, Settings},
 };
 
@@ -73,75 +73,51 @@ pub(crate) struct ShopToken {
 }
 
 impl System {
-    /// Starts what the roles say over open stores: owners first, then what sends them commands, then what reads. Other
-    /// nodes, if there are any, reach it at `url`.
+    /// Starts what the roles say over open stores. Other nodes, if there are any, reach it at `url`.
     pub(crate) async fn start(settings: &Settings, stores: Stores, url: &str) -> anyhow::Result<Self> {
-        let Stores { log, keys, work, reads, snapshots, lock, .. } = stores;
-        let webhook_secret = secret(settings.webhook_secret.as_ref(), &keys, WEBHOOK_SECRET);
-        let operator_token = secret(settings.operator_token.as_ref(), &keys, OPERATOR_TOKEN);
-        let auth: Arc<dyn Auth> =
-            Arc::new(Tokens { keys: keys.clone(), operator_token: operator_token.clone() });
-        let clock = Clock::open(&work, settings.mode == Mode::Development).await?;
-        let membership = nodes::join(settings, &log, url).await?;
-        let share = |role: Role| membership.as_deref().map(|nodes| nodes.share(role.name()));
-        let owning = membership.as_deref().map(|nodes| nodes::owning(nodes, &settings.roles));
-        let parts = parts(settings, &log, &keys, &work, snapshots, &clock, owning).await?;
-        let commander = parts.commander.clone();
-        let policies = Policies::start_among(parts.clone(), share(Role::Policies)).await;
-        let policies = policies.context("could not start the policies")?;
-        let schedule = Schedule::start_among(&parts, share(Role::Policies)).await;
-        let schedule = schedule.context("could not start the schedule")?;
-        let webhooks = webhooks(settings, &parts, &webhook_secret);
-        let projections =
-            Projections::start_among(log.clone(), reads.clone(), share(Role::Projector)).await?;
-        let shops = parts.shops.clone();
-        let mut probes = probes(&log, &parts.commander, &policies, &keys, &work);
-        if membership.is_some() {
-            probes.push(Arc::new(nodes::Owned(commander.clone())));
-        }
-        let queues = Queues {
-            log: log.clone(),
-            policies: policies.clone(),
-            schedule,
-            webhooks: webhooks.clone(),
-            progress: projections.progress(),
-            auth: Arc::clone(&auth),
-        };
+        let webhook_secret = secret(settings.webhook_secret.as_ref(), &stores.keys, WEBHOOK_SECRET);
+        let (operator_token, auth) = operator(settings, &stores.keys);
+        let clock = Clock::open(&stores.work, settings.mode == Mode::Development).await?;
+        let membership = nodes::join(settings, &stores.log, url).await?;
+        let working = Working::start(settings, &stores, &clock, membership.clone(), &webhook_secret).await?;
+        let Working { parts, policies, schedule, webhooks, projections } = working;
+        let Stores { log, keys, work, reads, lock, .. } = stores;
+        let (commander, shops) = (parts.commander.clone(), parts.shops.clone());
+        let mut probes = probes(&log, &commander, &policies, &keys, &work);
+        probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
-        let rebuilds = Rebuilds::new(log.clone(), reads.clone(), progress, Arc::clone(&auth))?;
         let live = Live::default();
-        let page = nodes::Page {
-            membership: membership.clone(),
-            commander: commander.clone(),
-            auth: Arc::clone(&auth),
+        let doors = Doors {
+            queues: Queues {
+                log: log.clone(),
+                policies: policies.clone(),
+                schedule,
+                webhooks: webhooks.clone(),
+                progress: progress.clone(),
+                auth: Arc::clone(&auth),
+            },
+            rebuilds: Rebuilds::new(log.clone(), reads.clone(), progress.clone(), Arc::clone(&auth))?,
+            page: nodes::Page {
+                membership: membership.clone(),
+                commander: commander.clone(),
+                auth: Arc::clone(&auth),
+            },
+            app: App::new(parts, policies, webhooks.clone(), Arc::clone(&auth)),
+            reads: Reads {
+                metrics: metrics_page(&log)?,
+                log,
+                store: reads,
+                progress,
+                live: live.clone(),
+                keys: keys.clone(),
+                auth,
+                now: Arc::new(move || clock.now()),
+                probes,
+            },
         };
-        let app = App::new(parts, policies, webhooks.clone(), Arc::clone(&auth));
-        let metrics = metrics_page(&log)?;
-        let reads = Reads {
-            log,
-            store: reads,
-            progress: projections.progress(),
-            live: live.clone(),
-            keys: keys.clone(),
-            auth,
-            now: Arc::new(move || clock.now()),
-            probes,
-            metrics,
-        };
-        let roles = &settings.roles;
-        let (queries, health) = query_api::routers(reads);
-        let routes = roles
-            .doors(Role::Commands, command_api::command_router(app.clone()))
-            .merge(roles.doors(Role::Webhooks, command_api::delivery_router(app)))
-            .merge(roles.doors(Role::Queries, queries))
-            .merge(health)
-            .merge(queues::router(queues))
-            .merge(nodes::router(page))
-            .merge(rebuilds::router(rebuilds.clone()));
-        let mut router = openapi::served(routes);
-        if membership.is_some() {
-            router = router.merge(command_api::nodes::router(commander.clone(), &keys)?);
-        }
+        let rebuilds = doors.rebuilds.clone();
+        let router = doors.router(&settings.roles);
+        let router = router.merge(nodes::asks(membership.as_deref(), &commander, &keys)?);
         Ok(Self {
             commander,
             keys,
@@ -260,6 +236,64 @@ fn with_tokens(shops: &command_api::Shops, keys: &KeyStore) -> Vec<ShopToken> {
     shops.all().iter().map(|shop| token(shop)).collect()
 }
 
+/// What works by itself, each as much of it as the roles say.
+struct Working {
+    parts: policies::Parts,
+    policies: Policies,
+    schedule: Schedule,
+    webhooks: Webhooks,
+    projections: Projections,
+}
+
+impl Working {
+    /// Owners first, then what sends them commands, then what reads.
+    async fn start(
+        settings: &Settings,
+        stores: &Stores,
+        clock: &Clock,
+        membership: Option<Arc<dyn Membership>>,
+        webhook_secret: &str,
+    ) -> anyhow::Result<Self> {
+        let Stores { log, keys, work, reads, snapshots, .. } = stores;
+        let share = |role: Role| membership.as_deref().map(|nodes| nodes.share(role.name()));
+        let owning = membership.as_deref().map(|nodes| nodes::owning(nodes, &settings.roles));
+        let parts = parts(settings, log, keys, work, snapshots.clone(), clock, owning).await?;
+        let policies = Policies::start_among(parts.clone(), share(Role::Policies)).await;
+        let policies = policies.context("could not start the policies")?;
+        let schedule = Schedule::start_among(&parts, share(Role::Policies)).await;
+        let schedule = schedule.context("could not start the schedule")?;
+        let webhooks = webhooks(settings, &parts, webhook_secret);
+        let projections =
+            Projections::start_among(log.clone(), reads.clone(), share(Role::Projector)).await?;
+        Ok(Self { parts, policies, schedule, webhooks, projections })
+    }
+}
+
+/// What is behind the routes.
+struct Doors {
+    app: App,
+    reads: Reads,
+    queues: Queues,
+    page: nodes::Page,
+    rebuilds: Rebuilds,
+}
+
+impl Doors {
+    /// All of them; those of roles that this process does not have say so.
+    fn router(self, roles: &Roles) -> Router {
+        let (queries, health) = query_api::routers(self.reads);
+        let routes = roles
+            .doors(Role::Commands, command_api::command_router(self.app.clone()))
+            .merge(roles.doors(Role::Webhooks, command_api::delivery_router(self.app)))
+            .merge(roles.doors(Role::Queries, queries))
+            .merge(health)
+            .merge(queues::router(self.queues))
+            .merge(nodes::router(self.page))
+            .merge(rebuilds::router(self.rebuilds));
+        openapi::served(routes)
+    }
+}
+
 async fn parts(
     settings: &Settings,
     log: &Log,
@@ -333,6 +367,13 @@ pub(crate) fn derived_webhook_secret(keys: &KeyStore) -> String {
 struct Tokens {
     keys: KeyStore,
     operator_token: String,
+}
+
+/// The operator's token, and who knows it and those of merchants.
+fn operator(settings: &Settings, keys: &KeyStore) -> (String, Arc<dyn Auth>) {
+    let operator_token = secret(settings.operator_token.as_ref(), keys, OPERATOR_TOKEN);
+    let tokens = Tokens { keys: keys.clone(), operator_token: operator_token.clone() };
+    (operator_token, Arc::new(tokens))
 }
 
 impl Auth for Tokens {

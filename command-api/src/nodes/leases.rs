@@ -67,6 +67,29 @@ pub enum JoinError {
     },
 }
 
+/// The names of the live nodes of the log with this id.
+///
+/// # Errors
+/// The database.
+pub async fn alive(address: &Address, log: [u8; 16]) -> Result<Vec<String>, Error> {
+    let mut connection = address.connect(APPLICATION).await?;
+    SCHEMA.migrate(address, &mut connection).await?;
+    let live = "SELECT name FROM loyalnest_nodes.node WHERE log = $1 AND leased_until > clock_timestamp() ORDER BY name";
+    let live = sqlx::query_scalar(live).bind(log).fetch_all(&mut connection).await;
+    live.map_err(|error| address.explain(error))
+}
+
+/// Forgets who owned what, for a log that begins again with older terms.
+///
+/// # Errors
+/// The database.
+pub async fn forget_owners(address: &Address, log: [u8; 16]) -> Result<(), Error> {
+    let mut connection = address.connect(APPLICATION).await?;
+    SCHEMA.migrate(address, &mut connection).await?;
+    let forget = sqlx::query("DELETE FROM loyalnest_nodes.owner WHERE log = $1").bind(log);
+    forget.execute(&mut connection).await.map(drop).map_err(|error| address.explain(error))
+}
+
 /// This node's part in the leases; cheap to clone. Gone without [`Leases::leave`], the others wait for the session to end.
 #[derive(Clone)]
 pub struct Leases {
@@ -456,5 +479,10 @@ mod tests {
         }
         is_heard(Some(("http://b", 8)), &a).await;
         is_heard(None, &b).await;
+        assert_eq!(alive(&database.address(), LOG).await.unwrap(), ["a", "b"]);
+        forget_owners(&database.address(), LOG).await.unwrap();
+        assert!(alive(&database.address(), [8; 16]).await.unwrap().is_empty());
+        let c = join(&database, "c", &[ROLE]).await.unwrap().owners();
+        assert!((0..PARTITIONS).all(|partition| c.known(partition).is_none()));
     }
 }

@@ -14,7 +14,7 @@ use rdkafka::{
     admin::{AdminClient, AdminOptions, NewTopic, ResourceSpecifier, TopicReplication},
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
-    producer::{BaseRecord, ThreadedProducer},
+    producer::{BaseRecord, Producer as _, ThreadedProducer},
 };
 
 use super::{
@@ -95,6 +95,22 @@ impl Owners {
     }
 }
 
+impl Owners {
+    /// Forgets all announcements, for a log that begins again with older terms. It may block for seconds.
+    ///
+    /// # Errors
+    /// [`Error::Storage`] if the broker does not confirm it.
+    pub fn forget(&self, partitions: u16) -> Result<(), Error> {
+        let failed = |source: KafkaError| Fault::new("forget the owners", source);
+        for partition in 0..partitions {
+            let key = key(self.log, partition);
+            let record = BaseRecord::<String, ()>::to(&self.topic).partition(0).key(&key);
+            self.producer.send(record).map_err(|(error, _)| failed(error))?;
+        }
+        Ok(self.producer.flush(ANSWER_WITHIN).map_err(failed)?)
+    }
+}
+
 impl Drop for Owners {
     fn drop(&mut self) {
         self.is_over.store(true, Ordering::Release);
@@ -141,10 +157,14 @@ fn follow(
         let Some(Ok(message)) = consumer.poll(POLL) else { continue };
         let text =
             |bytes: Option<&[u8]>| bytes.and_then(|bytes| std::str::from_utf8(bytes).ok().map(str::to_owned));
-        if let (Some(key), Some(value)) = (text(message.key()), text(message.payload()))
-            && let Some((partition, announced)) = read(log, &key, &value)
-        {
-            hear(heard, partition, announced);
+        let Some(key) = text(message.key()) else { continue };
+        match text(message.payload()) {
+            Some(value) => {
+                if let Some((partition, announced)) = read(log, &key, &value) {
+                    hear(heard, partition, announced);
+                }
+            }
+            None => forget(heard, log, &key),
         }
     }
 }
@@ -154,6 +174,13 @@ fn hear(heard: &Mutex<BTreeMap<u16, Announced>>, partition: u16, announced: Anno
     let known = heard.entry(partition).or_insert_with(|| announced.clone());
     if known.term < announced.term {
         *known = announced;
+    }
+}
+
+fn forget(heard: &Mutex<BTreeMap<u16, Announced>>, log: LogId, key: &str) {
+    let of = key.split_once('/').filter(|(of, _)| *of == log.to_string());
+    if let Some(partition) = of.and_then(|(_, partition)| partition.parse::<u16>().ok()) {
+        heard.lock().unwrap_or_else(PoisonError::into_inner).remove(&partition);
     }
 }
 

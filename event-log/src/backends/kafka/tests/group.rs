@@ -47,4 +47,11 @@ async fn the_owner_of_the_newest_term_is_heard_also_by_who_comes_later() {
     let other = Owners::open(address, crate::LogId::from_bytes([1; 16])).await.unwrap();
     other.announce(1, &announced(1, "http://c"));
     assert_eq!((other.of(3), early.of(1)), (None, None));
+
+    let early = std::sync::Arc::new(early);
+    let forgetting = early.clone();
+    tokio::task::spawn_blocking(move || forgetting.forget(4)).await.unwrap().unwrap();
+    while early.of(3).is_some() {
+        tokio::time::sleep(Duration::from_millis(10)).await;
+    }
 }
