@@ -48,7 +48,7 @@ pub(super) fn three(folder: &Path) -> anyhow::Result<Started> {
 }
 
 fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
-    let mut cluster = Cluster::start(folder, count, None)?;
+    let mut cluster = Cluster::start(folder, count, &Purpose { session_ms: LONG_SESSION_MS, secure: None })?;
     let processes = cluster.processes();
     let url = std::mem::take(&mut cluster.url);
     cluster.brokers.clear();
@@ -61,7 +61,8 @@ fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
 pub(super) fn own(count: u16, secure: bool) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("own-kafka-").tempdir()?;
     let secure = if secure { Some(Secure::make(folder.path())?) } else { None };
-    let mut cluster = Cluster::start(folder.path(), count, secure.as_ref())?;
+    let purpose = Purpose { session_ms: SESSION_MS, secure: secure.as_ref() };
+    let mut cluster = Cluster::start(folder.path(), count, &purpose)?;
     let processes = cluster.processes();
     let mut said = serde_json::json!({"url": cluster.url, "processes": processes, "folder": folder.path()});
     said["secure"] = secure.as_ref().map(Secure::told).into();
@@ -78,6 +79,16 @@ pub(super) fn own(count: u16, secure: bool) -> anyhow::Result<()> {
     Ok(())
 }
 
+/// How long brokers do without a sign of life of each other. One that is not killed on purpose is only slow.
+const SESSION_MS: u32 = 9_000;
+const LONG_SESSION_MS: u32 = 120_000;
+
+/// What differs between brokers.
+struct Purpose<'a> {
+    session_ms: u32,
+    secure: Option<&'a Secure>,
+}
+
 /// Brokers that end with this.
 struct Cluster {
     jars: PathBuf,
@@ -86,7 +97,7 @@ struct Cluster {
 }
 
 impl Cluster {
-    fn start(folder: &Path, count: u16, secure: Option<&Secure>) -> anyhow::Result<Self> {
+    fn start(folder: &Path, count: u16, purpose: &Purpose<'_>) -> anyhow::Result<Self> {
         let jars = jars()?;
         let ports = free_ports(2 * count)?;
         let (clients, controllers) = ports.split_at(usize::from(count));
@@ -96,7 +107,7 @@ impl Cluster {
         let url = format!("kafka://{}", addresses.join(","));
         let mut cluster = Self { jars, url, brokers: Vec::new() };
         for node in 1..=count {
-            let nodes = Nodes { node, clients, controllers, secure };
+            let nodes = Nodes { node, clients, controllers, purpose };
             let broker = Broker::start(folder, &cluster.jars, &id, &nodes)?;
             cluster.brokers.push(broker);
         }
@@ -121,7 +132,7 @@ struct Nodes<'a> {
     node: u16,
     clients: &'a [u16],
     controllers: &'a [u16],
-    secure: Option<&'a Secure>,
+    purpose: &'a Purpose<'a>,
 }
 
 struct Broker {
@@ -137,7 +148,7 @@ impl Broker {
         fs::write(&properties, settings(&folder, nodes)?)?;
         let mut format = java(jars);
         format.args(["kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).arg(&properties);
-        if let Some(secure) = nodes.secure {
+        if let Some(secure) = nodes.purpose.secure {
             format.args(secure.formats());
         }
         said_by(&mut format)?;
@@ -175,7 +186,7 @@ fn broker_process(jars: &Path, folder: &Path) -> anyhow::Result<Child> {
 }
 
 fn settings(folder: &Path, nodes: &Nodes<'_>) -> anyhow::Result<String> {
-    let Nodes { node, clients, controllers, secure } = *nodes;
+    let Nodes { node, clients, controllers, purpose: Purpose { session_ms, secure } } = *nodes;
     let count = clients.len();
     let voters: Vec<String> =
         (1..).zip(controllers).map(|(node, port)| format!("{node}@127.0.0.1:{port}")).collect();
@@ -198,6 +209,7 @@ fn settings(folder: &Path, nodes: &Nodes<'_>) -> anyhow::Result<String> {
         ("transaction.state.log.replication.factor", count.to_string()),
         ("transaction.state.log.min.isr", in_sync.to_string()),
         ("min.insync.replicas", in_sync.to_string()),
+        ("broker.session.timeout.ms", session_ms.to_string()),
         ("group.initial.rebalance.delay.ms", "0".to_owned()),
         ("auto.create.topics.enable", "false".to_owned()),
         // Tests make and delete many topics.
