@@ -16,8 +16,7 @@ again_on_postgres! {
     foreign_shops::a_body_without_a_name_under_two_shops_is_suspect_under_both,
 }
 
-/// Catches: a door that queues what it keeps (then both nodes work the same rows), a worker that looks at its own door only,
-/// and a redrive that only its own node hears of.
+/// Catches: a worker that takes up only what lay there when it got its slots.
 #[test]
 fn deliveries_of_both_doors_are_worked_off_by_whoever_has_their_shop() {
     on_postgres(deliveries_through_two_doors);
