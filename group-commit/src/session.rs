@@ -37,6 +37,12 @@ pub trait Session {
     /// # Errors
     /// The store refused.
     fn execute(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<u64, StoreError>;
+
+    /// Inserts a row into a table whose rows the store numbers in `column`, the key; gives its number.
+    ///
+    /// # Errors
+    /// The store refused.
+    fn number(&self, column: &str, insert: &str, values: &[ValueRef<'_>]) -> Result<i64, StoreError>;
 }
 
 impl dyn Session + '_ {

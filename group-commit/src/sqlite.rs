@@ -23,6 +23,12 @@ impl Session for Connection {
     fn execute(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<u64, StoreError> {
         Ok(self.prepare_cached(sql)?.execute(params_from_iter(values))? as u64)
     }
+
+    fn number(&self, _: &str, insert: &str, values: &[ValueRef<'_>]) -> Result<i64, StoreError> {
+        // `RETURNING` would keep the row in a table of its own first.
+        self.prepare_cached(insert)?.execute(params_from_iter(values))?;
+        Ok(self.last_insert_rowid())
+    }
 }
 
 impl Transact for Connection {

@@ -354,7 +354,7 @@ fn lock(index: &Mutex<Index>) -> std::sync::MutexGuard<'_, Index> {
 
 fn insert(work: &dyn Session, index: &mut Index, fresh: &Fresh) -> Result<Kept, StoreError> {
     const INSERT: &str = "INSERT INTO inbox(id, merchant, topic, webhook_id, body_hash, received_at, correlation, trace, \
-        day, people, status, reason, shared) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13) RETURNING seq";
+        day, people, status, reason, shared) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let twins = twins(work, index, fresh)?;
     let (merchant, topic) = (fresh.merchant, &fresh.topic);
     if let Some(original) = twins.iter().find(|twin| twin.merchant == merchant && twin.topic == *topic) {
@@ -386,7 +386,7 @@ fn insert(work: &dyn Session, index: &mut Index, fresh: &Fresh) -> Result<Kept, 
         reason,
         is_shared,
     ];
-    let seq = work.one(INSERT, values, |row| row.at(0))?;
+    let seq = work.number("seq", INSERT, values)?;
     if let Some(Sealed(body)) = &fresh.sealed {
         work.execute("INSERT INTO inbox_body VALUES(?1, ?2)", values![seq, body])?;
     }

@@ -20,7 +20,7 @@ use crate::chance;
 /// As many as the store was made with.
 const SLOTS: u32 = 64;
 /// How long the others wait for a sign of life.
-pub(super) const LEASE: Duration = Duration::from_secs(6);
+const LEASE: Duration = Duration::from_secs(6);
 
 /// How often a worker that ends looks whether it has its hands free.
 const LOOK_EVERY: Duration = Duration::from_millis(10);
@@ -36,6 +36,7 @@ macro_rules! now {
 pub(super) struct Slots {
     work: Store,
     worker: Uuid,
+    lease: Duration,
     state: Mutex<State>,
 }
 
@@ -59,7 +60,7 @@ struct Held {
 
 impl Slots {
     pub(super) fn new(work: Store) -> Self {
-        Self { work, worker: chance::id(), state: Mutex::default() }
+        Self { work, worker: chance::id(), lease: LEASE, state: Mutex::default() }
     }
 
     /// Shows that this worker lives, and takes and gives slots so that all workers have their share. True if it got
@@ -71,8 +72,8 @@ impl Slots {
         // Before the question: the server counts the lease from later on.
         let asked = Instant::now();
         let given = self.state().free();
-        let worker = self.worker.into_bytes();
-        let (mine, share) = self.work.run(move |work| renew(work, &worker, &given)).await?;
+        let (worker, lease) = (self.worker.into_bytes(), self.lease);
+        let (mine, share) = self.work.run(move |work| renew(work, &worker, lease, &given)).await?;
         Ok(self.state().renew(asked, mine, share))
     }
 
@@ -107,7 +108,7 @@ impl Slots {
     pub(super) fn begin(&self, job: Job) -> bool {
         let slot = slot(job.merchant);
         let mut state = self.state();
-        let may = state.has(slot) && state.renewed.is_some_and(|renewed| renewed.elapsed() < LEASE);
+        let may = state.has(slot) && state.renewed.is_some_and(|renewed| renewed.elapsed() < self.lease);
         match state.held.get_mut(&job.row) {
             Some(held) if may && !held.in_hand => {
                 held.in_hand = true;
@@ -166,7 +167,12 @@ fn slot(merchant: MerchantId) -> i64 {
 }
 
 /// The worker's slots, and how many are its share.
-fn renew(work: &dyn Session, worker: &[u8; 16], given: &[i64]) -> Result<(BTreeSet<i64>, usize), StoreError> {
+fn renew(
+    work: &dyn Session,
+    worker: &[u8; 16],
+    lease: Duration,
+    given: &[i64],
+) -> Result<(BTreeSet<i64>, usize), StoreError> {
     const LIVE: &str = concat!(
         "INSERT INTO inbox_worker(worker, alive_until) VALUES (?1, ",
         now!(),
@@ -179,7 +185,7 @@ fn renew(work: &dyn Session, worker: &[u8; 16], given: &[i64]) -> Result<(BTreeS
     const TAKE: &str = "UPDATE inbox_slot SET worker = ?1 \
         WHERE slot IN (SELECT slot FROM inbox_slot WHERE worker IS NULL ORDER BY slot LIMIT ?2)";
     const MINE: &str = "SELECT slot FROM inbox_slot WHERE worker = ?1";
-    let lease_us = i64::try_from(LEASE.as_micros()).unwrap_or(i64::MAX);
+    let lease_us = i64::try_from(lease.as_micros()).unwrap_or(i64::MAX);
     work.execute(LIVE, values![worker, lease_us])?;
     work.execute(BURY, values![])?;
     for slot in given {

@@ -130,6 +130,11 @@ impl Session for Client {
     fn execute(&self, sql: &str, values: &[ValueRef<'_>]) -> Result<u64, StoreError> {
         self.change(&numbered(sql), added(values)?)
     }
+
+    fn number(&self, column: &str, insert: &str, values: &[ValueRef<'_>]) -> Result<i64, StoreError> {
+        let session: &dyn Session = self;
+        session.one(&format!("{insert} RETURNING {column}"), values, |row| row.at(0))
+    }
 }
 
 impl Drop for Client {

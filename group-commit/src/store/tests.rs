@@ -5,7 +5,8 @@ use crate::{ValueRef, values};
 #[cfg(feature = "postgres")]
 mod on_postgres;
 
-const TABLES: &str = "CREATE TABLE IF NOT EXISTS t(n BIGINT PRIMARY KEY, words TEXT, bytes BLOB)";
+const TABLES: &str = "CREATE TABLE IF NOT EXISTS t(n BIGINT PRIMARY KEY, words TEXT, bytes BLOB);
+    CREATE TABLE IF NOT EXISTS numbered(n INTEGER PRIMARY KEY, words TEXT)";
 
 /// Where a test's store is; gone with it.
 enum Home {
@@ -87,6 +88,22 @@ async fn values_come_back_as_they_were_stored() {
             session.one(sql, &values, |row| row.at::<i64>(0))
         });
         assert!(matches!(none.await, Err(Fault::Store(StoreError::Missing))));
+    }
+}
+
+#[tokio::test]
+async fn a_row_that_the_store_numbers_is_found_by_its_number() {
+    for home in Home::all() {
+        let store = home.open().await;
+        for words in ["one", "two"] {
+            let found = store.run(move |session| {
+                let number =
+                    session.number("n", "INSERT INTO numbered(words) VALUES (?1)", values![words])?;
+                let by_number = "SELECT words FROM numbered WHERE n = ?1";
+                session.one(by_number, values![number], |row| row.at::<String>(0))
+            });
+            assert_eq!(found.await.unwrap(), words);
+        }
     }
 }
 

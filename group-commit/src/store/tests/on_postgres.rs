@@ -5,8 +5,11 @@ use postgres_store::{Address, Schema, testing::TestDatabase};
 
 use super::*;
 
-const SCHEMA: Schema =
-    Schema { name: "shelf", steps: &["CREATE TABLE t(n BIGINT PRIMARY KEY, words TEXT, bytes BYTEA)"] };
+const SCHEMA: Schema = Schema {
+    name: "shelf",
+    steps: &["CREATE TABLE t(n BIGINT PRIMARY KEY, words TEXT, bytes BYTEA);
+            CREATE TABLE numbered(n BIGINT GENERATED ALWAYS AS IDENTITY PRIMARY KEY, words TEXT)"],
+};
 
 pub(super) async fn open(address: &Address) -> Store {
     Store::open_schema(address, SCHEMA).await.unwrap()
