@@ -106,11 +106,13 @@ pub(super) async fn write(address: &Address, genesis: &Genesis) -> Result<(), Er
         let (report, delivery) = oneshot::channel();
         let (bytes, text) = (certificate.bytes(), certificate.text());
         let headers = OwnedHeaders::new().insert(Header { key: HEADER, value: Some(&bytes) });
-        let record =
-            BaseRecord::<(), str, _>::with_opaque_to(&address.topic, Box::new(Waiting { partition, report }))
-                .partition(i32::from(partition))
-                .headers(headers)
-                .payload(&text);
+        let record = BaseRecord::<(), str, _>::with_opaque_to(
+            &address.topic,
+            Box::new(Waiting { partition, report, burst: None }),
+        )
+        .partition(i32::from(partition))
+        .headers(headers)
+        .payload(&text);
         producer.send(record).map_err(|(error, _)| failed(error))?;
         deliveries.push(delivery);
     }

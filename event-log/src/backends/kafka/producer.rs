@@ -8,19 +8,29 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
-use tokio::sync::oneshot;
+use tokio::{
+    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
+    task::JoinHandle,
+};
 
 use super::{Address, Store, client, envelope::Envelope, position};
 use crate::{
     backend::{Asked, Delivery, Ends, Entry, Producer},
     error::Fault,
+    frame::Record,
 };
 
 /// Who waits for what becomes of a record, and in which partition.
 pub(super) struct Waiting {
     pub(super) partition: u16,
     pub(super) report: oneshot::Sender<Delivery>,
+    /// Held by the last record of a burst.
+    pub(super) burst: Option<OwnedSemaphorePermit>,
 }
+
+/// How many bursts may be under way. Each becomes two or three requests.
+const BURSTS_MAX: usize = 1;
+const BURST_RECORDS_MAX: usize = 1_000;
 
 /// Takes the client's reports; whoever waits for a partition to grow hears of it.
 pub(super) struct Reports(pub(super) Arc<Ends>);
@@ -47,7 +57,7 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Waiting>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
-        let Waiting { partition, report } = *waiting;
+        let Waiting { partition, report, burst: _burst } = *waiting;
         let delivery = match result {
             Ok(message) => {
                 // A repeated send is confirmed without an offset; who reads the record back learns it.
@@ -103,27 +113,73 @@ impl Drop for Spare {
 
 /// A client of its own per claim, so that nothing of an older one can be mixed up with it.
 pub(super) struct KafkaProducer {
-    store: Arc<Store>,
-    partition: u16,
-    /// Taken only when it ends.
-    client: Option<Client>,
+    waiting: mpsc::UnboundedSender<(Entry, oneshot::Sender<Delivery>)>,
+    sending: JoinHandle<()>,
 }
 
 impl KafkaProducer {
     pub(super) fn start(store: &Arc<Store>, partition: u16, spare: &Spare) -> Result<Self, Fault> {
-        Ok(Self { store: store.clone(), partition, client: Some(spare.take(store)?) })
+        let sending = Sending { store: store.clone(), partition, client: Some(spare.take(store)?) };
+        let (waiting, queue) = mpsc::unbounded_channel();
+        Ok(Self { waiting, sending: tokio::spawn(sending.run(queue)) })
     }
 }
 
 impl Producer for KafkaProducer {
     fn send(&mut self, entry: Entry) -> oneshot::Receiver<Delivery> {
         let (report, delivery) = oneshot::channel();
-        let waiting = Waiting { partition: self.partition, report };
-        let Entry { record, .. } = entry;
-        let Store { address, genesis, columns, .. } = &*self.store;
-        let Envelope { headers, key, value } =
-            Envelope::of(&record, genesis.log_id, self.partition, columns.as_deref());
-        let message = BaseRecord::with_opaque_to(&address.topic, Box::new(waiting))
+        // If the task has ended, the report's sender is dropped here.
+        drop(self.waiting.send((entry, report)));
+        delivery
+    }
+}
+
+impl Drop for KafkaProducer {
+    /// What was not handed to the client yet is of a term that is over.
+    fn drop(&mut self) {
+        self.sending.abort();
+    }
+}
+
+/// Hands what waits to the client: at once while little is under way, and together with what came meanwhile otherwise.
+///
+/// The client by itself sends each record in a request of its own as long as five are under way, and then waits busily
+/// for the next, with a processor of its own.
+struct Sending {
+    store: Arc<Store>,
+    partition: u16,
+    /// Taken only when it ends.
+    client: Option<Client>,
+}
+
+impl Sending {
+    async fn run(self, mut queue: mpsc::UnboundedReceiver<(Entry, oneshot::Sender<Delivery>)>) {
+        let bursts = Arc::new(Semaphore::new(BURSTS_MAX));
+        let mut burst = Vec::new();
+        while queue.recv_many(&mut burst, BURST_RECORDS_MAX).await > 0 {
+            let Ok(mut leave) = bursts.clone().acquire_owned().await.map(Some) else { return };
+            while burst.len() < BURST_RECORDS_MAX {
+                let Ok(next) = queue.try_recv() else { break };
+                burst.push(next);
+            }
+            let (entries, reports): (Vec<Entry>, Vec<_>) = burst.drain(..).unzip();
+            // All of them first: what is handed over in one go goes in few requests.
+            let envelopes: Vec<_> = entries.iter().map(|entry| self.envelope(&entry.record)).collect();
+            let last = envelopes.len() - 1;
+            for (place, (envelope, report)) in envelopes.into_iter().zip(reports).enumerate() {
+                let burst = if place == last { leave.take() } else { None };
+                self.send(envelope, Waiting { partition: self.partition, report, burst });
+            }
+        }
+    }
+
+    fn envelope<'a>(&self, record: &'a Record) -> Envelope<'a> {
+        let Store { genesis, columns, .. } = &*self.store;
+        Envelope::of(record, genesis.log_id, self.partition, columns.as_deref())
+    }
+
+    fn send(&self, Envelope { headers, key, value }: Envelope<'_>, waiting: Waiting) {
+        let message = BaseRecord::with_opaque_to(&self.store.address.topic, Box::new(waiting))
             .partition(i32::from(self.partition))
             .headers(headers)
             .payload(value);
@@ -134,11 +190,10 @@ impl Producer for KafkaProducer {
             let unknown = Delivery::Unknown(Fault::new("send a record", error));
             drop(message.delivery_opaque.report.send(unknown));
         }
-        delivery
     }
 }
 
-impl Drop for KafkaProducer {
+impl Drop for Sending {
     /// The client waits for its threads, which no task may do.
     fn drop(&mut self) {
         client::end(self.client.take());
