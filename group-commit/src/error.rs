@@ -19,6 +19,16 @@ pub enum StoreError {
 }
 
 impl StoreError {
+    /// Whether the store cannot be asked at the moment, however right the question is.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        match self {
+            #[cfg(feature = "postgres")]
+            Self::Postgres(error) => error.is_out_of_reach(),
+            _ => false,
+        }
+    }
+
     /// A cell that holds something else than what was `expected`.
     #[must_use]
     pub fn misread(expected: &str) -> Self {

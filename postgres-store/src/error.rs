@@ -98,6 +98,22 @@ pub enum Error {
     },
 }
 
+impl Error {
+    /// Whether the server cannot be asked at the moment: it is away, ends, or begins.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Unreachable { .. } | Self::Silent { .. } => true,
+            Self::Failed { source, .. } => {
+                let code = source.as_database_error().and_then(|said| said.code());
+                matches!(code.as_deref(), Some("57P01" | "57P02" | "57P03"))
+                    || matches!(source, sqlx::Error::PoolTimedOut | sqlx::Error::PoolClosed)
+            }
+            _ => false,
+        }
+    }
+}
+
 /// SQLSTATE says what happened; see the table in the server's manual.
 pub(crate) fn explain(server: &str, error: sqlx::Error) -> Error {
     let server = server.to_owned();

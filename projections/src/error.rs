@@ -52,6 +52,16 @@ impl From<postgres_store::Error> for Error {
 }
 
 impl Error {
+    /// Whether the store or the log cannot be asked at the moment, however right the question is.
+    #[must_use]
+    pub fn is_out_of_reach(&self) -> bool {
+        match self {
+            Self::Store(error) | Self::Write(group_commit::Fault::Store(error)) => error.is_out_of_reach(),
+            Self::Write(group_commit::Fault::Away(_)) | Self::Log(event_log::Error::Storage { .. }) => true,
+            _ => false,
+        }
+    }
+
     /// Whether trying again may help.
     pub(crate) const fn may_pass(&self) -> bool {
         match self {

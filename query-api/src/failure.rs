@@ -2,6 +2,9 @@
 use http_edge::Problem;
 
 pub(crate) fn of_store(error: &projections::Error) -> Problem {
+    if error.is_out_of_reach() {
+        return Problem::unavailable("unavailable", "The read models do not answer").fault(error);
+    }
     Problem::internal(error)
 }
 
