@@ -1,6 +1,7 @@
 //! An order, and what it comes to. Its verdict is a level: each one replaces those before it.
 mod assess;
 mod attach_customer;
+mod codes;
 mod delete_order;
 mod eligible;
 mod known;
@@ -14,10 +15,10 @@ pub use observe_order::{Line, ObserveOrder, Shipping};
 pub use record_refund::{RecordRefund, RefundFacts};
 pub use record_transaction::RecordTransaction;
 
-use std::collections::BTreeMap;
+use std::collections::{BTreeMap, BTreeSet};
 
 use event_schemas::{
-    Currency, CustomerId, Digest, RefundId, StreamType,
+    Currency, CustomerId, Digest, RedemptionId, RefundId, StreamType,
     catalogue::LoyaltyOrderEvent as Event,
     loyalty_order::{
         Assessment, OrderCancelled, OrderDisqualified, OrderObserved, OrderQualified, OrderRefunded,
@@ -53,6 +54,9 @@ pub struct State {
     /// It was deleted; the currency in which it is worth nothing.
     deleted: Option<Currency>,
     assessment: Option<Assessment>,
+    /// The redemptions whose codes it used and gave back when it came to nothing.
+    #[serde(default)]
+    codes_returned: BTreeSet<RedemptionId>,
     /// The order qualified once, so the rule in `observed` is its rule for ever.
     rule_frozen: bool,
 }
@@ -100,6 +104,13 @@ impl Decider for State {
                 let newer = |seen: &OrderObserved| seen.updated_at <= observed.updated_at;
                 if self.observed.as_ref().is_none_or(newer) || planted::is(Bug::OlderStateApplies) {
                     self.observed = Some(observed.clone());
+                } else if let Some(seen) = &mut self.observed {
+                    seen.codes_used.clone_from(&observed.codes_used);
+                }
+            }
+            Event::OrderCodeReturned(returned) => {
+                if !planted::is(Bug::CodeReturnedTwice) {
+                    self.codes_returned.insert(returned.redemption);
                 }
             }
             Event::OrderRefunded(refunded) => {
@@ -144,17 +155,23 @@ impl Draft {
         self.events.push(event);
     }
 
-    /// Ends the decision with a verdict, if it differs from the one in force.
+    /// Ends the decision with a verdict, if it differs from the one in force, and with what follows for codes.
     fn judged(mut self) -> Result<Vec<Event>, Rejection> {
-        let Some(fresh) = assess::assess(&self.state)? else { return Ok(self.events) };
+        if let Some(fresh) = assess::assess(&self.state)? {
+            self.judge(fresh);
+        }
+        self.return_codes();
+        Ok(self.events)
+    }
+
+    fn judge(&mut self, fresh: Assessment) {
         let in_force = self.state.assessment();
         let holds = |known: &Assessment| Assessment { version: known.version, ..fresh.clone() } == *known;
         if in_force.is_some_and(holds) && !planted::is(Bug::VerdictRepeated) {
-            return Ok(self.events);
+            return;
         }
         let version = in_force.map_or(0, |known| known.version) + 1;
         self.push(verdict(Assessment { version, ..fresh }));
-        Ok(self.events)
     }
 }
 

@@ -76,6 +76,10 @@ bugs! {
     RefundsGoBelowZero;
     /// What one refund holds back of its lines is not what another pays beyond its own.
     MoneyBeyondLinesApart;
+    /// A code is given back with every state of an order that came to nothing.
+    CodeReturnedTwice;
+    /// An order gives its code back as soon as a part of it is refunded.
+    PartRefundReturnsCode;
     /// A redemption that failed keeps its points.
     FailureReleasesNothing;
     /// A second code is recorded.

@@ -171,6 +171,6 @@ mod tests {
             assert_eq!(steps.len(), count, "{}", kind.name);
             reactions += all.len();
         }
-        assert_eq!(reactions, 19);
+        assert_eq!(reactions, 20);
     }
 }

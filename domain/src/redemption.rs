@@ -7,7 +7,7 @@ mod quote;
 mod record_code_issued;
 mod request_redemption;
 
-pub use cancel_redemption::CancelRedemption;
+pub use cancel_redemption::{CancelRedemption, CodeUse};
 pub use complete_redemption::CompleteRedemption;
 pub use expire_redemption::ExpireRedemption;
 pub use fail_redemption::FailRedemption;
@@ -87,6 +87,12 @@ impl State {
     pub fn code_issued(&self) -> bool {
         self.status
             .is_some_and(|status| !matches!(status, Status::Requested | Status::Failed | Status::Expired))
+    }
+
+    /// Whether its points are spent or went back: nothing of it is on its way any more.
+    #[must_use]
+    pub const fn is_over(&self) -> bool {
+        matches!(self.status, Some(Status::Completed | Status::Failed | Status::Expired | Status::Cancelled))
     }
 
     /// Who issued its code, if it was issued.

@@ -1,9 +1,11 @@
-//! A redemption from reservation to reward: reserve, request, issue, spend, complete; or release; or cancel and give back.
+//! A redemption from reservation to reward: reserve, request, issue, spend, complete; or release; or cancel and give
+//! back, also when the order that used the code came to nothing.
 //!
 //! `RedemptionRequested` is the intent behind the outside call, so a crash at any step goes on where it stopped.
 use event_schemas::{
     Code, CustomerId, Event, EventId, RedemptionId, Timestamp,
-    catalogue::{PointsAccountEvent, RedemptionEvent},
+    catalogue::{LoyaltyOrderEvent, PointsAccountEvent, RedemptionEvent},
+    loyalty_order::OrderCodeReturned,
     reward::Benefit,
 };
 
@@ -11,16 +13,28 @@ use crate::{
     Effect, Reaction, StreamRef,
     planted::{self, Bug},
     points_account::{CommitRedemption, ExpiryRule, Grace, ReinstatePoints, ReleaseReservation},
-    redemption::{CompleteRedemption, RecordCodeIssued, RequestRedemption},
+    redemption::{CancelRedemption, CodeUse, CompleteRedemption, RecordCodeIssued, RequestRedemption},
 };
 
 pub(crate) fn react(id: EventId, stream: StreamRef, event: &Event) -> Vec<Reaction> {
+    if let Event::LoyaltyOrder(LoyaltyOrderEvent::OrderCodeReturned(returned)) = event {
+        return vec![of_order(returned)];
+    }
     let Some(customer) = stream.subject() else { return Vec::new() };
     match event {
         Event::PointsAccount(event) => of_account(customer, event),
         Event::Redemption(event) => of_redemption(id, customer, RedemptionId(stream.id), event),
         _ => Vec::new(),
     }
+}
+
+fn of_order(returned: &OrderCodeReturned) -> Reaction {
+    let cancel = CancelRedemption { reason: returned.reason.clone(), code: CodeUse::Returned };
+    Reaction::command(
+        "cancel-redemption",
+        StreamRef::redemption(returned.redemption, returned.customer),
+        cancel,
+    )
 }
 
 fn of_account(customer: CustomerId, event: &PointsAccountEvent) -> Vec<Reaction> {
@@ -81,10 +95,11 @@ fn of_redemption(
         }
         RedemptionEvent::RedemptionFailed(failed) => released(failed.reason.clone()),
         RedemptionEvent::RedemptionExpired(_) => released(Code::fixed("reservation-timed-out")),
-        RedemptionEvent::RedemptionCancelled(_) => {
+        RedemptionEvent::RedemptionCancelled(cancelled) => {
+            let reason = cancelled.reason.clone();
             let entry = id.entry("reinstate-points");
             let (at, expiry) = (Timestamp::EPOCH, ExpiryRule::none());
-            let reinstate = ReinstatePoints { redemption, entry, at, grace: Grace::none(), expiry };
+            let reinstate = ReinstatePoints { redemption, entry, reason, at, grace: Grace::none(), expiry };
             vec![void, Reaction::to_account("reinstate-points", customer, reinstate)]
         }
         RedemptionEvent::RedemptionCompleted(_) => Vec::new(),
@@ -101,7 +116,7 @@ mod tests {
             DiscountCodeIssued, RedemptionCancelled, RedemptionExpired, RedemptionFailed, RedemptionRequested,
         },
         reward::RewardUsed,
-        sample::{CUSTOMER, DEVICE, ENTRY, REDEMPTION, REWARD, points, usd},
+        sample::{CUSTOMER, DEVICE, ENTRY, ORDER, REDEMPTION, REWARD, points, usd},
     };
 
     use super::*;
@@ -170,6 +185,18 @@ mod tests {
                 Reaction::to_account("commit-redemption", CUSTOMER, commit),
                 Reaction::command("complete-redemption", REWARD_STREAM, CompleteRedemption {}),
             ]
+        );
+    }
+
+    /// Whoever ordered: the redemption is its redeemer's. No tail is held up by what the order's account waits for.
+    #[test]
+    fn a_code_that_an_order_returned_cancels_its_redemption() {
+        let returned = OrderCodeReturned { customer: CUSTOMER, ..OrderCodeReturned::sample() };
+        let event = LoyaltyOrderEvent::from(returned).into();
+        let cancel = CancelRedemption { reason: Code::fixed("order-cancelled"), code: CodeUse::Returned };
+        assert_eq!(
+            react(ID, StreamRef::order(ORDER), &event),
+            [Reaction::command("cancel-redemption", REWARD_STREAM, cancel)]
         );
     }
 

@@ -209,7 +209,7 @@ events! {
     }
     /// An order, and what it comes to.
     LoyaltyOrder = 3, "loyalty-order", crate::loyalty_order, LoyaltyOrderEvent {
-        OrderObserved = 301, "order-observed", v 3;
+        OrderObserved = 301, "order-observed", v 4;
         OrderRefunded = 302, "order-refunded", v 3;
         OrderAttachedToCustomer = 303, "order-attached-to-customer", v 1;
         OrderQualified = 304, "order-qualified", v 2;
@@ -217,6 +217,7 @@ events! {
         OrderWaiting = 306, "order-waiting", v 2;
         OrderCancelled = 307, "order-cancelled", v 2;
         OrderTransactionSeen = 308, "order-transaction-seen", v 1;
+        OrderCodeReturned = 309, "order-code-returned", v 1;
     }
     /// One customer's ledger.
     PointsAccount = 4, "points-account", crate::points_account, PointsAccountEvent {
@@ -226,7 +227,7 @@ events! {
         PointsReserved = 404, "points-reserved", v 2;
         PointsRedeemed = 405, "points-redeemed", v 1;
         PointsReservationReleased = 406, "points-reservation-released", v 2;
-        PointsReinstated = 407, "points-reinstated", v 3;
+        PointsReinstated = 407, "points-reinstated", v 4;
         PointsAdjusted = 408, "points-adjusted", v 3;
         PointsReleaseScheduled = 409, "points-release-scheduled", v 2;
         PointsReleased = 410, "points-released", v 2;

@@ -24,6 +24,8 @@ pub enum Kind {
     ShopDomain = 8,
     /// Shopify's numeric shop id.
     ShopId = 9,
+    /// A discount code of ours; its id is the redemption that it was issued for.
+    DiscountCode = 10,
 }
 
 /// How a kind's rows behave. Without any of these: one id per reference and merchant, text as it is, only its hash kept.
@@ -71,6 +73,7 @@ impl Kind {
             Self::Redemption => kind("redemption"),
             Self::ShopDomain => kind("shop-domain").global().folded(),
             Self::ShopId => kind("shop-id").global(),
+            Self::DiscountCode => kind("discount-code").folded(),
         }
     }
 

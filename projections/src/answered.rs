@@ -148,6 +148,7 @@ fn about(event: &Recorded) -> Option<CustomerId> {
 fn reason(event: &Event) -> Option<&Code> {
     match event {
         Event::PointsAccount(moved) => reason_of_movement(moved),
+        Event::LoyaltyOrder(LoyaltyOrderEvent::OrderCodeReturned(returned)) => Some(&returned.reason),
         Event::LoyaltyOrder(verdict) => verdict.assessment()?.reason.as_ref(),
         Event::Redemption(RedemptionEvent::RedemptionFailed(failed)) => Some(&failed.reason),
         Event::Redemption(RedemptionEvent::RedemptionCancelled(cancelled)) => Some(&cancelled.reason),
@@ -164,6 +165,7 @@ const fn reason_of_movement(event: &PointsAccountEvent) -> Option<&Code> {
         PointsAccountEvent::PointsAdjusted(adjusted) => Some(&adjusted.reason),
         PointsAccountEvent::PointsReservationReleased(released) => Some(&released.reason),
         PointsAccountEvent::PointsExpiryExtended(extended) => Some(&extended.reason),
+        PointsAccountEvent::PointsReinstated(back) => back.reason.as_ref(),
         PointsAccountEvent::PointsTransferredOut(sent) => Some(&sent.reason),
         PointsAccountEvent::PointsTransferReturned(returned) => Some(&returned.reason),
         PointsAccountEvent::PointsAccountFrozen(frozen) => Some(&frozen.reason),

@@ -166,7 +166,8 @@ fn observed(order: Order, event: &LoyaltyOrderEvent, recorded_at: Timestamp) -> 
         | LoyaltyOrderEvent::OrderWaiting(_)
         | LoyaltyOrderEvent::OrderCancelled(_)
         | LoyaltyOrderEvent::OrderRefunded(_)
-        | LoyaltyOrderEvent::OrderTransactionSeen(_) => match event.assessment() {
+        | LoyaltyOrderEvent::OrderTransactionSeen(_)
+        | LoyaltyOrderEvent::OrderCodeReturned(_) => match event.assessment() {
             Some(verdict) => Order {
                 customer: verdict.customer,
                 status: Some(verdict.status),

@@ -171,8 +171,18 @@ impl Story {
             let points = Points(sum(&allocations) + repaid.0);
             account.after.lifetime_redeemed.0 -= points.0;
             let (entry, expiries, after) = (new_entry(), Vec::new(), account.after);
-            PointsReinstated { entry, redemption, points, allocations, repaid, expiries, at: None, after }
-                .into()
+            PointsReinstated {
+                entry,
+                redemption,
+                reason: Some(Code::fixed("requested")),
+                points,
+                allocations,
+                repaid,
+                expiries,
+                at: None,
+                after,
+            }
+            .into()
         })
         .await;
     }

@@ -3,7 +3,10 @@ use std::collections::BTreeSet;
 
 use serde_json::{Value, json};
 
-use crate::harness::{Shop, shared};
+use crate::{
+    harness::{Shop, shared},
+    shopify::{Order, order, person, refund},
+};
 
 #[track_caller]
 fn text<'a>(answer: &'a Value, field: &str) -> &'a str {
@@ -89,6 +92,69 @@ async fn points_given_back_repay_debt_first() {
     let balance = shop.balance(&customer).await;
     assert_eq!((balance.available, balance.debt, balance.lifetime_redeemed), (420, 0, 0));
     shop.statement(&customer).await;
+}
+
+async fn tell(shop: &Shop, topic: &str, order: &Order) {
+    let outcome = shop.delivered(topic, order.body(shop)).await;
+    assert_eq!((outcome.status.as_str(), outcome.reason), ("processed", None));
+}
+
+/// What can be spent, and what was spent for good.
+async fn spent(shop: &Shop, customer: &str) -> (i64, i64) {
+    let balance = shop.balance(customer).await;
+    (balance.available, balance.lifetime_redeemed)
+}
+
+/// Catches: codes that the translator drops; a used code that is taken for one that somebody asks to cancel.
+#[tokio::test]
+async fn an_order_that_used_a_code_and_is_cancelled_gives_its_points_back_once() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol_with(1000).await;
+    let redeemed = shop.redeem(&customer, 300).await.expect(200);
+    let (used, kept) =
+        (text(&redeemed, "code").to_lowercase(), shop.redeem(&customer, 100).await.expect(200));
+    let paid = order().by(&person()).line(20_00, 1).code("SUMMER").code(&used).paid().at(1);
+    tell(&shop, "orders/paid", &paid).await;
+    assert_eq!(spent(&shop, &customer).await, (600, 400));
+    for (topic, minute, status) in [
+        ("orders/cancelled", 2, "processed"),
+        ("orders/cancelled", 2, "duplicate"),
+        ("orders/updated", 2, "processed"),
+        ("orders/updated", 3, "processed"),
+    ] {
+        let over = paid.clone().cancelled().at(minute);
+        assert_eq!(shop.delivered(topic, over.body(&shop)).await.status, status);
+        assert_eq!(spent(&shop, &customer).await, (900, 100));
+    }
+    let statement = shop.statement(&customer).await;
+    let kinds: Vec<_> = statement.iter().map(|entry| entry.r#type.as_str()).collect();
+    assert_eq!(kinds, ["reinstate", "redeem", "redeem", "earn"]);
+    let why = &statement[0].why;
+    assert_eq!(why, "300 points given back because the redemption was cancelled (order-cancelled).");
+    assert_eq!(shop.cancel(text(&redeemed, "redemption_id")).await.status, 200, "it is cancelled already");
+    shop.cancel(text(&kept, "redemption_id")).await.expect(200);
+    assert_eq!(spent(&shop, &customer).await, (1000, 0));
+}
+
+#[tokio::test]
+async fn an_order_that_used_a_code_gives_its_points_back_once_all_of_it_is_refunded() {
+    let shop = Shop::open(shared()).await;
+    let customer = shop.enrol_with(500).await;
+    let code = |redeemed: Value| text(&redeemed, "code").to_owned();
+    let first = code(shop.redeem(&customer, 200).await.expect(200));
+    let paid = order().by(&person()).line(20_00, 2).code(&first).paid().at(1);
+    tell(&shop, "orders/paid", &paid).await;
+    for left in [(300, 200), (500, 0)] {
+        let part = refund(&paid).part(&paid.lines[0], 1, 20_00, 0);
+        assert_eq!(shop.delivered("refunds/create", part.body(&shop)).await.status, "processed");
+        assert_eq!(spent(&shop, &customer).await, left);
+    }
+    let second = code(shop.redeem(&customer, 200).await.expect(200));
+    let told = order().by(&person()).line(20_00, 1).code(&second);
+    for (status, left) in [("partially_refunded", (300, 200)), ("refunded", (500, 0))] {
+        tell(&shop, "orders/updated", &told.clone().status(status)).await;
+        assert_eq!(spent(&shop, &customer).await, left, "{status}");
+    }
 }
 
 #[tokio::test]

@@ -136,6 +136,8 @@ pub(crate) struct Order {
     placed_min: i64,
     pub(crate) updated_min: i64,
     refunds: Vec<Refund>,
+    /// The discount codes that it used.
+    codes: Vec<String>,
     /// Where its status page is, which names the shop: its own myshopify.com host, another one, or nowhere.
     status_host: Option<StatusHost>,
     note: Option<String>,
@@ -160,6 +162,7 @@ pub(crate) fn order() -> Order {
         placed_min: 0,
         updated_min: 0,
         refunds: Vec::new(),
+        codes: Vec::new(),
         status_host: Some(StatusHost::Own),
         note: None,
         token: format!("tok{id}"),
@@ -258,6 +261,12 @@ impl Order {
         self
     }
 
+    /// A discount code that it used.
+    pub(crate) fn code(mut self, code: &str) -> Self {
+        self.codes.push(code.to_owned());
+        self
+    }
+
     /// The body names no shop.
     pub(crate) fn unnamed(mut self) -> Self {
         self.status_host = None;
@@ -302,6 +311,10 @@ impl Order {
         self.subtotal() + self.shipping.0 + if self.taxes_included { 0 } else { self.tax() }
     }
 
+    fn used(&self, mint: Mint<'_>, code: &str) -> Value {
+        json!({"code": code, "amount": mint.text(self.lines.iter().map(|line| line.discount).sum()), "type": "fixed_amount"})
+    }
+
     fn shipping_json(&self, mint: Mint<'_>) -> Value {
         let (price, tax) = self.shipping;
         if price == 0 {
@@ -336,6 +349,7 @@ impl Order {
             "created_at": at(self.placed_min),
             "currency": shop.currency,
             "presentment_currency": "CAD",
+            "discount_codes": self.codes.iter().map(|code| self.used(mint, code)).collect::<Vec<_>>(),
             "email": self.email,
             "financial_status": self.status,
             "fulfillment_status": self.fulfillment_status(),

@@ -16,7 +16,7 @@ use uuid::Uuid;
 
 use super::{
     Cause, Policies,
-    perform::{ESTATE_EXPECTED, Patience, Trouble},
+    perform::{ESTATE_EXPECTED, Patience, REDEMPTION_UNFINISHED, Trouble},
     tail::{Caused, decode_body},
 };
 
@@ -179,7 +179,7 @@ impl Parked {
         reason: String,
         now: Timestamp,
     ) -> Result<(), Fault> {
-        if reason == ESTATE_EXPECTED {
+        if [ESTATE_EXPECTED, REDEMPTION_UNFINISHED].contains(&&*reason) {
             tracing::info!(policy, event.id = %id, step, reason, "Step {step} of {policy} waits: {reason}");
         } else {
             tracing::error!(policy, event.id = %id, step, reason, "Step {step} of {policy} is stuck: {reason}");

@@ -9,7 +9,7 @@ use crate::{
 use domain::{
     Aggregate, Command, Effect, IfRefused, Instead, Reaction, Rejection, StreamRef,
     points_account::{self, Awaited},
-    redemption::{ExpireRedemption, FailRedemption, RecordCodeIssued},
+    redemption::{self, ExpireRedemption, FailRedemption, RecordCodeIssued},
 };
 use event_schemas::{
     CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
@@ -22,6 +22,8 @@ const RESERVED_FOR: Duration = Duration::from_secs(15 * 60);
 /// Accounts that were merged into each other one after the other; more would be a ring.
 const MERGES_MAX: u32 = 32;
 
+/// Why a step waits that cancels a redemption whose points are not spent yet.
+pub(super) const REDEMPTION_UNFINISHED: &str = "redemption-unfinished";
 /// Why a step waits that an account turned away which ended: what that account left is still on its way.
 pub(super) const ESTATE_EXPECTED: &str = "estate-expected";
 
@@ -85,6 +87,7 @@ impl Policies {
     ) -> Result<Option<Sent>, Trouble> {
         match effect {
             Effect::Command { stream, command, if_refused } => {
+                self.finished(cause, stream, &command).await?;
                 let hops_max = if if_refused == IfRefused::Park { 0 } else { MERGES_MAX };
                 let sent = self.send_on(cause, id, step, stream, command, hops_max).await?;
                 match (&sent.1.outcome, if_refused) {
@@ -161,6 +164,20 @@ impl Policies {
         let left = self.parts.commander.read(cause.merchant, stream, beyond).await?;
         // It would be wrong to hold up the others here: among them may be who brings the estate.
         left.ok_or_else(|| Trouble::Stuck(ESTATE_EXPECTED.to_owned()))
+    }
+
+    /// An order may use a code before its points are spent. Until then nobody is asked to give them back, because a
+    /// refusal would be the answer to the command for ever.
+    async fn finished(&self, cause: &Cause, stream: StreamRef, command: &Command) -> Result<(), Trouble> {
+        if !matches!(command, Command::Redemption(redemption::Command::CancelRedemption(_))) {
+            return Ok(());
+        }
+        let is_over =
+            |aggregate: &Aggregate| matches!(aggregate, Aggregate::Redemption(state) if state.is_over());
+        if self.parts.commander.read(cause.merchant, stream, is_over).await? {
+            return Ok(());
+        }
+        Err(Trouble::Stuck(REDEMPTION_UNFINISHED.to_owned()))
     }
 
     async fn send(

@@ -1,4 +1,5 @@
 //! Policies over real owners: each event has its effect once, whatever crashes in between, and what gets stuck shows.
+mod codes;
 mod issuers;
 mod merges;
 mod sagas;
@@ -77,6 +78,7 @@ async fn observation(
         lines: vec![line],
         shipping: Shipping::default(),
         total: sample::usd(cents),
+        codes_used: Vec::new(),
         refunds: Vec::new(),
         rule: bench.shops.by_id(merchant).unwrap().rule.clone(),
     };

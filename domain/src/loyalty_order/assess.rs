@@ -60,10 +60,20 @@ fn standing(state: &State, seen: &OrderObserved, net: Money) -> (OrderStatus, Op
         _ if seen.test => (OrderStatus::Disqualified, Some("test")),
         OrderStage::Voided => (OrderStatus::Disqualified, Some("voided")),
         OrderStage::Unpaid => (OrderStatus::Waiting, Some("unpaid")),
-        OrderStage::Paid if state.customer.is_none() => (OrderStatus::Waiting, Some("guest")),
-        OrderStage::Paid if seen.eligible.minor == 0 => (OrderStatus::Disqualified, Some("nothing-eligible")),
-        OrderStage::Paid if net.minor == 0 => (OrderStatus::Refunded, None),
-        OrderStage::Paid => (OrderStatus::Qualified, None),
+        OrderStage::Paid | OrderStage::Refunded => standing_once_paid(state, seen, net),
+    }
+}
+
+fn standing_once_paid(
+    state: &State,
+    seen: &OrderObserved,
+    net: Money,
+) -> (OrderStatus, Option<&'static str>) {
+    match state.customer {
+        None => (OrderStatus::Waiting, Some("guest")),
+        Some(_) if seen.eligible.minor == 0 => (OrderStatus::Disqualified, Some("nothing-eligible")),
+        Some(_) if net.minor == 0 => (OrderStatus::Refunded, None),
+        Some(_) => (OrderStatus::Qualified, None),
     }
 }
 

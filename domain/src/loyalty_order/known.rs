@@ -22,7 +22,7 @@ impl Course {
     pub(super) fn take_in(&mut self, seen: &OrderObserved) {
         match seen.stage {
             OrderStage::Unpaid => lower(&mut self.unpaid_from, Some(seen.updated_at)),
-            OrderStage::Paid => lower(&mut self.paid_from, Some(seen.updated_at)),
+            OrderStage::Paid | OrderStage::Refunded => lower(&mut self.paid_from, Some(seen.updated_at)),
             OrderStage::Voided | OrderStage::Cancelled => {}
         }
         lower(&mut self.fulfilled_at, seen.fulfilled_at);

@@ -1,13 +1,13 @@
 //! A state of the order is seen: at first, again, late or out of order. The newest `updated_at` says what it is worth.
 use event_schemas::{
     CustomerId, Money, ProductId, ProductTag, Timestamp,
-    loyalty_order::{BonusEligible, EarnRule, OrderObserved, OrderStage},
+    loyalty_order::{BonusEligible, CodeUsed, EarnRule, OrderObserved, OrderStage},
     merchant::{Bonus, PendingPolicy},
 };
 use serde::{Deserialize, Serialize};
 
 use super::{
-    Draft, Event, RefundFacts, State,
+    Draft, Event, RefundFacts, State, codes,
     eligible::{self, Part, Parts},
     record_refund,
 };
@@ -41,6 +41,8 @@ pub struct ObserveOrder {
     pub shipping: Shipping,
     /// What it cost in all.
     pub total: Money,
+    /// Codes of ours that it used.
+    pub codes_used: Vec<CodeUsed>,
     /// Refunds that the state embeds.
     pub refunds: Vec<RefundFacts>,
     /// Today's rule. It counts until the order qualifies, which freezes it.
@@ -123,7 +125,9 @@ fn teaches(state: &State, observed: &OrderObserved) -> bool {
     after.evolve(&observed.clone().into());
     // When the order was paid or fulfilled only matters to points that wait.
     let waits = seen.rule.pending.policy != PendingPolicy::Immediate;
-    after.customer != state.customer || (waits && after.course != state.course)
+    after.customer != state.customer
+        || observed.codes_used != seen.codes_used
+        || (waits && after.course != state.course)
 }
 
 fn observed(state: &State, command: &ObserveOrder) -> Result<OrderObserved, Rejection> {
@@ -155,6 +159,7 @@ fn observed(state: &State, command: &ObserveOrder) -> Result<OrderObserved, Reje
         eligible: money(parts.amount()?),
         bonuses,
         total: command.total,
+        codes_used: codes::known(state, &command.codes_used),
         rule,
     })
 }

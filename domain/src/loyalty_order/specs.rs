@@ -64,6 +64,7 @@ pub(super) fn order(seconds: i64, minor: i64) -> ObserveOrder {
         lines: vec![line(minor)],
         shipping: Shipping::default(),
         total: usd(minor),
+        codes_used: Vec::new(),
         refunds: Vec::new(),
         rule: rule(),
     }

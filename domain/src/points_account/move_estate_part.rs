@@ -34,10 +34,10 @@ mod tests {
     use crate::{
         Decider as _,
         points_account::{
-            Command, ESTATE_PART_MAX, EarnPoints, EarnSource,
+            Command, ESTATE_PART_MAX, EarnPoints, EarnSource, SettleOrder,
             specs::{
                 absorbing, absorbing_in_parts, action, adjust, commit, customer, earn, freeze, merge,
-                merge_in_parts, merged_into, other_entry, reinstate, release, reserve, settle, spend,
+                merge_in_parts, merged_into, other_entry, per_lot, reinstate, release, reserve, settle, spend,
                 state_after, transfer_out, when, when_after,
             },
         },
@@ -128,6 +128,25 @@ mod tests {
         assert_eq!(parts.len(), 2);
         let after = state_after([earn(9, 14).into()].into_iter().chain(parts)).balances();
         assert_eq!((after.available, after.debt), (Points(4), Points(0)));
+    }
+
+    /// The award of day 0 ends first. At once it repays; in parts the order's points do, because they are there before it.
+    ///
+    /// Catches: a part that leaves points beside debt, to wait for lots with sooner dates.
+    #[test]
+    fn debt_is_repaid_by_the_part_that_brings_points_first() {
+        let award = EarnPoints { expiry: per_lot(1), ..earn(1, 8) };
+        let order = SettleOrder { expiry: per_lot(2), ..settle(1, 1, 1) };
+        let left = || [award.clone().into(), order.clone().into()];
+        let in_debt = || [settle(9, 1, 1).into(), spend(1, 1), settle(9, 2, 0).into()];
+        let lots = |arrives: Vec<Command>| {
+            let account = state_after(in_debt().into_iter().chain(arrives));
+            let all = account.balances();
+            assert_eq!((all.available, all.debt), (Points(8), Points(0)));
+            account.lots().map(|lot| lot.points.0).collect::<Vec<_>>()
+        };
+        assert_eq!(lots(vec![absorbing(left())]), [7, 1]);
+        assert_eq!(lots(absorbing_in_parts(left(), 3)), [8]);
     }
 
     /// Catches: parts that a record has no room for. At once they come to more than 7 MB.

@@ -1,5 +1,5 @@
 //! A redemption was cancelled: its points come back to the lots they were spent from, once; debt is repaid first.
-use event_schemas::{EntryId, RedemptionId, Timestamp, points_account::PointsReinstated};
+use event_schemas::{Code, EntryId, RedemptionId, Timestamp, points_account::PointsReinstated};
 use serde::{Deserialize, Serialize};
 
 use super::{Draft, Event, ExpiryRule, Grace, Phase, State, draft::derived, reservations::allocations};
@@ -15,6 +15,8 @@ pub struct ReinstatePoints {
     pub redemption: RedemptionId,
     /// The entry.
     pub entry: EntryId,
+    /// Why the redemption was cancelled.
+    pub reason: Code,
     /// The sender's clock.
     pub at: Timestamp,
     /// How long points live at least whose date is over by now.
@@ -41,6 +43,7 @@ pub(super) fn decide(state: &State, command: &ReinstatePoints) -> Result<Vec<Eve
     Ok(draft.with(PointsReinstated {
         entry: command.entry,
         redemption: command.redemption,
+        reason: Some(command.reason.clone()),
         points,
         allocations: allocations(&back),
         repaid,

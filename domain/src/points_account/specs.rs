@@ -178,6 +178,7 @@ pub(super) fn release(redemption: u8) -> ReleaseReservation {
 
 pub(super) fn reinstate(redemption: u8) -> ReinstatePoints {
     ReinstatePoints {
+        reason: Code::fixed("requested"),
         redemption: id(redemption),
         entry: EntryId(Uuid::from_u128(0xb000 + u128::from(redemption))),
         at: at(0),

@@ -66,6 +66,7 @@ fn seen() -> impl Strategy<Value = Seen> {
     let stage = prop_oneof![
         1 => Just(OrderStage::Unpaid),
         6 => Just(OrderStage::Paid),
+        1 => Just(OrderStage::Refunded),
         1 => Just(OrderStage::Voided),
         1 => Just(OrderStage::Cancelled),
     ];
@@ -151,6 +152,7 @@ impl World {
             lines: lines.collect(),
             shipping: Shipping { minor: seen.shipping.0, tax_minor: seen.shipping.1 },
             total: usd(TOTAL_MINOR),
+            codes_used: Vec::new(),
             refunds: (0..seen.refunds_embedded.min(self.refunds.len())).map(|one| self.refund(one)).collect(),
             rule: EarnRule {
                 version: 1,
@@ -201,11 +203,13 @@ impl World {
             _ if self.test => ("disqualified", 0),
             OrderStage::Voided => ("disqualified", 0),
             OrderStage::Unpaid => ("waiting", 0),
-            OrderStage::Paid if self.customer_from >= self.states.len() => ("waiting", 0),
-            OrderStage::Paid if eligible == 0 => ("disqualified", 0),
-            OrderStage::Paid if net == 0 => ("refunded", 0),
+            OrderStage::Paid | OrderStage::Refunded if self.customer_from >= self.states.len() => {
+                ("waiting", 0)
+            }
+            OrderStage::Paid | OrderStage::Refunded if eligible == 0 => ("disqualified", 0),
+            OrderStage::Paid | OrderStage::Refunded if net == 0 => ("refunded", 0),
             // `percent` per 100 major units of 100 minor units each.
-            OrderStage::Paid => ("qualified", net * self.percent / 10_000),
+            OrderStage::Paid | OrderStage::Refunded => ("qualified", net * self.percent / 10_000),
         }
     }
 }

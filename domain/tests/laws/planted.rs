@@ -52,6 +52,7 @@ const fn laws(bug: Bug) -> &'static [fn()] {
         Bug::RefundsRoundedApart => &[order::laws::ANY_SPLIT],
         Bug::RefundsGoBelowZero => &[order::laws::LAW_12],
         Bug::MoneyBeyondLinesApart => &[order::laws::ANY_ORDER],
+        Bug::CodeReturnedTwice | Bug::PartRefundReturnsCode => &[redemption::laws::RETURNED],
         Bug::FailureReleasesNothing => &[redemption::laws::ENDS],
         Bug::SecondCode => &[redemption::laws::LAW_15],
     }

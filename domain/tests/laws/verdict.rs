@@ -168,6 +168,7 @@ impl World {
             lines: lines.iter().map(line).collect(),
             shipping: Shipping::default(),
             total: usd(TOTAL_MINOR),
+            codes_used: Vec::new(),
             refunds: Vec::new(),
             rule: self.rule(),
         }

@@ -42,6 +42,10 @@ impl Processes {
         Self { pace, chance, told: VecDeque::new(), stuck: VecDeque::new() }
     }
 
+    pub(super) fn are_late(&self) -> bool {
+        self.pace != Pace::AtOnce
+    }
+
     pub(super) fn tell(&mut self, id: EventId, stream: StreamRef, event: &Event) {
         self.told.extend((0..policies().len()).map(|policy| (policy, id, stream, event.clone())));
     }

@@ -6,7 +6,7 @@ use domain::{
     customer::MergeCustomers,
     loyalty_order::{self as order, AttachCustomer, DeleteOrder, ObserveOrder, RecordRefund, RefundFacts},
     points_account::{self as account, EarnSource, ExpiryRule},
-    redemption::{CancelRedemption, FailRedemption, RecordCodeIssued, Status},
+    redemption::{CancelRedemption, CodeUse, FailRedemption, RecordCodeIssued, Status},
 };
 use event_schemas::{
     Code, CustomerId, Digest, EntryId, EventId, OrderId, Points, ProductId, ProductTag, RecordId,
@@ -133,8 +133,12 @@ impl<'a> Shop<'a> {
         let days = u32::try_from(self.settings.grace_days).unwrap();
         let grace = account::Grace { days, timezone: TimeZone::utc() };
         match command {
-            // So that estates leave in several parts, with others in between.
-            account::Command::MergeAccount(merge) => merge.part_max = 3,
+            // So that estates leave in several parts, with others in between. Debt is repaid by the part that brings points
+            // first, and which one that is the model does not know.
+            account::Command::MergeAccount(merge) => {
+                let is_compared = !self.processes.are_late() && self.owes(merge.into);
+                merge.part_max = if is_compared { account::ESTATE_PART_MAX } else { 3 };
+            }
             account::Command::MoveEstatePart(next) => next.part_max = 2,
             account::Command::SettleOrder(settle) => {
                 settle.when_short = match self.settings.short {
@@ -154,6 +158,13 @@ impl<'a> Shop<'a> {
             account::Command::TransferPointsIn(arrive) => (arrive.at, arrive.expiry) = (at, self.expiry()),
             account::Command::ReturnTransfer(back) => (back.at, back.grace) = (at, grace),
             _ => {}
+        }
+    }
+
+    fn owes(&self, customer: CustomerId) -> bool {
+        match self.streams.get(&StreamRef::account(customer)) {
+            Some(Aggregate::PointsAccount(account)) => account.balances().debt.is_positive(),
+            _ => false,
         }
     }
 
@@ -200,7 +211,7 @@ impl<'a> Shop<'a> {
             Step::Issue { redemption, succeeds } => self.issue(*redemption, *succeeds),
             Step::Cancel { redemption } => {
                 let reason = Code::fixed("cancelled");
-                self.ask_redemption(*redemption, CancelRedemption { reason, code_used: false });
+                self.ask_redemption(*redemption, CancelRedemption { reason, code: CodeUse::Unused });
             }
             Step::Merge { gone, kept } => self.merge(*gone, *kept),
             step => {
@@ -381,6 +392,7 @@ impl<'a> Shop<'a> {
             lines: lines.map(|line| sold(*line)).collect(),
             shipping: order::Shipping { minor: order.shipping.0, tax_minor: order.shipping.1 },
             total: usd(TOTAL_MINOR),
+            codes_used: Vec::new(),
             refunds: (0..seen.refunds.min(order.refunds.len()))
                 .map(|one| refunded(order, number, one))
                 .collect(),

@@ -1,6 +1,6 @@
 //! A state of an order was seen.
 use crate::{
-    Code, CustomerId, Money, ProductId, ProductTag, Rate, Timestamp,
+    Code, CustomerId, Money, ProductId, ProductTag, Rate, RedemptionId, Timestamp,
     merchant::{Bonus, Pending, StoreCredit},
     payload, plain, words,
 };
@@ -10,8 +10,10 @@ words! {
     OrderStage {
         /// Not (wholly) paid yet.
         Unpaid = "unpaid",
-        /// Paid, perhaps refunded since.
+        /// Paid, perhaps refunded in part since.
         Paid = "paid",
+        /// Paid, and all of it was refunded since.
+        Refunded = "refunded",
         /// The authorisation was given up.
         Voided = "voided",
         /// Cancelled.
@@ -65,6 +67,16 @@ plain! {
     }
 }
 
+plain! {
+    /// A discount code of ours that an order used.
+    CodeUsed {
+        /// The redemption that it was issued for.
+        redemption: RedemptionId,
+        /// Who redeemed, whoever ordered.
+        customer: CustomerId,
+    }
+}
+
 payload! {
     /// A state of an order was seen: a newer one, or an older one that teaches something, such as a higher total.
     OrderObserved {
@@ -89,6 +101,9 @@ payload! {
         bonuses: Vec<BonusEligible>,
         /// What it cost in all: no sum of refunds goes above it.
         total: Money,
+        /// All codes of ours that the order is known to have used so far.
+        #[serde(default)]
+        codes_used: Vec<CodeUsed>,
         /// The rule that `eligible` follows.
         rule: EarnRule,
     }
@@ -103,6 +118,7 @@ payload! {
         eligible: usd(5493),
         bonuses: Vec::new(),
         total: usd(6493),
+        codes_used: vec![CodeUsed { redemption: REDEMPTION, customer: CUSTOMER }],
         rule: EarnRule {
             version: 1,
             points_per_unit: Rate::ONE,

@@ -1,6 +1,6 @@
 //! Points of a cancelled redemption came back.
 use crate::{
-    EntryId, Points, RedemptionId, Timestamp, payload,
+    Code, EntryId, Points, RedemptionId, Timestamp, payload,
     points_account::{Allocation, Balances, LotExpiry},
 };
 
@@ -11,6 +11,9 @@ payload! {
         entry: EntryId,
         /// The redemption.
         redemption: RedemptionId,
+        /// Why the redemption was cancelled.
+        #[serde(default)]
+        reason: Option<Code>,
         /// All points that came back.
         points: Points,
         /// The lots they came back to, with what repaid debt already taken off.
@@ -29,6 +32,7 @@ payload! {
     sample: Self {
         entry: OTHER_ENTRY,
         redemption: REDEMPTION,
+        reason: Some(Code::fixed("order-cancelled")),
         points: points(40),
         allocations: vec![Allocation { lot: ENTRY, points: points(40) }],
         repaid: points(0),

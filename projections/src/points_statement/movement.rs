@@ -159,6 +159,7 @@ fn unreserved(recorded: &Recorded, event: &PointsReservationReleased) -> Movemen
 
 fn reinstated(event: &PointsReinstated) -> Movement {
     Movement {
+        reason: event.reason.clone(),
         redemption: Some(event.redemption),
         repaid: event.repaid,
         ..Movement::new(event.entry.0, EntryType::Reinstate)

@@ -21,7 +21,8 @@ impl Entry {
             EntryType::Unreserve => format!("{} no longer held ({})", points(self.held), self.reason()),
             EntryType::Redeem => format!("{} spent on a discount", taken(self)),
             EntryType::Reinstate => {
-                format!("{} given back because the redemption was cancelled", points(self.points))
+                let why = self.reason.as_ref().map(|reason| format!(" ({reason})")).unwrap_or_default();
+                format!("{} given back because the redemption was cancelled{why}", points(self.points))
             }
             EntryType::Adjust if self.points.is_positive() => {
                 format!("{} added by hand ({})", points(self.points), self.reason())

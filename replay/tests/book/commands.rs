@@ -112,7 +112,8 @@ pub(super) fn give_up(redemption: RedemptionId, at: Timestamp) -> ReleaseReserva
 }
 
 pub(super) fn give_back(redemption: RedemptionId, entry: EntryId, at: Timestamp) -> ReinstatePoints {
-    ReinstatePoints { redemption, entry, at, grace: grace(), expiry: expiry() }
+    let reason = Code::fixed("requested");
+    ReinstatePoints { redemption, entry, reason, at, grace: grace(), expiry: expiry() }
 }
 
 pub(super) fn extend(entry: EntryId, at: Timestamp) -> ExtendPointsExpiry {

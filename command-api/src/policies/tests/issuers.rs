@@ -3,7 +3,7 @@
 //! Planted bugs that these tests were seen to catch: asking the issuer again for a redemption whose code is recorded;
 //! releasing points without making the code void; a reservation that never ends (the test does not end either).
 use chrono::TimeDelta;
-use domain::redemption::CancelRedemption;
+use domain::redemption::{CancelRedemption, CodeUse};
 use event_log::{Class, memory};
 use event_schemas::{Code, Timestamp};
 
@@ -137,7 +137,7 @@ fn a_run_from_the_beginning_brings_no_void_code_back() {
         let redemption = redeem(&bench, merchant, customer).await;
         until(&bench, merchant, customer, redemption, Phase::Redeemed).await;
         bench.policies_idle().await;
-        let cancel = CancelRedemption { reason: Code::fixed("requested"), code_used: false };
+        let cancel = CancelRedemption { reason: Code::fixed("requested"), code: CodeUse::Unused };
         bench.accept(merchant, StreamRef::redemption(redemption, customer), cancel).await;
         until(&bench, merchant, customer, redemption, Phase::Reinstated).await;
         assert_eq!(codes(&fake), [(false, title(redemption))]);

@@ -5,7 +5,7 @@ use domain::{
     Command,
     customer::MergeCustomers,
     points_account::{ESTATE_PART_MAX, MergeAccount},
-    redemption::CancelRedemption,
+    redemption::{CancelRedemption, CodeUse},
 };
 use event_log::PositionToken;
 use event_schemas::{Code, EntryId};
@@ -14,10 +14,10 @@ use super::*;
 use crate::commands::Made;
 
 /// A record and what it says, to be followed when the test wants it.
-type Told = (Cause, Made, PositionToken);
+pub(super) type Told = (Cause, Made, PositionToken);
 
 /// A shop with three customers whose policies stand still.
-async fn three() -> (Bench, MerchantId, [CustomerId; 3]) {
+pub(super) async fn three() -> (Bench, MerchantId, [CustomerId; 3]) {
     let bench = Bench::with_still_policies().await;
     let merchant = bench.install("demo-1.myshopify.com").await;
     let mut customers = [CustomerId(Uuid::nil()); 3];
@@ -27,7 +27,12 @@ async fn three() -> (Bench, MerchantId, [CustomerId; 3]) {
     (bench, merchant, customers)
 }
 
-async fn tell(bench: &Bench, merchant: MerchantId, stream: StreamRef, command: impl Into<Command>) -> Told {
+pub(super) async fn tell(
+    bench: &Bench,
+    merchant: MerchantId,
+    stream: StreamRef,
+    command: impl Into<Command>,
+) -> Told {
     let envelope = bench.envelope(merchant, stream, command);
     let cause = Cause {
         merchant,
@@ -42,7 +47,7 @@ async fn tell(bench: &Bench, merchant: MerchantId, stream: StreamRef, command: i
 }
 
 /// Whether everything was seen through.
-async fn follow(bench: &Bench, (cause, made, at): &Told) -> bool {
+pub(super) async fn follow(bench: &Bench, (cause, made, at): &Told) -> bool {
     bench.policies.follow(*cause, made.clone(), *at).await.complete
 }
 
@@ -112,7 +117,7 @@ async fn a_redemption_that_is_cancelled_during_a_merge_gives_its_points_back() {
     let redemption = StreamRef::redemption(reserve.redemption, first);
     assert!(follow(&bench, &tell(&bench, merchant, StreamRef::account(first), reserve).await).await);
     let estate = merge(&bench, merchant, first, second).await;
-    let cancel = CancelRedemption { reason: Code::fixed("requested"), code_used: false };
+    let cancel = CancelRedemption { reason: Code::fixed("requested"), code: CodeUse::Unused };
     let cancelled = tell(&bench, merchant, redemption, cancel).await;
     assert!(!follow(&bench, &cancelled).await);
     assert!(follow(&bench, &estate).await);

@@ -9,7 +9,7 @@ use domain::{
     pos_device::{Found, PosEntry, Standing, SyncPosBatch},
 };
 use event_schemas::{
-    Code, Digest, DeviceId, EntryId, TransferId,
+    Code, DeviceId, Digest, EntryId, TransferId,
     merchant::{Action, ProgramSettings},
     points_account,
     pos_device::PosEntryKind,
@@ -108,7 +108,8 @@ async fn a_merge_moves_everything_along_a_chain_and_what_was_on_its_way_still_en
     assert_eq!(available(&bench, merchant, third).await, (60, 0));
     let stream = StreamRef::redemption(redemption, first);
     assert_eq!(bench.commander.read(merchant, stream, status).await.unwrap(), Some(Status::Completed));
-    let cancel = redemption::CancelRedemption { reason: Code::fixed("requested"), code_used: false };
+    let cancel =
+        redemption::CancelRedemption { reason: Code::fixed("requested"), code: redemption::CodeUse::Unused };
     bench.accept(merchant, stream, cancel).await;
     bench.policies_idle().await;
     assert_eq!((available(&bench, merchant, third).await, bench.policies.parked()), ((100, 0), 0));
@@ -227,7 +228,8 @@ async fn points_spent_at_a_till_come_back_when_the_redemption_is_cancelled() {
     bench.accept(merchant, StreamRef::account(customer), spend).await;
     bench.policies_idle().await;
     assert_eq!(bench.commander.read(merchant, stream, status).await.unwrap(), Some(Status::Completed));
-    let cancel = redemption::CancelRedemption { reason: Code::fixed("requested"), code_used: false };
+    let cancel =
+        redemption::CancelRedemption { reason: Code::fixed("requested"), code: redemption::CodeUse::Unused };
     bench.accept(merchant, stream, cancel).await;
     bench.policies_idle().await;
     assert_eq!((available(&bench, merchant, customer).await, bench.policies.parked()), ((100, 0), 0));

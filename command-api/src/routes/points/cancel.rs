@@ -5,7 +5,7 @@ use axum::{extract::State, http::StatusCode, response::Response};
 use domain::{
     Aggregate, StreamRef,
     points_account::Phase,
-    redemption::{CancelRedemption, Status},
+    redemption::{CancelRedemption, CodeUse, Status},
 };
 use event_log::PositionToken;
 use event_schemas::{Code, CustomerId, MerchantId, RedemptionId, points_account::Balances, record::Actor};
@@ -76,13 +76,13 @@ pub(crate) async fn cancel(
         return Ok(reply(StatusCode::OK, first, true));
     }
     let stream = StreamRef::redemption(redemption, customer);
-    let code_used = code_used(&app, merchant, redemption, stream).await?;
+    let code = code_use(&app, merchant, redemption, stream).await?;
     let attempt = app.idempotency.keep(attempt).await?;
     let occurred_at = app.clock.now();
     let envelope = Envelope {
         merchant,
         stream,
-        command: CancelRedemption { reason: Code::fixed("requested"), code_used }.into(),
+        command: CancelRedemption { reason: Code::fixed("requested"), code }.into(),
         key: attempt.command,
         content: app.subject_digest(merchant, customer, "cancel-redemption", &redemption.bytes())?,
         occurred_at,
@@ -111,12 +111,12 @@ pub(crate) async fn cancel(
 }
 
 /// Whether an order used the code. It is made void before the issuer is asked, so that what it says stays true.
-async fn code_used(
+async fn code_use(
     app: &App,
     merchant: MerchantId,
     redemption: RedemptionId,
     stream: StreamRef,
-) -> Result<bool, Problem> {
+) -> Result<CodeUse, Problem> {
     let completed_by = |aggregate: &Aggregate| match aggregate {
         Aggregate::Redemption(state) if state.status() == Some(Status::Completed) && !state.at_till() => {
             state.issuer().cloned()
@@ -125,15 +125,16 @@ async fn code_used(
     };
     let made_by = app.commander.glance(merchant, stream, completed_by).await?;
     let order = app.issuers.order(merchant, redemption).map_err(|error| key_fault(&error))?;
-    let (Some(made_by), Some(order)) = (made_by, order) else { return Ok(false) };
+    let (Some(made_by), Some(order)) = (made_by, order) else { return Ok(CodeUse::Unused) };
     // Without credentials nobody can be asked; making the code void waits for them, and the points with it.
-    let Some(issuer) = app.issuers.named(&made_by, &order.shop) else { return Ok(false) };
+    let Some(issuer) = app.issuers.named(&made_by, &order.shop) else { return Ok(CodeUse::Unused) };
     let asked = async {
         issuer.void(&order).await?;
         issuer.is_used(&order).await
     };
     let answer = tokio::time::timeout(ASK_WITHIN, asked).await.map_err(|late| unavailable(&late))?;
-    answer.map_err(|error| unavailable(&error))
+    let used = answer.map_err(|error| unavailable(&error))?;
+    Ok(if used { CodeUse::Used } else { CodeUse::Unused })
 }
 
 fn unavailable(error: &dyn std::error::Error) -> Problem {

@@ -195,15 +195,17 @@ impl Wanted {
     }
 }
 
-/// Remembers whose redemption it is, so that its id alone finds it.
+/// Remembers whose redemption it is, so that its id alone finds it, and so does its code in an order that uses it.
 async fn note_owner(
     app: &App,
     merchant: MerchantId,
     redemption: RedemptionId,
     customer: CustomerId,
 ) -> Result<(), Problem> {
-    let reference = Reference::new(Kind::Redemption, redemption.to_string(), redemption.0, Some(customer));
-    app.keys.resolve(merchant, reference).await.map(drop).map_err(|error| key_fault(&error))
+    let code = app.issuers.code(merchant, redemption).map_err(|error| key_fault(&error))?;
+    let names = [(Kind::Redemption, redemption.to_string()), (Kind::DiscountCode, code)];
+    let rows = names.map(|(kind, name)| Reference::new(kind, name, redemption.0, Some(customer)));
+    app.keys.resolve_many(merchant, rows.into()).await.map(drop).map_err(|error| key_fault(&error))
 }
 
 /// What an account says of a redemption.

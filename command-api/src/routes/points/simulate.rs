@@ -213,6 +213,7 @@ impl Order<'_> {
             lines,
             shipping: Shipping { minor: extras.shipping, tax_minor: 0 },
             total: Money { minor, currency: self.shop.currency },
+            codes_used: Vec::new(),
             refunds: Vec::new(),
             rule: self.shop.rule.clone(),
         };

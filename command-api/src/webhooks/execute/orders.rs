@@ -3,7 +3,7 @@ use domain::{
     StreamRef,
     loyalty_order::{DeleteOrder, Line, ObserveOrder, RecordRefund, RecordTransaction, RefundFacts},
 };
-use event_schemas::{CustomerId, OrderId, RefundId};
+use event_schemas::{CustomerId, OrderId, RedemptionId, RefundId, loyalty_order::CodeUsed};
 use privacy::{Entry, Kind, Reference};
 
 use super::{Run, Setback, people};
@@ -33,6 +33,7 @@ impl Run<'_> {
             lines: order.lines.into_iter().map(|line| self.with_tags(line)).collect(),
             shipping: order.shipping,
             total: order.total,
+            codes_used: self.codes_used(&order.codes).await?,
             refunds: refunds.map(|(refund, id)| self.facts(refund, *id)).collect(),
             rule: self.shop.rule.clone(),
         };
@@ -80,6 +81,18 @@ impl Run<'_> {
         let delete = DeleteOrder { currency: self.shop.currency };
         let (stream, at) = (StreamRef::order(OrderId(order.id)), self.delivery.received_at);
         self.send("delete", stream, delete, order.subject, at).await
+    }
+
+    /// The redemptions whose codes these are. Codes that we do not know are the shop's own.
+    async fn codes_used(&self, codes: &[Private]) -> Result<Vec<CodeUsed>, Setback> {
+        let mut used = Vec::new();
+        for code in codes {
+            let found = self.executor.keys.find(self.delivery.merchant, Kind::DiscountCode, &code.0).await?;
+            used.extend(found.and_then(|entry| {
+                Some(CodeUsed { redemption: RedemptionId(entry.id), customer: entry.subject? })
+            }));
+        }
+        Ok(used)
     }
 
     /// Tags are the product's: no order names them.

@@ -10,6 +10,9 @@ use super::{
     shop::from_status_url,
 };
 
+/// Shopify lets an order use a handful of codes; of more, the first ones are looked at.
+const CODES_MAX: usize = 25;
+
 pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translated, Unusable> {
     body.expect_kind("Order")?;
     let currency = body.field("currency").required(|field| field.text())?;
@@ -24,7 +27,7 @@ pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translate
         reference: Private(body.field("id").required(|field| field.id())?),
         updated_at,
         ordered_at,
-        paid_at: (stage == OrderStage::Paid).then_some(ordered_at),
+        paid_at: matches!(stage, OrderStage::Paid | OrderStage::Refunded).then_some(ordered_at),
         fulfilled_at: fulfilled_at(body, updated_at)?,
         stage,
         test: body.field("test").flag()?,
@@ -33,6 +36,7 @@ pub(super) fn translate(body: &Object<'_>, shop: &ShopFacts) -> Result<Translate
         total: total(body, shop.currency, taxes_included, &lines, shipping)?,
         lines,
         shipping,
+        codes: codes(body)?,
         refunds: refunds::embedded(body, shop.currency)?,
     };
     let status_url = body.field("order_status_url").text()?;
@@ -59,10 +63,18 @@ fn stage(body: &Object<'_>) -> Result<OrderStage, Unusable> {
         return Ok(OrderStage::Cancelled);
     }
     Ok(match body.field("financial_status").text()?.as_deref() {
-        Some("paid" | "partially_refunded" | "refunded") => OrderStage::Paid,
+        Some("paid" | "partially_refunded") => OrderStage::Paid,
+        Some("refunded") => OrderStage::Refunded,
         Some("voided") => OrderStage::Voided,
         _ => OrderStage::Unpaid,
     })
+}
+
+/// The codes that gave a discount.
+fn codes(body: &Object<'_>) -> Result<Vec<Private>, Unusable> {
+    let used = body.field("discount_codes").objects()?.unwrap_or_default();
+    let codes = used.iter().take(CODES_MAX).map(|one| one.field("code").private());
+    codes.filter_map(Result::transpose).collect()
 }
 
 /// When it was placed: `processed_at` is the shop's own date of an order that was brought in from elsewhere.

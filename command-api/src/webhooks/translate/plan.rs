@@ -182,6 +182,8 @@ pub struct Order {
     pub shipping: Shipping,
     /// What it cost in all.
     pub total: Money,
+    /// The discount codes that it used, ours or not.
+    pub codes: Vec<Private>,
     /// Refunds that the body embeds.
     pub refunds: Vec<Refund>,
 }

@@ -7,8 +7,8 @@ use event_schemas::{
 use serde_json::{Value, json};
 
 use super::{
-    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Translated, is_known,
-    translate,
+    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Translated,
+    is_known, translate,
 };
 
 mod topics;
@@ -87,6 +87,7 @@ fn golden_order() -> Order {
         ],
         shipping: Shipping { minor: 500, tax_minor: 40 },
         total: Money { minor: 8071, currency: usd() },
+        codes: vec![private("WELCOME7"), private("ln-23456789abcd")],
         refunds: vec![Refund {
             reference: private("9300000000000000007"),
             refunded_at: time("2026-03-02T10:29:00Z"),
@@ -140,14 +141,15 @@ fn money_that_a_refund_pays_without_lines_is_told_by_its_discrepancy_or_its_tran
         }
     };
     let less = |amount: &str| json!({"kind": "refund_discrepancy", "amount": amount, "tax_amount": "-0.10"});
-    let paid = |status: &str, currency: &str| {
-        json!({"kind": "refund", "status": status, "amount": "5.00", "currency": currency, "gateway": "bogus"})
-    };
+    let paid = |status: &str, currency: &str| json!({"kind": "refund", "status": status, "amount": "5.00", "currency": currency, "gateway": "bogus"});
     assert_eq!(told(json!([less("-5.00")]), json!([paid("success", "USD")])), (500, 10));
     assert_eq!(told(json!([less("-5.00"), less("2.00")]), json!([])), (300, 20));
     assert_eq!(told(json!([]), json!([paid("success", "USD"), paid("failure", "USD")])), (500, 0));
     assert_eq!(told(json!([]), json!([paid("success", "EUR")])), (0, 0));
-    assert_eq!(told(json!([{"kind": "shipping_refund", "amount": "-5.00"}]), json!([paid("success", "USD")])), (0, 0));
+    assert_eq!(
+        told(json!([{"kind": "shipping_refund", "amount": "-5.00"}]), json!([paid("success", "USD")])),
+        (0, 0)
+    );
 }
 
 #[test]
@@ -194,9 +196,17 @@ fn nothing_personal_shows_in_a_plan() {
         [("orders/create", ORDER), ("refunds/create", REFUND), ("customers/create", CUSTOMER)]
     {
         let shown = format!("{:?}", read(topic, body));
-        for personal in
-            ["ada", "Ada", "Lovelace", "7946", "6200000000000000001", "7100000000000000003", "930000"]
-        {
+        for personal in [
+            "ada",
+            "Ada",
+            "Lovelace",
+            "7946",
+            "6200000000000000001",
+            "7100000000000000003",
+            "930000",
+            "WELCOME7",
+            "ln-2",
+        ] {
             assert!(!shown.contains(personal), "{topic} shows {personal}: {shown}");
         }
     }
@@ -221,7 +231,7 @@ fn stages_follow_the_financial_status_and_the_cancellation() {
     for (status, stage) in [
         (json!("paid"), OrderStage::Paid),
         (json!("partially_refunded"), OrderStage::Paid),
-        (json!("refunded"), OrderStage::Paid),
+        (json!("refunded"), OrderStage::Refunded),
         (json!("voided"), OrderStage::Voided),
         (json!("pending"), OrderStage::Unpaid),
         (json!("authorized"), OrderStage::Unpaid),

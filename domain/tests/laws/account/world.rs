@@ -267,7 +267,7 @@ impl World {
                 account::ReleaseReservation { redemption: id(number), reason, at, grace }.into()
             }
             Step::Reinstate(number) => {
-                account::ReinstatePoints { redemption: id(number), entry, at, grace, expiry }.into()
+                account::ReinstatePoints { redemption: id(number), entry, reason, at, grace, expiry }.into()
             }
             Step::ReleasePending(_) => account::ReleasePendingPoints { as_of: at, expiry }.into(),
             Step::Expire(_) => account::ExpirePoints { entry, as_of: at, expiry }.into(),
