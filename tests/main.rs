@@ -20,13 +20,13 @@ mod scenarios {
     mod idempotency;
     mod ledger_calls;
     mod live_feed;
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    mod loss;
     mod main_job;
     mod merges;
     #[cfg(feature = "postgres")]
     mod nodes;
     mod observability;
-    #[cfg(all(feature = "kafka", feature = "postgres"))]
-    mod loss;
     #[cfg(feature = "kafka")]
     mod on_kafka;
     #[cfg(feature = "postgres")]

@@ -4,7 +4,9 @@ use std::{collections::BTreeSet, time::Duration};
 use event_log::Log;
 use tokio::{sync::watch, task::JoinSet};
 
-use crate::{Error, Progress, ReadStore, StoreError, all, elsewhere, error::chain, parked, partition::Partition};
+use crate::{
+    Error, Progress, ReadStore, StoreError, all, elsewhere, error::chain, parked, partition::Partition,
+};
 
 /// Records per transaction.
 const BATCH_RECORDS_MAX: usize = 1_000;

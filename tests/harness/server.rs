@@ -46,8 +46,12 @@ impl OwnServer {
              path of the built xtask"
         );
         let program = std::env::var(SERVICES).expect(&missing);
-        let mut runner =
-            Command::new(program).args(arguments).stdin(Stdio::piped()).stdout(Stdio::piped()).spawn().unwrap();
+        let mut runner = Command::new(program)
+            .args(arguments)
+            .stdin(Stdio::piped())
+            .stdout(Stdio::piped())
+            .spawn()
+            .unwrap();
         let mut said = BufReader::new(runner.stdout.take().unwrap());
         let mut line = String::new();
         said.read_line(&mut line).unwrap();
