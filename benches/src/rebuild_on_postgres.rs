@@ -1,7 +1,7 @@
 //! Building all read models anew in a Postgres, beside a raw COPY of the same rows into the same tables.
 use std::time::{Duration, Instant};
 
-use anyhow::{Context as _, ensure};
+use anyhow::ensure;
 use event_log::Log;
 use futures::TryStreamExt as _;
 use projections::ReadStore;

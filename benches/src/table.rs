@@ -134,7 +134,7 @@ mod tests {
         what: "sums",
         peer: "an abacus",
         mark: Mark::PercentOfPeer(150),
-        needs_postgres: false,
+        needs: &[],
         run: |_| Box::pin(async { Ok(Vec::new()) }),
     };
 

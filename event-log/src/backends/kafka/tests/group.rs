@@ -48,7 +48,7 @@ async fn the_owner_of_the_newest_term_is_heard_also_by_who_comes_later() {
     other.announce(1, &announced(1, "http://c"));
     assert_eq!((other.of(3), early.of(1)), (None, None));
 
-    let early = std::sync::Arc::new(early);
+    let early = Arc::new(early);
     let forgetting = early.clone();
     tokio::task::spawn_blocking(move || forgetting.forget(4)).await.unwrap().unwrap();
     while early.of(3).is_some() {
