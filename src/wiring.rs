@@ -75,10 +75,23 @@ pub(crate) struct ShopToken {
 impl System {
     /// Starts what the roles say over open stores. Other nodes, if there are any, reach it at `url`.
     pub(crate) async fn start(settings: &Settings, stores: Stores, url: &str) -> anyhow::Result<Self> {
+        let membership = nodes::join(settings, &stores.log, url).await?;
+        let started = Self::start_as(settings, stores, membership.clone()).await;
+        if let (Err(_), Some(membership)) = (&started, membership) {
+            // Nobody is to wait for a node that does not come.
+            membership.leave().await;
+        }
+        started
+    }
+
+    async fn start_as(
+        settings: &Settings,
+        stores: Stores,
+        membership: Option<Arc<dyn Membership>>,
+    ) -> anyhow::Result<Self> {
         let webhook_secret = secret(settings.webhook_secret.as_ref(), &stores.keys, WEBHOOK_SECRET);
         let (operator_token, auth) = operator(settings, &stores.keys);
         let clock = Clock::open(&stores.work, settings.mode == Mode::Development).await?;
-        let membership = nodes::join(settings, &stores.log, url).await?;
         let working = Working::start(settings, &stores, &clock, membership.clone(), &webhook_secret).await?;
         let Working { parts, policies, schedule, webhooks, projections } = working;
         let Stores { log, keys, work, reads, lock, .. } = stores;

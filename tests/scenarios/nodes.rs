@@ -10,13 +10,16 @@ use std::time::{Duration, Instant};
 
 use serde_json::json;
 
-use self::load::{Journal, World};
+use self::{
+    faults::restarted,
+    load::{Journal, World},
+};
 use crate::harness::{Door, Nodes, OwnServer, Seed, Server, Shop, partitions, signal};
 
 /// How many times the short form a campaign lasts, by this variable.
 const SIZE: &str = "LOYALNEST_NODES_SIZE";
 /// The longest that nodes may take to agree on something.
-const AGREE_WITHIN: Duration = Duration::from_secs(60);
+const AGREE_WITHIN: Duration = Duration::from_secs(45);
 
 fn size() -> u32 {
     std::env::var(SIZE).map_or(1, |text| text.parse().unwrap_or_else(|_| panic!("{SIZE} is a number")))
@@ -87,8 +90,12 @@ async fn each_role_can_be_a_process_of_its_own() {
     let earned = shop.earn(&customer, 70, "first").await.expect(200);
     // The answer names its position, and another process shows it.
     let position = earned["position"].as_str().unwrap();
-    let seen = at_reading.balance_with(&customer, &[("min_position", position)]).await.expect(200);
-    assert_eq!(seen["available"], 70);
+    until("the position is shown", async || {
+        let seen = at_reading.balance_with(&customer, &[("min_position", position)]).await;
+        assert!(seen.status == 503 || seen.expect(200)["available"] == 70, "{}", seen.text);
+        seen.status == 200
+    })
+    .await;
 
     for refused in [
         at_reading.earn(&customer, 1, "second").await,
@@ -149,14 +156,16 @@ async fn what_cannot_be_a_node_is_refused_with_what_to_change() {
     }
 }
 
-/// Partitions go from node to node while everybody asks, each time because the node that owns them is asked to end; what
-/// is read to take one over is what the stand-by had not read yet.
+/// Partitions go from node to node while everybody asks, each time because the node that owns them is asked to end. How
+/// little is read to take one over is shown where nodes share a process (`command-api/src/nodes/tests.rs`).
 ///
-/// Catches: a stand-by that begins with the log's first record when it takes over.
+/// Catches: a node that ends without a word to the others, who then wait until its session is over (no `leave`).
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
     let nodes = Nodes::on_postgres(2);
-    let mut servers = nodes.start_all(&[]);
+    // Longer than anybody here waits.
+    let session = [("LOYALNEST_SESSION_MS", "60000")];
+    let mut servers = nodes.start_all(&session);
     until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
@@ -171,11 +180,7 @@ async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
                 owned(other).await.into_iter().eq(nodes.partitions())
             })
             .await;
-            for partition in partitions(&Door::of(other)).await {
-                let read = partition["records_read"].as_u64().unwrap();
-                assert!(read < 500, "{partition}");
-            }
-            let again = nodes.start(node, &[]);
+            let again = restarted(&nodes, node, &session).await;
             world.moved(node, &again);
             servers.insert(node, again);
         }

@@ -34,17 +34,17 @@ async fn on_kafka_nodes_killed_between_append_and_answer_lose_and_double_nothing
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_a_group_that_rebalances_all_the_time_costs_no_answer() {
     let nodes = Nodes::on_kafka(3, &topic());
-    let mut servers = vec![nodes.start(0, &[]), nodes.start(1, &[])];
+    let mut servers = vec![restarted(&nodes, 0, &[]).await, restarted(&nodes, 1, &[]).await];
     until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
     for _ in 0..2 * size() {
-        let third = nodes.start(2, &[]);
+        let third = restarted(&nodes, 2, &[]).await;
         tokio::time::sleep(Duration::from_secs(2)).await;
         let (status, _) = third.end_by("TERM");
         assert!(status.success(), "{status}");
     }
-    servers.push(nodes.start(2, &[]));
+    servers.push(restarted(&nodes, 2, &[]).await);
     until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let journal = load.end().await;
     let wrong = world.check(&nodes, &journal).await;
