@@ -9,7 +9,7 @@ use serde_json::{Value, json};
 
 use super::verify::verified;
 use crate::{
-    harness::{Folder, OwnServer, Server, Shop, run},
+    harness::{Folder, OwnServer, Server, Shop},
     shopify::{order, person},
 };
 
@@ -65,75 +65,6 @@ async fn a_postgres_that_crashes_and_comes_back() {
     let database = RefCell::new(OwnServer::postgres());
     let folder = Folder::with_log(&database.borrow().url);
     outlasted(&folder, || database.borrow().signal(1, "QUIT"), || database.borrow_mut().restart(1)).await;
-}
-
-/// The log and the rest are files; only the read models are away. With a projector that gives up at the first failure the
-/// last balance was seen to stay behind.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_of_the_read_models_that_crashes_and_comes_back_under_projectors() {
-    let mut database = OwnServer::postgres();
-    let server = Server::start_on(&Folder::with_reads(&database.url), &[]);
-    let shop = Shop::open(&server).await;
-    let customer = shop.enrol_with(1000).await;
-    shop.door.until_idle().await;
-    assert_eq!(shop.balance(&customer).await.available, 1000);
-
-    database.signal(1, "QUIT");
-    shop.redeem(&customer, 300).await.expect(200);
-    let refused = shop.balance_with(&customer, &[]).await;
-    assert_eq!(refused.status, 503, "{}", refused.text);
-    assert!(refused.header("retry-after").is_some(), "{refused:?}");
-    let said = until_healthy(&shop, false).await;
-    let of = |name| said["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).cloned();
-    assert_eq!(of("projections").unwrap()["status"], "unhealthy", "{said:#}");
-    assert_eq!(of("store").unwrap()["status"], "healthy", "{said:#}");
-
-    database.restart(1);
-    until_healthy(&shop, true).await;
-    shop.door.until_idle().await;
-    assert_eq!(shop.balance(&customer).await.available, 700);
-    let (status, folder) = server.end_by("TERM");
-    assert!(status.success());
-    let rebuilt = run(&folder, &["rebuild", "--dry-run", "--json", "--data", "data"], &[]);
-    assert_eq!(rebuilt.status.code(), Some(0), "{rebuilt:?}");
-}
-
-/// Only keys and inbox are away: nothing is taken that could not be kept, and what needs neither goes on. With a connection
-/// that is never made anew the node was seen to stay unhealthy.
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn a_postgres_of_keys_and_inbox_that_crashes_and_comes_back() {
-    let mut database = OwnServer::postgres();
-    let server = Server::start_on(&Folder::with_stores(&database.url), &[]);
-    let shop = Shop::open(&server).await;
-    let customer = shop.enrol_with(1000).await;
-    shop.door.until_idle().await;
-
-    database.signal(1, "QUIT");
-    let redeem = json!({"customer_id": customer, "points": 300});
-    let refused = shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await;
-    assert_eq!(refused.status, 503, "{}", refused.text);
-    assert!(refused.header("retry-after").is_some(), "{refused:?}");
-    let ada = person();
-    let delivery = shop.webhook("orders/paid", order().by(&ada).line(50_00, 1).paid().body(&shop));
-    assert_eq!(delivery.send(&shop.door).await.status, 503);
-    assert_eq!(shop.balance(&customer).await.available, 1000, "what is read goes on");
-    let said = until_healthy(&shop, false).await;
-    let of = |name| said["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).cloned();
-    assert_eq!(of("work").unwrap()["status"], "unhealthy", "{said:#}");
-    assert_eq!(of("log").unwrap()["status"], "healthy", "{said:#}");
-
-    database.restart(1);
-    until_healthy(&shop, true).await;
-    for _ in 0..2 {
-        shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await.expect(200);
-        assert_eq!(shop.balance(&customer).await.available, 700, "once, however often it is asked");
-    }
-    shop.accept(&delivery).await;
-    shop.door.until_idle().await;
-    assert_eq!(shop.balance_of(ada.id).await.available, 50);
-    let (status, folder) = server.end_by("TERM");
-    assert!(status.success());
-    assert_eq!(verified(&folder).0, Some(0));
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
