@@ -68,7 +68,6 @@ pub(crate) async fn ensure_none(settings: &Settings, log: &Log) -> anyhow::Resul
 
 /// Without Postgres there are no other nodes.
 #[cfg(not(feature = "postgres"))]
-#[expect(clippy::unused_async, reason = "with Postgres it asks")]
 pub(crate) async fn ensure_none(_: &Settings, _: &Log) -> anyhow::Result<()> {
     Ok(())
 }
@@ -89,7 +88,6 @@ pub(crate) async fn forget_owners(settings: &Settings, log: &Log) -> anyhow::Res
 
 /// Without Postgres there are no other nodes.
 #[cfg(not(feature = "postgres"))]
-#[expect(clippy::unused_async, reason = "with Postgres it asks")]
 pub(crate) async fn forget_owners(_: &Settings, _: &Log) -> anyhow::Result<()> {
     Ok(())
 }
