@@ -67,6 +67,44 @@ async fn a_postgres_that_crashes_and_comes_back() {
     outlasted(&folder, || database.borrow().signal(1, "QUIT"), || database.borrow_mut().restart(1)).await;
 }
 
+/// Only keys and inbox are away: nothing is taken that could not be kept, and what needs neither goes on. With a connection
+/// that is never made anew the node was seen to stay unhealthy.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_postgres_of_keys_and_inbox_that_crashes_and_comes_back() {
+    let mut database = OwnServer::postgres();
+    let server = Server::start_on(&Folder::with_stores(&database.url), &[]);
+    let shop = Shop::open(&server).await;
+    let customer = shop.enrol_with(1000).await;
+    shop.door.until_idle().await;
+
+    database.signal(1, "QUIT");
+    let redeem = json!({"customer_id": customer, "points": 300});
+    let refused = shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await;
+    assert_eq!(refused.status, 503, "{}", refused.text);
+    assert!(refused.header("retry-after").is_some(), "{refused:?}");
+    let ada = person();
+    let delivery = shop.webhook("orders/paid", order().by(&ada).line(50_00, 1).paid().body(&shop));
+    assert_eq!(delivery.send(&shop.door).await.status, 503);
+    assert_eq!(shop.balance(&customer).await.available, 1000, "what is read goes on");
+    let said = until_healthy(&shop, false).await;
+    let of = |name| said["checks"].as_array().unwrap().iter().find(|check| check["name"] == name).cloned();
+    assert_eq!(of("work").unwrap()["status"], "unhealthy", "{said:#}");
+    assert_eq!(of("log").unwrap()["status"], "healthy", "{said:#}");
+
+    database.restart(1);
+    until_healthy(&shop, true).await;
+    for _ in 0..2 {
+        shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await.expect(200);
+        assert_eq!(shop.balance(&customer).await.available, 700, "once, however often it is asked");
+    }
+    shop.accept(&delivery).await;
+    shop.door.until_idle().await;
+    assert_eq!(shop.balance_of(ada.id).await.available, 50);
+    let (status, folder) = server.end_by("TERM");
+    assert!(status.success());
+    assert_eq!(verified(&folder).0, Some(0));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_kafka_that_is_killed_and_comes_back() {
     let broker = RefCell::new(OwnServer::kafka(1));
