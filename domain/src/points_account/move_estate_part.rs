@@ -37,8 +37,8 @@ mod tests {
             Command, ESTATE_PART_MAX, EarnPoints, EarnSource, SettleOrder,
             specs::{
                 absorbing, absorbing_in_parts, action, adjust, commit, customer, earn, freeze, merge,
-                merge_in_parts, merged_into, other_entry, per_lot, reinstate, release, reserve, settle, spend,
-                state_after, transfer_out, when, when_after,
+                merge_in_parts, merged_into, other_entry, per_lot, reinstate, release, reserve, settle,
+                spend, state_after, transfer_out, when, when_after,
             },
         },
     };
