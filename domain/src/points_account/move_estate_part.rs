@@ -130,14 +130,14 @@ mod tests {
         assert_eq!((after.available, after.debt), (Points(4), Points(0)));
     }
 
-    /// The award of day 0 ends first. At once it repays; in parts the order's points do, because they are there before it.
+    /// The award ends first, and at once it repays; in parts the order's points do, because they are there before it.
     ///
-    /// Catches: a part that leaves points beside debt, to wait for lots with sooner dates.
+    /// Catches: a part that leaves points beside debt (`MergeLeavesDebt`); an estate that repays in the order of its lots.
     #[test]
     fn debt_is_repaid_by_the_part_that_brings_points_first() {
         let award = EarnPoints { expiry: per_lot(1), ..earn(1, 8) };
         let order = SettleOrder { expiry: per_lot(2), ..settle(1, 1, 1) };
-        let left = || [award.clone().into(), order.clone().into()];
+        let left = || [order.clone().into(), award.clone().into()];
         let in_debt = || [settle(9, 1, 1).into(), spend(1, 1), settle(9, 2, 0).into()];
         let lots = |arrives: Vec<Command>| {
             let account = state_after(in_debt().into_iter().chain(arrives));
@@ -145,7 +145,7 @@ mod tests {
             assert_eq!((all.available, all.debt), (Points(8), Points(0)));
             account.lots().map(|lot| lot.points.0).collect::<Vec<_>>()
         };
-        assert_eq!(lots(vec![absorbing(left())]), [7, 1]);
+        assert_eq!(lots(vec![absorbing(left())]), [1, 7]);
         assert_eq!(lots(absorbing_in_parts(left(), 3)), [8]);
     }
 
