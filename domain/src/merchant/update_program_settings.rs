@@ -272,5 +272,4 @@ mod tests {
         given::<State>([installed()]).when(update(Some(now))).then([updated(now + 1)]);
         given::<State>([installed(), updated(now + 1)]).when(update(Some(now))).then_unchanged();
     }
-
 }
