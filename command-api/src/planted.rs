@@ -154,7 +154,8 @@ mod dishonest {
 
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
-    Hand, Writer, acks_before_commit, forwards_twice, is_proposed_everything, saves_progress_first, serves_revoked,
+    Hand, Writer, acks_before_commit, forwards_twice, is_proposed_everything, saves_progress_first,
+    serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};

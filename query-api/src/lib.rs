@@ -13,5 +13,5 @@ mod state;
 
 pub use live::Live;
 pub use probe::Probe;
-pub use routes::{document, router};
+pub use routes::{document, routers};
 pub use state::Reads;

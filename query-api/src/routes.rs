@@ -29,19 +29,20 @@ use crate::Reads;
 /// Settings, rewards and products are reference data: all shops' live in the first partition.
 const REFERENCE_PARTITION: u16 = 0;
 
-/// All routes of the read side, served.
+/// All routes of the read side, served: those that answer for shops, and those that say how the process is.
 #[must_use]
-pub fn router(reads: Reads) -> OpenApiRouter {
-    all().with_state(Arc::new(reads))
+pub fn routers(reads: Reads) -> (OpenApiRouter, OpenApiRouter) {
+    let reads = Arc::new(reads);
+    (queries().with_state(Arc::clone(&reads)), health().with_state(reads))
 }
 
 /// The read side's part of the OpenAPI document. Bearer tokens are the security scheme `merchant`.
 #[must_use]
 pub fn document() -> OpenApi {
-    all().into_openapi()
+    queries().merge(health()).into_openapi()
 }
 
-fn all() -> OpenApiRouter<Arc<Reads>> {
+fn queries() -> OpenApiRouter<Arc<Reads>> {
     OpenApiRouter::new()
         .routes(routes!(balance::balance))
         .routes(routes!(statement::statement))
@@ -59,6 +60,10 @@ fn all() -> OpenApiRouter<Arc<Reads>> {
         .routes(routes!(overview::overview))
         .routes(routes!(live::live))
         .routes(routes!(audit::logs))
+}
+
+fn health() -> OpenApiRouter<Arc<Reads>> {
+    OpenApiRouter::new()
         .routes(routes!(health::health))
         .routes(routes!(health::healthz))
         .routes(routes!(health::livez))

@@ -21,7 +21,7 @@ use projections::{
     Progress, Projections, ReadStore,
     testing::{History, Stream},
 };
-use query_api::{Live, Probe, Reads, router};
+use query_api::{Live, Probe, Reads, routers};
 use serde_json::Value;
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -102,7 +102,8 @@ impl Shop {
             probes,
             metrics: Arc::new(|| "up 1\n".to_owned()),
         };
-        let router = http_edge::finish(router(reads).split_for_parts().0);
+        let (queries, health) = routers(reads);
+        let router = http_edge::finish(queries.merge(health).split_for_parts().0);
         let token = keys.issue_token(merchant, 1);
         Self { history, keys, merchant, progress, log, folder, live, token, router, _running: running }
     }

@@ -12,7 +12,8 @@ mod transactions;
 
 pub use fields::Unusable;
 pub use plan::{
-    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction, Translated,
+    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction,
+    Translated,
 };
 pub use references::{Mentions, Referred};
 
