@@ -1,7 +1,7 @@
 //! One partition's way into the tables: lanes of projections that stand at the same place share a reader.
 use std::{sync::Arc, time::Duration};
 
-use event_log::{Checkpoint, Log, Reader};
+use event_log::{Checkpoint, Log, Position, Reader};
 use tokio::sync::watch;
 
 use crate::{
@@ -82,11 +82,7 @@ impl Partition {
     pub(crate) async fn follow(mut self) -> Error {
         let mut pause = BACKOFF_MIN;
         loop {
-            let moved = match self.step().await {
-                Ok(false) => self.changed().await,
-                moved => moved.map(drop),
-            };
-            match moved {
+            match self.advance().await {
                 Ok(()) => pause = BACKOFF_MIN,
                 Err(error) if error.may_pass() => {
                     self.progress.set_failing(self.number, Some(crate::error::chain(&error)));
@@ -102,6 +98,25 @@ impl Partition {
                 Err(error) => return error,
             }
         }
+    }
+
+    /// Steps, or waits for news if there is nothing to do. A store that lost its last commits is told them again.
+    async fn advance(&mut self) -> Result<(), Error> {
+        match self.step().await {
+            Ok(false) => self.changed().await,
+            Err(Error::Moved { .. }) if self.store_is_behind().await? => self.stand().await,
+            stepped => stepped.map(drop),
+        }
+    }
+
+    /// Whether no table stands further than its lane, as in a standby that took over; further on, another program folds.
+    async fn store_is_behind(&self) -> Result<bool, Error> {
+        let standing = standing(&self.store, self.number).await?;
+        let is_behind = |lane: &Lane, member: &usize| {
+            let stored = standing.get(*member).and_then(|stored| stored.checkpoint.as_ref());
+            stored.is_none_or(|stored| stored.position <= lane.stands_at())
+        };
+        Ok(self.lanes.iter().all(|lane| lane.members.iter().all(|member| is_behind(lane, member))))
     }
 
     /// Folds the next batch of every lane; false if none had any. Lanes that met become one.
@@ -150,6 +165,11 @@ impl Partition {
 }
 
 impl Lane {
+    /// What it knows to be written.
+    fn stands_at(&self) -> Position {
+        self.unwritten.as_ref().map_or_else(|| self.reader.checkpoint().position, |batch| batch.from.position)
+    }
+
     const fn keeps_up(&self) -> bool {
         self.full_batches < FULL_BATCHES_BEHIND
     }

@@ -24,12 +24,13 @@ impl Purpose {
         }
     }
 
-    /// What holds for the whole connection. Rows come back from the log, so no commit waits for the disk; keys of a table
-    /// that the server has no figures of yet are still looked up in its index.
+    /// What holds for the whole connection. A commit waits for the server's own disk, so that a crash of the server takes
+    /// nothing back that was told as visible, but for no standby: the log has the rows. Keys of a table that the server has
+    /// no figures of yet are still looked up in its index.
     const fn settings(self) -> &'static str {
         match self {
             Self::Write => {
-                "SET search_path TO loyalnest_read; SET jit = off; SET synchronous_commit = off;
+                "SET search_path TO loyalnest_read; SET jit = off; SET synchronous_commit = local;
                  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
             }
             Self::Read => "SET search_path TO loyalnest_read; SET jit = off; SET statement_timeout = '30s'",
