@@ -19,7 +19,7 @@ pub(crate) use delivery::{Outcome, Webhook};
 pub(crate) use disk::{Disk, Loss};
 pub(crate) use door::Door;
 pub(crate) use feed::{Feed, Heard};
-pub(crate) use job::{Job, run};
+pub(crate) use job::{Job, refused, run};
 #[cfg(feature = "postgres")]
 pub(crate) use nodes::{Nodes, partitions};
 pub(crate) use process::{EXECUTABLE, Folder, Server, Spoken, interrupted_start, shared, signal};

@@ -103,6 +103,11 @@ mod tests {
         move |connection| connection.execute("INSERT INTO t VALUES (?1)", [n]).map(drop)
     }
 
+    fn insert_and_refuse(connection: &Connection) -> Result<(), &'static str> {
+        insert(1)(connection).unwrap();
+        Err("no")
+    }
+
     async fn count(database: &Database) -> i64 {
         database.run(|c| c.query_row("SELECT count(*) FROM t", [], |row| row.get(0))).await.unwrap()
     }
@@ -112,10 +117,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database =
             Database::open(&folder.path().join("t.db"), "PRAGMA journal_mode=WAL;", SCHEMA).unwrap();
-        let refused = database.call(|c| {
-            insert(1)(c).unwrap();
-            Err::<(), _>("no")
-        });
+        let refused = database.call(insert_and_refuse);
         let (refused, kept, doubled) =
             tokio::join!(refused, database.run(insert(2)), database.run(insert(2)));
         assert_eq!(refused.unwrap(), Err("no"));
@@ -129,10 +131,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let database =
             Database::open(&folder.path().join("t.db"), "PRAGMA journal_mode=WAL;", SCHEMA).unwrap();
-        let refused = database.call(|c| {
-            insert(1)(c).unwrap();
-            Err::<(), _>("no")
-        });
+        let refused = database.call(insert_and_refuse);
         assert_eq!(refused.await.unwrap(), Err("no"));
         let panicked = database.run::<()>(|c| {
             insert(2)(c)?;

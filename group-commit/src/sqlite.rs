@@ -54,22 +54,21 @@ impl Cells for rusqlite::Row<'_> {
 
 impl ToSql for ValueRef<'_> {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match *self {
-            ValueRef::Null => types::ValueRef::Null,
-            ValueRef::Integer(number) => types::ValueRef::Integer(number),
-            ValueRef::Text(text) => types::ValueRef::Text(text.as_bytes()),
-            ValueRef::Bytes(bytes) => types::ValueRef::Blob(bytes),
-        }))
+        Ok(lent(*self))
     }
 }
 
 impl ToSql for Value {
     fn to_sql(&self) -> rusqlite::Result<ToSqlOutput<'_>> {
-        Ok(ToSqlOutput::Borrowed(match self.borrowed() {
-            ValueRef::Null => types::ValueRef::Null,
-            ValueRef::Integer(number) => types::ValueRef::Integer(number),
-            ValueRef::Text(text) => types::ValueRef::Text(text.as_bytes()),
-            ValueRef::Bytes(bytes) => types::ValueRef::Blob(bytes),
-        }))
+        Ok(lent(self.borrowed()))
     }
+}
+
+const fn lent(value: ValueRef<'_>) -> ToSqlOutput<'_> {
+    ToSqlOutput::Borrowed(match value {
+        ValueRef::Null => types::ValueRef::Null,
+        ValueRef::Integer(number) => types::ValueRef::Integer(number),
+        ValueRef::Text(text) => types::ValueRef::Text(text.as_bytes()),
+        ValueRef::Bytes(bytes) => types::ValueRef::Blob(bytes),
+    })
 }

@@ -74,3 +74,10 @@ impl Drop for Job {
 pub(crate) fn run(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Output {
     Job::start(folder, arguments, environment).end()
 }
+
+/// What it said when it was asked to serve this folder, and did not.
+pub(crate) fn refused(folder: &Folder) -> String {
+    let refused = run(folder, &["serve", "--no-demo", "--port", "0", "--data", "data"], &[]);
+    assert!(!refused.status.success());
+    String::from_utf8(refused.stderr).unwrap()
+}

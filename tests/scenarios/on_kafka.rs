@@ -3,7 +3,7 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use super::{crash::campaign, verify::verified};
-use crate::harness::{Folder, Seed, Server, Shop, run};
+use crate::harness::{Folder, Seed, Server, Shop, refused, run};
 
 const CYCLES: usize = 4;
 
@@ -45,13 +45,6 @@ async fn points_are_earned_and_redeemed_and_outlive_a_kill() {
 async fn killed_at_any_instant_nothing_answered_is_lost_or_doubled() {
     let violations = campaign(&Folder::with_log(&address()), &mut Seed::new(), CYCLES, &[]).await;
     assert!(violations.is_empty(), "{violations:#?}");
-}
-
-/// What it said when it was asked to serve, and did not.
-fn refused(folder: &Folder) -> String {
-    let refused = run(folder, &["serve", "--no-demo", "--port", "0", "--data", "data"], &[]);
-    assert!(!refused.status.success());
-    String::from_utf8(refused.stderr).unwrap()
 }
 
 #[test]

@@ -4,7 +4,7 @@ use postgres_store::testing::TestDatabase;
 use serde_json::Value;
 
 use super::{crash::campaign, verify::verified};
-use crate::harness::{Folder, Seed, Server, Shop, run};
+use crate::harness::{Folder, Seed, Server, Shop, refused};
 
 const CYCLES: usize = 4;
 
@@ -54,13 +54,6 @@ async fn killed_at_any_instant_nothing_answered_is_lost_or_doubled() {
     let database = TestDatabase::create();
     let violations = campaign(&Folder::with_everything(&database.url()), &mut Seed::new(), CYCLES, &[]).await;
     assert!(violations.is_empty(), "{violations:#?}");
-}
-
-/// What it said when it was asked to serve, and did not.
-fn refused(folder: &Folder) -> String {
-    let refused = run(folder, &["serve", "--no-demo", "--port", "0", "--data", "data"], &[]);
-    assert!(!refused.status.success());
-    String::from_utf8(refused.stderr).unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

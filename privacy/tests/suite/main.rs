@@ -15,9 +15,9 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 const LOG: [u8; 16] = [9; 16];
-const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
+pub(crate) const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
 const OTHER_SHOP: MerchantId = MerchantId::from_bytes([2; 16]);
-const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
+pub(crate) const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
 const BOB: CustomerId = CustomerId::from_bytes([4; 16]);
 
 /// A store in a place of its own, which goes with it.
@@ -101,7 +101,7 @@ fn place() -> Place {
     }
 }
 
-fn address(field: &'static str) -> FieldAddress {
+pub(crate) fn address(field: &'static str) -> FieldAddress {
     FieldAddress {
         merchant: SHOP,
         subject: ADA,

@@ -1,14 +1,13 @@
 //! Several processes over one key store.
 use std::collections::HashSet;
 
-use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId};
+use event_schemas::CustomerId;
 use futures::future::join_all;
 use postgres_store::testing::TestDatabase;
 use privacy::{Error, KeyStore, Kind, Opened, Reference, RootKey};
 use uuid::Uuid;
 
-const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
-const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
+use super::promises::{ADA, SHOP, address};
 
 async fn open(database: &TestDatabase) -> KeyStore {
     let (address, root) = (database.address(), RootKey::from_bytes([7; 32]));
@@ -19,20 +18,6 @@ async fn open(database: &TestDatabase) -> KeyStore {
 async fn two(database: &TestDatabase) -> [KeyStore; 2] {
     let (one, two) = tokio::join!(open(database), open(database));
     [one, two]
-}
-
-fn email() -> FieldAddress {
-    FieldAddress {
-        merchant: SHOP,
-        subject: ADA,
-        stream_type: 2,
-        stream: ADA.0,
-        version: 1,
-        record: RecordId(Uuid::from_u128(5)),
-        index: 0,
-        event_type: 6,
-        field: "email".into(),
-    }
 }
 
 fn rows(database: &TestDatabase, table: &str) -> String {
@@ -58,8 +43,8 @@ async fn a_shop_and_a_person_that_another_process_made_are_known_here() {
     assert_eq!(two.hash(SHOP, "x", b"y").unwrap(), one.hash(SHOP, "x", b"y").unwrap());
     assert!(matches!(two.sealer(SHOP, ADA), Err(Error::KeyMissing { .. })));
     one.ensure_subject(SHOP, ADA).await.unwrap();
-    let sealed = two.sealer(SHOP, ADA).unwrap().seal(&email(), b"ada").unwrap();
-    assert_eq!(one.open(&email(), &sealed).await.unwrap(), Opened::Clear(b"ada".to_vec()));
+    let sealed = two.sealer(SHOP, ADA).unwrap().seal(&address("email"), b"ada").unwrap();
+    assert_eq!(one.open(&address("email"), &sealed).await.unwrap(), Opened::Clear(b"ada".to_vec()));
 }
 
 /// Catches: calls that write without waiting for whoever writes.
