@@ -8,6 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     Error, KeyStore, Kind,
+    blind::reference_hash,
     keys::{DataKey, DataKeyId},
     schema::{NOBODY, now},
     session::Session,
@@ -200,8 +201,13 @@ impl Session<'_> {
     fn resolve(&mut self, merchant: MerchantId, reference: &Reference) -> Result<Entry, Error> {
         let Reference { kind, proposed, subject, .. } = *reference;
         let hash = self.reference_hash(merchant, kind, &reference.text)?;
-        let known = self.entries(merchant, kind, &hash)?;
-        if let Some(entry) = known.into_iter().find(|entry| !kind.has_many_ids() || entry.id == proposed) {
+        let known = self.known(merchant, kind, &hash)?;
+        if let Some((entry, doubted)) =
+            known.into_iter().find(|(entry, _)| !kind.has_many_ids() || entry.id == proposed)
+        {
+            if doubted {
+                self.trust(merchant, kind, &hash)?;
+            }
             return Ok(entry);
         }
         if self.is_erased(merchant, kind, &hash)? {
@@ -232,26 +238,52 @@ impl Session<'_> {
         Ok(Entry { id: proposed, subject, fresh: true })
     }
 
-    fn reference_hash(&mut self, merchant: MerchantId, kind: Kind, text: &str) -> Result<[u8; 32], Error> {
-        let normalised = kind.normalised(text);
-        let hash =
-            |key: &DataKey| key.mac("loyalnest/reference-hash/1", &[&[kind.number()], normalised.as_bytes()]);
-        if kind.is_global() { Ok(hash(&self.vault.global)) } else { Ok(hash(&*self.own_key(merchant)?)) }
+    pub(crate) fn reference_hash(
+        &mut self,
+        merchant: MerchantId,
+        kind: Kind,
+        text: &str,
+    ) -> Result<[u8; 32], Error> {
+        if kind.is_global() {
+            return Ok(reference_hash(&self.vault.global, kind, text));
+        }
+        Ok(reference_hash(&*self.own_key(merchant)?, kind, text))
     }
 
-    fn entries(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<Vec<Entry>, Error> {
+    pub(crate) fn entries(
+        &self,
+        merchant: MerchantId,
+        kind: Kind,
+        hash: &[u8; 32],
+    ) -> Result<Vec<Entry>, Error> {
+        Ok(self.known(merchant, kind, hash)?.into_iter().map(|(entry, _)| entry).collect())
+    }
+
+    /// The rows of a reference, and whether each is doubted.
+    fn known(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<Vec<(Entry, bool)>, Error> {
         let merchant = scope(merchant, kind).bytes();
         // Ordered here: for the order alone a planner would walk all rows of the kind by id.
-        let mut entries = self.store.all(
-            "SELECT id, subject FROM directory WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3",
+        let mut known = self.store.all(
+            "SELECT id, subject, added_at FROM directory WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3",
             values![&merchant, kind.number(), hash],
-            |row| Ok(Entry { id: Uuid::from_bytes(row.at(0)?), subject: person(row.at(1)?), fresh: false }),
+            |row| {
+                let entry = Entry { id: Uuid::from_bytes(row.at(0)?), subject: person(row.at(1)?), fresh: false };
+                Ok((entry, row.at::<i64>(2)? < 0))
+            },
         )?;
-        entries.sort_unstable_by_key(|entry| entry.id);
-        Ok(entries)
+        known.sort_unstable_by_key(|(entry, _)| entry.id);
+        Ok(known)
     }
 
-    fn is_erased(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<bool, Error> {
+    /// Ends the doubt about a reference's rows: somebody is about to write what stands behind them.
+    fn trust(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<(), Error> {
+        let merchant = scope(merchant, kind).bytes();
+        let trust = "UPDATE directory SET added_at = ?4 WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3 AND added_at < 0";
+        self.store.execute(trust, values![&merchant, kind.number(), hash, now()])?;
+        Ok(())
+    }
+
+    pub(crate) fn is_erased(&self, merchant: MerchantId, kind: Kind, hash: &[u8; 32]) -> Result<bool, Error> {
         let tombstone = "SELECT 1 FROM tombstone WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3";
         let merchant = scope(merchant, kind).bytes();
         let found = self.store.first(tombstone, values![&merchant, kind.number(), hash], |_| Ok(()));
@@ -341,7 +373,7 @@ impl Session<'_> {
 }
 
 /// The merchant under which rows of a kind stand.
-fn scope(merchant: MerchantId, kind: Kind) -> MerchantId {
+pub(crate) fn scope(merchant: MerchantId, kind: Kind) -> MerchantId {
     if kind.is_global() { EVERY_MERCHANT } else { merchant }
 }
 
@@ -349,6 +381,6 @@ fn stored(subject: Option<CustomerId>) -> [u8; 16] {
     subject.map_or(NOBODY, CustomerId::bytes)
 }
 
-fn person(stored: [u8; 16]) -> Option<CustomerId> {
+pub(crate) fn person(stored: [u8; 16]) -> Option<CustomerId> {
     (stored != NOBODY).then(|| CustomerId::from_bytes(stored))
 }

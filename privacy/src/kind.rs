@@ -62,6 +62,19 @@ impl Rules {
 }
 
 impl Kind {
+    const ALL: [Self; 10] = [
+        Self::Order,
+        Self::Refund,
+        Self::ShopifyCustomer,
+        Self::Email,
+        Self::VerifiedEmail,
+        Self::GuestEmail,
+        Self::Redemption,
+        Self::ShopDomain,
+        Self::ShopId,
+        Self::DiscountCode,
+    ];
+
     const fn rules(self) -> Rules {
         match self {
             Self::Order => kind("order").revealed(),
@@ -86,6 +99,11 @@ impl Kind {
     /// Its number in the directory.
     pub(crate) const fn number(self) -> u8 {
         self as u8
+    }
+
+    /// The kind with this number.
+    pub(crate) fn from_number(number: u8) -> Option<Self> {
+        Self::ALL.into_iter().find(|kind| kind.number() == number)
     }
 
     pub(crate) const fn has_many_ids(self) -> bool {

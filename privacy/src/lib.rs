@@ -5,6 +5,7 @@
 //! What the root wraps is held in memory like the root; data keys and merchants' wrapping keys are unwrapped for one
 //! use and zeroized, and only their wrapped rows are cached. Erasure is not here yet; its fence is already obeyed.
 mod aead;
+mod blind;
 mod cache;
 mod chance;
 mod channel;
@@ -21,6 +22,7 @@ mod schema;
 mod seal;
 mod session;
 mod store;
+mod sweep;
 mod token;
 mod vault;
 
@@ -32,4 +34,5 @@ pub use open::Opened;
 pub use root::RootKey;
 pub use seal::{EventSealer, SubjectSealer};
 pub use store::KeyStore;
+pub use sweep::DirectoryRow;
 pub use token::MerchantScope;
