@@ -130,6 +130,7 @@ hosted! {
     Reward => reward;
     Product => product;
     PosDevice => pos_device;
+    PrivacyRequest => privacy_request;
 }
 
 async fn execute_as<D: Hostable>(

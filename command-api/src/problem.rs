@@ -42,7 +42,8 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::UnknownRedemption
         | Rejection::UnknownReward
         | Rejection::LotUnknown
-        | Rejection::TransferUnknown => StatusCode::NOT_FOUND,
+        | Rejection::TransferUnknown
+        | Rejection::UnknownRequest => StatusCode::NOT_FOUND,
         Rejection::InsufficientPoints { .. }
         | Rejection::TooManyLots { .. }
         | Rejection::SettingsChanged
@@ -56,6 +57,10 @@ const fn status(rejection: &Rejection) -> StatusCode {
         | Rejection::CodeNotIssued
         | Rejection::AccountFrozen
         | Rejection::AccountMerged { .. }
+        | Rejection::AccountRedacted
+        | Rejection::ShopRedacted
+        | Rejection::StepTooEarly
+        | Rejection::RequestEnded
         | Rejection::TransferEnded
         | Rejection::ActionLimitReached { .. }
         | Rejection::ActionNotConfigured

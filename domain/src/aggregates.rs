@@ -3,8 +3,8 @@ use event_schemas::{Event, StreamType};
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Decider, Due, Rejection, customer, loyalty_order, merchant, points_account, pos_device, product,
-    redemption, reward,
+    Decider, Due, Rejection, customer, loyalty_order, merchant, points_account, pos_device, privacy_request,
+    product, redemption, reward,
 };
 
 /// An event came to an aggregate of another type: the history is damaged or was read wrongly.
@@ -113,6 +113,8 @@ aggregates! {
     Product => product;
     /// A till.
     PosDevice => pos_device;
+    /// A request about a person's data, or a shop's.
+    PrivacyRequest => privacy_request;
 }
 
 #[cfg(test)]

@@ -1,18 +1,20 @@
 //! A person at one shop: whether they are registered, and digests that tell whether a message is news.
 mod delete_customer;
 mod merge_customers;
+mod redact_customer;
 mod register_customer;
 mod switch_account;
 mod update_customer;
 
 pub use delete_customer::DeleteCustomer;
 pub use merge_customers::MergeCustomers;
+pub use redact_customer::RedactCustomer;
 pub use register_customer::RegisterCustomer;
 pub use switch_account::SwitchAccount;
 pub use update_customer::UpdateCustomer;
 
 use event_schemas::{
-    CustomerId, Digest, Personal, StreamType, Timestamp,
+    CustomerId, Digest, Personal, RequestId, StreamType, Timestamp,
     catalogue::CustomerEvent as Event,
     customer::{CustomerRegistered, RegisteredBy},
 };
@@ -27,6 +29,7 @@ commands! {
         MergeCustomers = "merge-customers" in merge_customers;
         SwitchAccount = "switch-account" in switch_account;
         DeleteCustomer = "delete-customer" in delete_customer;
+        RedactCustomer = "redact-customer" in redact_customer;
     }
 }
 
@@ -64,6 +67,7 @@ pub struct State {
     disabled: bool,
     switched_at: Option<Timestamp>,
     deleted: bool,
+    redacted: Option<RequestId>,
 }
 
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
@@ -117,6 +121,18 @@ impl State {
         self.deleted
     }
 
+    /// Whether the person was erased.
+    #[must_use]
+    pub const fn redacted(&self) -> bool {
+        self.redacted.is_some()
+    }
+
+    /// The request by which the person was erased.
+    #[must_use]
+    pub const fn redacted_by(&self) -> Option<RequestId> {
+        self.redacted
+    }
+
     const fn switched_at(&self) -> Option<Timestamp> {
         self.switched_at
     }
@@ -160,6 +176,10 @@ impl Decider for State {
     type Event = Event;
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        let erases = matches!(command, Command::RedactCustomer(_));
+        if self.redacted() && !erases {
+            return Err(Rejection::AccountRedacted);
+        }
         dispatch(self, command)
     }
 
@@ -185,6 +205,7 @@ impl Decider for State {
             Event::CustomerDisabled(event) => (self.disabled, self.switched_at) = (true, event.updated_at),
             Event::CustomerEnabled(event) => (self.disabled, self.switched_at) = (false, event.updated_at),
             Event::CustomerDeleted(_) => self.deleted = true,
+            Event::CustomerRedacted(event) => (self.redacted, self.known) = (Some(event.request), None),
         }
     }
 }

@@ -23,11 +23,13 @@ pub enum DueKind {
     Warning = 3,
     /// Nothing happened for so long that something follows.
     Activity = 4,
+    /// A request about somebody's data has a step ahead.
+    Privacy = 5,
 }
 
 impl DueKind {
     /// Every kind.
-    pub const ALL: [Self; 4] = [Self::Release, Self::Expiry, Self::Warning, Self::Activity];
+    pub const ALL: [Self; 5] = [Self::Release, Self::Expiry, Self::Warning, Self::Activity, Self::Privacy];
 
     /// Its number in a store.
     #[must_use]

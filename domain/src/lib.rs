@@ -11,6 +11,7 @@ pub mod planted;
 pub mod points_account;
 pub mod policies;
 pub mod pos_device;
+pub mod privacy_request;
 pub mod product;
 pub mod redemption;
 pub mod rejection;

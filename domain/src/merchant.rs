@@ -1,18 +1,20 @@
 //! A shop: whether it is installed, its currency and time zone, and its programme's settings.
 mod install_merchant;
+mod redact_shop;
 mod uninstall_merchant;
 mod update_currency_settings;
 mod update_program_settings;
 mod update_subscription;
 
 pub use install_merchant::InstallMerchant;
+pub use redact_shop::RedactShop;
 pub use uninstall_merchant::UninstallMerchant;
 pub use update_currency_settings::UpdateCurrencySettings;
 pub use update_program_settings::{UpdateProgramSettings, check};
 pub use update_subscription::UpdateSubscription;
 
 use event_schemas::{
-    Currency, ShopDomain, StreamType, TimeZone, Timestamp,
+    Currency, RequestId, ShopDomain, StreamType, TimeZone, Timestamp,
     catalogue::MerchantEvent as Event,
     loyalty_order::EarnRule,
     merchant::{ProgramSettings, SubscriptionUpdated},
@@ -28,6 +30,7 @@ commands! {
         UpdateProgramSettings = "update-program-settings" in update_program_settings;
         UpdateCurrencySettings = "update-currency-settings" in update_currency_settings;
         UpdateSubscription = "update-subscription" in update_subscription;
+        RedactShop = "redact-shop" in redact_shop;
     }
 }
 
@@ -38,6 +41,7 @@ pub struct State {
     settings_version: u32,
     settings: ProgramSettings,
     subscription: Option<SubscriptionUpdated>,
+    redacted: Option<RequestId>,
 }
 
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -113,6 +117,12 @@ impl State {
         }
     }
 
+    /// Whether the shop was erased, with everybody in it.
+    #[must_use]
+    pub const fn redacted(&self) -> bool {
+        self.redacted.is_some()
+    }
+
     fn shop(&self) -> Result<&Shop, Rejection> {
         self.shop.as_ref().ok_or(Rejection::UnknownMerchant)
     }
@@ -124,6 +134,10 @@ impl Decider for State {
     type Event = Event;
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        let erases = matches!(command, Command::RedactShop(_));
+        if self.redacted() && !erases {
+            return Err(Rejection::ShopRedacted);
+        }
         dispatch(self, command)
     }
 
@@ -147,6 +161,12 @@ impl Decider for State {
             }
             Event::SubscriptionUpdated(updated) => self.subscription = Some(updated.clone()),
             Event::MerchantUninstalled(_) => {
+                if let Some(shop) = &mut self.shop {
+                    shop.installed = false;
+                }
+            }
+            Event::ShopRedacted(event) => {
+                self.redacted = Some(event.request);
                 if let Some(shop) = &mut self.shop {
                     shop.installed = false;
                 }

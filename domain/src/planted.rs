@@ -48,6 +48,10 @@ bugs! {
     FrozenAccountGoesOn;
     /// An account takes commands after its end.
     MergedAccountGoesOn;
+    /// An erased account takes what is asked of it.
+    ErasedAccountGoesOn;
+    /// Points of an erased account are neither released nor do they end.
+    ErasedPointsStay;
     /// A merge leaves debt beside points.
     MergeLeavesDebt;
     /// A merge drops what was owed.

@@ -21,6 +21,7 @@ mod orders;
 mod packed;
 mod parts;
 mod record_action;
+mod redact_account;
 mod reinstate_points;
 mod release_pending_points;
 mod release_reservation;
@@ -53,6 +54,7 @@ pub use open_account::OpenAccount;
 pub use orders::{Level, Rule, Settled, settlement_entry};
 pub use parts::{ESTATE_PART_MAX, LOTS_MAX, RELEASES_MAX, SPENT_LOTS_MAX, is_full};
 pub use record_action::RecordAction;
+pub use redact_account::RedactAccount;
 pub use reinstate_points::ReinstatePoints;
 pub use release_pending_points::ReleasePendingPoints;
 pub use release_reservation::ReleaseReservation;
@@ -109,6 +111,7 @@ commands! {
         AbsorbAccount = "absorb-account" in absorb_account;
         FreezeAccount = "freeze-account" in freeze_account;
         UnfreezeAccount = "unfreeze-account" in unfreeze_account;
+        RedactAccount = "redact-account" in redact_account;
     }
 }
 
@@ -117,6 +120,7 @@ commands! {
 pub struct State {
     opened: bool,
     frozen: bool,
+    redacted: bool,
     merged_into: Option<CustomerId>,
     balances: Balances,
     last_activity_at: Option<Timestamp>,
@@ -144,6 +148,12 @@ impl State {
     #[must_use]
     pub const fn frozen(&self) -> bool {
         self.frozen
+    }
+
+    /// Whether its customer was erased: nothing is asked of it any more.
+    #[must_use]
+    pub const fn redacted(&self) -> bool {
+        self.redacted
     }
 
     /// Whose account goes on in its place, if it ended or is leaving its estate part by part.
@@ -277,7 +287,7 @@ impl State {
             Command::CompleteTransfer(command) => self.transfer_ended(command.transfer),
             Command::ReturnTransfer(command) => self.transfer_ended(command.transfer),
             Command::MergeAccount(command) => self.merged_into == Some(command.into),
-            Command::MoveEstatePart(_) => true,
+            Command::MoveEstatePart(_) | Command::RedactAccount(_) => true,
             Command::AbsorbAccount(command) => self.took_in(command.from, command.part),
             _ => false,
         }
@@ -290,6 +300,9 @@ impl Decider for State {
     type Event = Event;
 
     fn decide(&self, command: &Command) -> Result<Vec<Event>, Rejection> {
+        if self.redacted && !redact_account::outlives_erasure(command) {
+            return Err(Rejection::AccountRedacted);
+        }
         match self.merged_into {
             Some(into) if !(self.answered_before(command) || planted::is(Bug::MergedAccountGoesOn)) => {
                 Err(Rejection::AccountMerged { into })

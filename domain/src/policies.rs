@@ -55,7 +55,8 @@ pub enum Effect {
     },
 }
 
-/// What follows when a stream refuses a policy's command.
+/// What follows when a stream refuses a policy's command. That its customer was erased ends every process as it should,
+/// and none of this follows but [`Self::GoOnOr`]: see [`Rejection::is_of_the_erased`].
 #[derive(Clone, Debug, PartialEq)]
 pub enum IfRefused {
     /// Nobody expects it: the step is parked until somebody has looked.

@@ -113,6 +113,16 @@ rejections! {
         /// Whose account goes on.
         into: CustomerId,
     } = "account-merged", "The account was merged into another one";
+    /// The person was erased: nothing is asked of them or given to them any more.
+    AccountRedacted = "account-redacted", "The customer was erased";
+    /// The shop was erased: whoever joins again is another one.
+    ShopRedacted = "shop-redacted", "The shop was erased";
+    /// Nobody asked anything under this id, or another kind of thing.
+    UnknownRequest = "unknown-request", "The privacy request is unknown";
+    /// A step comes when all those before it are recorded.
+    StepTooEarly = "step-too-early", "An earlier step of the privacy request is missing";
+    /// The request came to its end.
+    RequestEnded = "request-ended", "The privacy request has ended";
     /// An account cannot be merged into itself.
     MergeToSelf = "merge-to-self", "An account cannot be merged into itself";
     /// The account has no lot with this id that could be spent.
@@ -149,6 +159,14 @@ rejections! {
     InvalidSequence = "invalid-sequence", "The sequence number is not valid";
     /// The command belongs to another type of stream: a fault of the sender.
     WrongStream = "wrong-stream", "The command belongs to another type of stream";
+}
+
+impl Rejection {
+    /// Whether whoever is asked was erased: a regular end for whatever asks by itself, and nothing to look into.
+    #[must_use]
+    pub const fn is_of_the_erased(&self) -> bool {
+        matches!(self, Self::AccountRedacted | Self::ShopRedacted)
+    }
 }
 
 impl std::fmt::Display for Rejection {

@@ -197,6 +197,7 @@ events! {
         CurrencySettingsUpdated = 104, "currency-settings-updated", v 2;
         SubscriptionUpdated = 106, "subscription-updated", v 1;
         MerchantReinstalled = 107, "merchant-reinstalled", v 1;
+        ShopRedacted = 108, "shop-redacted", v 1;
     }
     /// A person at one shop.
     Customer = 2, "customer", crate::customer, CustomerEvent {
@@ -206,6 +207,7 @@ events! {
         CustomerDisabled = 206, "customer-disabled", v 1;
         CustomerEnabled = 207, "customer-enabled", v 1;
         CustomerDeleted = 208, "customer-deleted", v 1;
+        CustomerRedacted = 209, "customer-redacted", v 1;
     }
     /// An order, and what it comes to.
     LoyaltyOrder = 3, "loyalty-order", crate::loyalty_order, LoyaltyOrderEvent {
@@ -246,6 +248,7 @@ events! {
         OrderSettled = 423, "order-settled", v 1;
         EstatePartMoved = 424, "estate-part-moved", v 1;
         EstatePartAbsorbed = 425, "estate-part-absorbed", v 1;
+        PointsAccountRedacted = 426, "points-account-redacted", v 1;
     }
     /// One exchange of points for a reward.
     Redemption = 5, "redemption", crate::redemption, RedemptionEvent {
@@ -271,6 +274,21 @@ events! {
         PosBatchReceived = 801, "pos-batch-received", v 1;
         PosEntryAccepted = 802, "pos-entry-accepted", v 2;
         PosEntryRejected = 803, "pos-entry-rejected", v 1;
+    }
+    /// What somebody asks about a person's data, or a shop's: to forget it, or to hand it over.
+    PrivacyRequest = 9, "privacy-request", crate::privacy_request, PrivacyRequestEvent {
+        RedactionRequested = 901, "redaction-requested", v 1;
+        RedactionFenced = 902, "redaction-fenced", v 1;
+        SubjectKeyDestroyed = 903, "subject-key-destroyed", v 1;
+        ReadModelsPurged = 904, "read-models-purged", v 1;
+        RedactionVerified = 905, "redaction-verified", v 1;
+        RedactionCompleted = 906, "redaction-completed", v 1;
+        RedactionFinalized = 907, "redaction-finalized", v 1;
+        RedactionFailed = 908, "redaction-failed", v 1;
+        DataRequestReceived = 909, "data-request-received", v 1;
+        DataExportPrepared = 910, "data-export-prepared", v 1;
+        DataExportDelivered = 911, "data-export-delivered", v 1;
+        PrivacyRecordExpired = 912, "privacy-record-expired", v 1;
     }
 }
 

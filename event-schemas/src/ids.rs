@@ -76,6 +76,10 @@ ids! {
     RewardId,
     /// One till.
     DeviceId,
+    /// One request about a person's data, or a shop's.
+    RequestId,
+    /// One certificate of an erasure.
+    CertificateId,
 }
 
 /// An event's own name: its record and its place in it.

@@ -10,6 +10,7 @@ pub mod personal;
 pub mod points;
 pub mod points_account;
 pub mod pos_device;
+pub mod privacy_request;
 pub mod product;
 pub mod record;
 pub mod redemption;
@@ -21,12 +22,12 @@ pub mod time;
 
 pub use catalogue::{EVENTS, Event, EventKind, StreamType};
 pub use ids::{
-    CommandKey, CorrelationId, CustomerId, DeviceId, EntryId, EventId, MerchantId, OrderId, RecordId,
-    RedemptionId, RefundId, RewardId, StaffId, TransferId,
+    CertificateId, CommandKey, CorrelationId, CustomerId, DeviceId, EntryId, EventId, MerchantId, OrderId,
+    RecordId, RedemptionId, RefundId, RequestId, RewardId, StaffId, TransferId,
 };
 pub use money::{Currency, Money, Rate};
 pub use personal::{FieldAddress, Personal, Plain, Sealed};
 pub use points::{Overflow, Points};
 pub use stream::StreamRef;
-pub use text::{Code, Digest, ProductId, ProductTag, ShopDomain, TimeZone, Title};
+pub use text::{CertificateText, Code, Digest, Hash, ProductId, ProductTag, ShopDomain, TimeZone, Title};
 pub use time::Timestamp;

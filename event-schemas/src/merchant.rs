@@ -5,6 +5,7 @@ mod merchant_reinstalled;
 mod merchant_uninstalled;
 mod program_settings_updated;
 mod settings;
+mod shop_redacted;
 mod subscription_updated;
 
 pub use currency_settings_updated::CurrencySettingsUpdated;
@@ -16,4 +17,5 @@ pub use settings::{
     Action, ActionLimit, Bonus, Earn, Expiry, ExpiryMode, LimitPeriod, Pending, PendingPolicy, Processing,
     ProgramSettings, QualifyOn, Redeem, Refund, StoreCredit, WhenShort,
 };
+pub use shop_redacted::ShopRedacted;
 pub use subscription_updated::SubscriptionUpdated;

@@ -6,6 +6,7 @@ mod merges;
 mod movements;
 mod order_settled;
 mod points_account_opened;
+mod points_account_redacted;
 mod points_adjusted;
 mod points_clawed_back;
 mod points_earned;
@@ -32,6 +33,7 @@ pub use merges::{EstatePartAbsorbed, EstatePartMoved, PointsAccountAbsorbed, Poi
 pub use movements::{Allocation, LotExpiry, MovedLot, PosEntry, Release, RuleUsed, Source};
 pub use order_settled::OrderSettled;
 pub use points_account_opened::PointsAccountOpened;
+pub use points_account_redacted::PointsAccountRedacted;
 pub use points_adjusted::PointsAdjusted;
 pub use points_clawed_back::PointsClawedBack;
 pub use points_earned::PointsEarned;
@@ -81,6 +83,7 @@ impl PointsAccountEvent {
             | Self::PointsExpiryWarned(_)
             | Self::PointsAccountFrozen(_)
             | Self::PointsAccountUnfrozen(_)
+            | Self::PointsAccountRedacted(_)
             | Self::OrderSettled(_) => None,
         }
     }

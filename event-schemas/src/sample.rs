@@ -2,8 +2,9 @@
 use uuid::Uuid;
 
 use crate::{
-    Currency, CustomerId, DeviceId, Digest, EntryId, Money, OrderId, Personal, Points, RedemptionId,
-    RefundId, RewardId, Timestamp, Title, TransferId, personal::Sealed,
+    CertificateId, CertificateText, Currency, CustomerId, DeviceId, Digest, EntryId, Money, OrderId,
+    Personal, Points, RedemptionId, RefundId, RequestId, RewardId, Timestamp, Title, TransferId,
+    personal::Sealed,
 };
 
 const fn id(last: u128) -> Uuid {
@@ -30,6 +31,12 @@ pub const TRANSFER: TransferId = TransferId(id(0x71));
 pub const REWARD: RewardId = RewardId(id(0x61));
 /// A till.
 pub const DEVICE: DeviceId = DeviceId(id(0x51));
+/// A request about a person's data.
+pub const REQUEST: RequestId = RequestId(id(0x41));
+/// A certificate.
+pub const CERTIFICATE: CertificateId = CertificateId(id(0x42));
+/// Another certificate.
+pub const OTHER_CERTIFICATE: CertificateId = CertificateId(id(0x43));
 /// A keyed digest.
 pub const DIGEST: Digest = Digest([0xab; 16]);
 
@@ -43,6 +50,13 @@ pub fn time() -> Timestamp {
 #[must_use]
 pub fn expiry() -> Timestamp {
     Timestamp::from_micros(1_803_945_600_000_000)
+}
+
+/// A certificate as it is handed out.
+#[must_use]
+pub fn certificate() -> CertificateText {
+    let text = r#"{"statement":"{}","signature":"","public_key":""}"#;
+    CertificateText::try_new(text).unwrap_or_else(|error| panic!("{error}"))
 }
 
 /// A name of a shop's.

@@ -1,7 +1,9 @@
 //! Where each stream lives: its id, what routes it, and whose key seals its personal fields.
 use uuid::Uuid;
 
-use crate::{CustomerId, DeviceId, MerchantId, OrderId, ProductId, RedemptionId, RewardId, StreamType};
+use crate::{
+    CustomerId, DeviceId, MerchantId, OrderId, ProductId, RedemptionId, RequestId, RewardId, StreamType,
+};
 
 /// A stream of one merchant, with the id that decides its partition.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord)]
@@ -64,6 +66,13 @@ impl StreamRef {
         Self { stream_type: StreamType::PosDevice, id: device.0, route: device.0 }
     }
 
+    /// The stream of a request about somebody's data, beside whom it is about: the one who lives on of a person's
+    /// customers, the shop, or the request itself if nothing is held of them.
+    #[must_use]
+    pub const fn privacy_request(request: RequestId, route: Uuid) -> Self {
+        Self { stream_type: StreamType::PrivacyRequest, id: request.0, route }
+    }
+
     /// The person under whose key the stream's personal fields are sealed, if it may have any.
     #[must_use]
     pub const fn subject(self) -> Option<CustomerId> {
@@ -75,7 +84,8 @@ impl StreamRef {
             | StreamType::LoyaltyOrder
             | StreamType::Reward
             | StreamType::Product
-            | StreamType::PosDevice => None,
+            | StreamType::PosDevice
+            | StreamType::PrivacyRequest => None,
         }
     }
 }

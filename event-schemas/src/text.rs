@@ -1,4 +1,4 @@
-//! The only texts that may stand in an event in clear: codes, shop domains, product ids, time zones, digests.
+//! The only texts that may stand in an event in clear: codes, shop domains, product ids, time zones, certificates, digests.
 use std::{borrow::Cow, fmt, str::FromStr};
 
 use schemars::{JsonSchema, Schema, SchemaGenerator, json_schema};
@@ -85,6 +85,14 @@ checked_text! {
                 && !name.starts_with('-')
                 && name.bytes().all(|b| b.is_ascii_lowercase() || b.is_ascii_digit() || b == b'-')
         })
+    };
+    /// A SHA-256 digest of something that names nobody, such as a chain's head.
+    Hash: "64 hexadecimal digits in lower case", |text| {
+        text.len() == 64 && text.bytes().all(|b| matches!(b, b'0'..=b'9' | b'a'..=b'f'))
+    };
+    /// A signed certificate of an erasure, as it is handed out: it names people by our random ids only.
+    CertificateText: "a JSON object of at most 256 KiB", |text| {
+        text.len() <= 256 << 10 && text.starts_with('{') && text.ends_with('}')
     };
     /// Shopify's product id as digits.
     ProductId: "a product id of 1 to 20 digits", |text| {

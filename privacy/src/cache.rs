@@ -36,6 +36,19 @@ impl<K: Eq + Hash + Copy, V: Clone> Cache<K, V> {
         self.lock().insert(key, value, self.young_max);
     }
 
+    pub(crate) fn remove(&self, key: &K) {
+        let mut generations = self.lock();
+        generations.young.remove(key);
+        generations.old.remove(key);
+    }
+
+    /// Keeps the values of the keys that `is_kept` accepts.
+    pub(crate) fn retain(&self, is_kept: impl Fn(&K) -> bool) {
+        let mut generations = self.lock();
+        generations.young.retain(|key, _| is_kept(key));
+        generations.old.retain(|key, _| is_kept(key));
+    }
+
     fn lock(&self) -> MutexGuard<'_, Generations<K, V>> {
         // Every step leaves a valid cache behind, also if a thread panicked in between.
         self.generations.lock().unwrap_or_else(PoisonError::into_inner)

@@ -10,7 +10,7 @@ impl KeyStore {
     /// when this returns. Keep `day` beside the body.
     ///
     /// # Errors
-    /// [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
+    /// [`Error::ShopErased`], [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
     pub async fn seal_for_day(
         &self,
         merchant: MerchantId,
@@ -19,20 +19,23 @@ impl KeyStore {
         clear: &[u8],
     ) -> Result<Sealed, Error> {
         let id = DataKeyId::day(merchant, day);
+        let watch = self.watch().await?;
         let state = match self.vault.cached(id) {
             Some(state) => state,
             None => self.commit(move |session| session.ensure(id)).await?,
         };
         let key = self.vault.data_key(id, &*self.merchant(merchant)?, &state)?;
         let cipher = key.map_err(|_| id.redacted())?.cipher()?;
-        cipher.seal(&binding(merchant, day, row), clear).map(Sealed)
+        let sealed = cipher.seal(&binding(merchant, day, row), clear).map(Sealed)?;
+        self.vault.permit(watch, id)?;
+        Ok(sealed)
     }
 
     /// Opens the body of the inbox row `row`.
     ///
     /// # Errors
     /// [`Error::KeyMissing`] if the key of the day is gone; [`Error::DoesNotOpen`] if the body was changed or belongs to
-    /// another row; [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
+    /// another row; [`Error::ShopErased`], [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
     pub async fn open_for_day(
         &self,
         merchant: MerchantId,
@@ -41,13 +44,16 @@ impl KeyStore {
         sealed: &Sealed,
     ) -> Result<Vec<u8>, Error> {
         let id = DataKeyId::day(merchant, day);
+        let watch = self.watch().await?;
         let state = match self.vault.cached(id) {
             Some(state) => state,
             None => self.look(move |session| session.find(id)).await?.ok_or_else(|| id.missing())?,
         };
         let key = self.vault.data_key(id, &*self.merchant(merchant)?, &state)?;
         let cipher: Cipher = key.map_err(|_| id.redacted())?.cipher()?;
-        cipher.open(&binding(merchant, day, row), &sealed.0)
+        let clear = cipher.open(&binding(merchant, day, row), &sealed.0)?;
+        self.vault.permit(watch, id)?;
+        Ok(clear)
     }
 }
 

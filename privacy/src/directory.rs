@@ -135,7 +135,7 @@ impl KeyStore {
     /// [`Error::DoesNotOpen`] if the row was changed; [`Error::UnknownMerchant`], [`Error::KeyMissing`],
     /// [`Error::Unavailable`].
     pub async fn reveal(&self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Option<String>, Error> {
-        self.look(move |session| session.reveal(merchant, kind, id)).await
+        Ok(self.reveal_many(merchant, kind, vec![id]).await?.pop().flatten())
     }
 
     /// The same for a page, in the order of the ids.
@@ -148,7 +148,17 @@ impl KeyStore {
         kind: Kind,
         ids: Vec<Uuid>,
     ) -> Result<Vec<Option<String>>, Error> {
-        self.look(move |session| ids.into_iter().map(|id| session.reveal(merchant, kind, id)).collect()).await
+        // The rows and the fences are read now; what must not happen is that the answer is older than the lease.
+        loop {
+            let asked = ids.clone();
+            let watch = self.watch().await?;
+            let reveal =
+                self.look(move |s| asked.into_iter().map(|id| s.reveal(merchant, kind, id)).collect());
+            let revealed = reveal.await?;
+            if self.vault.stands_everywhere(watch) {
+                return Ok(revealed);
+            }
+        }
     }
 
     /// Gives the rows of an id, such as a guest's order, the person they belong to. A row that has a person keeps it.
@@ -200,6 +210,7 @@ struct Row {
 impl Session<'_> {
     fn resolve(&mut self, merchant: MerchantId, reference: &Reference) -> Result<Entry, Error> {
         let Reference { kind, proposed, subject, .. } = *reference;
+        self.ensure_shop_stands(merchant)?;
         let hash = self.reference_hash(merchant, kind, &reference.text)?;
         let known = self.known(merchant, kind, &hash)?;
         if let Some((entry, doubted)) =
@@ -238,6 +249,14 @@ impl Session<'_> {
         Ok(Entry { id: proposed, subject, fresh: true })
     }
 
+    /// Nobody gets an id in a shop that is erased.
+    fn ensure_shop_stands(&self, merchant: MerchantId) -> Result<(), Error> {
+        match self.fence(merchant, NOBODY)? {
+            Some(_) => Err(Error::ShopErased { merchant }),
+            None => Ok(()),
+        }
+    }
+
     pub(crate) fn reference_hash(
         &mut self,
         merchant: MerchantId,
@@ -267,7 +286,8 @@ impl Session<'_> {
             "SELECT id, subject, added_at FROM directory WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3",
             values![&merchant, kind.number(), hash],
             |row| {
-                let entry = Entry { id: Uuid::from_bytes(row.at(0)?), subject: person(row.at(1)?), fresh: false };
+                let entry =
+                    Entry { id: Uuid::from_bytes(row.at(0)?), subject: person(row.at(1)?), fresh: false };
                 Ok((entry, row.at::<i64>(2)? < 0))
             },
         )?;
@@ -306,7 +326,7 @@ impl Session<'_> {
     fn reveal(&mut self, merchant: MerchantId, kind: Kind, id: Uuid) -> Result<Option<String>, Error> {
         let row = self.rows(merchant, kind, id)?.into_iter().next();
         row.map_or(Ok(None), |row| match self.open_reference(&row) {
-            Err(Error::Redacted { .. }) => Ok(None),
+            Err(Error::Redacted { .. } | Error::ShopErased { .. }) => Ok(None),
             revealed => revealed,
         })
     }
@@ -318,6 +338,7 @@ impl Session<'_> {
         id: Uuid,
         subject: CustomerId,
     ) -> Result<Option<Entry>, Error> {
+        self.ensure_shop_stands(merchant)?;
         let mut entry = None;
         for row in self.rows(merchant, kind, id)? {
             let owner = match row.subject {

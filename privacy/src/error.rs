@@ -87,6 +87,18 @@ pub enum Error {
         /// The subject.
         subject: CustomerId,
     },
+    /// The whole shop is being erased or was.
+    #[error("merchant {merchant} is erased")]
+    ShopErased {
+        /// The merchant.
+        merchant: MerchantId,
+    },
+    /// Keys were to be destroyed while processes may still use them.
+    #[error("somebody of merchant {merchant} is not fenced, so nothing of theirs is destroyed")]
+    NotFenced {
+        /// The merchant.
+        merchant: MerchantId,
+    },
     /// A reference belonged to a person who was erased; it never gets an id again.
     #[error("a reference of kind {} belonged to an erased person", kind.name())]
     Erased {

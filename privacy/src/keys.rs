@@ -75,7 +75,7 @@ impl DataKeyId {
     pub(crate) fn redacted(self) -> Error {
         match self.owner {
             Owner::Subject(subject) => Error::Redacted { merchant: self.merchant, subject },
-            Owner::Day(_) => self.missing(),
+            Owner::Day(_) => Error::ShopErased { merchant: self.merchant },
         }
     }
 }
@@ -89,6 +89,8 @@ pub(crate) enum Wrap {
     Global,
     /// Root over the token key.
     Token,
+    /// Root over the key that signs certificates.
+    Signing,
     /// Epoch over a merchant's wrapping key.
     Merchant(MerchantId, Epoch),
     /// Merchant over its own data key.
@@ -109,6 +111,7 @@ impl Wrap {
             }
             Self::Global => bytes.push(2),
             Self::Token => bytes.push(3),
+            Self::Signing => bytes.push(8),
             Self::Merchant(merchant, epoch) => place(&mut bytes, 4, merchant, epoch),
             Self::Own(merchant, epoch) => place(&mut bytes, 5, merchant, epoch),
             Self::Data(DataKeyId { merchant, owner: Owner::Subject(subject) }, epoch) => {

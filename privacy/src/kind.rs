@@ -26,6 +26,8 @@ pub enum Kind {
     ShopId = 9,
     /// A discount code of ours; its id is the redemption that it was issued for.
     DiscountCode = 10,
+    /// A phone number. It is only ever hashed: nobody is looked up by it.
+    Phone = 11,
 }
 
 /// How a kind's rows behave. Without any of these: one id per reference and merchant, text as it is, only its hash kept.
@@ -36,10 +38,11 @@ struct Rules {
     global: bool,
     revealed: bool,
     folded: bool,
+    buried: bool,
 }
 
 const fn kind(name: &'static str) -> Rules {
-    Rules { name, many: false, global: false, revealed: false, folded: false }
+    Rules { name, many: false, global: false, revealed: false, folded: false, buried: false }
 }
 
 impl Rules {
@@ -55,6 +58,10 @@ impl Rules {
     const fn revealed(self) -> Self {
         Self { revealed: true, ..self }
     }
+    /// A tombstone stays when it is erased, so that nothing late brings it back.
+    const fn buried(self) -> Self {
+        Self { buried: true, ..self }
+    }
     /// Spaces around it and upper case do not matter.
     const fn folded(self) -> Self {
         Self { folded: true, ..self }
@@ -62,7 +69,7 @@ impl Rules {
 }
 
 impl Kind {
-    const ALL: [Self; 10] = [
+    const ALL: [Self; 11] = [
         Self::Order,
         Self::Refund,
         Self::ShopifyCustomer,
@@ -73,13 +80,14 @@ impl Kind {
         Self::ShopDomain,
         Self::ShopId,
         Self::DiscountCode,
+        Self::Phone,
     ];
 
     const fn rules(self) -> Rules {
         match self {
-            Self::Order => kind("order").revealed(),
-            Self::Refund => kind("refund").revealed(),
-            Self::ShopifyCustomer => kind("shopify-customer").revealed(),
+            Self::Order => kind("order").revealed().buried(),
+            Self::Refund => kind("refund").revealed().buried(),
+            Self::ShopifyCustomer => kind("shopify-customer").revealed().buried(),
             Self::Email => kind("email").many().folded(),
             Self::VerifiedEmail => kind("verified-email").many().folded(),
             Self::GuestEmail => kind("guest-email").many().folded(),
@@ -87,6 +95,7 @@ impl Kind {
             Self::ShopDomain => kind("shop-domain").global().folded(),
             Self::ShopId => kind("shop-id").global(),
             Self::DiscountCode => kind("discount-code").folded(),
+            Self::Phone => kind("phone").folded(),
         }
     }
 
@@ -97,13 +106,18 @@ impl Kind {
     }
 
     /// Its number in the directory.
-    pub(crate) const fn number(self) -> u8 {
+    #[must_use]
+    pub const fn number(self) -> u8 {
         self as u8
     }
 
     /// The kind with this number.
     pub(crate) fn from_number(number: u8) -> Option<Self> {
         Self::ALL.into_iter().find(|kind| kind.number() == number)
+    }
+
+    pub(crate) const fn leaves_a_tombstone(self) -> bool {
+        self.rules().buried
     }
 
     pub(crate) const fn has_many_ids(self) -> bool {

@@ -3,24 +3,32 @@
 //! Keys form a tree: the root key wraps the epoch key, the global key and the token key; the epoch key wraps each
 //! merchant's wrapping key; that wraps the merchant's own data key, one data key per subject and one per inbox day.
 //! What the root wraps is held in memory like the root; data keys and merchants' wrapping keys are unwrapped for one
-//! use and zeroized, and only their wrapped rows are cached. Erasure is not here yet; its fence is already obeyed.
+//! use and zeroized, and only their wrapped rows are cached. An erasure fences, then overwrites keys; what was remembered
+//! of them is forgotten by every process before anybody says that they are gone.
 mod aead;
 mod blind;
 mod cache;
+pub mod certificate;
 mod chance;
 mod channel;
 mod day;
 mod directory;
+mod erasure;
 mod error;
 mod keys;
 mod kind;
 #[cfg(test)]
 mod leaks;
+mod lease;
+mod notices;
 mod open;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod root;
 mod schema;
 mod seal;
 mod session;
+mod signing;
 mod store;
 mod sweep;
 mod token;
@@ -28,6 +36,7 @@ mod vault;
 
 pub use channel::Channel;
 pub use directory::{EVERY_MERCHANT, Entry, Reference};
+pub use erasure::{Destroyed, Fenced, Proof, Whom};
 pub use error::Error;
 pub use kind::Kind;
 pub use open::Opened;

@@ -41,6 +41,20 @@ impl KeyStore {
         &self,
         fields: &[(&FieldAddress, &Sealed)],
     ) -> Result<Vec<Result<Opened, Error>>, Error> {
+        // Again if a fence came, or the lease ended, while it was opened.
+        loop {
+            let watch = self.watch().await?;
+            let opened = self.open_once(fields).await?;
+            if fields.iter().all(|(address, _)| self.vault.stands(watch, key_of(address))) {
+                return Ok(opened);
+            }
+        }
+    }
+
+    async fn open_once(
+        &self,
+        fields: &[(&FieldAddress, &Sealed)],
+    ) -> Result<Vec<Result<Opened, Error>>, Error> {
         let states = self.states(fields.iter().map(|(address, _)| key_of(address)).collect()).await?;
         // A page mostly holds one person's fields in a row; more than one key is never unwrapped at a time.
         let mut last: Option<(DataKeyId, Result<Cipher, Fence>)> = None;

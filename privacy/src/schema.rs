@@ -1,7 +1,4 @@
 //! The tables of the key store, and how a store is born or recognised.
-//!
-//! Erasure will insert a fence, overwrite the wrapped key in place, delete or overwrite directory rows and leave
-//! tombstones. Nothing writes these yet, everything that reads already obeys them.
 use std::collections::HashMap;
 
 use group_commit::{Session, values};
@@ -12,6 +9,7 @@ use crate::{
     aead::Cipher,
     chance,
     keys::{DataKey, Epoch, Wrap},
+    signing::Signer,
 };
 
 /// Format that this program reads and writes.
@@ -30,6 +28,9 @@ pub(crate) const PRAGMAS: &str = "PRAGMA page_size=4096; PRAGMA secure_delete=ON
 /// length when they change: then they are never moved. Only index entries are, until a `VACUUM`; so no index holds a
 /// key, or a hash together with what it leads to. That a reference has one row is kept by whoever
 /// writes being alone.
+///
+/// A notice says what every process has to forget of what it remembers, in the order in which it became so. An erasure
+/// counts what it did, so that one that was interrupted still tells all of it.
 pub(crate) const TABLES: &str = "
 BEGIN IMMEDIATE;
 CREATE TABLE IF NOT EXISTS meta(
@@ -60,14 +61,22 @@ CREATE INDEX IF NOT EXISTS directory_by_subject ON directory(merchant, subject);
 CREATE TABLE IF NOT EXISTS tombstone(
     n INTEGER PRIMARY KEY, merchant BLOB NOT NULL, kind INTEGER NOT NULL, ref_hash BLOB NOT NULL,
     UNIQUE (merchant, kind, ref_hash));
+CREATE TABLE IF NOT EXISTS notice(
+    n INTEGER PRIMARY KEY, what INTEGER NOT NULL, merchant BLOB NOT NULL, subject BLOB NOT NULL);
+CREATE TABLE IF NOT EXISTS erasure(
+    n INTEGER PRIMARY KEY, request BLOB NOT NULL UNIQUE, merchant BLOB NOT NULL, is_shop INTEGER NOT NULL,
+    epoch INTEGER, keys INTEGER NOT NULL, directory_rows INTEGER NOT NULL, tombstones INTEGER NOT NULL);
+CREATE TABLE IF NOT EXISTS signing_key(one INTEGER PRIMARY KEY CHECK (one = 1), wrapped BLOB NOT NULL);
 COMMIT;
 ";
 
 /// The same where several processes share it. What is deleted there is not gone from the disk: that is the work of the
 /// epochs, which are still to come.
 #[cfg(feature = "postgres")]
-pub(crate) const POSTGRES: postgres_store::Schema =
-    postgres_store::Schema { name: "loyalnest_keys", steps: &[include_str!("schema/1.sql")] };
+pub(crate) const POSTGRES: postgres_store::Schema = postgres_store::Schema {
+    name: "loyalnest_keys",
+    steps: &[include_str!("schema/1.sql"), include_str!("schema/2.sql")],
+};
 
 /// Stands for nobody, or for the whole shop.
 pub(crate) const NOBODY: [u8; 16] = [0; 16];
@@ -78,6 +87,9 @@ pub(crate) struct Trunk {
     pub(crate) epochs: HashMap<Epoch, Cipher>,
     pub(crate) global: DataKey,
     pub(crate) token: DataKey,
+    pub(crate) signer: Signer,
+    /// The newest notice; who has just opened the store remembers nothing older.
+    pub(crate) noticed: u64,
 }
 
 /// Makes the store's first rows if it has none, then checks that it is of this format, root key and log.
@@ -101,7 +113,22 @@ pub(crate) fn open(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> 
         epochs,
         global: DataKey(Wrap::Global.open(&cipher, log_id, &global)?),
         token: DataKey(Wrap::Token.open(&cipher, log_id, &token)?),
+        signer: signer(session, &cipher, log_id)?,
+        noticed: session.one("SELECT coalesce(max(n), 0) FROM notice", values![], |row| row.at(0))?,
     })
+}
+
+/// The key that signs certificates, made with the first store that has none.
+fn signer(session: &dyn Session, root: &Cipher, log_id: &[u8; 16]) -> Result<Signer, Error> {
+    let stored = session.first("SELECT wrapped FROM signing_key", values![], |row| row.at::<Vec<u8>>(0))?;
+    if let Some(wrapped) = stored {
+        return Signer::new(&*Wrap::Signing.open(root, log_id, &wrapped)?);
+    }
+    let mut seed = Zeroizing::new([0; 32]);
+    chance::fill(&mut *seed)?;
+    let wrapped = Wrap::Signing.seal(root, log_id, &*seed)?;
+    session.execute("INSERT INTO signing_key VALUES (1, ?1)", values![&wrapped])?;
+    Signer::new(&seed)
 }
 
 fn create(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
@@ -138,6 +165,11 @@ fn check(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<(),
         return Err(Error::WrongRootKey { expected, found });
     }
     Ok(())
+}
+
+/// A count as a store keeps it.
+pub(crate) fn stored(count: u64) -> i64 {
+    i64::try_from(count).unwrap_or(i64::MAX)
 }
 
 /// Unix seconds; for sweepers and operators, nothing is decided by it.

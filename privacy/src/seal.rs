@@ -1,5 +1,5 @@
 //! Sealing a subject's fields, between a decision and its record.
-use std::fmt;
+use std::{fmt, sync::Arc};
 
 use event_schemas::{
     CustomerId, Digest, FieldAddress, MerchantId, Sealed,
@@ -10,13 +10,17 @@ use crate::{
     Error, KeyStore,
     aead::Cipher,
     keys::{DataKey, DataKeyId},
+    lease::Watch,
     store::shortened,
+    vault::Vault,
 };
 
 /// A subject's key, unwrapped for one command; its plaintext is wiped when it is dropped, so do not keep it.
 pub struct SubjectSealer {
     merchant: MerchantId,
     subject: CustomerId,
+    vault: Arc<Vault>,
+    watch: Watch,
     key: DataKey,
     cipher: Cipher,
 }
@@ -29,6 +33,7 @@ impl KeyStore {
     /// [`Error::Redacted`] for an erased subject; [`Error::KeyMissing`] if no key was ever made for it;
     /// [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
     pub fn sealer(&self, merchant: MerchantId, subject: CustomerId) -> Result<SubjectSealer, Error> {
+        let watch = self.watch_blocking()?;
         let shop = self.merchant(merchant)?;
         let id = DataKeyId::subject(merchant, subject);
         let state = match self.vault.cached(id) {
@@ -36,7 +41,9 @@ impl KeyStore {
             None => self.look_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?,
         };
         let key = self.vault.data_key(id, &shop, &state)?.map_err(|_| id.redacted())?;
-        Ok(SubjectSealer { merchant, subject, cipher: key.cipher()?, key })
+        let vault = Arc::clone(&self.vault);
+        vault.permit(watch, id)?;
+        Ok(SubjectSealer { merchant, subject, vault, watch, cipher: key.cipher()?, key })
     }
 }
 
@@ -44,12 +51,17 @@ impl SubjectSealer {
     /// Seals one field's clear bytes at its address.
     ///
     /// # Errors
-    /// [`Error::Misaddressed`] if the address names another merchant or subject.
+    /// [`Error::Misaddressed`] if the address names another merchant or subject; [`Error::Redacted`] if the subject was
+    /// fenced meanwhile; [`Error::Unavailable`] if this process may not know about fences any more.
     pub fn seal(&self, address: &FieldAddress, clear: &[u8]) -> Result<Sealed, Error> {
         if (address.merchant, address.subject) != (self.merchant, self.subject) {
             return Err(Error::Misaddressed);
         }
-        self.cipher.seal(&address.associated_data(), clear).map(Sealed)
+        let id = DataKeyId::subject(self.merchant, self.subject);
+        self.vault.permit(self.watch, id)?;
+        let sealed = self.cipher.seal(&address.associated_data(), clear).map(Sealed)?;
+        self.vault.permit(self.watch, id)?;
+        Ok(sealed)
     }
 
     /// A digest under the subject's key, which dies with it; `context` keeps digests of different uses apart.

@@ -7,8 +7,11 @@ use group_commit::{Cells, values};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, chance,
+    Error,
+    aead::Cipher,
+    chance,
     keys::{DataKey, DataKeyId, Epoch, Owner, Wrap},
+    notices::Mark,
     schema::NOBODY,
     vault::{Fence, KeyState, Merchant, MerchantRow, Seen, Vault},
 };
@@ -19,24 +22,26 @@ pub(crate) struct Session<'a> {
     /// Rows that this call has written; the log will rely on them.
     pub(crate) written: u32,
     seen: Vec<Seen>,
+    /// What was known of fences when the call began.
+    mark: Mark,
     /// The merchant's own key, unwrapped once for all of this call.
     own: Option<(MerchantId, Rc<DataKey>)>,
 }
 
 impl<'a> Session<'a> {
     pub(crate) fn new(store: &'a dyn group_commit::Session, vault: &'a Vault) -> Self {
-        Self { store, vault, written: 0, seen: Vec::new(), own: None }
+        Self { store, vault, written: 0, seen: Vec::new(), mark: vault.notices.mark(), own: None }
     }
 
-    /// The insert count after this call, and the rows to cache. Also a call that wrote nothing tells the count, because
+    /// The insert count after this call, and the rows to cache, with what was known of fences when they were read. Also a call that wrote nothing tells the count, because
     /// what it found may have been written by a call whose caller went away.
-    pub(crate) fn finish(self) -> Result<(u64, Vec<Seen>), Error> {
+    pub(crate) fn finish(self) -> Result<(u64, Mark, Vec<Seen>), Error> {
         if self.written > 0 {
             let count = "UPDATE meta SET insert_count = insert_count + ?1";
             self.store.execute(count, values![self.written])?;
         }
         let count = self.store.one("SELECT insert_count FROM meta", values![], |row| row.at(0))?;
-        Ok((count, self.seen))
+        Ok((count, self.mark, self.seen))
     }
 
     pub(crate) fn see_all_merchants(&mut self) -> Result<(), Error> {
@@ -109,29 +114,41 @@ impl<'a> Session<'a> {
     }
 
     /// The epoch is read inside the transaction that mints, so nothing is ever wrapped under one that was closed.
-    fn epoch(&self) -> Result<Epoch, Error> {
+    pub(crate) fn epoch(&self) -> Result<Epoch, Error> {
         Ok(self.store.one("SELECT epoch FROM meta", values![], |row| row.at(0))?)
     }
 
     fn mint_merchant(&mut self, id: MerchantId) -> Result<Merchant, Error> {
         let epoch = self.epoch()?;
+        let row = self.fresh_merchant_row(id, epoch, &DataKey::generate()?)?;
+        self.store.execute(
+            "INSERT INTO merchant_key (merchant, epoch, wrapped, own_key) VALUES (?1, ?2, ?3, ?4)",
+            values![&id.bytes(), epoch, &row.wrapped, &row.own_key],
+        )?;
+        self.written += 1;
+        Ok(Merchant { rows: BTreeMap::from([(epoch, row)]), fence: self.fence(id, NOBODY)? })
+    }
+
+    /// A row with a new wrapping key and the merchant's own data key.
+    pub(crate) fn fresh_merchant_row(
+        &self,
+        id: MerchantId,
+        epoch: Epoch,
+        own: &DataKey,
+    ) -> Result<MerchantRow, Error> {
         let log_id = &self.vault.log_id;
         let mut key = Zeroizing::new([0; 32]);
         chance::fill(&mut *key)?;
-        let wrapped = Wrap::Merchant(id, epoch).seal(self.vault.epoch(epoch)?, log_id, &*key)?;
-        let wrapping = crate::aead::Cipher::new(&key)?;
-        let own_key = Wrap::Own(id, epoch).seal(&wrapping, log_id, &*DataKey::generate()?.0)?;
-        self.store.execute(
-            "INSERT INTO merchant_key (merchant, epoch, wrapped, own_key) VALUES (?1, ?2, ?3, ?4)",
-            values![&id.bytes(), epoch, &wrapped, &own_key],
-        )?;
-        self.written += 1;
-        Ok(Merchant { rows: BTreeMap::from([(epoch, MerchantRow { wrapped, own_key })]), fence: None })
+        let wrapped = Wrap::Merchant(id, epoch).seal(&*self.vault.epoch(epoch)?, log_id, &*key)?;
+        let own_key = Wrap::Own(id, epoch).seal(&Cipher::new(&key)?, log_id, &*own.0)?;
+        Ok(MerchantRow { wrapped, own_key })
     }
 
     fn mint(&mut self, id: DataKeyId) -> Result<KeyState, Error> {
         let epoch = self.epoch()?;
-        let merchant = self.merchant(id.merchant)?;
+        // As it stands in this transaction, not as it is remembered.
+        let unknown = Error::UnknownMerchant { merchant: id.merchant };
+        let merchant = self.read_merchant(id.merchant)?.ok_or(unknown)?;
         if merchant.fence.is_some() {
             return Err(id.redacted());
         }
@@ -154,7 +171,7 @@ impl<'a> Session<'a> {
         Ok(state)
     }
 
-    fn read_merchant(&self, id: MerchantId) -> Result<Option<Merchant>, Error> {
+    pub(crate) fn read_merchant(&self, id: MerchantId) -> Result<Option<Merchant>, Error> {
         let rows = "SELECT epoch, wrapped, own_key FROM merchant_key WHERE merchant = ?1";
         let rows = self.store.all(rows, values![&id.bytes()], |row| {
             Ok((row.at(0)?, MerchantRow { wrapped: row.at(1)?, own_key: row.at(2)? }))
@@ -184,7 +201,7 @@ impl<'a> Session<'a> {
         Ok(state?)
     }
 
-    fn fence(&self, merchant: MerchantId, subject: [u8; 16]) -> Result<Option<Fence>, Error> {
+    pub(crate) fn fence(&self, merchant: MerchantId, subject: [u8; 16]) -> Result<Option<Fence>, Error> {
         let fence = "SELECT certificate FROM fence WHERE merchant = ?1 AND subject = ?2";
         let fence = self
             .store

@@ -12,10 +12,12 @@ use std::{
 
 use event_schemas::{CustomerId, Digest, MerchantId};
 use group_commit::Store;
+use tokio::sync::watch;
 
 use crate::{
     Error, RootKey,
     keys::DataKeyId,
+    notices::Mark,
     root::private,
     schema,
     session::Session,
@@ -26,8 +28,10 @@ use crate::{
 /// its commits.
 #[derive(Clone)]
 pub struct KeyStore {
-    store: Store,
+    pub(crate) store: Store,
     pub(crate) vault: Arc<Vault>,
+    /// Renews the lease as long as somebody has the store.
+    pub(crate) renewal: Option<Arc<watch::Sender<()>>>,
 }
 
 impl KeyStore {
@@ -81,8 +85,13 @@ impl KeyStore {
     async fn over(store: Store, root: &RootKey, log_id: [u8; 16]) -> Result<Self, Error> {
         let root = root.clone();
         let trunk = store.call(move |session| schema::open(session, &root, &log_id)).await??;
-        let store = Self { store, vault: Arc::new(Vault::new(log_id, trunk)) };
+        let vault = Arc::new(Vault::new(log_id, trunk, store.is_shared()));
+        let mut store = Self { store, vault, renewal: None };
+        store.renew().await?;
         store.look(|session| session.see_all_merchants()).await?;
+        if store.is_shared() {
+            store.renewal = Some(store.keep_renewing());
+        }
         Ok(store)
     }
 
@@ -90,6 +99,11 @@ impl KeyStore {
     #[must_use]
     pub fn insert_count(&self) -> u64 {
         self.vault.insert_count()
+    }
+
+    /// Whether other processes may have it open too.
+    pub(crate) fn is_shared(&self) -> bool {
+        self.store.is_shared()
     }
 
     /// Whether the store still serves.
@@ -173,10 +187,10 @@ impl KeyStore {
         self.vault.global.mac("loyalnest/global-hash/1", &[purpose.as_bytes(), bytes])
     }
 
-    /// The merchant's rows. Another process may have made them: then they are read, which blocks this thread.
+    /// The merchant's rows. If they are not remembered they are read, which blocks this thread.
     pub(crate) fn merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
         match self.vault.merchant(id) {
-            Err(Error::UnknownMerchant { .. }) if self.store.is_shared() => {
+            Err(Error::UnknownMerchant { .. }) => {
                 self.look_blocking(move |session| session.see_merchant(id))?;
                 self.vault.merchant(id)
             }
@@ -202,8 +216,8 @@ impl KeyStore {
         Ok(self.remember(done))
     }
 
-    fn remember<T>(&self, (value, insert_count, seen): Done<T>) -> T {
-        self.vault.remember(insert_count, seen);
+    fn remember<T>(&self, (value, insert_count, mark, seen): Done<T>) -> T {
+        self.vault.remember(insert_count, mark, seen);
         value
     }
 
@@ -216,8 +230,8 @@ impl KeyStore {
     }
 }
 
-/// What a call gave, the insert count behind it, and the rows that it saw.
-type Done<T> = (T, u64, Vec<Seen>);
+/// What a call gave, the insert count behind it, and the rows that it saw behind some notices.
+type Done<T> = (T, u64, Mark, Vec<Seen>);
 
 fn seeing<T>(
     vault: Arc<Vault>,
@@ -226,8 +240,8 @@ fn seeing<T>(
     move |store| {
         let mut session = Session::new(store, &vault);
         let value = work(&mut session)?;
-        let (insert_count, seen) = session.finish()?;
-        Ok((value, insert_count, seen))
+        let (insert_count, mark, seen) = session.finish()?;
+        Ok((value, insert_count, mark, seen))
     }
 }
 
@@ -245,7 +259,7 @@ pub(crate) fn shortened(hash: &[u8; 32]) -> Digest {
 
 /// Waits for a future that another thread completes. The runtime's own way to block would panic inside a task, and a
 /// task's budget is not renewed here, so the future may not depend on it.
-fn wait<F: Future>(future: F) -> F::Output {
+pub(crate) fn wait<F: Future>(future: F) -> F::Output {
     struct Unpark(Thread);
     impl Wake for Unpark {
         fn wake(self: Arc<Self>) {

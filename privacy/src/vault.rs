@@ -2,19 +2,22 @@
 use std::{
     collections::{BTreeMap, HashMap},
     sync::{
-        Arc, PoisonError, RwLock,
+        Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
 
-use event_schemas::MerchantId;
+use event_schemas::{CustomerId, MerchantId};
 
 use crate::{
     Error,
     aead::Cipher,
     cache::Cache,
     keys::{DataKey, DataKeyId, Epoch, Wrap},
-    schema::Trunk,
+    lease::Lease,
+    notices::{Mark, Notice, Notices},
+    schema::{NOBODY, Trunk},
+    signing::Signer,
 };
 
 /// About 40 MB of wrapped rows at most.
@@ -24,7 +27,10 @@ pub(crate) struct Vault {
     pub(crate) log_id: [u8; 16],
     pub(crate) global: DataKey,
     pub(crate) token: DataKey,
-    epochs: HashMap<Epoch, Cipher>,
+    pub(crate) signer: Signer,
+    pub(crate) lease: Lease,
+    pub(crate) notices: Notices,
+    epochs: RwLock<HashMap<Epoch, Arc<Cipher>>>,
     merchants: RwLock<HashMap<MerchantId, Arc<Merchant>>>,
     data_keys: Cache<DataKeyId, KeyState>,
     insert_count: AtomicU64,
@@ -62,12 +68,15 @@ pub(crate) enum Seen {
 }
 
 impl Vault {
-    pub(crate) fn new(log_id: [u8; 16], trunk: Trunk) -> Self {
+    pub(crate) fn new(log_id: [u8; 16], trunk: Trunk, is_shared: bool) -> Self {
         Self {
             log_id,
             global: trunk.global,
             token: trunk.token,
-            epochs: trunk.epochs,
+            signer: trunk.signer,
+            lease: Lease::new(is_shared, trunk.noticed),
+            notices: Notices::default(),
+            epochs: RwLock::new(trunk.epochs.into_iter().map(|(n, key)| (n, Arc::new(key))).collect()),
             merchants: RwLock::default(),
             data_keys: Cache::new(DATA_KEYS_MAX),
             insert_count: AtomicU64::new(trunk.insert_count),
@@ -78,18 +87,59 @@ impl Vault {
         self.insert_count.load(Ordering::Acquire)
     }
 
-    /// Takes in what a commit has made durable. The count first: who finds a cached row must find its count too.
-    pub(crate) fn remember(&self, insert_count: u64, seen: Vec<Seen>) {
+    /// Takes in what a commit has made durable, and was read when no more than the notices at `mark` were known. The
+    /// count first: who finds a cached row must find its count too.
+    pub(crate) fn remember(&self, insert_count: u64, mark: Mark, seen: Vec<Seen>) {
         self.insert_count.fetch_max(insert_count, Ordering::AcqRel);
+        if seen.is_empty() {
+            return;
+        }
+        let notices = self.notices.hold();
         for row in seen {
             match row {
                 Seen::Merchant(id, merchant) => {
-                    let mut merchants = self.merchants.write().unwrap_or_else(PoisonError::into_inner);
-                    merchants.insert(id, Arc::new(merchant));
+                    if !notices.concern_merchant_since(mark, id) {
+                        self.merchants_mut().insert(id, Arc::new(merchant));
+                    }
                 }
-                Seen::DataKey(id, state) => self.data_keys.insert(id, state),
+                Seen::DataKey(id, state) => {
+                    if !notices.concern_since(mark, id) {
+                        self.data_keys.insert(id, state);
+                    }
+                }
             }
         }
+    }
+
+    /// Forgets what may be old by now; what was read before it is not remembered either.
+    pub(crate) fn obey(&self, notice: Notice) {
+        let mut notices = self.notices.hold();
+        notices.push(notice);
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("cache-not-evicted") {
+            return;
+        }
+        match notice {
+            Notice::Fenced(merchant, subject) | Notice::Changed(merchant, subject) if subject != NOBODY => {
+                let subject = CustomerId::from_bytes(subject);
+                self.data_keys.remove(&DataKeyId::subject(merchant, subject));
+            }
+            Notice::Fenced(merchant, _) | Notice::Changed(merchant, _) => {
+                self.merchants_mut().remove(&merchant);
+            }
+            Notice::Epochs => self.merchants_mut().clear(),
+            Notice::Days => self.data_keys.retain(|id| !notice.concerns(*id)),
+        }
+    }
+
+    /// For a notice that this program does not know.
+    pub(crate) fn forget_all(&self) {
+        self.obey(Notice::Epochs);
+        self.data_keys.retain(|_| false);
+    }
+
+    fn merchants_mut(&self) -> RwLockWriteGuard<'_, HashMap<MerchantId, Arc<Merchant>>> {
+        self.merchants.write().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
@@ -101,8 +151,12 @@ impl Vault {
         self.data_keys.get(&id)
     }
 
-    pub(crate) fn epoch(&self, epoch: Epoch) -> Result<&Cipher, Error> {
-        self.epochs.get(&epoch).ok_or_else(|| Error::Damaged { what: format!("the key of epoch {epoch}") })
+    pub(crate) fn epoch(&self, epoch: Epoch) -> Result<Arc<Cipher>, Error> {
+        let epochs = self.epochs.read().unwrap_or_else(PoisonError::into_inner);
+        epochs
+            .get(&epoch)
+            .cloned()
+            .ok_or_else(|| Error::Damaged { what: format!("the key of epoch {epoch}") })
     }
 
     /// The merchant's key that wraps its data keys in `epoch`.
@@ -113,7 +167,7 @@ impl Vault {
         epoch: Epoch,
     ) -> Result<Cipher, Error> {
         let row = merchant.row(id, epoch)?;
-        let key = Wrap::Merchant(id, epoch).open(self.epoch(epoch)?, &self.log_id, &row.wrapped)?;
+        let key = Wrap::Merchant(id, epoch).open(&*self.epoch(epoch)?, &self.log_id, &row.wrapped)?;
         Cipher::new(&key)
     }
 

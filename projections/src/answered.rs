@@ -83,7 +83,10 @@ impl Answered {
         let reason = || recorded.clone().find_map(|event| reason(&event.event)).map(ToString::to_string);
         let stream = Uuid::from_bytes(place.stream);
         let customer = match meta.stream_type {
-            StreamType::Merchant | StreamType::Reward | StreamType::Product => None,
+            StreamType::Merchant
+            | StreamType::Reward
+            | StreamType::Product
+            | StreamType::PrivacyRequest => None,
             StreamType::LoyaltyOrder | StreamType::PosDevice => recorded.clone().find_map(about),
             StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
                 Some(CustomerId::from_bytes(place.route))

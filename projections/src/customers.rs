@@ -26,6 +26,8 @@ words! {
         Deleted = "deleted",
         /// The person turned out to be another one, who has the points now.
         Merged = "merged",
+        /// The person was erased.
+        Redacted = "redacted",
     }
 }
 
@@ -105,6 +107,15 @@ impl Projection for Customers {
             CustomerEvent::CustomerDisabled(_) => stands(Standing::Disabled),
             CustomerEvent::CustomerEnabled(_) => stands(Standing::Active),
             CustomerEvent::CustomerDeleted(_) => stands(Standing::Deleted),
+            CustomerEvent::CustomerRedacted(_) => Customer {
+                shopify_customer_id: None,
+                email: None,
+                first_name: None,
+                last_name: None,
+                phone: None,
+                email_verified: false,
+                ..stands(Standing::Redacted)
+            },
             CustomerEvent::CustomersMerged(merged) => {
                 Customer { merged_into: Some(merged.into), ..stands(Standing::Merged) }
             }

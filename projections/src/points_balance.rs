@@ -155,6 +155,7 @@ fn with(account: Balance, after: Balances) -> Balance {
 fn stands(account: Balance, event: &PointsAccountEvent) -> Balance {
     let unwarned = |account| Balance { warned_end_at: None, ..account };
     match event {
+        PointsAccountEvent::PointsAccountRedacted(_) => unwarned(account),
         PointsAccountEvent::PointsAccountFrozen(frozen) => {
             Balance { frozen: Some(frozen.reason.clone()), ..account }
         }

@@ -7,7 +7,7 @@ use utoipa::ToSchema;
 use crate::answers::time;
 
 /// The topics of the live feed: what each stream type is called outside.
-pub(crate) const TOPICS: [(&str, StreamType); 8] = [
+pub(crate) const TOPICS: [(&str, StreamType); 9] = [
     ("points", StreamType::PointsAccount),
     ("orders", StreamType::LoyaltyOrder),
     ("redemptions", StreamType::Redemption),
@@ -16,6 +16,7 @@ pub(crate) const TOPICS: [(&str, StreamType); 8] = [
     ("rewards", StreamType::Reward),
     ("products", StreamType::Product),
     ("tills", StreamType::PosDevice),
+    ("privacy", StreamType::PrivacyRequest),
 ];
 
 /// The topic of a stream type.
@@ -29,6 +30,7 @@ pub(crate) const fn topic(stream_type: StreamType) -> &'static str {
         StreamType::Reward => "rewards",
         StreamType::Product => "products",
         StreamType::PosDevice => "tills",
+        StreamType::PrivacyRequest => "privacy",
     }
 }
 
@@ -38,7 +40,8 @@ pub(crate) struct AttemptBody {
     /// The log's record of it.
     #[schema(format = Uuid)]
     record_id: String,
-    /// `points`, `orders`, `redemptions`, `customers`, `settings`, `rewards`, `products` or `tills`.
+    /// `points`, `orders`, `redemptions`, `customers`, `settings`, `rewards`, `products`, `tills` or
+    /// `privacy`.
     topic: &'static str,
     /// `accepted`, `rejected` or `unchanged`.
     outcome: &'static str,

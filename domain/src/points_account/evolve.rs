@@ -56,7 +56,9 @@ impl State {
             Event::EstatePartAbsorbed(event) => self.absorb_part(event),
             Event::PointsAccountFrozen(_) => self.frozen = true,
             Event::PointsAccountUnfrozen(_) => self.frozen = false,
+            Event::PointsAccountRedacted(_) => self.redacted = true,
         }
+        self.forget_what_was_asked();
         if let Some(after) = event.after() {
             if self.balances.available.is_zero() && after.available.is_positive() {
                 // Or what comes to an account that nobody used for long would be over before it can be spent.

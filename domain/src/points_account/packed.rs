@@ -74,8 +74,8 @@ macro_rules! kept {
 }
 
 kept! {
-    opened: bool, bool;
-    frozen: bool, bool;
+    /// Whether it was opened, frozen, erased: a bit for each.
+    flags: u8, u8;
     /// Into whom it was merged, and how far its estate left if not all of it did.
     merged_into: Option<(CustomerId, Option<Leaving>)>, Option<(CustomerId, Option<Leaving>)>;
     #[serde(with = "balances")]
@@ -185,8 +185,10 @@ impl Serialize for State {
         let no_warnings = BTreeMap::new();
         let forgets = planted::is(Bug::SnapshotForgetsWarnings);
         let packed = PackedRef {
-            opened: self.opened,
-            frozen: self.frozen,
+            flags: [self.opened, self.frozen, self.redacted]
+                .into_iter()
+                .rev()
+                .fold(0, |flags, flag| flags << 1 | u8::from(flag)),
             merged_into: self.merged_into.map(|into| (into, self.leaving)),
             balances: self.balances,
             last_activity_at: self.last_activity_at,
@@ -248,6 +250,7 @@ fn pack(
 impl<'de> Deserialize<'de> for State {
     fn deserialize<D: Deserializer<'de>>(deserializer: D) -> Result<Self, D::Error> {
         let packed = Packed::deserialize(deserializer)?;
+        let [opened, frozen, redacted] = [0, 1, 2].map(|bit| packed.flags >> bit & 1 == 1);
         let mut lots: Vec<_> = packed
             .lots
             .into_iter()
@@ -256,8 +259,9 @@ impl<'de> Deserialize<'de> for State {
         let orders: BTreeMap<_, _> =
             packed.orders.into_iter().map(|order| unpack(order, packed.seal, &mut lots)).collect();
         Ok(Self {
-            opened: packed.opened,
-            frozen: packed.frozen,
+            opened,
+            frozen,
+            redacted,
             merged_into: packed.merged_into.map(|(into, _)| into),
             leaving: packed.merged_into.and_then(|(_, leaving)| leaving),
             balances: packed.balances,

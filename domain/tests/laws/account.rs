@@ -19,7 +19,7 @@ use world::{Moment, World};
 /// The laws share this many random histories in a test run; `LOYALNEST_CASES` sets another number.
 const CASES: u32 = 20_000;
 /// How many laws share them.
-const LAWS: u32 = 20;
+const LAWS: u32 = 21;
 
 type Verdict = Result<(), TestCaseError>;
 

@@ -35,6 +35,8 @@ const fn laws(bug: Bug) -> &'static [fn()] {
             &[moves::law_10_a_merge_conserves_points_and_debt]
         }
         Bug::MergedAccountGoesOn => &[moves::law_11_nothing_happens_after_the_end],
+        Bug::ErasedAccountGoesOn => &[moves::law_11_nothing_is_asked_of_an_erased_account],
+        Bug::ErasedPointsStay => &[moves::what_is_due_is_what_a_job_would_do],
         Bug::FrozenAccountGoesOn => &[moves::a_frozen_account_does_nothing_that_is_asked_of_it],
         Bug::ReleaseNotDue => &[moves::what_is_due_is_what_a_job_would_do],
         Bug::SnapshotForgetsWarnings => {

@@ -65,6 +65,7 @@ impl Event {
             | Self::PointsExpiryWarned(_)
             | Self::PointsAccountFrozen(_)
             | Self::PointsAccountUnfrozen(_)
+            | Self::PointsAccountRedacted(_)
             | Self::OrderSettled(_) => {}
             Self::PointsEarned(event) => book.earned(event)?,
             Self::PointsReleased(event) => {

@@ -2,7 +2,7 @@
 use std::collections::HashSet;
 
 use event_schemas::CustomerId;
-use privacy::{EVERY_MERCHANT, Entry, Error, Kind, Reference};
+use privacy::{EVERY_MERCHANT, Entry, Error, Kind, Reference, Whom};
 use uuid::Uuid;
 
 use super::{ADA, BOB, Home, OTHER_SHOP, SHOP};
@@ -76,12 +76,7 @@ async fn a_proposal_that_lost_stands_for_the_id_that_won() {
 async fn a_call_that_fails_half_way_leaves_nothing() {
     let home = Home::new();
     let store = home.peopled().await;
-    home.tamper(&format!(
-        "INSERT INTO fence (merchant, subject, fenced_at) SELECT merchant, subject, 1 FROM subject_key WHERE subject = x'{}'",
-        BOB.0.simple()
-    ));
-    drop(store);
-    let store = home.open().await;
+    store.fence(SHOP, &Whom::Person(vec![BOB]), id(70)).await.unwrap();
     let count = store.insert_count();
     let references = vec![order("1", 1), Reference::new(Kind::Order, "2", id(2), Some(BOB))];
     let error = store.resolve_many(SHOP, references).await.unwrap_err();

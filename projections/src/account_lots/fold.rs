@@ -150,6 +150,7 @@ fn effects(event: &Event) -> Vec<(EntryId, Effect)> {
         | Event::PointsTransferCompleted(_)
         | Event::PointsAccountFrozen(_)
         | Event::PointsAccountUnfrozen(_)
+        | Event::PointsAccountRedacted(_)
         | Event::OrderSettled(_)
         // What is held stays used.
         | Event::PointsRedeemed(_) => Vec::new(),

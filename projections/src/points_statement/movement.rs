@@ -54,6 +54,7 @@ impl Movement {
             | PointsAccountEvent::PointsExpiryWarned(_)
             | PointsAccountEvent::PointsAccountFrozen(_)
             | PointsAccountEvent::PointsAccountUnfrozen(_)
+            | PointsAccountEvent::PointsAccountRedacted(_)
             | PointsAccountEvent::OrderSettled(_) => return None,
             PointsAccountEvent::PointsEarned(event) => earned(event),
             PointsAccountEvent::PointsReleased(event) => released(event),

@@ -26,6 +26,7 @@ pub(super) enum Step {
     Arrive(u8),
     EndTransfer(u8),
     Merge { on: u8, into: u8 },
+    Redact(u8),
     Days(i64),
     Again(prop::sample::Index),
 }
@@ -60,7 +61,13 @@ fn wait() -> impl Strategy<Value = Wait> {
 }
 
 fn step() -> impl Strategy<Value = Step> {
-    prop_oneof![20 => awards(), 14 => redemptions(), 8 => jobs(), 9 => between_accounts()]
+    prop_oneof![
+        40 => awards(),
+        28 => redemptions(),
+        16 => jobs(),
+        18 => between_accounts(),
+        1 => (0..3_u8).prop_map(Step::Redact),
+    ]
 }
 
 fn awards() -> impl Strategy<Value = Step> {

@@ -144,9 +144,42 @@ pub(crate) fn law_10_a_merge_conserves_points_and_debt() {
 #[test]
 pub(crate) fn law_11_nothing_happens_after_the_end() {
     at_every_moment(|_, moment| {
+        if matches!(moment.event, Event::PointsAccountRedacted(_)) {
+            // It tells of the person and moves nothing.
+            return Ok(());
+        }
         let leaves = matches!(moment.event, Event::EstatePartMoved(_) | Event::PointsAccountMerged(_));
         let goes_on = if moment.before.leaving { leaves } else { !moment.before.merged };
         prop_assert!(goes_on, "{:?}", moment.event);
+        Ok(())
+    });
+}
+
+/// Catches: an erased account that earns, is spent from or is changed by staff.
+#[test]
+pub(crate) fn law_11_nothing_is_asked_of_an_erased_account() {
+    at_every_moment(|_, moment| {
+        if !moment.before.redacted {
+            return Ok(());
+        }
+        let comes_to_its_end = match &moment.event {
+            Event::PointsReleased(_)
+            | Event::PointsExpired(_)
+            | Event::PointsRedeemed(_)
+            | Event::PointsReservationReleased(_)
+            | Event::PointsReinstated(_)
+            | Event::PointsTransferCompleted(_)
+            | Event::PointsTransferReturned(_)
+            | Event::EstatePartMoved(_)
+            | Event::PointsAccountMerged(_)
+            | Event::EstatePartAbsorbed(_)
+            | Event::PointsAccountAbsorbed(_)
+            | Event::PointsAccountOpened(_) => true,
+            _ => false,
+        };
+        prop_assert!(comes_to_its_end, "{:?}", moment.event);
+        let earned = |shown: &Balances| (shown.lifetime_earned, shown.lifetime_adjusted);
+        prop_assert_eq!(earned(&moment.before.balances), earned(&moment.after.balances));
         Ok(())
     });
 }

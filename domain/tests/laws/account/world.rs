@@ -11,7 +11,7 @@ use event_schemas::{
     loyalty_order::{BonusTarget, OrderStatus},
     merchant::{ActionLimit, LimitPeriod},
     points_account::{Balances, PointsTransferredOut, Release},
-    sample::usd,
+    sample::{REQUEST, usd},
 };
 use uuid::Uuid;
 
@@ -34,6 +34,7 @@ pub(super) struct Shown {
     pub(super) held: i64,
     pub(super) frozen: bool,
     pub(super) merged: bool,
+    pub(super) redacted: bool,
     pub(super) leaving: bool,
     pub(super) active_at: Option<Timestamp>,
 }
@@ -47,6 +48,7 @@ impl Shown {
             held: held.map(|one| one.points.0).sum(),
             frozen: state.frozen(),
             merged: state.merged_into().is_some(),
+            redacted: state.redacted(),
             leaving: state.is_leaving(),
             active_at: state.last_activity_at(),
         }
@@ -195,7 +197,8 @@ impl World {
             | Step::Expire(on)
             | Step::Warn(on)
             | Step::Freeze(on)
-            | Step::Unfreeze(on) => usize::from(*on),
+            | Step::Unfreeze(on)
+            | Step::Redact(on) => usize::from(*on),
             _ => 0,
         }
     }
@@ -276,6 +279,7 @@ impl World {
                 let until = day(self.now + days);
                 account::ExtendPointsExpiry { lots: None, until, reason, note: None, at, entry }.into()
             }
+            Step::Redact(_) => account::RedactAccount { request: REQUEST }.into(),
             Step::Freeze(_) => account::FreezeAccount { reason, note: None }.into(),
             _ => account::UnfreezeAccount { reason }.into(),
         }
@@ -396,6 +400,10 @@ impl World {
             self.accounts[into].merged_into().is_none() && self.accounts[on].merged_into().is_none();
         if on == into || !goes_on {
             return;
+        }
+        if self.accounts[on].redacted() {
+            // An erasure takes in whoever the person was merged into.
+            let _ = self.send(into, &account::RedactAccount { request: REQUEST }.into());
         }
         let part_max = [1, 3, account::ESTATE_PART_MAX][usize::from(entry.bytes()[15] % 3)];
         let merge = account::MergeAccount { customer: customer(on), into: customer(into), entry, part_max };

@@ -105,6 +105,7 @@ impl Lots {
             | Event::PointsExpiryWarned(_)
             | Event::PointsAccountFrozen(_)
             | Event::PointsAccountUnfrozen(_)
+            | Event::PointsAccountRedacted(_)
             | Event::OrderSettled(_) => Ok(()),
         }
     }

@@ -1,0 +1,481 @@
+//! Erasing a person or a shop: a fence first, then the keys and what leads to them, then proof.
+use event_schemas::{CustomerId, FieldAddress, MerchantId, Sealed};
+use group_commit::values;
+use uuid::Uuid;
+
+use crate::{
+    Error, KeyStore, Kind,
+    aead::Cipher,
+    directory::EVERY_MERCHANT,
+    keys::{DataKey, DataKeyId, Epoch, Wrap},
+    notices::Notice,
+    schema::{NOBODY, now, stored},
+    session::Session,
+};
+
+/// Rows of a shop that one transaction takes, so that nobody waits long for it.
+const BATCH: u32 = 500;
+
+/// Who of a merchant is to be erased.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub enum Whom {
+    /// A person, under all ids that merges have given them; none where nothing is held.
+    Person(Vec<CustomerId>),
+    /// Everybody, and the shop itself.
+    Shop,
+}
+
+/// A fence that is durable and obeyed in this process.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Fenced {
+    /// For [`KeyStore::fence_is_known`].
+    pub number: u64,
+}
+
+/// What a request destroyed, however often it had to begin again.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub struct Destroyed {
+    /// Wrapped keys that were overwritten.
+    pub keys: u64,
+    /// Rows of the directory that were deleted.
+    pub directory_rows: u64,
+    /// Keyed hashes that stay.
+    pub tombstones: u64,
+    /// The epoch that was open: when it and those before are destroyed, no copy from before opens anything.
+    pub epoch: Epoch,
+}
+
+/// What an attempt to open a sealed value without regard to fences came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Proof {
+    /// The key was destroyed.
+    Destroyed,
+    /// It opens.
+    Opens,
+    /// There is no row that a key could have stood in.
+    NoKey,
+}
+
+impl Whom {
+    fn places(&self) -> Vec<[u8; 16]> {
+        match self {
+            Self::Person(subjects) => subjects.iter().map(|subject| subject.bytes()).collect(),
+            Self::Shop => vec![NOBODY],
+        }
+    }
+
+    /// The persons; none for a shop.
+    #[must_use]
+    pub fn subjects(&self) -> &[CustomerId] {
+        match self {
+            Self::Person(subjects) => subjects,
+            Self::Shop => &[],
+        }
+    }
+}
+
+impl KeyStore {
+    /// From here on nothing is opened or sealed for them: in this process when it returns, in every other when
+    /// [`KeyStore::fence_is_known`]. Durable; may be repeated.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fence(&self, merchant: MerchantId, whom: &Whom, request: Uuid) -> Result<Fenced, Error> {
+        let whom = whom.clone();
+        self.commit(move |session| session.raise_fence(merchant, &whom, request)).await
+    }
+
+    /// Whether a person, or without one the whole shop, is fenced. A shop's fence is everybody's.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn is_erased(&self, merchant: MerchantId, subject: Option<CustomerId>) -> Result<bool, Error> {
+        self.look(move |session| {
+            let of_subject = match subject {
+                Some(subject) => session.fence(merchant, subject.bytes())?,
+                None => None,
+            };
+            Ok(of_subject.is_some() || session.fence(merchant, NOBODY)?.is_some())
+        })
+        .await
+    }
+
+    /// The hashes by which the directory knows them; for whoever keeps the same hashes beside sealed bodies, and only
+    /// until [`KeyStore::destroy`].
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn references_of(
+        &self,
+        merchant: MerchantId,
+        whom: &Whom,
+    ) -> Result<Vec<(Kind, [u8; 32])>, Error> {
+        let whom = whom.clone();
+        self.look(move |session| session.references_of(merchant, &whom)).await
+    }
+
+    /// Overwrites their keys, deletes their rows of the directory and leaves bare tombstones of orders, refunds and
+    /// customer ids; durable and read back when it returns. A shop's own key is replaced, which makes everybody in it
+    /// unreadable at once; its rows go in batches after that. May be repeated.
+    ///
+    /// # Errors
+    /// [`Error::NotFenced`]; [`Error::Damaged`] if a key is found again; [`Error::Unavailable`].
+    pub async fn destroy(
+        &self,
+        merchant: MerchantId,
+        whom: &Whom,
+        request: Uuid,
+    ) -> Result<Destroyed, Error> {
+        match whom {
+            Whom::Person(subjects) => {
+                let subjects = subjects.clone();
+                self.commit(move |session| session.destroy_people(merchant, &subjects, request)).await?;
+            }
+            Whom::Shop => {
+                self.commit(move |session| session.replace_shop_keys(merchant, request)).await?;
+                let mut from = Some(NOBODY);
+                while let Some(after) = from {
+                    from = self.commit(move |session| session.destroy_some(merchant, after, request)).await?;
+                }
+            }
+        }
+        let whom = whom.clone();
+        self.look(move |session| {
+            session.ensure_gone(merchant, &whom)?;
+            session.destroyed(request)
+        })
+        .await
+    }
+
+    /// Names the certificate that whoever reads what was sealed for them is shown from here on.
+    ///
+    /// # Errors
+    /// [`Error::NotFenced`], [`Error::Unavailable`].
+    pub async fn certify(&self, merchant: MerchantId, whom: &Whom, certificate: &str) -> Result<(), Error> {
+        let (whom, certificate) = (whom.clone(), certificate.to_owned());
+        self.commit(move |session| session.certify(merchant, &whom, &certificate)).await
+    }
+
+    /// Tries to open values without regard to fences and to what is remembered: with the rows as they are stored now.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`] if the store could not be read. For one value: [`Error::Damaged`] if a key is there but does
+    /// not open, [`Error::DoesNotOpen`] if the key is alive and the value is not one of its.
+    pub async fn prove_shredded(
+        &self,
+        fields: &[(&FieldAddress, &Sealed)],
+    ) -> Result<Vec<Result<Proof, Error>>, Error> {
+        let mut subjects: Vec<_> = fields.iter().map(|(at, _)| (at.merchant, at.subject)).collect();
+        subjects.sort_unstable();
+        subjects.dedup();
+        let asked = subjects.clone();
+        let keys: Vec<Result<Kept, Error>> = self
+            .look(move |session| {
+                Ok(asked.iter().map(|(shop, person)| session.kept(*shop, *person)).collect())
+            })
+            .await?;
+        let keys: std::collections::BTreeMap<_, _> = subjects.into_iter().zip(keys).collect();
+        let prove = |(address, sealed): &(&FieldAddress, &Sealed)| {
+            let kept = keys.get(&(address.merchant, address.subject));
+            match kept {
+                Some(Ok(Kept::Alive(cipher))) => {
+                    cipher.open(&address.associated_data(), &sealed.0).map(|_| Proof::Opens)
+                }
+                Some(Ok(Kept::Destroyed)) => Ok(Proof::Destroyed),
+                Some(Ok(Kept::Never)) | None => Ok(Proof::NoKey),
+                Some(Err(damage)) => Err(Error::Damaged { what: damage.to_string() }),
+            }
+        };
+        Ok(fields.iter().map(prove).collect())
+    }
+}
+
+/// What stands where a subject's key was.
+enum Kept {
+    Alive(Cipher),
+    Destroyed,
+    Never,
+}
+
+impl Session<'_> {
+    fn raise_fence(&mut self, merchant: MerchantId, whom: &Whom, request: Uuid) -> Result<Fenced, Error> {
+        for subject in whom.places() {
+            if self.fence(merchant, subject)?.is_none() {
+                let fence = "INSERT INTO fence (merchant, subject, fenced_at) VALUES (?1, ?2, ?3)";
+                self.store.execute(fence, values![&merchant.bytes(), &subject, now()])?;
+                self.written += 1;
+                self.tell(Notice::Fenced(merchant, subject))?;
+            }
+        }
+        self.begin_erasure(merchant, *whom == Whom::Shop, request)?;
+        Ok(Fenced { number: self.newest_notice()? })
+    }
+
+    fn ensure_fenced(&self, merchant: MerchantId, places: &[[u8; 16]]) -> Result<(), Error> {
+        #[cfg(feature = "planted-bugs")]
+        if crate::planted::is("destroy-without-fence") {
+            return Ok(());
+        }
+        for subject in places {
+            if self.fence(merchant, *subject)?.is_none() {
+                return Err(Error::NotFenced { merchant });
+            }
+        }
+        Ok(())
+    }
+
+    fn begin_erasure(&self, merchant: MerchantId, is_shop: bool, request: Uuid) -> Result<(), Error> {
+        let begin =
+            "INSERT INTO erasure (request, merchant, is_shop, epoch, keys, directory_rows, tombstones)
+            VALUES (?1, ?2, ?3, NULL, 0, 0, 0) ON CONFLICT (request) DO NOTHING";
+        self.store.execute(begin, values![request.as_bytes(), &merchant.bytes(), u32::from(is_shop)])?;
+        Ok(())
+    }
+
+    /// Adds what this transaction did to what the request has done. The first sets the epoch.
+    fn add_destroyed(&self, request: Uuid, done: &Destroyed) -> Result<(), Error> {
+        let add = "UPDATE erasure SET epoch = coalesce(epoch, ?2), keys = keys + ?3,
+            directory_rows = directory_rows + ?4, tombstones = tombstones + ?5 WHERE request = ?1";
+        let Destroyed { keys, directory_rows, tombstones, epoch } = *done;
+        let [keys, rows, tombstones] = [keys, directory_rows, tombstones].map(stored);
+        self.store.execute(add, values![request.as_bytes(), epoch, keys, rows, tombstones])?;
+        Ok(())
+    }
+
+    fn destroyed(&self, request: Uuid) -> Result<Destroyed, Error> {
+        let counts = "SELECT keys, directory_rows, tombstones, epoch FROM erasure WHERE request = ?1";
+        Ok(self.store.one(counts, values![request.as_bytes()], |row| {
+            Ok(Destroyed {
+                keys: row.at(0)?,
+                directory_rows: row.at(1)?,
+                tombstones: row.at(2)?,
+                epoch: row.at(3)?,
+            })
+        })?)
+    }
+
+    fn references_of(&self, merchant: MerchantId, whom: &Whom) -> Result<Vec<(Kind, [u8; 32])>, Error> {
+        let mut references = Vec::new();
+        let mut add = |sql: &str, values: &[group_commit::ValueRef<'_>]| {
+            let rows = self.store.all(sql, values, |row| Ok((known(row.at(0)?), row.at(1)?)));
+            rows.map(|rows| {
+                references.extend(rows.into_iter().filter_map(|(kind, hash)| Some((kind?, hash))))
+            })
+        };
+        match whom {
+            Whom::Person(subjects) => {
+                let rows = "SELECT kind, ref_hash FROM directory WHERE merchant = ?1 AND subject = ?2";
+                for subject in subjects {
+                    add(rows, values![&merchant.bytes(), &subject.bytes()])?;
+                }
+            }
+            Whom::Shop => {
+                add("SELECT kind, ref_hash FROM directory WHERE merchant = ?1", values![&merchant.bytes()])?;
+            }
+        }
+        Ok(references)
+    }
+
+    fn destroy_people(
+        &mut self,
+        merchant: MerchantId,
+        subjects: &[CustomerId],
+        request: Uuid,
+    ) -> Result<(), Error> {
+        let places: Vec<_> = subjects.iter().map(|subject| subject.bytes()).collect();
+        self.ensure_fenced(merchant, &places)?;
+        self.begin_erasure(merchant, false, request)?;
+        let mut done = Destroyed { epoch: self.epoch()?, ..Destroyed::default() };
+        for subject in &places {
+            let key = "SELECT n, wrapped FROM subject_key WHERE merchant = ?1 AND subject = ?2";
+            let keys = self.store.all(key, values![&merchant.bytes(), subject], |row| {
+                Ok((row.at::<i64>(0)?, row.at::<Vec<u8>>(1)?))
+            })?;
+            done.keys += self.overwrite(&keys)?;
+            let rows = "SELECT n, kind, ref_hash FROM directory WHERE merchant = ?1 AND subject = ?2";
+            let rows = self.store.all(rows, values![&merchant.bytes(), subject], |row| {
+                Ok((row.at::<i64>(0)?, row.at::<u32>(1)?, row.at::<[u8; 32]>(2)?))
+            })?;
+            for (n, kind, hash) in rows {
+                if known(kind).is_some_and(Kind::leaves_a_tombstone) {
+                    done.tombstones += self.bury_hash(merchant, kind, &hash)?;
+                }
+                done.directory_rows +=
+                    self.store.execute("DELETE FROM directory WHERE n = ?1", values![n])?;
+            }
+        }
+        self.add_destroyed(request, &done)
+    }
+
+    /// Leaves a tombstone, if there is none; how many it left.
+    pub(crate) fn bury_hash(
+        &mut self,
+        merchant: MerchantId,
+        kind: u32,
+        hash: &[u8; 32],
+    ) -> Result<u64, Error> {
+        let bury = "INSERT INTO tombstone (merchant, kind, ref_hash) VALUES (?1, ?2, ?3)
+            ON CONFLICT (merchant, kind, ref_hash) DO NOTHING";
+        let buried = self.store.execute(bury, values![&merchant.bytes(), kind, hash])?;
+        self.written += u32::try_from(buried).unwrap_or(u32::MAX);
+        Ok(buried)
+    }
+
+    /// Overwrites wrapped keys where they stand, at their length; those that already are do not count.
+    fn overwrite(&mut self, keys: &[(i64, Vec<u8>)]) -> Result<u64, Error> {
+        let mut count = 0;
+        for (n, wrapped) in keys {
+            if !is_destroyed(wrapped) {
+                let overwrite = "UPDATE subject_key SET wrapped = ?2 WHERE n = ?1";
+                self.store.execute(overwrite, values![*n, &vec![0; wrapped.len()]])?;
+                self.written += 1;
+                count += 1;
+            }
+        }
+        Ok(count)
+    }
+
+    /// Puts fresh keys where the shop's were: nothing that hung under them opens any more, and what still has to be hashed
+    /// for a shop that is no more can be.
+    fn replace_shop_keys(&mut self, merchant: MerchantId, request: Uuid) -> Result<(), Error> {
+        self.ensure_fenced(merchant, &[NOBODY])?;
+        self.begin_erasure(merchant, true, request)?;
+        let done = "SELECT 1 FROM erasure WHERE merchant = ?1 AND is_shop = 1 AND epoch IS NOT NULL";
+        let is_done = self.store.first(done, values![&merchant.bytes()], |_| Ok(()))?.is_some();
+        let mut done = Destroyed { epoch: self.epoch()?, ..Destroyed::default() };
+        if !is_done {
+            let rows = "SELECT n, epoch, wrapped, own_key FROM merchant_key WHERE merchant = ?1";
+            let rows = self.store.all(rows, values![&merchant.bytes()], |row| {
+                Ok((row.at::<i64>(0)?, row.at::<Epoch>(1)?, row.at::<Vec<u8>>(2)?, row.at::<Vec<u8>>(3)?))
+            })?;
+            let newest = rows.iter().map(|(_, epoch, ..)| *epoch).max();
+            for (n, epoch, wrapped, own_key) in rows {
+                let (wrapped, own_key) = if Some(epoch) == newest {
+                    let row = self.fresh_merchant_row(merchant, epoch, &DataKey::generate()?)?;
+                    (row.wrapped, row.own_key)
+                } else {
+                    (vec![0; wrapped.len()], vec![0; own_key.len()])
+                };
+                let overwrite = "UPDATE merchant_key SET wrapped = ?2, own_key = ?3 WHERE n = ?1";
+                self.store.execute(overwrite, values![n, &wrapped, &own_key])?;
+                self.written += 1;
+                done.keys += 1;
+            }
+            self.tell(Notice::Changed(merchant, NOBODY))?;
+        }
+        self.add_destroyed(request, &done)
+    }
+
+    /// Destroys a batch of the shop's rows; the subject to go on behind, if there are more.
+    fn destroy_some(
+        &mut self,
+        merchant: MerchantId,
+        after: [u8; 16],
+        request: Uuid,
+    ) -> Result<Option<[u8; 16]>, Error> {
+        let shop = merchant.bytes();
+        let mut done = Destroyed { epoch: self.epoch()?, ..Destroyed::default() };
+        let keys = "SELECT n, wrapped, subject FROM subject_key WHERE merchant = ?1 AND subject > ?2
+            ORDER BY subject LIMIT ?3";
+        let keys = self.store.all(keys, values![&shop, &after, BATCH], |row| {
+            Ok(((row.at::<i64>(0)?, row.at::<Vec<u8>>(1)?), row.at::<[u8; 16]>(2)?))
+        })?;
+        let last = keys.last().map(|(_, subject)| *subject);
+        let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
+        done.keys = self.overwrite(&keys)?;
+        let days = self.delete_some("day_key", "merchant = ?1", values![&shop])?;
+        done.keys += days;
+        done.directory_rows = self.delete_some("directory", "merchant = ?1", values![&shop])?;
+        // What is known over all merchants leads to this one by its id.
+        let every = EVERY_MERCHANT.bytes();
+        done.directory_rows +=
+            self.delete_some("directory", "merchant = ?1 AND id = ?2", values![&every, &shop])?;
+        let tombstones = self.delete_some("tombstone", "merchant = ?1", values![&shop])?;
+        if days > 0 {
+            self.tell(Notice::Days)?;
+        }
+        self.add_destroyed(request, &done)?;
+        let is_all = last.is_none() && days + done.directory_rows + tombstones == 0;
+        Ok((!is_all).then_some(last.unwrap_or([u8::MAX; 16])))
+    }
+
+    fn delete_some(
+        &self,
+        table: &str,
+        which: &str,
+        values: &[group_commit::ValueRef<'_>],
+    ) -> Result<u64, Error> {
+        let delete =
+            format!("DELETE FROM {table} WHERE n IN (SELECT n FROM {table} WHERE {which} LIMIT {BATCH})");
+        Ok(self.store.execute(&delete, values)?)
+    }
+
+    /// Reads back what was destroyed.
+    fn ensure_gone(&self, merchant: MerchantId, whom: &Whom) -> Result<(), Error> {
+        let again = |what: String| Err(Error::Damaged { what });
+        for subject in whom.subjects() {
+            let key = "SELECT wrapped FROM subject_key WHERE merchant = ?1 AND subject = ?2";
+            let (merchant, place) = (merchant.bytes(), subject.bytes());
+            let kept = self.store.first(key, values![&merchant, &place], |row| row.at::<Vec<u8>>(0))?;
+            if kept.is_some_and(|wrapped| !is_destroyed(&wrapped)) {
+                return again(format!("the destroyed key of subject {subject} is there again and"));
+            }
+            let row = "SELECT 1 FROM directory WHERE merchant = ?1 AND subject = ?2";
+            if self.store.first(row, values![&merchant, &place], |_| Ok(()))?.is_some() {
+                return again(format!("a deleted directory row of subject {subject} is there again and"));
+            }
+        }
+        if *whom == Whom::Shop {
+            let row = "SELECT 1 FROM directory WHERE merchant = ?1";
+            if self.store.first(row, values![&merchant.bytes()], |_| Ok(()))?.is_some() {
+                return again(format!("a deleted directory row of merchant {merchant} is there again and"));
+            }
+        }
+        Ok(())
+    }
+
+    fn certify(&mut self, merchant: MerchantId, whom: &Whom, certificate: &str) -> Result<(), Error> {
+        let places = whom.places();
+        for subject in &places {
+            let certify = "UPDATE fence SET certificate = ?3 WHERE merchant = ?1 AND subject = ?2";
+            if self.store.execute(certify, values![&merchant.bytes(), subject, certificate])? == 0 {
+                return Err(Error::NotFenced { merchant });
+            }
+            self.tell(Notice::Changed(merchant, *subject))?;
+        }
+        Ok(())
+    }
+
+    /// The subject's key as its row has it, whatever fences say.
+    fn kept(&self, merchant: MerchantId, subject: CustomerId) -> Result<Kept, Error> {
+        let id = DataKeyId::subject(merchant, subject);
+        let key = "SELECT epoch, wrapped FROM subject_key WHERE merchant = ?1 AND subject = ?2";
+        let row = self.store.first(key, values![&merchant.bytes(), &subject.bytes()], |row| {
+            Ok((row.at::<Epoch>(0)?, row.at::<Vec<u8>>(1)?))
+        })?;
+        let Some((epoch, wrapped)) = row else { return Ok(Kept::Never) };
+        if is_destroyed(&wrapped) {
+            return Ok(Kept::Destroyed);
+        }
+        let shop = self.read_merchant(merchant)?.ok_or(Error::UnknownMerchant { merchant })?;
+        let opened = self
+            .vault
+            .wrapping(merchant, &shop, epoch)
+            .and_then(|wrapping| Wrap::Data(id, epoch).open(&wrapping, &self.vault.log_id, &wrapped));
+        match opened {
+            Ok(key) => Ok(Kept::Alive(DataKey(key).cipher()?)),
+            // The shop's keys were replaced.
+            Err(_) if shop.fence.is_some() => Ok(Kept::Destroyed),
+            Err(damage) => Err(damage),
+        }
+    }
+}
+
+fn known(kind: u32) -> Option<Kind> {
+    u8::try_from(kind).ok().and_then(Kind::from_number)
+}
+
+/// Nothing that is wrapped is all zero bytes.
+pub(crate) fn is_destroyed(wrapped: &[u8]) -> bool {
+    wrapped.iter().all(|byte| *byte == 0)
+}

@@ -1,0 +1,234 @@
+//! Leases: no process uses what it remembers for longer than it is sure to have heard of every fence.
+//!
+//! Where several processes share a store, each has a row that says up to which notice it has obeyed, and until when it may
+//! rely on that. It renews the row by reading the notices behind; whoever waits for a fence waits until every row has seen
+//! it or is over. A file has one process, which obeys at once and for ever.
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicU64, Ordering},
+    },
+    time::Duration,
+};
+
+use group_commit::{Fault, values};
+use tokio::sync::watch;
+use uuid::Uuid;
+
+use crate::{
+    Error, KeyStore,
+    keys::DataKeyId,
+    notices::{Mark, Notice},
+    schema::stored,
+    session::Session,
+    vault::Vault,
+};
+
+/// How long the others wait for a process that is silent, by the server's clock.
+const GRANTED_MS: u64 = 10_000;
+/// How long the process itself relies on it, from before it asked: less, because two clocks need not run alike.
+const RELIED_ON_MS: u64 = 9_000;
+/// How often a lease is renewed. Who redacts waits this long for processes that are well.
+const RENEWED_EVERY: Duration = Duration::from_secs(1);
+/// How long a lease that is over is kept for who looks.
+const KEPT_MS: u64 = 3_600_000;
+
+const FOR_EVER: u64 = u64::MAX;
+
+pub(crate) struct Lease {
+    process: Uuid,
+    /// The newest notice that was obeyed.
+    seen: AtomicU64,
+    /// Milliseconds of the clock that goes on while the machine sleeps.
+    until_ms: AtomicU64,
+}
+
+impl Lease {
+    /// On a file, for ever; else over until it is renewed.
+    pub(crate) fn new(is_shared: bool, seen: u64) -> Self {
+        let until_ms = if is_shared { 0 } else { FOR_EVER };
+        Self { process: Uuid::new_v4(), seen: seen.into(), until_ms: until_ms.into() }
+    }
+
+    pub(crate) fn holds(&self) -> bool {
+        let until_ms = self.until_ms.load(Ordering::Acquire);
+        until_ms == FOR_EVER || since_boot_ms() < until_ms
+    }
+
+    /// Ends it, whatever the row says.
+    fn end(&self) {
+        self.until_ms.store(0, Ordering::Release);
+    }
+}
+
+/// What a piece of work may rely on: it began while the lease held, behind so many notices.
+#[derive(Clone, Copy)]
+pub(crate) struct Watch(Mark);
+
+impl Vault {
+    /// Whether what was read at `watch` may still be handed out.
+    pub(crate) fn stands(&self, Watch(mark): Watch, id: DataKeyId) -> bool {
+        self.lease.holds() && !self.notices.stop_since(mark, id)
+    }
+
+    /// The same for what is read over many subjects: no fence at all came since.
+    pub(crate) fn stands_everywhere(&self, Watch(mark): Watch) -> bool {
+        self.lease.holds() && self.notices.mark() == mark
+    }
+
+    /// The same for who can not begin again.
+    pub(crate) fn permit(&self, Watch(mark): Watch, id: DataKeyId) -> Result<(), Error> {
+        if !self.lease.holds() {
+            return Err(lapsed());
+        }
+        if self.notices.stop_since(mark, id) { Err(id.redacted()) } else { Ok(()) }
+    }
+}
+
+impl KeyStore {
+    /// Begins a piece of work; asks the store first if the lease is over.
+    pub(crate) async fn watch(&self) -> Result<Watch, Error> {
+        if !self.vault.lease.holds() {
+            self.renew().await?;
+        }
+        Ok(Watch(self.vault.notices.mark()))
+    }
+
+    /// The same for a caller that may not await; blocks its thread if the store must be asked.
+    pub(crate) fn watch_blocking(&self) -> Result<Watch, Error> {
+        if !self.vault.lease.holds() {
+            crate::store::wait(self.renew())?;
+        }
+        Ok(Watch(self.vault.notices.mark()))
+    }
+
+    /// Reads the notices that are new, and may rely on it for a while.
+    pub(crate) async fn renew(&self) -> Result<(), Error> {
+        if !self.is_shared() {
+            return Ok(());
+        }
+        let begun_ms = since_boot_ms();
+        self.commit(|session| session.renew()).await?;
+        self.vault.lease.until_ms.fetch_max(begun_ms.saturating_add(RELIED_ON_MS), Ordering::AcqRel);
+        if self.vault.lease.holds() { Ok(()) } else { Err(lapsed()) }
+    }
+
+    /// Whether no process can any more use what it remembers from before the fence with this number: each has obeyed it,
+    /// or its lease is over by the server's clock.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn fence_is_known(&self, number: u64) -> Result<bool, Error> {
+        if !self.is_shared() {
+            return Ok(true);
+        }
+        if self.vault.lease.seen.load(Ordering::Acquire) < number {
+            self.renew().await?;
+        }
+        self.look(move |session| session.is_known(number)).await
+    }
+
+    /// Renews the lease until the last clone of the store is gone, then gives it up.
+    pub(crate) fn keep_renewing(&self) -> Arc<watch::Sender<()>> {
+        let (alive, mut ended) = watch::channel(());
+        // Without the sender, which only callers hold.
+        let store = Self { renewal: None, ..self.clone() };
+        tokio::spawn(async move {
+            loop {
+                tokio::select! {
+                    _ = ended.changed() => break,
+                    () = tokio::time::sleep(RENEWED_EVERY) => {}
+                }
+                if let Err(error) = store.renew().await {
+                    tracing::warn!(
+                        error = &error as &dyn std::error::Error,
+                        "The lease on the keys was not renewed"
+                    );
+                }
+            }
+            store.vault.lease.end();
+            // Nobody can be told; without it the others wait until the lease is over.
+            drop(store.commit(|session| session.give_up()).await);
+        });
+        Arc::new(alive)
+    }
+}
+
+impl Session<'_> {
+    /// Tells all processes, and obeys here at once: nothing else runs in the store meanwhile.
+    pub(crate) fn tell(&mut self, notice: Notice) -> Result<(), Error> {
+        let (what, merchant, subject) = notice.stored();
+        let insert = "INSERT INTO notice (what, merchant, subject) VALUES (?1, ?2, ?3)";
+        self.store.execute(insert, values![what, &merchant, &subject])?;
+        self.vault.obey(notice);
+        Ok(())
+    }
+
+    /// The number of the newest notice.
+    pub(crate) fn newest_notice(&self) -> Result<u64, Error> {
+        Ok(self.store.one("SELECT coalesce(max(n), 0) FROM notice", values![], |row| row.at(0))?)
+    }
+
+    fn renew(&mut self) -> Result<(), Error> {
+        let lease = &self.vault.lease;
+        let mut seen = lease.seen.load(Ordering::Acquire);
+        let new = "SELECT n, what, merchant, subject FROM notice WHERE n > ?1 ORDER BY n";
+        let new = self.store.all(new, values![stored(seen)], |row| {
+            Ok((row.at::<u64>(0)?, Notice::load(row.at(1)?, row.at(2)?, row.at(3)?)))
+        })?;
+        for (n, notice) in new {
+            match notice {
+                Some(notice) => self.vault.obey(notice),
+                None => self.vault.forget_all(),
+            }
+            seen = n;
+        }
+        lease.seen.fetch_max(seen, Ordering::AcqRel);
+        let now = self.server_ms()?;
+        self.store.execute(
+            "INSERT INTO lease (process, seen, until) VALUES (?1, ?2, ?3)
+             ON CONFLICT (process) DO UPDATE SET seen = excluded.seen, until = excluded.until",
+            values![lease.process.as_bytes(), stored(seen), stored(now.saturating_add(GRANTED_MS))],
+        )?;
+        let old = now.saturating_sub(KEPT_MS);
+        self.store.execute("DELETE FROM lease WHERE until < ?1", values![stored(old)])?;
+        Ok(())
+    }
+
+    fn is_known(&self, number: u64) -> Result<bool, Error> {
+        let ignorant = "SELECT 1 FROM lease WHERE seen < ?1 AND until >= ?2";
+        Ok(self
+            .store
+            .first(ignorant, values![stored(number), stored(self.server_ms()?)], |_| Ok(()))?
+            .is_none())
+    }
+
+    fn give_up(&self) -> Result<(), Error> {
+        let process = self.vault.lease.process;
+        self.store.execute("DELETE FROM lease WHERE process = ?1", values![process.as_bytes()])?;
+        Ok(())
+    }
+
+    /// The clock that all processes share.
+    fn server_ms(&self) -> Result<u64, Error> {
+        let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
+        Ok(self.store.one(now, values![], |row| row.at(0))?)
+    }
+}
+
+fn lapsed() -> Error {
+    Error::Unavailable(Fault::Away("the lease on it is over, and was not renewed in time".to_owned()))
+}
+
+/// A clock that also goes on while the machine sleeps, and that nobody sets.
+fn since_boot_ms() -> u64 {
+    use rustix::time::{ClockId, clock_gettime};
+    #[cfg(any(target_os = "linux", target_os = "android"))]
+    const CLOCK: ClockId = ClockId::Boottime;
+    #[cfg(not(any(target_os = "linux", target_os = "android")))]
+    const CLOCK: ClockId = ClockId::Monotonic;
+    let now = clock_gettime(CLOCK);
+    let seconds = u64::try_from(now.tv_sec).unwrap_or_default();
+    let milliseconds = u64::try_from(now.tv_nsec / 1_000_000).unwrap_or_default();
+    seconds.saturating_mul(1_000).saturating_add(milliseconds)
+}

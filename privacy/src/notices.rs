@@ -1,0 +1,140 @@
+//! What this process has to forget of what it remembers, so that nothing that was read before a fence is used behind it.
+use std::{
+    collections::VecDeque,
+    sync::{
+        Mutex, MutexGuard, PoisonError,
+        atomic::{AtomicU64, Ordering},
+    },
+};
+
+use event_schemas::MerchantId;
+
+use crate::{
+    keys::{DataKeyId, Owner},
+    schema::NOBODY,
+};
+
+/// Who began before more than this many notices is asked to begin again.
+const KEPT_MAX: usize = 10_000;
+
+/// What a notice is about.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) enum Notice {
+    /// A subject, or with [`NOBODY`] the whole shop, was fenced.
+    Fenced(MerchantId, [u8; 16]),
+    /// A fence got its certificate, or a shop's keys were replaced.
+    Changed(MerchantId, [u8; 16]),
+    /// Epochs were opened or destroyed, and rows are wrapped anew.
+    Epochs,
+    /// Keys of days are gone.
+    Days,
+}
+
+impl Notice {
+    /// As it is stored.
+    pub(crate) fn stored(self) -> (u32, [u8; 16], [u8; 16]) {
+        match self {
+            Self::Fenced(merchant, subject) => (1, merchant.bytes(), subject),
+            Self::Changed(merchant, subject) => (2, merchant.bytes(), subject),
+            Self::Epochs => (3, NOBODY, NOBODY),
+            Self::Days => (4, NOBODY, NOBODY),
+        }
+    }
+
+    /// What is stored; a kind that is not known here is one of a newer program.
+    pub(crate) fn load(what: u32, merchant: [u8; 16], subject: [u8; 16]) -> Option<Self> {
+        let merchant = MerchantId::from_bytes(merchant);
+        match what {
+            1 => Some(Self::Fenced(merchant, subject)),
+            2 => Some(Self::Changed(merchant, subject)),
+            3 => Some(Self::Epochs),
+            4 => Some(Self::Days),
+            _ => None,
+        }
+    }
+
+    /// Whether what is remembered of this key may be old.
+    pub(crate) fn concerns(self, id: DataKeyId) -> bool {
+        match (self, id.owner) {
+            (Self::Fenced(merchant, subject) | Self::Changed(merchant, subject), owner) => {
+                let is_owner = matches!(owner, Owner::Subject(owner) if owner.bytes() == subject);
+                merchant == id.merchant && (subject == NOBODY || is_owner)
+            }
+            (Self::Epochs, _) | (Self::Days, Owner::Day(_)) => true,
+            (Self::Days, Owner::Subject(_)) => false,
+        }
+    }
+
+    fn concerns_merchant(self, id: MerchantId) -> bool {
+        match self {
+            Self::Fenced(merchant, subject) | Self::Changed(merchant, subject) => {
+                merchant == id && subject == NOBODY
+            }
+            Self::Epochs => true,
+            Self::Days => false,
+        }
+    }
+
+    fn stops(self, id: DataKeyId) -> bool {
+        matches!(self, Self::Fenced(..)) && self.concerns(id)
+    }
+}
+
+/// How many notices a piece of work has seen when it began.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Mark(u64);
+
+/// The last notices that this process obeyed.
+#[derive(Default)]
+pub(crate) struct Notices {
+    count: AtomicU64,
+    last: Mutex<VecDeque<Notice>>,
+}
+
+/// The notices, with no other coming in between.
+pub(crate) struct Held<'a> {
+    count: &'a AtomicU64,
+    last: MutexGuard<'a, VecDeque<Notice>>,
+}
+
+impl Notices {
+    pub(crate) fn mark(&self) -> Mark {
+        Mark(self.count.load(Ordering::Acquire))
+    }
+
+    /// Whether a fence came since; so it is also if too many came to tell.
+    pub(crate) fn stop_since(&self, mark: Mark, id: DataKeyId) -> bool {
+        self.mark() != mark && self.hold().any_since(mark, |notice| notice.stops(id))
+    }
+
+    pub(crate) fn hold(&self) -> Held<'_> {
+        // Every step leaves valid notices behind, also if a thread panicked in between.
+        Held { count: &self.count, last: self.last.lock().unwrap_or_else(PoisonError::into_inner) }
+    }
+}
+
+impl Held<'_> {
+    pub(crate) fn push(&mut self, notice: Notice) {
+        if self.last.len() == KEPT_MAX {
+            self.last.pop_front();
+        }
+        self.last.push_back(notice);
+        self.count.fetch_add(1, Ordering::AcqRel);
+    }
+
+    pub(crate) fn concern_since(&self, mark: Mark, id: DataKeyId) -> bool {
+        self.any_since(mark, |notice| notice.concerns(id))
+    }
+
+    pub(crate) fn concern_merchant_since(&self, mark: Mark, id: MerchantId) -> bool {
+        self.any_since(mark, |notice| notice.concerns_merchant(id))
+    }
+
+    fn any_since(&self, Mark(mark): Mark, is_one: impl Fn(Notice) -> bool) -> bool {
+        let new = self.count.load(Ordering::Acquire).saturating_sub(mark);
+        match usize::try_from(new) {
+            Ok(new) if new <= self.last.len() => self.last.iter().rev().take(new).any(|one| is_one(*one)),
+            _ => true,
+        }
+    }
+}
