@@ -2,7 +2,7 @@
 use std::{error::Error, fmt, sync::Arc};
 
 use domain::{Aggregate, Command, Rejection, StreamRef};
-use event_log::{BODY_LEN_MAX, Log, LogId, Position, PositionToken};
+use event_log::{BODY_LEN_MAX, Checkpoint, Log, LogId, Position, PositionToken};
 use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, EventId, MerchantId, RecordId, Timestamp,
     record::{Actor, Trace},
@@ -338,6 +338,12 @@ impl Commander {
     #[must_use]
     pub fn owned(&self) -> Vec<u16> {
         (0..).zip(self.owners.iter()).filter(|(_, owner)| owner.is_here()).map(|(number, _)| number).collect()
+    }
+
+    /// For each partition that this process owned, what it last saw admitted there, and the highest key count up to there.
+    #[must_use]
+    pub fn admitted(&self) -> Vec<(Checkpoint, u64)> {
+        self.owners.iter().filter_map(owner::Handle::admitted).collect()
     }
 
     /// The partitions that nobody serves, as far as this process knows: neither itself nor another node that it heard of.

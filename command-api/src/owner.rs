@@ -26,11 +26,11 @@ mod tiers;
 mod unsaved;
 
 use std::sync::{
-    Arc,
+    Arc, Mutex, PoisonError,
     atomic::{AtomicBool, AtomicU64, AtomicUsize, Ordering},
 };
 
-use event_log::{Log, Position, Stopped};
+use event_log::{Checkpoint, Log, Position, Stopped, Watch};
 use privacy::KeyStore;
 use tokio::{
     sync::{mpsc, oneshot},
@@ -148,6 +148,8 @@ struct Gauge {
     records: AtomicU64,
     /// Up to there a stand-by has read.
     followed: AtomicU64,
+    /// Tells what the writer of the last claim here knows to be admitted.
+    watch: Mutex<Option<Watch>>,
 }
 
 impl Handle {
@@ -171,6 +173,12 @@ impl Handle {
     /// Up to where a stand-by has read.
     pub(crate) fn followed(&self) -> Position {
         Position::new(self.gauge.followed.load(Ordering::Relaxed))
+    }
+
+    /// What this process last saw admitted as an owner, with the highest key count up to there.
+    pub(crate) fn admitted(&self) -> Option<(Checkpoint, u64)> {
+        let watch = self.gauge.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        watch.map(|watch| watch.admitted())
     }
 
     /// Whether this process serves the partition, as far as it knows.
@@ -376,7 +384,9 @@ impl Owner {
             nodes.owners.announce(self.number, writer.term().number);
         }
         self.gauge.parked.store(folded.parked(), Ordering::Relaxed);
-        Ok(Partition::new(folded, writer, self.keys.clone(), self.clock.clone()))
+        let partition = Partition::new(folded, writer, self.keys.clone(), self.clock.clone());
+        *self.gauge.watch.lock().unwrap_or_else(PoisonError::into_inner) = partition.watch();
+        Ok(partition)
     }
 
     /// Works off the mailbox until the writer stops, the partition is withdrawn or nobody can ask any more.

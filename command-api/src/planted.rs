@@ -8,7 +8,7 @@
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
-    use event_log::{AppendError, Covering, NewRecord, Pending};
+    use event_log::{AppendError, Covering, NewRecord, Pending, Watch};
     use tokio::sync::oneshot;
 
     /// The answer to come for one record.
@@ -30,6 +30,12 @@ mod honest {
             self.0.covering_of_sent()
         }
 
+        /// Tells what is admitted.
+        #[expect(clippy::unnecessary_wraps, reason = "the dishonest one has none")]
+        pub(crate) fn watch(&self) -> Option<Watch> {
+            Some(self.0.watch())
+        }
+
         #[cfg(test)]
         pub(crate) fn covering(&self) -> Option<Covering> {
             Some(self.0.covering())
@@ -41,7 +47,7 @@ mod honest {
 mod dishonest {
     use std::{future::Future, pin::Pin, time::Duration};
 
-    use event_log::{AppendError, Appended, Covering, NewRecord, Stopped};
+    use event_log::{AppendError, Appended, Covering, NewRecord, Stopped, Watch};
     use futures::FutureExt as _;
     use tokio::{sync::mpsc, sync::oneshot, time::sleep};
 
@@ -121,6 +127,14 @@ mod dishonest {
             match self {
                 Self::Prompt(writer) => writer.covering_of_sent(),
                 Self::Late(_) => oneshot::channel().1,
+            }
+        }
+
+        /// Nothing is told of records that are held back.
+        pub(crate) fn watch(&self) -> Option<Watch> {
+            match self {
+                Self::Prompt(writer) => Some(writer.watch()),
+                Self::Late(_) => None,
             }
         }
 

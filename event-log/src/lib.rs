@@ -86,4 +86,4 @@ pub use merchant::{MerchantHead, MerchantHeads};
 pub use reader::{AdmittedRecord, Batch, FETCH_RECORDS_MAX, Reader, Skipped};
 pub use sweep::{Span, Sweeper};
 pub use token::{NotAPosition, PositionToken};
-pub use writer::{Appended, NewKind, NewRecord, Pending, Writer};
+pub use writer::{Appended, NewKind, NewRecord, Pending, Watch, Writer};

@@ -18,7 +18,7 @@ use tokio::{
 use crate::{
     admit::{Admission, State, admit},
     backend::{Entry, Producer, StoreHead},
-    checkpoint::Covering,
+    checkpoint::{Checkpoint, Covering},
     error::{AppendError, Error, Stopped},
     frame::{BODY_LEN_MAX, Frame, Kind, Record},
     genesis::Genesis,
@@ -114,6 +114,18 @@ impl Shared {
     }
 }
 
+/// What a writer knows to be admitted, for whoever looks on from outside. It stays true when the writer has stopped.
+#[derive(Clone)]
+pub struct Watch(Arc<Shared>);
+
+impl Watch {
+    /// The checkpoint behind the last own record that was answered, and the highest key count up to there.
+    pub fn admitted(&self) -> (Checkpoint, u64) {
+        let covering = self.0.covering();
+        (covering.checkpoint, covering.key_count)
+    }
+}
+
 impl Writer {
     pub(crate) fn start(
         log: &Log,
@@ -189,6 +201,11 @@ impl Writer {
     /// The last own record that was answered; the claim at first.
     pub fn admitted(&self) -> Position {
         self.shared.covering().checkpoint.position
+    }
+
+    /// Tells what is admitted to whoever looks on from outside.
+    pub fn watch(&self) -> Watch {
+        Watch(self.shared.clone())
     }
 
     /// Where to claim from after a doubt: admitted records only. Copies the head of every merchant.

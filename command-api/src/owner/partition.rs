@@ -2,7 +2,7 @@
 use std::fmt;
 
 use domain::StreamRef;
-use event_log::{Covering, Log, NewKind, NewRecord, PositionToken};
+use event_log::{Covering, Log, NewKind, NewRecord, PositionToken, Watch};
 use event_schemas::{MerchantId, StreamType, Timestamp, record::Meta};
 use privacy::KeyStore;
 use tokio::sync::oneshot;
@@ -99,6 +99,11 @@ impl Partition {
     /// The covering checkpoint right behind what was handed over so far, once all of it is admitted.
     pub(super) fn covering_of_sent(&self) -> oneshot::Receiver<Covering> {
         self.writer.covering_of_sent()
+    }
+
+    /// Tells what is admitted to whoever looks on.
+    pub(super) fn watch(&self) -> Option<Watch> {
+        self.writer.watch()
     }
 
     /// What is admitted so far, whatever else was handed over.
