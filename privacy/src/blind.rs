@@ -1,7 +1,8 @@
 //! References by their keyed hashes alone: what finds a person's deliveries, and what keeps one who is not known here
 //! from becoming known by what still arrives.
-use event_schemas::MerchantId;
+use event_schemas::{CustomerId, MerchantId};
 use group_commit::values;
+use uuid::Uuid;
 
 use crate::{Error, KeyStore, Kind, directory::scope, keys::DataKey, session::Session};
 
@@ -21,7 +22,7 @@ impl KeyStore {
         merchant: MerchantId,
         references: &[(Kind, String)],
     ) -> Result<Vec<[u8; 32]>, Error> {
-        let key = self.vault.own_key(merchant, &*self.merchant(merchant)?)?;
+        let key = self.own_key(merchant)?;
         Ok(references.iter().map(|(kind, text)| reference_hash(&key, *kind, text)).collect())
     }
 
@@ -76,6 +77,68 @@ impl KeyStore {
         self.look(move |session| {
             let hash = session.reference_hash(merchant, kind, &text)?;
             session.is_erased(merchant, kind, &hash)
+        })
+        .await
+    }
+}
+
+impl KeyStore {
+    /// The ids of one kind that belong to these people, in the order of the ids.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn ids_of(
+        &self,
+        merchant: MerchantId,
+        people: Vec<CustomerId>,
+        kind: Kind,
+    ) -> Result<Vec<Uuid>, Error> {
+        const IDS: &str =
+            "SELECT DISTINCT id FROM directory WHERE merchant = ?1 AND subject = ?2 AND kind = ?3";
+        self.look(move |session| {
+            let mut ids = Vec::new();
+            for person in people {
+                let (merchant, person) = (merchant.bytes(), person.bytes());
+                let values = values![&merchant, &person, kind.number()];
+                ids.extend(session.store.all(IDS, values, |row| row.at(0).map(Uuid::from_bytes))?);
+            }
+            ids.sort_unstable();
+            ids.dedup();
+            Ok(ids)
+        })
+        .await
+    }
+
+    /// Whether any of these references, by the numbers of their kinds and their hashes, was erased or buried.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn any_buried(
+        &self,
+        merchant: MerchantId,
+        references: Vec<(u8, [u8; 32])>,
+    ) -> Result<bool, Error> {
+        const BURIED: &str = "SELECT 1 FROM tombstone WHERE merchant = ?1 AND kind = ?2 AND ref_hash = ?3";
+        self.look(move |session| {
+            for (kind, hash) in references {
+                let merchant = merchant.bytes();
+                if session.store.first(BURIED, values![&merchant, kind, &hash], |_| Ok(()))?.is_some() {
+                    return Ok(true);
+                }
+            }
+            Ok(false)
+        })
+        .await
+    }
+
+    /// The hashes of all references of a shop that were erased or buried.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn buried(&self, merchant: MerchantId) -> Result<Vec<[u8; 32]>, Error> {
+        const BURIED: &str = "SELECT ref_hash FROM tombstone WHERE merchant = ?1";
+        self.look(move |session| {
+            Ok(session.store.all(BURIED, values![&merchant.bytes()], |row| row.at(0))?)
         })
         .await
     }

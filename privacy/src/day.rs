@@ -24,7 +24,7 @@ impl KeyStore {
             Some(state) => state,
             None => self.commit(move |session| session.ensure(id)).await?,
         };
-        let key = self.vault.data_key(id, &*self.merchant(merchant)?, &state)?;
+        let key = self.data_key(id, &state)?;
         let cipher = key.map_err(|_| id.redacted())?.cipher()?;
         let sealed = cipher.seal(&binding(merchant, day, row), clear).map(Sealed)?;
         self.vault.permit(watch, id)?;
@@ -47,9 +47,11 @@ impl KeyStore {
         let watch = self.watch().await?;
         let state = match self.vault.cached(id) {
             Some(state) => state,
+            // The keys of its days went with the shop.
+            None if self.merchant(merchant)?.fence.is_some() => return Err(id.redacted()),
             None => self.look(move |session| session.find(id)).await?.ok_or_else(|| id.missing())?,
         };
-        let key = self.vault.data_key(id, &*self.merchant(merchant)?, &state)?;
+        let key = self.data_key(id, &state)?;
         let cipher: Cipher = key.map_err(|_| id.redacted())?.cipher()?;
         let clear = cipher.open(&binding(merchant, day, row), &sealed.0)?;
         self.vault.permit(watch, id)?;

@@ -259,7 +259,7 @@ impl Session<'_> {
         let mut add = |sql: &str, values: &[group_commit::ValueRef<'_>]| {
             let rows = self.store.all(sql, values, |row| Ok((known(row.at(0)?), row.at(1)?)));
             rows.map(|rows| {
-                references.extend(rows.into_iter().filter_map(|(kind, hash)| Some((kind?, hash))))
+                references.extend(rows.into_iter().filter_map(|(kind, hash)| Some((kind?, hash))));
             })
         };
         match whom {
@@ -459,8 +459,8 @@ impl Session<'_> {
         }
         let shop = self.read_merchant(merchant)?.ok_or(Error::UnknownMerchant { merchant })?;
         let opened = self
-            .vault
-            .wrapping(merchant, &shop, epoch)
+            .epoch_cipher(epoch)
+            .and_then(|_| self.vault.wrapping(merchant, &shop, epoch))
             .and_then(|wrapping| Wrap::Data(id, epoch).open(&wrapping, &self.vault.log_id, &wrapped));
         match opened {
             Ok(key) => Ok(Kept::Alive(DataKey(key).cipher()?)),

@@ -38,6 +38,22 @@ pub enum Error {
         /// Its path.
         path: PathBuf,
     },
+    /// The ring of epochs could not be used.
+    #[error("the ring of epochs {} could not be used", path.display())]
+    Ring {
+        /// Its path.
+        path: PathBuf,
+        /// Why.
+        source: io::Error,
+    },
+    /// Rows hang under an epoch whose key is not in the ring.
+    #[error(
+        "the key of epoch {epoch} is not in the ring: it was destroyed, so that nothing opens this copy of the key store, or the ring beside the root key is missing"
+    )]
+    EpochGone {
+        /// The epoch.
+        epoch: u32,
+    },
     /// The key store's file could not be made.
     #[error("the key store {} could not be made", path.display())]
     File {
@@ -123,6 +139,13 @@ pub enum Error {
     /// The store did not answer; whether a write is durable is unknown, asking again is safe.
     #[error("the key store is unavailable")]
     Unavailable(#[from] group_commit::Fault),
+}
+
+impl Error {
+    /// Whether what is remembered may only be behind a rotation by somebody else.
+    pub(crate) const fn may_be_of_a_rotation(&self) -> bool {
+        matches!(self, Self::EpochGone { .. } | Self::KeyMissing { .. })
+    }
 }
 
 impl From<StoreError> for Error {

@@ -170,18 +170,24 @@ impl Session<'_> {
     }
 
     fn renew(&mut self) -> Result<(), Error> {
-        let lease = &self.vault.lease;
+        let vault = self.vault;
+        let lease = &vault.lease;
         let mut seen = lease.seen.load(Ordering::Acquire);
         let new = "SELECT n, what, merchant, subject FROM notice WHERE n > ?1 ORDER BY n";
         let new = self.store.all(new, values![stored(seen)], |row| {
             Ok((row.at::<u64>(0)?, Notice::load(row.at(1)?, row.at(2)?, row.at(3)?)))
         })?;
+        let mut epochs_changed = false;
         for (n, notice) in new {
             match notice {
                 Some(notice) => self.vault.obey(notice),
                 None => self.vault.forget_all(),
             }
+            epochs_changed |= matches!(notice, Some(Notice::Epochs) | None);
             seen = n;
+        }
+        if epochs_changed {
+            self.see_epochs()?;
         }
         lease.seen.fetch_max(seen, Ordering::AcqRel);
         let now = self.server_ms()?;

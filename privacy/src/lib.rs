@@ -11,8 +11,10 @@ mod cache;
 pub mod certificate;
 mod chance;
 mod channel;
+mod damage;
 mod day;
 mod directory;
+mod epochs;
 mod erasure;
 mod error;
 mod keys;
@@ -24,6 +26,7 @@ mod notices;
 mod open;
 #[cfg(feature = "planted-bugs")]
 mod planted;
+mod ring;
 mod root;
 mod schema;
 mod seal;
@@ -36,6 +39,7 @@ mod vault;
 
 pub use channel::Channel;
 pub use directory::{EVERY_MERCHANT, Entry, Reference};
+pub use epochs::{EpochState, Rotated};
 pub use erasure::{Destroyed, Fenced, Proof, Whom};
 pub use error::Error;
 pub use kind::Kind;

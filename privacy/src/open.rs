@@ -77,13 +77,13 @@ impl KeyStore {
     }
 
     fn cipher(&self, id: DataKeyId, state: Option<&KeyState>) -> Result<Result<Cipher, Fence>, Error> {
-        let merchant = self.merchant(id.merchant)?;
         let Some(state) = state else {
+            self.merchant(id.merchant)?;
             let missing = id.missing();
             tracing::error!(merchant.id = %id.merchant, "{missing}");
             return Err(missing);
         };
-        match self.vault.data_key(id, &merchant, state)? {
+        match self.data_key(id, state)? {
             Ok(key) => key.cipher().map(Ok),
             Err(fence) => Ok(Err(fence)),
         }

@@ -3,7 +3,7 @@ use std::{
     fmt,
     fs::{self, File, OpenOptions},
     io::Write,
-    path::Path,
+    path::{Path, PathBuf},
 };
 
 use aws_lc_rs::{digest, rand};
@@ -13,7 +13,10 @@ use crate::{Error, aead::Cipher};
 
 /// The root of all keys. It shows only its fingerprint.
 #[derive(Clone)]
-pub struct RootKey(Zeroizing<[u8; 32]>);
+pub struct RootKey {
+    bytes: Zeroizing<[u8; 32]>,
+    file: Option<PathBuf>,
+}
 
 impl RootKey {
     /// A new random key.
@@ -23,13 +26,13 @@ impl RootKey {
     pub fn generate() -> Result<Self, Error> {
         let mut bytes = Zeroizing::new([0; 32]);
         rand::fill(&mut *bytes)?;
-        Ok(Self(bytes))
+        Ok(Self { bytes, file: None })
     }
 
     /// The key with these bytes, as a key service hands it out.
     #[must_use]
     pub fn from_bytes(bytes: [u8; 32]) -> Self {
-        Self(Zeroizing::new(bytes))
+        Self { bytes: Zeroizing::new(bytes), file: None }
     }
 
     /// Makes a new key and a file with mode 0600 that holds it as 64 hexadecimal digits; durable when it returns.
@@ -37,8 +40,8 @@ impl RootKey {
     /// # Errors
     /// If the file exists already or cannot be written.
     pub fn create_file(path: &Path) -> Result<Self, Error> {
-        let key = Self::generate()?;
-        let text = Zeroizing::new(hex::encode(key.0.as_slice()));
+        let key = Self { file: Some(path.to_owned()), ..Self::generate()? };
+        let text = Zeroizing::new(hex::encode(key.bytes.as_slice()));
         let write = || {
             let mut file = private(path)?;
             file.write_all(text.as_bytes())?;
@@ -63,18 +66,23 @@ impl RootKey {
         let mut bytes = Zeroizing::new([0; 32]);
         hex::decode_to_slice(text.trim_ascii(), &mut *bytes)
             .map_err(|_| Error::RootKeyMalformed { path: path.to_owned() })?;
-        Ok(Self(bytes))
+        Ok(Self { bytes, file: Some(path.to_owned()) })
+    }
+
+    /// The file that holds the key, if one does.
+    pub(crate) fn file(&self) -> Option<&Path> {
+        self.file.as_deref()
     }
 
     /// A name for the key that says nothing about it: 16 hexadecimal digits.
     #[must_use]
     pub fn fingerprint(&self) -> String {
-        let named = Zeroizing::new([&b"loyalnest/root-fingerprint/1"[..], &*self.0].concat());
+        let named = Zeroizing::new([&b"loyalnest/root-fingerprint/1"[..], &*self.bytes].concat());
         hex::encode(&digest::digest(&digest::SHA256, &named).as_ref()[..8])
     }
 
     pub(crate) fn cipher(&self) -> Result<Cipher, Error> {
-        Cipher::new(&self.0)
+        Cipher::new(&self.bytes)
     }
 }
 
@@ -93,7 +101,7 @@ pub(crate) fn private(path: &Path) -> std::io::Result<File> {
     options.open(path)
 }
 
-fn sync_folder(folder: &Path) -> std::io::Result<()> {
+pub(crate) fn sync_folder(folder: &Path) -> std::io::Result<()> {
     File::open(folder)?.sync_all()
 }
 
@@ -116,9 +124,9 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("dev-root.key");
         let made = RootKey::create_file(&path).unwrap();
-        assert_eq!(RootKey::load_file(&path).unwrap().0, made.0);
+        assert_eq!(RootKey::load_file(&path).unwrap().bytes, made.bytes);
         assert!(matches!(RootKey::create_file(&path), Err(Error::RootKeyFile { .. })));
-        assert_eq!(RootKey::load_file(&path).unwrap().0, made.0);
+        assert_eq!(RootKey::load_file(&path).unwrap().bytes, made.bytes);
     }
 
     #[cfg(unix)]

@@ -1,19 +1,21 @@
 //! The tables of the key store, and how a store is born or recognised.
-use std::collections::HashMap;
+use std::collections::BTreeMap;
 
 use group_commit::{Session, values};
 use zeroize::Zeroizing;
 
 use crate::{
-    Error, RootKey,
+    Error,
     aead::Cipher,
-    chance,
+    chance, epochs,
     keys::{DataKey, Epoch, Wrap},
+    ring::Slot,
     signing::Signer,
+    vault::Roots,
 };
 
 /// Format that this program reads and writes.
-const FORMAT: u32 = 1;
+const FORMAT: u32 = 2;
 
 /// A rollback journal that is deleted at each commit, and its folder synced: after a commit no file holds the old bytes
 /// of a page. `EXTRA` because with `FULL` a power cut may bring the journal back and undo an answered commit.
@@ -84,7 +86,7 @@ pub(crate) const NOBODY: [u8; 16] = [0; 16];
 /// What the root key opens of a store.
 pub(crate) struct Trunk {
     pub(crate) insert_count: u64,
-    pub(crate) epochs: HashMap<Epoch, Cipher>,
+    pub(crate) epochs: BTreeMap<Epoch, Cipher>,
     pub(crate) global: DataKey,
     pub(crate) token: DataKey,
     pub(crate) signer: Signer,
@@ -92,21 +94,22 @@ pub(crate) struct Trunk {
     pub(crate) noticed: u64,
 }
 
-/// Makes the store's first rows if it has none, then checks that it is of this format, root key and log.
-pub(crate) fn open(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<Trunk, Error> {
+/// Makes the store's first rows if it has none, brings those of an earlier format up to date, then checks that it is of this
+/// root key and log, and that its ring is there.
+pub(crate) fn open(session: &dyn Session, roots: &Roots, log_id: &[u8; 16]) -> Result<Trunk, Error> {
+    let Roots { root, ring, .. } = roots;
     if session.first("SELECT 1 FROM meta", values![], |_| Ok(()))?.is_none() {
-        create(session, root, log_id)?;
+        create(session, roots, log_id)?;
     }
-    check(session, root, log_id)?;
+    check(session, roots, log_id)?;
     let cipher = root.cipher()?;
-    let meta = "SELECT insert_count, global_key, token_key FROM meta";
-    let (insert_count, global, token) =
-        session.one(meta, values![], |row| Ok((row.at(0)?, row.at::<Vec<u8>>(1)?, row.at::<Vec<u8>>(2)?)))?;
-    let rows = "SELECT epoch, wrapped FROM epoch_key WHERE destroyed_at IS NULL";
-    let mut epochs = HashMap::new();
-    for (epoch, wrapped) in session.all(rows, values![], |row| Ok((row.at(0)?, row.at::<Vec<u8>>(1)?)))? {
-        let key = Wrap::Epoch(epoch).open(&cipher, log_id, &wrapped)?;
-        epochs.insert(epoch, Cipher::new(&key)?);
+    let meta = "SELECT insert_count, epoch, global_key, token_key FROM meta";
+    let (insert_count, epoch, global, token) = session.one(meta, values![], |row| {
+        Ok((row.at(0)?, row.at(1)?, row.at::<Vec<u8>>(2)?, row.at::<Vec<u8>>(3)?))
+    })?;
+    let epochs = epochs::opened(&ring.slots(session)?, root, log_id)?;
+    if !epochs.contains_key(&epoch) {
+        return Err(Error::EpochGone { epoch });
     }
     Ok(Trunk {
         insert_count,
@@ -131,18 +134,15 @@ fn signer(session: &dyn Session, root: &Cipher, log_id: &[u8; 16]) -> Result<Sig
     Signer::new(&seed)
 }
 
-fn create(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+fn create(session: &dyn Session, roots: &Roots, log_id: &[u8; 16]) -> Result<(), Error> {
+    let Roots { root, ring, .. } = roots;
     let cipher = root.cipher()?;
-    let first: Epoch = 1;
-    let mut epoch_key = Zeroizing::new([0; 32]);
-    chance::fill(&mut *epoch_key)?;
-    let wrapped = Wrap::Epoch(first).seal(&cipher, log_id, &*epoch_key)?;
+    // A first start that was interrupted has left slots behind that nothing hangs under.
+    let first = ring.slots(session)?.iter().map(|slot| slot.epoch + 1).max().unwrap_or(epochs::FIRST);
+    ring.add(session, &[epochs::fresh_slot(first, root, log_id)?])?;
+    epochs::insert_epoch(session, first, now())?;
     let global = Wrap::Global.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
     let token = Wrap::Token.seal(&cipher, log_id, &*DataKey::generate()?.0)?;
-    session.execute(
-        "INSERT INTO epoch_key (epoch, wrapped, opened_at) VALUES (?1, ?2, ?3)",
-        values![first, &wrapped, now()],
-    )?;
     session.execute(
         "INSERT INTO meta VALUES (1, ?1, ?2, ?3, 0, ?4, ?5, ?6)",
         values![FORMAT, log_id, &root.fingerprint(), first, &global, &token],
@@ -150,20 +150,40 @@ fn create(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<()
     Ok(())
 }
 
-fn check(session: &dyn Session, root: &RootKey, log_id: &[u8; 16]) -> Result<(), Error> {
+fn check(session: &dyn Session, roots: &Roots, log_id: &[u8; 16]) -> Result<(), Error> {
     let meta = "SELECT format, root_fingerprint, log_id FROM meta";
     let (format, expected, log) =
         session.one(meta, values![], |row| Ok((row.at(0)?, row.at::<String>(1)?, row.at::<Vec<u8>>(2)?)))?;
-    if format != FORMAT {
+    if !(1..=FORMAT).contains(&format) {
         return Err(Error::UnknownFormat { found: format, known: FORMAT });
     }
     if log != log_id {
         return Err(Error::OtherLog);
     }
-    let found = root.fingerprint();
+    let found = roots.root.fingerprint();
     if expected != found {
         return Err(Error::WrongRootKey { expected, found });
     }
+    if format < FORMAT { move_epochs(session, roots) } else { Ok(()) }
+}
+
+/// The first format had the wrapped keys of epochs beside what hangs under them. Copies of it hold them still, until what is
+/// wrapped under these epochs is wrapped anew.
+fn move_epochs(session: &dyn Session, roots: &Roots) -> Result<(), Error> {
+    let rows = "SELECT epoch, wrapped FROM epoch_key WHERE destroyed_at IS NULL";
+    let rows = session.all(rows, values![], |row| Ok((row.at::<Epoch>(0)?, row.at::<Vec<u8>>(1)?)))?;
+    let root = roots.root.fingerprint();
+    let slot = |(epoch, wrapped): &(Epoch, Vec<u8>)| Slot {
+        root: root.clone(),
+        epoch: *epoch,
+        wrapped: wrapped.clone(),
+    };
+    roots.ring.add(session, &rows.iter().map(slot).collect::<Vec<_>>())?;
+    for (epoch, wrapped) in rows {
+        let overwrite = "UPDATE epoch_key SET wrapped = ?2 WHERE epoch = ?1";
+        session.execute(overwrite, values![epoch, &vec![0; wrapped.len()]])?;
+    }
+    session.execute("UPDATE meta SET format = ?1", values![FORMAT])?;
     Ok(())
 }
 

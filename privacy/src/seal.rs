@@ -34,13 +34,15 @@ impl KeyStore {
     /// [`Error::UnknownMerchant`], [`Error::Damaged`], [`Error::Unavailable`].
     pub fn sealer(&self, merchant: MerchantId, subject: CustomerId) -> Result<SubjectSealer, Error> {
         let watch = self.watch_blocking()?;
-        let shop = self.merchant(merchant)?;
         let id = DataKeyId::subject(merchant, subject);
         let state = match self.vault.cached(id) {
             Some(state) => state,
-            None => self.look_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?,
+            None => {
+                self.merchant(merchant)?;
+                self.look_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?
+            }
         };
-        let key = self.vault.data_key(id, &shop, &state)?.map_err(|_| id.redacted())?;
+        let key = self.data_key(id, &state)?.map_err(|_| id.redacted())?;
         let vault = Arc::clone(&self.vault);
         vault.permit(watch, id)?;
         Ok(SubjectSealer { merchant, subject, vault, watch, cipher: key.cipher()?, key })

@@ -21,7 +21,7 @@ pub(crate) struct Session<'a> {
     pub(crate) vault: &'a Vault,
     /// Rows that this call has written; the log will rely on them.
     pub(crate) written: u32,
-    seen: Vec<Seen>,
+    pub(crate) seen: Vec<Seen>,
     /// What was known of fences when the call began.
     mark: Mark,
     /// The merchant's own key, unwrapped once for all of this call.
@@ -81,7 +81,8 @@ impl<'a> Session<'a> {
         if let Some((_, key)) = self.own.as_ref().filter(|(whose, _)| *whose == id) {
             return Ok(Rc::clone(key));
         }
-        let key = Rc::new(self.vault.own_key(id, &*self.merchant(id)?)?);
+        let vault = self.vault;
+        let key = Rc::new(self.unwrapped(id, |merchant| vault.own_key(id, merchant))?);
         self.own = Some((id, Rc::clone(&key)));
         Ok(key)
     }
@@ -98,6 +99,8 @@ impl<'a> Session<'a> {
     /// The row of a data key, minted if there is none; [`Error::Redacted`] for a subject that is erased.
     pub(crate) fn ensure(&mut self, id: DataKeyId) -> Result<KeyState, Error> {
         match self.find(id)? {
+            #[cfg(feature = "planted-bugs")]
+            Some(KeyState::Shredded(_)) if crate::planted::is("key-minted-again") => self.mint(id),
             Some(KeyState::Shredded(_)) => Err(id.redacted()),
             Some(state) => Ok(state),
             None => self.mint(id),
@@ -110,7 +113,27 @@ impl<'a> Session<'a> {
     /// [`Error::Redacted`] for a subject that is erased, [`Error::KeyMissing`] if it was never minted.
     pub(crate) fn data_key(&mut self, id: DataKeyId) -> Result<DataKey, Error> {
         let state = self.find(id)?.ok_or_else(|| id.missing())?;
-        self.vault.data_key(id, &*self.merchant(id.merchant)?, &state)?.map_err(|_| id.redacted())
+        let vault = self.vault;
+        self.unwrapped(id.merchant, |merchant| vault.data_key(id, merchant, &state))?
+            .map_err(|_| id.redacted())
+    }
+
+    /// What comes of the merchant's rows as they are remembered, or as they are if somebody has wrapped them anew.
+    fn unwrapped<T>(
+        &mut self,
+        id: MerchantId,
+        unwrap: impl Fn(&Merchant) -> Result<T, Error>,
+    ) -> Result<T, Error> {
+        match unwrap(&*self.merchant(id)?) {
+            Err(stale) if stale.may_be_of_a_rotation() => {
+                self.see_epochs()?;
+                let merchant = self.read_merchant(id)?.ok_or(stale)?;
+                let value = unwrap(&merchant)?;
+                self.seen.push(Seen::Merchant(id, merchant));
+                Ok(value)
+            }
+            unwrapped => unwrapped,
+        }
     }
 
     /// The epoch is read inside the transaction that mints, so nothing is ever wrapped under one that was closed.
@@ -121,12 +144,22 @@ impl<'a> Session<'a> {
     fn mint_merchant(&mut self, id: MerchantId) -> Result<Merchant, Error> {
         let epoch = self.epoch()?;
         let row = self.fresh_merchant_row(id, epoch, &DataKey::generate()?)?;
+        self.insert_merchant_row(id, epoch, &row)?;
+        self.written += 1;
+        Ok(Merchant { rows: BTreeMap::from([(epoch, row)]), fence: self.fence(id, NOBODY)? })
+    }
+
+    pub(crate) fn insert_merchant_row(
+        &self,
+        id: MerchantId,
+        epoch: Epoch,
+        row: &MerchantRow,
+    ) -> Result<(), Error> {
         self.store.execute(
             "INSERT INTO merchant_key (merchant, epoch, wrapped, own_key) VALUES (?1, ?2, ?3, ?4)",
             values![&id.bytes(), epoch, &row.wrapped, &row.own_key],
         )?;
-        self.written += 1;
-        Ok(Merchant { rows: BTreeMap::from([(epoch, row)]), fence: self.fence(id, NOBODY)? })
+        Ok(())
     }
 
     /// A row with a new wrapping key and the merchant's own data key.
@@ -139,7 +172,7 @@ impl<'a> Session<'a> {
         let log_id = &self.vault.log_id;
         let mut key = Zeroizing::new([0; 32]);
         chance::fill(&mut *key)?;
-        let wrapped = Wrap::Merchant(id, epoch).seal(&*self.vault.epoch(epoch)?, log_id, &*key)?;
+        let wrapped = Wrap::Merchant(id, epoch).seal(&*self.epoch_cipher(epoch)?, log_id, &*key)?;
         let own_key = Wrap::Own(id, epoch).seal(&Cipher::new(&key)?, log_id, &*own.0)?;
         Ok(MerchantRow { wrapped, own_key })
     }
@@ -152,7 +185,7 @@ impl<'a> Session<'a> {
         if merchant.fence.is_some() {
             return Err(id.redacted());
         }
-        let wrapping = self.vault.wrapping(id.merchant, &merchant, epoch)?;
+        let wrapping = self.wrapping(id.merchant, merchant, epoch)?;
         let wrapped = Wrap::Data(id, epoch).seal(&wrapping, &self.vault.log_id, &*DataKey::generate()?.0)?;
         let merchant = id.merchant.bytes();
         match id.owner {

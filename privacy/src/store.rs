@@ -16,12 +16,13 @@ use tokio::sync::watch;
 
 use crate::{
     Error, RootKey,
-    keys::DataKeyId,
+    keys::{DataKey, DataKeyId},
     notices::Mark,
+    ring::FileRing,
     root::private,
     schema,
     session::Session,
-    vault::{KeyState, Merchant, Seen, Vault},
+    vault::{Fence, KeyState, Merchant, Roots, Seen, Vault},
 };
 
 /// Keys and directory: `keys.db`, or a schema that several processes share. Clones share one connection, and calls share
@@ -47,7 +48,12 @@ impl KeyStore {
             }
             _ => {}
         }
-        Self::over(Store::open_file(path, schema::PRAGMAS, schema::TABLES)?, root, log_id).await
+        let roots = Roots {
+            root: root.clone(),
+            ring: Arc::new(FileRing::beside(root, path, log_id)),
+            file: Some(path.to_owned()),
+        };
+        Self::over(Store::open_file(path, schema::PRAGMAS, schema::TABLES)?, roots, log_id).await
     }
 
     /// Opens the store of the log with this id in a schema of this database; makes it if it is not there. Several
@@ -61,7 +67,9 @@ impl KeyStore {
         root: &RootKey,
         log_id: [u8; 16],
     ) -> Result<Self, Error> {
-        Self::over(Store::open_schema(address, schema::POSTGRES).await?, root, log_id).await
+        let ring = Arc::new(crate::ring::SchemaRing::open(address).await?);
+        let roots = Roots { root: root.clone(), ring, file: None };
+        Self::over(Store::open_schema(address, schema::POSTGRES).await?, roots, log_id).await
     }
 
     /// How many rows the store in this database has written, and the id of the log that it is of. Needs no root key and
@@ -82,10 +90,10 @@ impl KeyStore {
         Ok(counted?)
     }
 
-    async fn over(store: Store, root: &RootKey, log_id: [u8; 16]) -> Result<Self, Error> {
-        let root = root.clone();
-        let trunk = store.call(move |session| schema::open(session, &root, &log_id)).await??;
-        let vault = Arc::new(Vault::new(log_id, trunk, store.is_shared()));
+    async fn over(store: Store, roots: Roots, log_id: [u8; 16]) -> Result<Self, Error> {
+        let under = roots.clone();
+        let trunk = store.call(move |session| schema::open(session, &under, &log_id)).await??;
+        let vault = Arc::new(Vault::new(log_id, trunk, roots));
         let mut store = Self { store, vault, renewal: None };
         store.renew().await?;
         store.look(|session| session.see_all_merchants()).await?;
@@ -154,7 +162,7 @@ impl KeyStore {
     /// # Errors
     /// [`Error::UnknownMerchant`], [`Error::Damaged`].
     pub fn hash(&self, merchant: MerchantId, purpose: &str, bytes: &[u8]) -> Result<[u8; 32], Error> {
-        let key = self.vault.own_key(merchant, &*self.merchant(merchant)?)?;
+        let key = self.own_key(merchant)?;
         Ok(key.mac("loyalnest/hash/1", &[purpose.as_bytes(), bytes]))
     }
 
@@ -167,7 +175,7 @@ impl KeyStore {
         merchant: MerchantId,
         texts: &[(String, String)],
     ) -> Result<Vec<[u8; 32]>, Error> {
-        let key = self.vault.own_key(merchant, &*self.merchant(merchant)?)?;
+        let key = self.own_key(merchant)?;
         let hash =
             |purpose: &str, text: &str| key.mac("loyalnest/hash/1", &[purpose.as_bytes(), text.as_bytes()]);
         Ok(texts.iter().map(|(purpose, text)| hash(purpose, text)).collect())
@@ -185,6 +193,35 @@ impl KeyStore {
     #[must_use]
     pub fn global_hash(&self, purpose: &str, bytes: &[u8]) -> [u8; 32] {
         self.vault.global.mac("loyalnest/global-hash/1", &[purpose.as_bytes(), bytes])
+    }
+
+    /// The merchant's own key; read again if somebody has wrapped it anew.
+    pub(crate) fn own_key(&self, id: MerchantId) -> Result<DataKey, Error> {
+        match self.vault.own_key(id, &*self.merchant(id)?) {
+            Err(stale) if stale.may_be_of_a_rotation() => {
+                self.look_blocking(move |session| {
+                    session.see_epochs().and_then(|()| session.see_merchant(id))
+                })?;
+                self.vault.own_key(id, &*self.merchant(id)?)
+            }
+            key => key,
+        }
+    }
+
+    /// A subject's or a day's key; its rows are read again if somebody has wrapped them anew.
+    pub(crate) fn data_key(&self, id: DataKeyId, state: &KeyState) -> Result<Result<DataKey, Fence>, Error> {
+        match self.vault.data_key(id, &*self.merchant(id.merchant)?, state) {
+            Err(stale) if stale.may_be_of_a_rotation() => {
+                let again = self.look_blocking(move |session| {
+                    session.see_epochs()?;
+                    session.see_merchant(id.merchant)?;
+                    session.find(id)
+                });
+                let state = again?.ok_or_else(|| id.missing())?;
+                self.vault.data_key(id, &*self.merchant(id.merchant)?, &state)
+            }
+            key => key,
+        }
     }
 
     /// The merchant's rows. If they are not remembered they are read, which blocks this thread.

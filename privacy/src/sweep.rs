@@ -1,5 +1,6 @@
 //! Rows of the directory that no event stands behind, because a crash came between the two: they are doubted, and removed
 //! once nobody asked for them for a while. Whoever resolves a doubted row ends the doubt in the same commit.
+use chrono::{Datelike, NaiveDate};
 use event_schemas::{CustomerId, MerchantId};
 use group_commit::values;
 use uuid::Uuid;
@@ -24,6 +25,19 @@ pub struct DirectoryRow {
 }
 
 impl KeyStore {
+    /// The shops that have keys of days before this one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn shops_with_days_before(&self, before: NaiveDate) -> Result<Vec<MerchantId>, Error> {
+        const SHOPS: &str = "SELECT DISTINCT merchant FROM day_key WHERE day < ?1";
+        let shops = self.look(move |session| {
+            let values = values![before.num_days_from_ce()];
+            Ok(session.store.all(SHOPS, values, |row| row.at(0).map(MerchantId::from_bytes))?)
+        });
+        shops.await
+    }
+
     /// The rows behind `number` up to the first that was added at or after `added_before` (Unix seconds), at most `limit`.
     ///
     /// # Errors

@@ -1,6 +1,7 @@
 //! What is held in memory: the keys that the root wraps, and wrapped rows; it unwraps a key for one use.
 use std::{
     collections::{BTreeMap, HashMap},
+    path::PathBuf,
     sync::{
         Arc, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
@@ -10,12 +11,13 @@ use std::{
 use event_schemas::{CustomerId, MerchantId};
 
 use crate::{
-    Error,
+    Error, RootKey,
     aead::Cipher,
     cache::Cache,
     keys::{DataKey, DataKeyId, Epoch, Wrap},
     lease::Lease,
     notices::{Mark, Notice, Notices},
+    ring::Ring,
     schema::{NOBODY, Trunk},
     signing::Signer,
 };
@@ -30,10 +32,22 @@ pub(crate) struct Vault {
     pub(crate) signer: Signer,
     pub(crate) lease: Lease,
     pub(crate) notices: Notices,
+    pub(crate) root: RootKey,
+    pub(crate) ring: Arc<dyn Ring>,
+    /// The store's file, if it is one; else other processes may have it open too.
+    pub(crate) file: Option<PathBuf>,
     epochs: RwLock<HashMap<Epoch, Arc<Cipher>>>,
     merchants: RwLock<HashMap<MerchantId, Arc<Merchant>>>,
     data_keys: Cache<DataKeyId, KeyState>,
     insert_count: AtomicU64,
+}
+
+/// What the tree of keys stands on, and where.
+#[derive(Clone)]
+pub(crate) struct Roots {
+    pub(crate) root: RootKey,
+    pub(crate) ring: Arc<dyn Ring>,
+    pub(crate) file: Option<PathBuf>,
 }
 
 /// A merchant's wrapped rows, one per epoch that still wraps any of its data keys.
@@ -68,15 +82,19 @@ pub(crate) enum Seen {
 }
 
 impl Vault {
-    pub(crate) fn new(log_id: [u8; 16], trunk: Trunk, is_shared: bool) -> Self {
+    pub(crate) fn new(log_id: [u8; 16], trunk: Trunk, roots: Roots) -> Self {
+        let Roots { root, ring, file } = roots;
         Self {
             log_id,
+            root,
+            ring,
             global: trunk.global,
             token: trunk.token,
             signer: trunk.signer,
-            lease: Lease::new(is_shared, trunk.noticed),
+            lease: Lease::new(file.is_none(), trunk.noticed),
             notices: Notices::default(),
-            epochs: RwLock::new(trunk.epochs.into_iter().map(|(n, key)| (n, Arc::new(key))).collect()),
+            file,
+            epochs: RwLock::new(shared(trunk.epochs)),
             merchants: RwLock::default(),
             data_keys: Cache::new(DATA_KEYS_MAX),
             insert_count: AtomicU64::new(trunk.insert_count),
@@ -153,10 +171,17 @@ impl Vault {
 
     pub(crate) fn epoch(&self, epoch: Epoch) -> Result<Arc<Cipher>, Error> {
         let epochs = self.epochs.read().unwrap_or_else(PoisonError::into_inner);
-        epochs
-            .get(&epoch)
-            .cloned()
-            .ok_or_else(|| Error::Damaged { what: format!("the key of epoch {epoch}") })
+        epochs.get(&epoch).cloned().ok_or(Error::EpochGone { epoch })
+    }
+
+    /// Holds these keys of epochs, and no others.
+    pub(crate) fn hold_epochs(&self, keys: BTreeMap<Epoch, Cipher>) {
+        *self.epochs.write().unwrap_or_else(PoisonError::into_inner) = shared(keys);
+    }
+
+    /// Whether other processes may have the store open too.
+    pub(crate) const fn is_shared(&self) -> bool {
+        self.file.is_none()
     }
 
     /// The merchant's key that wraps its data keys in `epoch`.
@@ -193,6 +218,10 @@ impl Vault {
         let wrapping = self.wrapping(id.merchant, merchant, epoch)?;
         Wrap::Data(id, epoch).open(&wrapping, &self.log_id, wrapped).map(|key| Ok(DataKey(key)))
     }
+}
+
+fn shared(keys: BTreeMap<Epoch, Cipher>) -> HashMap<Epoch, Arc<Cipher>> {
+    keys.into_iter().map(|(epoch, key)| (epoch, Arc::new(key))).collect()
 }
 
 impl Merchant {

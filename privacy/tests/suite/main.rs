@@ -1,6 +1,7 @@
 //! The key store from outside: one module per promise it makes.
 #![expect(clippy::unwrap_used, reason = "helpers of tests fail as the tests themselves do")]
 mod directory;
+mod epochs;
 mod erasure;
 mod inbox;
 mod sealing;
@@ -42,6 +43,15 @@ impl Home {
         Self { place: Place::Folder(tempfile::tempdir().unwrap()), root: RootKey::from_bytes([7; 32]) }
     }
 
+    /// The folder of a store that is in one.
+    fn folder(&self) -> &std::path::Path {
+        match &self.place {
+            Place::Folder(folder) => folder.path(),
+            #[cfg(feature = "postgres")]
+            Place::Server(_) => panic!("this store is in no folder"),
+        }
+    }
+
     async fn try_open(&self, root: &RootKey, log: [u8; 16]) -> Result<KeyStore, Error> {
         match &self.place {
             Place::Folder(folder) => {
@@ -68,6 +78,41 @@ impl Home {
         store
     }
 
+    /// A copy of the key store as a backup takes it: without the root key and the ring.
+    fn back_up(&self, name: &str) {
+        match &self.place {
+            Place::Folder(folder) => {
+                std::fs::copy(folder.path().join("keys.db"), folder.path().join(name)).unwrap();
+            }
+            #[cfg(feature = "postgres")]
+            Place::Server(database) => {
+                let copy =
+                    |table: &&str| format!("CREATE TABLE {name}.{table} AS TABLE loyalnest_keys.{table};");
+                let copies: String = TABLES.iter().map(copy).collect();
+                database.execute(&format!("CREATE SCHEMA {name}; {copies}")).unwrap();
+            }
+        }
+    }
+
+    /// Puts the copy in the store's place.
+    fn restore(&self, name: &str) {
+        match &self.place {
+            Place::Folder(folder) => {
+                std::fs::copy(folder.path().join(name), folder.path().join("keys.db")).unwrap();
+            }
+            #[cfg(feature = "postgres")]
+            Place::Server(database) => {
+                let restore = |table: &&str| {
+                    format!(
+                        "TRUNCATE loyalnest_keys.{table};
+                         INSERT INTO loyalnest_keys.{table} OVERRIDING SYSTEM VALUE SELECT * FROM {name}.{table};"
+                    )
+                };
+                database.execute(&TABLES.iter().map(restore).collect::<String>()).unwrap();
+            }
+        }
+    }
+
     /// Changes what is stored behind the store's back. The words are SQLite's.
     fn tamper(&self, sql: &str) {
         match &self.place {
@@ -85,6 +130,21 @@ impl Home {
         }
     }
 }
+
+#[cfg(feature = "postgres")]
+const TABLES: [&str; 11] = [
+    "meta",
+    "epoch_key",
+    "merchant_key",
+    "subject_key",
+    "day_key",
+    "fence",
+    "directory",
+    "tombstone",
+    "notice",
+    "erasure",
+    "signing_key",
+];
 
 /// Where this target's stores are.
 #[cfg(not(feature = "postgres"))]

@@ -41,9 +41,9 @@ async fn another_logs_store_is_refused() {
 async fn a_store_of_a_newer_format_is_refused() {
     let home = Home::new();
     drop(home.open().await);
-    home.tamper("UPDATE meta SET format = 2");
+    home.tamper("UPDATE meta SET format = 3");
     let error = home.try_open(&home.root, LOG).await.unwrap_err();
-    assert!(matches!(error, Error::UnknownFormat { found: 2, known: 1 }));
+    assert!(matches!(error, Error::UnknownFormat { found: 3, known: 2 }));
 }
 
 #[tokio::test]

@@ -1,0 +1,232 @@
+//! The ring: the wrapped keys of epochs, kept apart from the rows that hang under them.
+//!
+//! A copy of the key store opens nothing without the ring, and the ring holds only epochs that are still needed: so what
+//! was destroyed in the store dies in every copy of it once its epoch leaves the ring. Keep the ring out of backups that
+//! live longer than an epoch may. Files have it beside the root key's file, a Postgres in a schema of its own; a key
+//! service would be a third.
+use std::{
+    fs::{self, File, OpenOptions},
+    io::{self, Seek as _, SeekFrom, Write as _},
+    path::{Path, PathBuf},
+    sync::{Mutex, PoisonError},
+};
+
+use group_commit::Session;
+#[cfg(feature = "postgres")]
+use group_commit::values;
+
+use crate::{
+    Error, RootKey,
+    keys::Epoch,
+    root::{private, sync_folder},
+};
+
+/// An epoch's key, wrapped by the root key with this fingerprint.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Slot {
+    pub(crate) root: String,
+    pub(crate) epoch: Epoch,
+    pub(crate) wrapped: Vec<u8>,
+}
+
+/// Where the ring is. `store` is the transaction of the key store that is under way; who has a place of its own does not
+/// need it, and is durable before the transaction is.
+pub(crate) trait Ring: Send + Sync {
+    /// What it holds.
+    fn slots(&self, store: &dyn Session) -> Result<Vec<Slot>, Error>;
+
+    /// Adds slots; one that is there stays as it is.
+    fn add(&self, store: &dyn Session, slots: &[Slot]) -> Result<(), Error>;
+
+    /// Overwrites and removes the slots that are `gone`.
+    fn destroy(&self, store: &dyn Session, gone: &dyn Fn(&Slot) -> bool) -> Result<(), Error>;
+
+    /// Clears away what is left of destroyed slots, once the transaction is durable.
+    fn clear(&self) -> Result<(), Error> {
+        Ok(())
+    }
+}
+
+/// A file of lines: fingerprint, epoch and wrapped key.
+pub(crate) struct FileRing {
+    path: PathBuf,
+    /// One changes it at a time.
+    alone: Mutex<()>,
+}
+
+const TITLE: &str = "loyalnest epochs 1";
+
+impl FileRing {
+    /// The ring of the log with this id: beside the root key's file, or beside the key store if the root key has none.
+    pub(crate) fn beside(root: &RootKey, store: &Path, log_id: [u8; 16]) -> Self {
+        let mut path = root.file().unwrap_or(store).as_os_str().to_owned();
+        path.push(format!(".{}.epochs", hex::encode(&log_id[..4])));
+        Self { path: path.into(), alone: Mutex::new(()) }
+    }
+
+    /// The lines, without the title. What a change that was interrupted left behind is cleared away first.
+    fn lines(&self) -> io::Result<Vec<String>> {
+        for left in [self.named("old"), self.named("next")] {
+            shred(&left)?;
+        }
+        match fs::read_to_string(&self.path) {
+            Ok(text) if text.lines().next() == Some(TITLE) => {
+                Ok(text.lines().skip(1).map(str::to_owned).collect())
+            }
+            Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no ring of epochs")),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
+            Err(error) => Err(error),
+        }
+    }
+
+    /// Puts a new file in the old one's place, and overwrites the old one's bytes.
+    fn replace(&self, lines: &[String]) -> io::Result<()> {
+        let (old, next) = (self.named("old"), self.named("next"));
+        let mut file = private(&next)?;
+        file.write_all(format!("{TITLE}\n{}\n", lines.join("\n")).as_bytes())?;
+        file.sync_all()?;
+        if self.path.exists() {
+            fs::hard_link(&self.path, &old)?;
+        }
+        fs::rename(&next, &self.path)?;
+        self.sync_folder()?;
+        shred(&old)?;
+        self.sync_folder()
+    }
+
+    fn change(&self, change: impl FnOnce(Vec<String>) -> Vec<String>) -> Result<(), Error> {
+        let _alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let changed = self.lines().and_then(|before| {
+            let after = change(before.clone());
+            if after == before { Ok(()) } else { self.replace(&after) }
+        });
+        changed.map_err(|source| Error::Ring { path: self.path.clone(), source })
+    }
+
+    fn named(&self, suffix: &str) -> PathBuf {
+        let mut path = self.path.clone().into_os_string();
+        path.push(format!(".{suffix}"));
+        path.into()
+    }
+
+    fn sync_folder(&self) -> io::Result<()> {
+        let folder = self.path.parent().filter(|folder| !folder.as_os_str().is_empty());
+        sync_folder(folder.unwrap_or(Path::new(".")))
+    }
+}
+
+impl Ring for FileRing {
+    fn slots(&self, _: &dyn Session) -> Result<Vec<Slot>, Error> {
+        let _alone = self.alone.lock().unwrap_or_else(PoisonError::into_inner);
+        let lines = self.lines().map_err(|source| Error::Ring { path: self.path.clone(), source })?;
+        let slots = lines.iter().enumerate().filter_map(|(number, line)| {
+            let slot = parse(line);
+            if slot.is_none() {
+                tracing::error!(ring = %self.path.display(), line = number + 2, "A line of the ring of epochs is damaged");
+            }
+            slot
+        });
+        Ok(slots.collect())
+    }
+
+    fn add(&self, _: &dyn Session, slots: &[Slot]) -> Result<(), Error> {
+        self.change(|mut lines| {
+            for slot in slots {
+                let is_there = |line: &String| {
+                    parse(line).is_some_and(|known| (&known.root, known.epoch) == (&slot.root, slot.epoch))
+                };
+                if !lines.iter().any(is_there) {
+                    lines.push(format!("{} {} {}", slot.root, slot.epoch, hex::encode(&slot.wrapped)));
+                }
+            }
+            lines
+        })
+    }
+
+    fn destroy(&self, _: &dyn Session, gone: &dyn Fn(&Slot) -> bool) -> Result<(), Error> {
+        self.change(|mut lines| {
+            lines.retain(|line| !parse(line).is_some_and(|slot| gone(&slot)));
+            lines
+        })
+    }
+}
+
+fn parse(line: &str) -> Option<Slot> {
+    let mut parts = line.split(' ');
+    let slot = Slot {
+        root: parts.next()?.to_owned(),
+        epoch: parts.next()?.parse().ok()?,
+        wrapped: hex::decode(parts.next()?).ok()?,
+    };
+    parts.next().is_none().then_some(slot)
+}
+
+/// Overwrites a file's bytes where they stand, then removes it. A file system that never writes in place keeps them all the
+/// same, which is why a key service is the better place.
+fn shred(path: &Path) -> io::Result<()> {
+    let mut file = match OpenOptions::new().write(true).open(path) {
+        Err(error) if error.kind() == io::ErrorKind::NotFound => return Ok(()),
+        opened => opened?,
+    };
+    let len = file.metadata()?.len();
+    file.seek(SeekFrom::Start(0))?;
+    io::copy(&mut io::Read::take(io::repeat(0), len), &mut file)?;
+    File::sync_all(&file)?;
+    fs::remove_file(path)
+}
+
+/// A schema of its own in the key store's database.
+#[cfg(feature = "postgres")]
+pub(crate) struct SchemaRing {
+    address: postgres_store::Address,
+}
+
+#[cfg(feature = "postgres")]
+const SCHEMA: postgres_store::Schema =
+    postgres_store::Schema { name: "loyalnest_epochs", steps: &[include_str!("schema/epochs.1.sql")] };
+
+#[cfg(feature = "postgres")]
+impl SchemaRing {
+    /// Makes the schema if it is not there.
+    pub(crate) async fn open(address: &postgres_store::Address) -> Result<Self, Error> {
+        let fault = |error| Error::from(group_commit::StoreError::from(error));
+        let mut connection = address.connect_to_keep("loyalnest epochs").await.map_err(fault)?;
+        SCHEMA.migrate(address, &mut connection).await.map_err(fault)?;
+        Ok(Self { address: address.clone() })
+    }
+}
+
+#[cfg(feature = "postgres")]
+impl Ring for SchemaRing {
+    fn slots(&self, store: &dyn Session) -> Result<Vec<Slot>, Error> {
+        let slots = "SELECT root, epoch, wrapped FROM loyalnest_epochs.epoch_key";
+        Ok(store.all(slots, values![], |row| {
+            Ok(Slot { root: row.at(0)?, epoch: row.at(1)?, wrapped: row.at(2)? })
+        })?)
+    }
+
+    fn add(&self, store: &dyn Session, slots: &[Slot]) -> Result<(), Error> {
+        for Slot { root, epoch, wrapped } in slots {
+            let add = "INSERT INTO loyalnest_epochs.epoch_key (root, epoch, wrapped) VALUES (?1, ?2, ?3)
+                ON CONFLICT (root, epoch) DO NOTHING";
+            store.execute(add, values![root, *epoch, wrapped])?;
+        }
+        Ok(())
+    }
+
+    fn destroy(&self, store: &dyn Session, gone: &dyn Fn(&Slot) -> bool) -> Result<(), Error> {
+        for slot in self.slots(store)?.iter().filter(|slot| gone(slot)) {
+            let destroy = "DELETE FROM loyalnest_epochs.epoch_key WHERE root = ?1 AND epoch = ?2";
+            store.execute(destroy, values![&slot.root, slot.epoch])?;
+        }
+        Ok(())
+    }
+
+    /// Writes the table anew, so that its file does not keep the rows that were deleted.
+    fn clear(&self) -> Result<(), Error> {
+        let client = group_commit::postgres::Client::connect(&self.address, "loyalnest epochs")?;
+        let client: &dyn Session = &client;
+        client.execute("VACUUM FULL loyalnest_epochs.epoch_key", values![])?;
+        Ok(())
+    }
+}
