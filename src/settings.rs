@@ -59,6 +59,8 @@ impl Serialize for Secret {
 /// The newest version of Shopify's Admin API that our calls were written for.
 const SHOPIFY_API_VERSION: &str = "2026-10";
 
+/// How far the machine's clock may be off.
+const CLOCK_TOLERANCE_S: u32 = 60;
 /// How long the others wait for a sign of life of a node.
 const SESSION_MS: u32 = 6_000;
 const NODE_NAME_MAX: usize = 64;
@@ -187,6 +189,9 @@ pub struct Given {
     /// How long the others wait for a sign of life of this node before they take over, in milliseconds.
     #[arg(long, env = "LOYALNEST_SESSION_MS", value_parser = clap::value_parser!(u32).range(1_000..=60_000))]
     pub session_ms: Option<u32>,
+    /// How far this machine's clock may be from the newest record, and from that of the Postgres of the stores, in seconds.
+    #[arg(long, env = "LOYALNEST_CLOCK_TOLERANCE_S", value_parser = clap::value_parser!(u32).range(1..=86_400))]
+    pub clock_tolerance_s: Option<u32>,
 }
 
 /// The settings in force.
@@ -250,6 +255,8 @@ pub struct Settings {
     pub roles: Roles,
     /// How long the others wait for a sign of life, in milliseconds.
     pub session_ms: u32,
+    /// How far this machine's clock may be off, in seconds.
+    pub clock_tolerance_s: u32,
 }
 
 impl Settings {
@@ -290,6 +297,10 @@ impl Settings {
             advertise: given.advertise.or(file.advertise).map(|url| url.trim_end_matches('/').to_owned()),
             roles: given.roles.or(file.roles).unwrap_or_default(),
             session_ms: given.session_ms.or(file.session_ms).unwrap_or(SESSION_MS),
+            clock_tolerance_s: given
+                .clock_tolerance_s
+                .or(file.clock_tolerance_s)
+                .unwrap_or(CLOCK_TOLERANCE_S),
         };
         check_node(&settings)?;
         for (name, secret) in [
@@ -416,6 +427,9 @@ fn read_file(file: Option<&Path>) -> anyhow::Result<Given> {
     if given.session_ms.is_some_and(|ms| !(1_000..=60_000).contains(&ms)) {
         bail!("{}: the setting session_ms must be 1000 to 60000", path.display());
     }
+    if given.clock_tolerance_s.is_some_and(|seconds| !(1..=86_400).contains(&seconds)) {
+        bail!("{}: the setting clock_tolerance_s must be 1 to 86400", path.display());
+    }
     Ok(given)
 }
 
@@ -490,6 +504,7 @@ mod tests {
             ("roles = \"queries\"", "--node NAME"),
             ("roles = \"query\"", "projector"),
             ("session_ms = 10", "session_ms"),
+            ("clock_tolerance_s = 0", "clock_tolerance_s"),
             ("node = \"a\"", "--log postgres"),
             ("mode = \"production\"", "root_key"),
             ("mode = \"production\"\nroot_key = \"data/root.key\"", "root_key"),

@@ -75,8 +75,12 @@ pub(crate) struct ShopToken {
 impl System {
     /// Starts what the roles say over open stores. Other nodes, if there are any, reach it at `url`.
     pub(crate) async fn start(settings: &Settings, stores: Stores, url: &str) -> anyhow::Result<Self> {
+        let tolerance = Duration::from_secs(settings.clock_tolerance_s.into());
+        let clock = Clock::open(&stores.work, settings.mode == Mode::Development).await?.within(tolerance);
+        // Before the others count on this node.
+        clock.agrees().await.context("the clock of this machine cannot be trusted")?;
         let membership = nodes::join(settings, &stores.log, url).await?;
-        let started = Self::start_as(settings, stores, membership.clone()).await;
+        let started = Self::start_as(settings, stores, clock, membership.clone()).await;
         if let (Err(_), Some(membership)) = (&started, membership) {
             // Nobody is to wait for a node that does not come.
             membership.leave().await;
@@ -87,11 +91,11 @@ impl System {
     async fn start_as(
         settings: &Settings,
         stores: Stores,
+        clock: Clock,
         membership: Option<Arc<dyn Membership>>,
     ) -> anyhow::Result<Self> {
         let webhook_secret = secret(settings.webhook_secret.as_ref(), &stores.keys, WEBHOOK_SECRET);
         let (operator_token, auth) = operator(settings, &stores.keys);
-        let clock = Clock::open(&stores.work, settings.mode == Mode::Development).await?;
         let working = Working::start(settings, &stores, &clock, membership.clone(), &webhook_secret).await?;
         let Working { parts, policies, schedule, webhooks, projections } = working;
         let Stores { log, keys, work, reads, lock, .. } = stores;
@@ -409,9 +413,14 @@ fn probes(
     work: &Store,
 ) -> Vec<Arc<dyn Probe>> {
     let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
-    let (keys, work, store) = (keys.clone(), work.clone(), log.clone());
+    let (keys, work, store, claiming) = (keys.clone(), work.clone(), log.clone(), commander.clone());
     vec![
         Arc::new(Check("store", move || store.silence().is_none(), "the store of the log does not answer")),
+        Arc::new(Check(
+            "clock",
+            move || claiming.waiting_for_clock().is_empty(),
+            "the machine's clock is wrong",
+        )),
         Arc::new(Check("log", move || commander.stopped_partitions().is_empty(), "a partition has stopped")),
         Arc::new(Check(
             "records",

@@ -12,21 +12,65 @@ use event_schemas::Timestamp;
 use group_commit::{Fault, Session, Store, values};
 use tokio::sync::{Mutex, watch};
 
-use crate::chance;
+use crate::{chance, planted};
 
 /// The longest time that a sleeper trusts the real clock, which somebody may set.
 const NAP_MAX: Duration = Duration::from_secs(60);
 /// How often a clock looks whether another process moved it.
 const LOOK_EVERY: Duration = Duration::from_millis(500);
 
+/// The time of a Postgres, in microseconds since 1970.
+const SERVER_TIME: &str = "SELECT CAST(extract(epoch FROM clock_timestamp()) * 1000000 AS BIGINT)";
+
 /// Reads the time; clones share the offset.
 #[derive(Clone)]
 pub struct Clock {
     offset_us: Arc<AtomicI64>,
+    /// Who else can tell the time: the server of a store that several processes share.
+    witness: Option<Store>,
+    /// How far this machine's clock may be from the witness's and from the newest record.
+    tolerance: Option<Duration>,
+    /// How far a test has this machine's clock go wrong.
+    #[cfg(test)]
+    pub(crate) wrong_us: Arc<AtomicI64>,
     /// Held while the clock is moved; absent in production, where it cannot be.
     store: Option<Arc<Mutex<Store>>>,
     /// How often it was moved since the start.
     moves: Arc<watch::Sender<u64>>,
+}
+
+/// This machine's clock is not to be trusted with new records: points would end before their time, or never.
+#[derive(Debug, thiserror::Error)]
+pub enum WrongClock {
+    /// The log knows better.
+    #[error(
+        "the newest record is of {head}, and this machine's clock shows {now}: set the clock right (the setting \
+         clock_tolerance_s allows a difference of {} s)", tolerance.as_secs()
+    )]
+    Behind {
+        /// When the newest record was written.
+        head: Timestamp,
+        /// What the clock shows.
+        now: Timestamp,
+        /// How far they may be apart.
+        tolerance: Duration,
+    },
+    /// The server that all nodes share knows better.
+    #[error(
+        "this machine's clock shows {now}, and that of the Postgres of the stores {server}: set the wrong one right \
+         (the setting clock_tolerance_s allows a difference of {} s)", tolerance.as_secs()
+    )]
+    Apart {
+        /// What the server's clock shows.
+        server: Timestamp,
+        /// What ours shows.
+        now: Timestamp,
+        /// How far they may be apart.
+        tolerance: Duration,
+    },
+    /// The server's time is not known.
+    #[error("this machine's clock cannot be compared with that of the Postgres of the stores")]
+    Unknown(#[source] Fault),
 }
 
 /// Why the clock was not moved.
@@ -49,16 +93,68 @@ impl Clock {
     /// # Errors
     /// The offset cannot be read.
     pub async fn open(work: &Store, development: bool) -> Result<Self, Fault> {
+        let fixed = Self {
+            offset_us: Arc::default(),
+            witness: work.is_shared().then(|| work.clone()),
+            tolerance: None,
+            #[cfg(test)]
+            wrong_us: Arc::default(),
+            store: None,
+            moves: Arc::default(),
+        };
         if !development {
-            return Ok(Self { offset_us: Arc::default(), store: None, moves: Arc::default() });
+            return Ok(fixed);
         }
         let offset_us = Arc::new(AtomicI64::new(stored(work).await?));
-        let store = Some(Arc::new(Mutex::new(work.clone())));
-        let clock = Self { offset_us, store, moves: Arc::default() };
+        let clock = Self { offset_us, store: Some(Arc::new(Mutex::new(work.clone()))), ..fixed };
         if work.is_shared() {
             tokio::spawn(clock.clone().follow(work.clone()));
         }
         Ok(clock)
+    }
+
+    /// The same clock, which is called wrong when it is so far from others.
+    #[must_use]
+    pub fn within(self, tolerance: Duration) -> Self {
+        Self { tolerance: Some(tolerance), ..self }
+    }
+
+    /// Holds this machine's clock against that of the server that all nodes share, if there is one. That the newest record
+    /// is old shows nothing: nobody may have bought anything for days.
+    ///
+    /// # Errors
+    /// [`WrongClock`].
+    pub async fn agrees(&self) -> Result<(), WrongClock> {
+        let (Some(witness), Some(tolerance)) = (&self.witness, self.tolerance) else { return Ok(()) };
+        let asked = self.real_us();
+        let time = |work: &dyn Session| work.one(SERVER_TIME, values![], |row| row.at(0));
+        let server: i64 = witness.read(time).await.map_err(WrongClock::Unknown)?;
+        let (told, allowed_us) = (self.real_us(), micros(tolerance));
+        if asked.saturating_sub(server) <= allowed_us && server.saturating_sub(told) <= allowed_us {
+            return Ok(());
+        }
+        let (server, now) = (Timestamp::from_micros(server), Timestamp::from_micros(told));
+        Err(WrongClock::Apart { server, now, tolerance })
+    }
+
+    /// The same, and against the newest record of a partition.
+    ///
+    /// # Errors
+    /// [`WrongClock`].
+    pub(crate) async fn agrees_with(&self, head: Timestamp) -> Result<(), WrongClock> {
+        let Some(tolerance) = self.tolerance else { return Ok(()) };
+        let is_behind = || head.micros().saturating_sub(self.now().micros()) > micros(tolerance);
+        if is_behind()
+            && let Some(store) = &self.store
+        {
+            // Another process may have moved its clock a moment ago.
+            let work = store.lock().await.clone();
+            self.move_to(stored(&work).await.map_err(WrongClock::Unknown)?);
+        }
+        if is_behind() {
+            return Err(WrongClock::Behind { head, now: self.now(), tolerance });
+        }
+        self.agrees().await
     }
 
     /// Moves this clock when another process moved its own.
@@ -86,8 +182,15 @@ impl Clock {
     /// The time now.
     #[must_use]
     pub fn now(&self) -> Timestamp {
-        let real = chance::now_us();
-        Timestamp::from_micros(real.saturating_add(self.offset_us.load(Ordering::Acquire)))
+        Timestamp::from_micros(self.real_us().saturating_add(self.offset_us.load(Ordering::Acquire)))
+    }
+
+    /// This machine's clock, in microseconds since 1970.
+    fn real_us(&self) -> i64 {
+        let wrong_us = planted::clock_wrong_us();
+        #[cfg(test)]
+        let wrong_us = wrong_us.saturating_add(self.wrong_us.load(Ordering::Acquire));
+        chance::now_us().saturating_add(wrong_us)
     }
 
     /// How often the clock was moved since the start, and word of each further time.
@@ -120,7 +223,7 @@ impl Clock {
         if to < self.now() {
             return Err(NotMoved::Backward);
         }
-        let offset_us = to.micros().saturating_sub(chance::now_us());
+        let offset_us = to.micros().saturating_sub(self.real_us());
         store
             .run(move |work| {
                 let sql = "INSERT INTO clock(one, offset_us) VALUES (1, ?1)
@@ -132,6 +235,10 @@ impl Clock {
         self.move_to(offset_us);
         Ok(self.now())
     }
+}
+
+fn micros(duration: Duration) -> i64 {
+    i64::try_from(duration.as_micros()).unwrap_or(i64::MAX)
 }
 
 /// How far the clock was moved forward.
@@ -204,11 +311,61 @@ mod tests {
         let day = |n: i64| Timestamp::from_micros(chance::now_us() + n * 86_400_000_000);
         let mut moves = there.moves();
         here.advance_to(day(9)).await.unwrap();
-        moves.changed().await.unwrap();
+        let heard = tokio::time::timeout(Duration::from_secs(30), moves.changed()).await;
+        heard.expect("it hears of it by itself").unwrap();
         assert!(there.now() >= day(8));
         // As if it had not heard of it.
         let late = Clock { offset_us: Arc::default(), ..Clock::open(&work, true).await.unwrap() };
         late.advance_to(day(2)).await.unwrap();
         assert!(Clock::open(&work, true).await.unwrap().now() >= day(8));
+    }
+
+    /// With the server not asked, the clock that is ahead was seen to pass.
+    #[cfg(feature = "postgres")]
+    #[tokio::test]
+    async fn a_clock_that_differs_from_the_servers_is_wrong_until_it_is_set_right() {
+        let database = postgres_store::testing::TestDatabase::create();
+        let work = crate::work::open_at(&database.address()).await.unwrap();
+        for development in [false, true] {
+            let clock = Clock::open(&work, development).await.unwrap().within(MINUTE);
+            for wrong_us in [DAY_US, -DAY_US] {
+                clock.wrong_us.store(wrong_us, Ordering::Release);
+                let wrong = clock.agrees().await.unwrap_err();
+                assert!(matches!(wrong, WrongClock::Apart { .. }), "{wrong}");
+                clock.wrong_us.store(0, Ordering::Release);
+                clock.agrees().await.unwrap();
+            }
+        }
+        // Moved by hand, it is still right.
+        let clock = Clock::open(&work, true).await.unwrap().within(MINUTE);
+        clock.advance_to(Timestamp::from_micros(clock.now().micros() + 9 * DAY_US)).await.unwrap();
+        clock.agrees_with(clock.now()).await.unwrap();
+    }
+
+    const DAY_US: i64 = 86_400_000_000;
+    const MINUTE: Duration = Duration::from_secs(60);
+
+    #[tokio::test]
+    async fn a_clock_that_is_behind_the_newest_record_is_wrong_and_an_old_record_shows_nothing() {
+        let folder = tempfile::tempdir().unwrap();
+        let clock = clock(&folder, false).await.within(MINUTE);
+        let at = |us: i64| Timestamp::from_micros(clock.now().micros() + us);
+        let wrong = clock.agrees_with(at(DAY_US)).await.unwrap_err().to_string();
+        assert!(wrong.contains("clock_tolerance_s") && wrong.contains("60 s"), "{wrong}");
+        for head in [at(30_000_000), at(-DAY_US), Timestamp::EPOCH] {
+            clock.agrees_with(head).await.unwrap();
+        }
+        clock.wrong_us.store(-DAY_US, Ordering::Release);
+        assert!(clock.agrees_with(Timestamp::from_micros(chance::now_us())).await.is_err());
+    }
+
+    /// With no second look at the store, the first line was seen to fail.
+    #[tokio::test]
+    async fn a_record_of_a_process_whose_clock_was_moved_a_moment_ago_is_no_sign_of_a_wrong_clock() {
+        let folder = tempfile::tempdir().unwrap();
+        let (here, there) = (clock(&folder, true).await.within(MINUTE), clock(&folder, true).await);
+        there.advance_to(Timestamp::from_micros(there.now().micros() + DAY_US)).await.unwrap();
+        here.agrees_with(there.now()).await.unwrap();
+        assert!(here.now().micros() > chance::now_us() + DAY_US / 2);
     }
 }

@@ -380,6 +380,13 @@ impl Commander {
         (0..).zip(self.owners.iter()).filter(|(_, owner)| owner.halted()).map(|(number, _)| number).collect()
     }
 
+    /// The partitions without an owner here because the machine's clock is wrong, for a probe.
+    #[must_use]
+    pub fn waiting_for_clock(&self) -> Vec<u16> {
+        let all = (0..).zip(self.owners.iter());
+        all.filter(|(_, owner)| owner.waits_for_clock()).map(|(number, _)| number).collect()
+    }
+
     fn post(&self, message: Message) -> Result<(), Unavailable> {
         let route = message.stream.route.into_bytes();
         self.post_to(self.log.partition_of(message.merchant.bytes(), route), message)

@@ -23,7 +23,7 @@ pub mod webhooks;
 pub mod work;
 
 pub use app::App;
-pub use clock::Clock;
+pub use clock::{Clock, WrongClock};
 pub use columns::RecordColumns;
 pub use commands::{Answered, Commander, Envelope, Lane, Made, Origin, Outcome, Unavailable};
 #[cfg(feature = "postgres")]

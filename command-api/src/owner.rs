@@ -45,7 +45,7 @@ pub(crate) use partition::{First, Partition, StreamKey, meta};
 pub(crate) use state::StateError;
 
 use crate::{
-    clock::Clock,
+    clock::{Clock, WrongClock},
     commands::{Commander, Unavailable},
     nodes::{self, ForwardError, Forwarder, Nodes},
     planted,
@@ -77,6 +77,9 @@ pub enum StartError {
     /// The snapshots failed, or what they say cannot be read.
     #[error("the state cannot be had")]
     State(#[source] Box<dyn std::error::Error + Send + Sync>),
+    /// This machine's clock is wrong, or may be.
+    #[error("the clock of this machine cannot be trusted")]
+    Clock(#[source] WrongClock),
     /// The other nodes cannot be asked.
     #[error("the other nodes cannot be asked")]
     Nodes(#[source] ForwardError),
@@ -144,6 +147,8 @@ struct Gauge {
     halted: AtomicBool,
     /// The partition is claimed and served by this process.
     here: AtomicBool,
+    /// It is not, because the machine's clock is wrong.
+    waits_for_clock: AtomicBool,
     /// How many records were read to claim last.
     records: AtomicU64,
     /// Up to there a stand-by has read.
@@ -184,6 +189,11 @@ impl Handle {
     /// Whether this process serves the partition, as far as it knows.
     pub(crate) fn is_here(&self) -> bool {
         self.gauge.here.load(Ordering::Acquire)
+    }
+
+    /// Whether the partition has no owner here because the machine's clock is wrong.
+    pub(crate) fn waits_for_clock(&self) -> bool {
+        self.gauge.waits_for_clock.load(Ordering::Relaxed)
     }
 
     /// Whether the owner is stopped for good.
@@ -297,7 +307,9 @@ impl Owner {
                 Ok(None) => return,
                 Err(error) => return self.halt(&error).await,
             };
-            match self.claim(stood_by).await {
+            let claim = self.claim(stood_by).await;
+            self.gauge.waits_for_clock.store(matches!(claim, Err(StartError::Clock(_))), Ordering::Relaxed);
+            match claim {
                 Ok(partition) => {
                     claimed.take().map(|first| first.send(Ok(())));
                     self.gauge.here.store(true, Ordering::Release);
@@ -314,7 +326,10 @@ impl Owner {
                         End::Halt(halt) => self.report(&halt),
                     }
                 }
-                Err(error) if is_final(&error) => {
+                // Whoever starts is told at once; whoever served waits until the clock is right.
+                Err(error)
+                    if is_final(&error) || matches!(error, StartError::Clock(_)) && claimed.is_some() =>
+                {
                     let told = claimed.take().map(|first| first.send(Err(error)));
                     let error = told.and_then(Result::err).and_then(Result::err).unwrap_or(StartError::Ended);
                     return self.halt(&error).await;
@@ -349,6 +364,7 @@ impl Owner {
             if nodes::is_proposed(Some(&proposed), self.number) {
                 return Ok(Some(stand_by.end()));
             }
+            self.gauge.waits_for_clock.store(false, Ordering::Relaxed);
             tokio::select! {
                 biased;
                 () = nodes::until_proposed(&mut proposed, self.number) => {}
@@ -368,7 +384,8 @@ impl Owner {
     async fn claim(&mut self, stood_by: Option<Following>) -> Result<Partition, StartError> {
         let begun = Instant::now();
         let (log, number, keeping) = (&self.log, self.number, self.keeping.as_ref());
-        let claimed = catch_up::claim(log, number, keeping, self.distrusted, stood_by).await;
+        let clock = Some(&self.clock);
+        let claimed = catch_up::claim(log, number, keeping, self.distrusted, stood_by, clock).await;
         let Claimed { folded, writer, records } = claimed?;
         self.distrusted = false;
         self.gauge.records.store(records, Ordering::Relaxed);
@@ -526,12 +543,12 @@ pub(super) fn is_final(error: &StartError) -> bool {
             error,
             event_log::Error::Diverged(_) | event_log::Error::Owner { .. } | event_log::Error::ReadOnly
         ),
-        StartError::State(_) | StartError::Nodes(_) | StartError::Ended => false,
+        StartError::State(_) | StartError::Clock(_) | StartError::Nodes(_) | StartError::Ended => false,
     }
 }
 
 /// Partition 0 of a log, claimed for one test, with nothing kept.
 #[cfg(test)]
 pub(crate) async fn claim(log: &Log) -> Claimed {
-    catch_up::claim(log, 0, None, false, None).await.unwrap()
+    catch_up::claim(log, 0, None, false, None, None).await.unwrap()
 }

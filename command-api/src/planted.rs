@@ -3,8 +3,9 @@
 //! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
 //! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
 //! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner
-//! that lost its partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every partition, which the log's
-//! claims must bear.
+//! that lost its partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every
+//! partition, which the log's claims must bear. `clock-ahead`, `clock-behind`: the machine's clock is a day off, which must
+//! be refused.
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
@@ -80,6 +81,16 @@ mod dishonest {
     /// Whether all partitions are proposed to every node.
     pub(crate) fn is_proposed_everything() -> bool {
         is("assigned-everything")
+    }
+
+    /// How far the machine's clock is off, in microseconds.
+    pub(crate) fn clock_wrong_us() -> i64 {
+        const DAY_US: i64 = 86_400_000_000;
+        match (is("clock-ahead"), is("clock-behind")) {
+            (true, _) => DAY_US,
+            (_, true) => -DAY_US,
+            _ => 0,
+        }
     }
 
     fn is(bug: &str) -> bool {
@@ -168,8 +179,8 @@ mod dishonest {
 
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
-    Hand, Writer, acks_before_commit, forwards_twice, is_proposed_everything, saves_progress_first,
-    serves_revoked,
+    Hand, Writer, acks_before_commit, clock_wrong_us, forwards_twice, is_proposed_everything,
+    saves_progress_first, serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
@@ -202,4 +213,10 @@ pub(crate) const fn serves_revoked() -> bool {
 #[cfg(all(feature = "postgres", not(feature = "planted-bugs")))]
 pub(crate) const fn is_proposed_everything() -> bool {
     false
+}
+
+/// How far the machine's clock is off: not at all, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn clock_wrong_us() -> i64 {
+    0
 }

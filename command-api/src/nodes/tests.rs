@@ -21,7 +21,7 @@ use super::{Nodes, OwnedBy, Owners};
 use crate::{
     clock::Clock,
     commands::{Answered, Commander, Envelope, Outcome, Unavailable},
-    owner::{DueQuery, start_among},
+    owner::{DueQuery, StartError, start, start_among},
     testing::{Bench, ROOT, balances, earn, envelope, process, reserve},
     work,
 };
@@ -266,6 +266,29 @@ async fn who_stood_by_reads_little_to_take_over() {
     let ways = ways(&world);
     assert_eq!(seen(&ways, world.merchant, customer).await.available, Points(EARNED.try_into().unwrap()));
     assert!(ways[0].records_read_of(partition) < EARNED / 10, "{}", ways[0].records_read_of(partition));
+}
+
+/// Row 16 of the contract. Catches: an owner that claims by any clock.
+#[tokio::test(flavor = "multi_thread")]
+async fn whoever_has_a_wrong_clock_claims_nothing_until_it_is_right() {
+    let mut world = World::of(0, 1).await;
+    world.clock = world.clock.clone().within(Duration::from_secs(60));
+    world.clock.wrong_us.store(-86_400_000_000, Ordering::Release);
+    let alone = start(&world.log, &world.keys, &world.clock).await.map(drop);
+    assert!(matches!(alone, Err(StartError::Clock(_))), "{alone:?}");
+
+    let customer = world.customers[0];
+    let (partition, envelope) = (world.partition_of(customer), world.envelope(customer, earn(7)));
+    let end = world.log.end(partition);
+    let node = Node::start(&world, &Heard::default(), [partition]).await;
+    while node.commander.waiting_for_clock() != [partition] {
+        tokio::time::sleep(Duration::from_millis(1)).await;
+    }
+    let refused = node.commander.send(envelope.clone()).await.unwrap_err();
+    assert!(refused.is_transient() && world.log.end(partition) == end, "{refused}");
+    world.clock.wrong_us.store(0, Ordering::Release);
+    insist(std::slice::from_ref(&node.commander), &envelope).await;
+    assert_eq!(node.commander.waiting_for_clock(), [0_u16; 0]);
 }
 
 /// Catches: a command that loses its key on the way (its repeat makes a record of its own, at another position).

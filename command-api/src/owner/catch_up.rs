@@ -12,6 +12,7 @@ use super::{
     state::{Folded, StateError},
     tiers::Limits,
 };
+use crate::clock::Clock;
 
 /// Who stands by saves the state this often, if anything changed.
 const STAND_BY_SAVES_EVERY: Duration = Duration::from_secs(30);
@@ -31,15 +32,16 @@ pub(super) async fn claim(
     keeping: Option<&Keeping>,
     distrusted: bool,
     stood_by: Option<Following>,
+    clock: Option<&Clock>,
 ) -> Result<Claimed, StartError> {
     let following = match stood_by {
         Some(following) => following,
         None => Following::begin(log, number, keeping, distrusted).await?,
     };
-    match following.claim().await {
+    match following.claim(clock).await {
         Err(error) if is_about_snapshots(&error) && keeping.is_some() => {
             tell_misfit(number, &error);
-            Following::begin(log, number, keeping, true).await?.claim().await
+            Following::begin(log, number, keeping, true).await?.claim(clock).await
         }
         claimed => claimed,
     }
@@ -59,7 +61,7 @@ fn is_about_snapshots(error: &StartError) -> bool {
     match error {
         StartError::Log(error) => matches!(error, event_log::Error::Owner { .. }),
         StartError::State(_) => true,
-        StartError::Keys(_) | StartError::Nodes(_) | StartError::Ended => false,
+        StartError::Keys(_) | StartError::Nodes(_) | StartError::Clock(_) | StartError::Ended => false,
     }
 }
 
@@ -159,8 +161,11 @@ impl Following {
         self.records = 0;
     }
 
-    async fn claim(mut self) -> Result<Claimed, StartError> {
+    async fn claim(mut self, clock: Option<&Clock>) -> Result<Claimed, StartError> {
         while self.advance().await? {}
+        if let Some(clock) = clock {
+            clock.agrees_with(self.folded.recorded_at()).await.map_err(StartError::Clock)?;
+        }
         // What is written meanwhile, up to the own claim, is little.
         let mut late = Vec::new();
         let take = |record: &AdmittedRecord| {

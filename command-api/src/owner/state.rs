@@ -73,6 +73,11 @@ impl Folded {
         self.partition
     }
 
+    /// When the newest record was written, as far as records say it.
+    pub(super) const fn recorded_at(&self) -> Timestamp {
+        self.recorded_at
+    }
+
     /// The time for the next record; never before the record ahead of it.
     pub(super) fn stamp(&mut self, now: Timestamp) -> Timestamp {
         self.recorded_at = self.recorded_at.max(now);
