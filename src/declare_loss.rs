@@ -150,10 +150,7 @@ impl Declaration {
 /// Holds everything that is remembered of the log against the log, once that is read from its beginning to its end.
 async fn look(stores: &Stores, progress: &mut Progress) -> anyhow::Result<Vec<Lost>> {
     let log = &stores.log;
-    let ends = ends(log, progress).await.context(
-        "the log cannot be read to its end. What is broken in itself no declaration mends: restore a copy that \
-         `loyalnest verify` finds sound",
-    )?;
+    let ends = ends(log, progress).await.map_err(unreadable)?;
     let read_models = stores.reads.remembered(log).await?.into_iter();
     let snapshots = stores.snapshots.remembered(log.partitions()).await?.into_iter();
     let policies = command_api::loss::remembered(&stores.work).await?.into_iter();
@@ -179,8 +176,22 @@ async fn look(stores: &Stores, progress: &mut Progress) -> anyhow::Result<Vec<Lo
     Ok(lost)
 }
 
+/// Why nothing can be said, and what to do. Only a chain that does not hold is broken for certain.
+fn unreadable(error: event_log::Error) -> anyhow::Error {
+    const RESTORE: &str =
+        "What is broken in itself no declaration mends: restore a copy that `loyalnest verify` finds sound";
+    let what = match error {
+        event_log::Error::Diverged(_) => format!("the log's own records do not fit each other. {RESTORE}"),
+        _ => format!(
+            "the log could not be read to its end, so nothing is known of what it lost. If its server or its disk does not \
+             answer, look again once it does. {RESTORE}"
+        ),
+    };
+    anyhow::Error::new(error).context(what)
+}
+
 /// Where each partition ends.
-async fn ends(log: &Log, progress: &mut Progress) -> anyhow::Result<Vec<Checkpoint>> {
+async fn ends(log: &Log, progress: &mut Progress) -> Result<Vec<Checkpoint>, event_log::Error> {
     let mut sweeper = log.sweep(&[])?;
     loop {
         let records = sweeper.next(FETCH_RECORDS_MAX).await?.records.len();
@@ -193,7 +204,7 @@ async fn ends(log: &Log, progress: &mut Progress) -> anyhow::Result<Vec<Checkpoi
 
 /// Records the loss first: what comes behind it can be done again, but takes away what shows the loss.
 async fn declare(stores: &Stores, lost: &[Lost], signed: &Signed) -> anyhow::Result<Done> {
-    for lost in lost {
+    for lost in lost.iter().filter(|_| !is_planted("declare-loss-unrecorded")) {
         record(&stores.log, lost, signed).await.context("could not record the loss")?;
     }
     let mut read_models = Vec::new();
@@ -204,12 +215,29 @@ async fn declare(stores: &Stores, lost: &[Lost], signed: &Signed) -> anyhow::Res
             read_models.push(name);
         }
     }
-    stores.reads.begin_anew(read_models.clone()).await?;
-    for lost in lost {
+    if !is_planted("declare-loss-keeps-read-models") {
+        stores.reads.begin_anew(read_models.clone()).await?;
+    }
+    for lost in lost.iter().filter(|_| !is_planted("declare-loss-keeps-snapshots")) {
         stores.snapshots.forget(lost.partition).await?;
     }
-    let deliveries_to_work_off_again = command_api::loss::begin_again(&stores.work).await?;
+    let deliveries_to_work_off_again = match is_planted("declare-loss-keeps-deliveries") {
+        false => command_api::loss::begin_again(&stores.work).await?,
+        true => 0,
+    };
     Ok(Done { read_models, deliveries_to_work_off_again })
+}
+
+/// Whether a test has this step left out.
+#[cfg(feature = "planted-bugs")]
+fn is_planted(bug: &str) -> bool {
+    std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|planted| planted == bug)
+}
+
+/// No step is left out in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+const fn is_planted(_: &str) -> bool {
+    false
 }
 
 /// Takes the partition over and says in it what is missing before. Whoever owned it is fenced.
@@ -290,6 +318,23 @@ mod tests {
             why: why.map(str::to_owned),
             yes: true,
         }
+    }
+
+    #[test]
+    fn a_log_that_is_out_of_reach_is_not_called_broken() {
+        let away =
+            unreadable(event_log::Error::Storage(event_log::Fault::new("read the log", "nobody there")));
+        let away = format!("{away:#}");
+        assert!(away.contains("look again once it does") && away.contains("nobody there"), "{away}");
+        let diverged = event_log::Diverged {
+            partition: 1,
+            position: event_log::Position::START,
+            reason: event_log::Reason::ChainBroken,
+        };
+        let broken = unreadable(diverged.into());
+        assert!(hint(&broken).is_some());
+        let broken = format!("{broken:#}");
+        assert!(broken.contains("restore a copy") && !broken.contains("look again"), "{broken}");
     }
 
     #[test]

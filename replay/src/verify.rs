@@ -4,9 +4,11 @@
 //! model still remembers it; any answer that the rules of the ledger cannot have given; read models that are not what
 //! the log gives. A suffix that was cut off with care and that nothing remembers only a witness outside can show.
 mod between;
+mod claims;
 mod history;
 mod key_count;
 mod ledger;
+mod losses;
 mod read_models;
 mod report;
 
@@ -95,6 +97,7 @@ pub async fn verify_log(log: &Log, files: &Files, progress: &mut Progress) -> Re
     let mut history = History::new();
     let read = read_history(log, &served, &mut history, progress).await;
     report.counted = history.counted();
+    report.notes.extend_from_slice(history.notes());
     match read {
         Ok(()) => {
             let remembered = served.iter().any(|served| matches!(served.state, ServedState::Table { .. }));

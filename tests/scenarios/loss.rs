@@ -18,8 +18,12 @@ const SIGNED: [&str; 7] = ["--by", "Ada Example", "--by", "Ben Example", "--why"
 
 /// What it says, with its exit code.
 fn declared(folder: &Folder, more: &[&str]) -> (Option<i32>, Value) {
+    declared_with(folder, more, &[])
+}
+
+fn declared_with(folder: &Folder, more: &[&str], environment: &[(&str, &str)]) -> (Option<i32>, Value) {
     let arguments = [&["declare-loss", "--json", "--data", "data"], more].concat();
-    let output = run(folder, &arguments, &[]);
+    let output = run(folder, &arguments, environment);
     let said = String::from_utf8(output.stdout).unwrap();
     let report = serde_json::from_str(&said).unwrap_or_else(|error| panic!("{error}: {said}"));
     (output.status.code(), report)
@@ -36,8 +40,19 @@ fn who_remembers(report: &Value) -> Vec<String> {
     whose
 }
 
+/// An installation whose log lost a redemption and an order.
+struct Lost {
+    folder: Folder,
+    shop: Shop,
+    customer: String,
+    /// Who ordered.
+    ada: u64,
+    /// What was redeemed.
+    redeem: Value,
+}
+
 /// Keeps a copy of the log, goes on, and has the copy in its place.
-async fn lost_and_declared(folder: &Folder, keep: impl FnOnce(), lose: impl FnOnce()) {
+async fn lost(folder: &Folder, keep: impl FnOnce(), lose: impl FnOnce()) -> Lost {
     let server = Server::start_on(folder, &[]);
     let shop = Shop::open(&server).await;
     let customer = shop.enrol_with(1000).await;
@@ -59,38 +74,78 @@ async fn lost_and_declared(folder: &Folder, keep: impl FnOnce(), lose: impl FnOn
     shop.door.until_idle().await;
     assert!(server.end_by("TERM").0.success());
     lose();
+    Lost { folder: folder.clone(), shop, customer, ada: ada.id, redeem }
+}
 
-    let refused = Server::try_start_on(folder).err().expect("it went on with what is left");
-    assert!(refused.contains("diverged") && refused.contains("loyalnest declare-loss"), "{refused}");
-    let (code, looked) = declared(folder, &[]);
-    assert_eq!((code, &looked["declared"]), (Some(1), &Value::Bool(false)), "{looked:#}");
-    // Policies write their progress now and then.
-    for whose in ["read-model", "snapshots"] {
-        assert!(who_remembers(&looked).iter().any(|found| found == whose), "{looked:#}");
+impl Lost {
+    /// Nobody goes on, it is said what is lost, and looking or asking alone changes nothing.
+    fn is_told(&self) {
+        let refused = Server::try_start_on(&self.folder).err().expect("it went on with what is left");
+        assert!(refused.contains("diverged") && refused.contains("loyalnest declare-loss"), "{refused}");
+        let (code, looked) = declared(&self.folder, &[]);
+        assert_eq!((code, &looked["declared"]), (Some(1), &Value::Bool(false)), "{looked:#}");
+        // Policies write their progress now and then.
+        for whose in ["read-model", "snapshots"] {
+            assert!(who_remembers(&looked).iter().any(|found| found == whose), "{looked:#}");
+        }
+        for alone in [&["--yes"][..], &["--by", "Ada", "--by", "Ada", "--why", "x", "--yes"]] {
+            let (code, said) = declared(&self.folder, alone);
+            assert_eq!(code, Some(2), "{said}");
+            assert!(said["error"].as_str().unwrap().contains("two people"), "{said}");
+        }
+        assert_eq!(declared(&self.folder, &[]).1, looked, "something was changed");
     }
-    for alone in [&["--yes"][..], &["--by", "Ada", "--by", "Ada", "--why", "x", "--yes"]] {
-        let (code, said) = declared(folder, alone);
-        assert_eq!(code, Some(2), "{said}");
-        assert!(said["error"].as_str().unwrap().contains("two people"), "{said}");
-    }
-    assert_eq!(declared(folder, &[]).1, looked, "something was changed");
 
-    let (code, done) = declared(folder, &SIGNED);
-    assert_eq!((code, &done["declared"]), (Some(0), &Value::Bool(true)), "{done:#}");
-    assert_eq!(declared(folder, &[]), (Some(0), json!({"declared": false, "lost": []})));
-    let server = Server::start_on(folder, &[]);
-    let shop = shop.at(&server);
-    shop.door.until_idle().await;
-    assert_eq!(shop.balance(&customer).await.available, 1000, "what is lost is lost");
-    assert_eq!(shop.balance_of(ada.id).await.available, 50, "a delivery that is kept is worked off again");
-    for _ in 0..2 {
-        shop.post_keyed("/v1/api/points/redeem", "lost", &redeem).await.expect(200);
-        assert_eq!(shop.balance(&customer).await.available, 700, "asked again, it is done again, once");
+    /// Declares the loss and gives what does not go on as it must.
+    async fn declared(&self, environment: &[(&str, &str)]) -> Vec<String> {
+        let mut wrong = Vec::new();
+        let (code, done) = declared_with(&self.folder, &SIGNED, environment);
+        if (code, &done["declared"]) != (Some(0), &Value::Bool(true)) {
+            wrong.push(format!("it says {code:?} {done:#}"));
+        }
+        let (code, again) = declared(&self.folder, &[]);
+        if (code, &again["lost"]) != (Some(0), &json!([])) {
+            wrong.push(format!("somebody still remembers: {again:#}"));
+        }
+        let server = match Server::try_start_on(&self.folder) {
+            Ok(server) if wrong.is_empty() => server,
+            started => {
+                wrong.extend(started.err());
+                return wrong;
+            }
+        };
+        let shop = self.shop.at(&server);
+        shop.door.until_idle().await;
+        let mut expect = |what: &str, is: i64, wanted: i64| {
+            if is != wanted {
+                wrong.push(format!("{what}: {is}, not {wanted}"));
+            }
+        };
+        expect("what is lost is lost", shop.balance(&self.customer).await.available, 1000);
+        expect("a delivery that is kept is worked off again", shop.balance_of(self.ada).await.available, 50);
+        for _ in 0..2 {
+            shop.post_keyed("/v1/api/points/redeem", "lost", &self.redeem).await.expect(200);
+            expect("asked again, it is done again, once", shop.balance(&self.customer).await.available, 700);
+        }
+        shop.door.until_idle().await;
+        assert!(server.end_by("TERM").0.success());
+        let (code, report) = verified(&self.folder);
+        if (code, &report["verdict"]) != (Some(0), &Value::from("sound")) {
+            wrong.push(format!("{report:#}"));
+        }
+        let notes = report["notes"].to_string();
+        if !["Ada Example and Ben Example", "the disk lied"].iter().all(|said| notes.contains(said)) {
+            wrong.push(format!("verify does not say who declared a loss: {notes}"));
+        }
+        wrong
     }
-    shop.door.until_idle().await;
-    assert!(server.end_by("TERM").0.success());
-    let (code, report) = verified(folder);
-    assert_eq!((code, &report["verdict"]), (Some(0), &Value::from("sound")), "{report:#}");
+}
+
+async fn lost_and_declared(folder: &Folder, keep: impl FnOnce(), lose: impl FnOnce()) {
+    let lost = lost(folder, keep, lose).await;
+    lost.is_told();
+    let wrong = lost.declared(&[]).await;
+    assert!(wrong.is_empty(), "{wrong:#?}");
 }
 
 /// Copies the files of a SQLite database.
@@ -109,6 +164,30 @@ async fn a_file_from_an_older_backup() {
     let folder = Folder::new();
     let (log, copy) = (folder.data().join("log.db"), folder.root().join("copy.db"));
     lost_and_declared(&folder, || copied(&log, &copy), || copied(&copy, &log)).await;
+}
+
+/// Each step that is left out is found.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_declaration_that_leaves_something_out_is_caught() {
+    let folder = Folder::new();
+    let (log, copy) = (folder.data().join("log.db"), folder.root().join("copy.db"));
+    let lost = lost(&folder, || copied(&log, &copy), || copied(&copy, &log)).await;
+    let spare = folder.root().join("spare");
+    let replaced = |from: &Path, to: &Path| {
+        drop(fs::remove_dir_all(to));
+        fs::create_dir(to).unwrap();
+        for file in fs::read_dir(from).unwrap().map(|file| file.unwrap()) {
+            fs::copy(file.path(), to.join(file.file_name())).unwrap();
+        }
+    };
+    replaced(&folder.data(), &spare);
+    for left_out in ["unrecorded", "keeps-read-models", "keeps-snapshots", "keeps-deliveries"] {
+        replaced(&spare, &folder.data());
+        let bug = format!("declare-loss-{left_out}");
+        let wrong = lost.declared(&[("LOYALNEST_PLANTED_BUG", &bug)]).await;
+        assert!(!wrong.is_empty(), "{bug} went unnoticed");
+    }
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

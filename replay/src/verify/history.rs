@@ -10,7 +10,7 @@ use event_schemas::{
     record::{Answer, Body, Meta},
 };
 
-use super::{Check, Counted, Error, Fault, between::Between, chain, ledger::Account};
+use super::{Check, Counted, Error, Fault, between::Between, chain, claims::Claims, ledger::Account, losses};
 use crate::progress::Progress;
 
 /// Why the walk ended early.
@@ -66,11 +66,14 @@ pub(super) struct History {
     between: Between,
     heights: Vec<u64>,
     seen: Seen,
+    /// What is no fault, but worth knowing.
+    notes: Vec<String>,
 }
 
 /// What is followed within one partition.
 struct Following<'a> {
     heads: MerchantHeads,
+    claims: Claims,
     recorded_at: Timestamp,
     remembered: &'a [Checkpoint],
     /// Where the store said that the partition ends, and whether a record was there.
@@ -88,7 +91,13 @@ impl History {
             between: Between::default(),
             heights: Vec::new(),
             seen: Seen::default(),
+            notes: Vec::new(),
         }
+    }
+
+    /// What is no fault, but worth knowing.
+    pub(super) fn notes(&self) -> &[String] {
+        &self.notes
     }
 
     pub(super) fn counted(&self) -> Counted {
@@ -117,11 +126,11 @@ impl History {
         remembered: &[Vec<Checkpoint>],
         progress: &mut Progress,
     ) -> Result<(), Stop> {
-        let mut following = Vec::new();
-        for (partition, remembered) in (0..).zip(remembered) {
-            following.push(Following::begin(log, partition, remembered)?);
-        }
         let (mut sweeper, mut step) = (log.sweep(&[])?, FETCH_RECORDS_MAX);
+        let mut following = Vec::new();
+        for (begin, remembered) in sweeper.checkpoints().zip(remembered) {
+            following.push(Following::begin(log, begin, remembered)?);
+        }
         loop {
             let records = match sweeper.next(step).await {
                 Ok(batch) => batch.records,
@@ -153,6 +162,7 @@ impl History {
         }
         for (following, end) in following.iter().zip(sweeper.checkpoints()) {
             following.check_end(end)?;
+            self.notes.extend(following.claims.notes());
             self.heights.push(end.state.height);
         }
         Ok(())
@@ -174,6 +184,8 @@ impl History {
         self.counted.records += 1;
         following.ended |= record.position == following.end;
         following.compare(record)?;
+        following.claims.take(record);
+        self.notes.extend(losses::declared(record));
         let followed = following.heads.follow(&record.frame, record.hash);
         followed.map_err(|reason| Flaw(Check::MerchantChain, reason.to_string()))?;
         if record.frame.key_count > self.seen.key_count {
@@ -227,13 +239,15 @@ impl History {
 }
 
 impl<'a> Following<'a> {
-    fn begin(log: &Log, partition: u16, remembered: &'a [Checkpoint]) -> Result<Self, Stop> {
+    fn begin(log: &Log, begin: &Checkpoint, remembered: &'a [Checkpoint]) -> Result<Self, Stop> {
+        let partition = begin.partition;
         if let Some(foreign) = remembered.iter().find(|checkpoint| checkpoint.log_id != log.id()) {
             let reason = "the read models stand in another log".to_owned();
             return Err(fault(Check::Checkpoint, partition, foreign.position, reason));
         }
         let (end, heads) = (log.end(partition), MerchantHeads::default());
-        Ok(Self { heads, recorded_at: Timestamp::EPOCH, remembered, end, ended: end == Position::START })
+        let (claims, ended) = (Claims::behind(begin), end == Position::START);
+        Ok(Self { heads, claims, recorded_at: Timestamp::EPOCH, remembered, end, ended })
     }
 
     /// Whoever remembers this record must remember it as it is.
