@@ -24,7 +24,7 @@ impl ReadStore {
     /// # Errors
     /// [`Error::Store`].
     pub async fn begin_anew(&self, names: Vec<&'static str>) -> Result<(), Error> {
-        let _alone = self.alone().await;
+        let _alone = self.alone().await?;
         self.write(move |session| {
             for definition in all().iter().filter(|definition| names.contains(&definition.name)) {
                 let next = generations::served(session, definition.name)?.saturating_add(1);

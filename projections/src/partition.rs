@@ -189,7 +189,7 @@ impl Lane {
         };
         self.unwritten = Some(Arc::clone(&batch));
         let (tables, members, shared) = (store.tables(), self.members.clone(), Arc::clone(&batch));
-        let folded = store.write(move |session| {
+        let folded = store.write_in_turn(move |session| {
             let members = tables.at(session, &members)?;
             fold(session, &members, &[&shared])
         });

@@ -30,6 +30,13 @@ const LOOKERS: usize = 2;
 
 /// Whoever writes waits for whoever writes already, as with a file.
 const WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0))";
+/// The same for whoever follows the log: first it waits for whoever has the tables alone, who writes meanwhile.
+const FOLD: &str =
+    "BEGIN; SELECT pg_advisory_xact_lock_shared(hashtextextended('loyalnest_read stands still', 0));
+    SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0))";
+/// A process that stops while it has the tables alone is thrown out, so that the others go on.
+const ALONE: &str = "SET idle_in_transaction_session_timeout = '60s'; BEGIN;
+    SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read stands still', 0))";
 const LOOK: &str = "BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY";
 
 /// The schema.
@@ -65,6 +72,21 @@ impl Postgres {
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.writing.run(WRITE.to_owned(), work).await
+    }
+
+    /// The same for whoever follows the log.
+    pub(crate) async fn write_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writing.run(FOLD.to_owned(), work).await
+    }
+
+    /// A session that keeps whoever follows the log out as long as it lives, in every process.
+    pub(crate) fn alone(&self) -> Result<Option<Box<dyn Session + Send>>, StoreError> {
+        let client = connect(&self.address, Purpose::Look)?;
+        client.simple(ALONE)?;
+        Ok(Some(Box::new(client)))
     }
 
     /// Runs `read` where only this merchant's rows can be seen, or all of them if none is named. All that it reads is
@@ -142,11 +164,14 @@ impl Pool {
         done.await.map_err(|_| Error::Closed)?
     }
 
-    /// A connection inside a new transaction; those that the server has ended meanwhile are left out.
+    /// A connection inside a new transaction; those that the server has ended meanwhile are left out. If it does not answer
+    /// on one, the others would only take as long.
     fn begin(&self, begin: &str) -> Result<Client, StoreError> {
         while let Some(client) = self.idle() {
-            if client.simple(begin).is_ok() {
-                return Ok(client);
+            match client.simple(begin) {
+                Ok(()) => return Ok(client),
+                Err(error) if client.is_late() => return Err(error),
+                Err(_) => {}
             }
         }
         let client = connect(&self.address, self.purpose)?;
@@ -170,6 +195,26 @@ mod tests {
         Projection as _, ReadAddress, ReadStore, Value, program_settings::ProgramSettingsByShop,
         session::Typed as _,
     };
+
+    /// With a turn that waits for nobody, the rebuild of one node was seen to compare its table with one that another node
+    /// had folded on.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_has_the_tables_alone_keeps_out_who_follows_the_log_in_another_process() {
+        let database = TestDatabase::create();
+        let address = ReadAddress::Postgres(database.address());
+        let (one, other) =
+            (ReadStore::open_at(&address).await.unwrap(), ReadStore::open_at(&address).await.unwrap());
+        let alone = one.alone().await.unwrap();
+        // Whoever builds tables beside the served ones writes.
+        one.write(|_| Ok(())).await.unwrap();
+        let turn = tokio::spawn(async move { other.write_in_turn(|_| Ok(())).await });
+        let waiting = "SELECT count(*)::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        while database.texts("", waiting) != [[Some("1".to_owned())]] {}
+        assert!(!turn.is_finished());
+        drop(alone);
+        turn.await.unwrap().unwrap();
+    }
 
     /// The store's own readers, with queries that no projection would ask.
     #[tokio::test]

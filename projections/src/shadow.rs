@@ -130,7 +130,7 @@ impl Shadow {
         on_records: OnRecords<'_>,
     ) -> Result<Vec<Compared>, Error> {
         self.come_near(log, false, on_records).await?;
-        let alone = self.store.alone().await;
+        let alone = self.store.alone().await?;
         let standing = self.standing(log).await?;
         self.fold(log, Until::Places(&standing), on_records).await?;
         let moment = self.store.moment().await?;
@@ -188,7 +188,7 @@ impl Shadow {
     /// happened after all ([`Error::Write`]).
     pub async fn serve(self, log: &Log, on_records: OnRecords<'_>) -> Result<(), Error> {
         self.come_near(log, true, on_records).await?;
-        let alone = self.store.alone().await;
+        let alone = self.store.alone().await?;
         self.fold(log, Until::End, on_records).await?;
         let pairs = self.pairs.clone();
         let swapped = self.store.write(move |session| {

@@ -55,6 +55,20 @@ impl Sqlite {
         self.writer.call(move |connection| work(connection)).await?
     }
 
+    /// The same: nobody else has the file.
+    pub(crate) async fn write_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.write(work).await
+    }
+
+    /// Nobody else has to be kept out.
+    #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "another store has to")]
+    pub(crate) fn alone(&self) -> Result<Option<Box<dyn Session + Send>>, StoreError> {
+        Ok(None)
+    }
+
     /// Runs `read` on one of the connections that cannot write. All that it reads is of one moment. A file has one kind
     /// of reader: whose rows they are stands in every query.
     pub(crate) async fn read<T: Send + 'static>(

@@ -50,9 +50,12 @@ macro_rules! on_backend {
     };
 }
 
-/// Nobody else folds into the served tables as long as this is held. Afterwards everybody looks where they stand.
+/// Nobody else folds into the served tables as long as this is held, whichever process. Afterwards everybody looks where
+/// they stand.
 pub(crate) struct Alone<'a> {
     moved: &'a watch::Sender<()>,
+    /// Keeps the other processes out.
+    _session: Option<Box<dyn Session + Send>>,
     _folding: RwLockWriteGuard<'a, ()>,
 }
 
@@ -112,8 +115,16 @@ impl ReadStore {
     }
 
     /// Waits until nobody folds into the served tables, and keeps it so.
-    pub(crate) async fn alone(&self) -> Alone<'_> {
-        Alone { _folding: self.shared.folding.write().await, moved: &self.shared.moved }
+    ///
+    /// # Errors
+    /// Those of the store.
+    pub(crate) async fn alone(&self) -> Result<Alone<'_>, Error> {
+        let folding = self.shared.folding.write().await;
+        let store = self.clone();
+        let session =
+            tokio::task::spawn_blocking(move || on_backend!(&store.shared.backend, store => store.alone()));
+        let session = session.await.map_err(|_| Error::Closed)??;
+        Ok(Alone { _folding: folding, _session: session, moved: &self.shared.moved })
     }
 
     /// Hears of every moment after which tables may stand elsewhere.
@@ -127,6 +138,14 @@ impl ReadStore {
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         on_backend!(&self.shared.backend, store => store.write(work).await)
+    }
+
+    /// The same for whoever follows the log into the served tables: it waits while another process has them alone.
+    pub(crate) async fn write_in_turn<T: Send + 'static>(
+        &self,
+        work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        on_backend!(&self.shared.backend, store => store.write_in_turn(work).await)
     }
 
     /// Records per transaction, for whoever has many: whoever else writes waits for one of these at most, and fewer would

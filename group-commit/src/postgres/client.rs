@@ -1,5 +1,9 @@
 //! A connection that blocks its thread, on a runtime of its own.
-use std::{cell::RefCell, fmt::Write as _, time::Duration};
+use std::{
+    cell::{Cell, RefCell},
+    fmt::Write as _,
+    time::Duration,
+};
 
 use futures::TryStreamExt as _;
 use postgres_store::Address;
@@ -26,6 +30,8 @@ pub struct Client {
     runtime: Option<Runtime>,
     address: Address,
     patience: Option<Duration>,
+    /// A statement took too long: what its answer would be comes before that of any other.
+    is_late: Cell<bool>,
 }
 
 impl Client {
@@ -58,7 +64,21 @@ impl Client {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| address.explain(error.into()))?;
         let connection = RefCell::new(runtime.block_on(connecting)?);
-        Ok(Self { connection, runtime: Some(runtime), address: address.clone(), patience })
+        let is_late = Cell::new(false);
+        Ok(Self { connection, runtime: Some(runtime), address: address.clone(), patience, is_late })
+    }
+
+    /// Gives up a statement that takes longer than this from now on.
+    #[must_use]
+    pub const fn within(mut self, patience: Option<Duration>) -> Self {
+        self.patience = patience;
+        self
+    }
+
+    /// Whether a statement was given up. The connection is of no more use.
+    #[must_use]
+    pub const fn is_late(&self) -> bool {
+        self.is_late.get()
     }
 
     /// Runs statements without values and without an answer.
@@ -80,14 +100,19 @@ impl Client {
         let (Some(runtime), Ok(mut connection)) = (&self.runtime, self.connection.try_borrow_mut()) else {
             return Err(StoreError::Cell("a query was asked while another one's rows came".to_owned()));
         };
+        let late = || Err(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
         let answer = runtime.block_on(async {
+            if self.is_late.get() {
+                return late();
+            }
             let asking = ask(&mut connection);
             match self.patience {
                 None => asking.await,
                 Some(patience) => match timeout(patience, asking).await {
                     Ok(answer) => answer,
-                    Err(late) => {
-                        Err(sqlx::Error::Io(std::io::Error::new(std::io::ErrorKind::TimedOut, late)))
+                    Err(_) => {
+                        self.is_late.set(true);
+                        late()
                     }
                 },
             }

@@ -1,4 +1,6 @@
 //! What connections are for, and as whom they work.
+use std::time::Duration;
+
 use group_commit::postgres::Client;
 use postgres_store::Address;
 
@@ -37,11 +39,20 @@ impl Purpose {
             Self::Look => "SET search_path TO loyalnest_read; SET jit = off",
         }
     }
+
+    /// What a statement may take. A caller must hear soon that a server stands still; comparing and building tables takes
+    /// what it takes.
+    const fn patience(self) -> Option<Duration> {
+        match self {
+            Self::Read => Some(Duration::from_secs(10)),
+            Self::Write | Self::Look => None,
+        }
+    }
 }
 
 /// Connects for this purpose.
 pub(super) fn connect(address: &Address, purpose: Purpose) -> Result<Client, StoreError> {
-    let client = Client::connect(address, "loyalnest")?;
+    let client = Client::connect(address, "loyalnest")?.within(purpose.patience());
     client.simple(purpose.role())?;
     client.simple(purpose.settings())?;
     Ok(client)

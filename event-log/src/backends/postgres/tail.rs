@@ -22,7 +22,8 @@ use crate::{
 };
 
 const CONNECTIONS_MAX: u32 = 8;
-const CONNECT_WITHIN: Duration = Duration::from_secs(5);
+/// A busy machine takes seconds to let somebody in.
+const CONNECT_WITHIN: Duration = Duration::from_secs(10);
 const READ_WITHIN: Duration = Duration::from_secs(10);
 /// Between two looks at the ends while somebody waits: the shortest after news, then twice as long each time.
 const PAUSE_MIN: Duration = Duration::from_millis(2);
