@@ -19,6 +19,8 @@ pub(crate) use delivery::{Outcome, Webhook};
 pub(crate) use disk::{Disk, Loss};
 pub(crate) use door::Door;
 pub(crate) use feed::{Feed, Heard};
+#[cfg(feature = "postgres")]
+pub(crate) use job::program_of_postgres;
 pub(crate) use job::{Job, refused, run};
 #[cfg(feature = "postgres")]
 pub(crate) use nodes::{Nodes, partitions};

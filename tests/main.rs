@@ -46,6 +46,8 @@ mod scenarios {
     mod rebuild;
     mod redemptions;
     mod refunds;
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    mod refusals;
     mod schedules;
     mod settings;
     mod startup;

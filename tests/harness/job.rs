@@ -81,3 +81,13 @@ pub(crate) fn refused(folder: &Folder) -> String {
     assert!(!refused.status.success());
     String::from_utf8(refused.stderr).unwrap()
 }
+
+/// Runs a program that comes with the newest Postgres here, such as `pg_dump`.
+#[cfg(feature = "postgres")]
+pub(crate) fn program_of_postgres(name: &str, arguments: &[&str]) {
+    let versions = std::fs::read_dir("/usr/lib/postgresql").unwrap().map(|version| version.unwrap().path());
+    let programs = versions.map(|version| version.join("bin").join(name)).filter(|program| program.exists());
+    let newest = programs.max().unwrap_or_else(|| panic!("there is no {name} on this machine"));
+    let done = std::process::Command::new(newest).args(arguments).output().unwrap();
+    assert!(done.status.success(), "{name}: {}", String::from_utf8_lossy(&done.stderr));
+}

@@ -89,11 +89,19 @@ impl Nodes {
 
     /// Runs a job of the executable, such as `verify`, with its report.
     pub(crate) fn job(&self, arguments: &[&str]) -> (Option<i32>, Value) {
-        let own = self.environment(0);
+        Self::reported(&self.folders[0], &self.environment(0), arguments)
+    }
+
+    /// The same while this task's neighbours go on.
+    pub(crate) async fn job_beside(&self, arguments: &'static [&'static str]) -> (Option<i32>, Value) {
+        let (folder, own) = (self.folders[0].clone(), self.environment(0));
+        tokio::task::spawn_blocking(move || Self::reported(&folder, &own, arguments)).await.unwrap()
+    }
+
+    fn reported(folder: &Folder, own: &[(&'static str, String)], arguments: &[&str]) -> (Option<i32>, Value) {
         let environment: Vec<(&str, &str)> =
             own.iter().map(|(name, value)| (*name, value.as_str())).collect();
-        let output =
-            run(&self.folders[0], &[arguments, &["--json", "--data", "data"]].concat(), &environment);
+        let output = run(folder, &[arguments, &["--json", "--data", "data"]].concat(), &environment);
         let said = String::from_utf8_lossy(&output.stdout).into_owned();
         let report = serde_json::from_str(&said).unwrap_or_else(|error| {
             panic!("{error}: {said}{}", String::from_utf8_lossy(&output.stderr));

@@ -195,8 +195,13 @@ impl Server {
     }
 
     /// Asks the process to end and waits for it.
-    pub(crate) fn end_by(mut self, name: &str) -> (ExitStatus, Folder) {
+    pub(crate) fn end_by(self, name: &str) -> (ExitStatus, Folder) {
         signal(self.id(), name);
+        self.end()
+    }
+
+    /// Waits for the end of a process that was asked to end.
+    pub(crate) fn end(mut self) -> (ExitStatus, Folder) {
         (end_of(&mut self.child), self.folder.clone())
     }
 
@@ -308,8 +313,13 @@ fn cleared(mut command: Command, environment: &[(&str, &str)]) -> Command {
 
 /// Sends a signal such as `TERM`.
 pub(crate) fn signal(process: u32, name: &str) {
-    let sent = Command::new("sh").args(["-c", "kill -s \"$0\" \"$1\"", name, &process.to_string()]).status();
-    assert!(sent.unwrap().success(), "no signal {name} to {process}");
+    assert!(try_signal(process, name), "no signal {name} to {process}");
+}
+
+/// The same to a process that may have ended by itself; whether it was there.
+pub(crate) fn try_signal(process: u32, name: &str) -> bool {
+    let kill = ["-c", "kill -s \"$0\" \"$1\" 2>/dev/null", name, &process.to_string()];
+    Command::new("sh").args(kill).status().unwrap().success()
 }
 
 pub(super) fn end_of(child: &mut Child) -> ExitStatus {

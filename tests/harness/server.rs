@@ -7,7 +7,7 @@ use std::{
 
 use serde::Deserialize;
 
-use super::process::signal;
+use super::process::{signal, try_signal};
 
 /// Names the program that starts servers.
 const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
@@ -65,12 +65,34 @@ impl OwnServer {
         signal(self.processes[number - 1], name);
     }
 
+    /// Stops its first process and all that it started, until what this gives is dropped.
+    pub(crate) fn stand_still(&self) -> StandingStill {
+        let first = self.processes[0];
+        let children = std::fs::read_to_string(format!("/proc/{first}/task/{first}/children")).unwrap();
+        let children = children.split_whitespace().map(|child| child.parse().unwrap());
+        // The first one first, so that it starts no more of them. Others may have ended meanwhile.
+        let stopped = std::iter::once(first).chain(children).filter(|process| try_signal(*process, "STOP"));
+        StandingStill(stopped.collect())
+    }
+
     /// Starts it again, ended or not, and waits until it takes requests.
     pub(crate) fn restart(&mut self, number: usize) {
         writeln!(self.runner.stdin.as_mut().unwrap(), "{number}").unwrap();
         let mut line = String::new();
         self.said.read_line(&mut line).unwrap();
         self.processes[number - 1] = line.trim().parse().expect("it did not start again");
+    }
+}
+
+/// Processes that go on when this is dropped.
+pub(crate) struct StandingStill(Vec<u32>);
+
+impl Drop for StandingStill {
+    fn drop(&mut self) {
+        for process in self.0.iter().rev() {
+            // Whoever ended in between needs no word.
+            try_signal(*process, "CONT");
+        }
     }
 }
 
