@@ -202,6 +202,18 @@ pub mod transit {
     }
 }
 
+/// An event's JSON with the bytes of every ciphertext taken out. No other value is written like one.
+pub(crate) fn emptied(json: &str) -> String {
+    const BEGIN: &str = "{\"sealed\":\"";
+    let mut parts = json.split(BEGIN);
+    let mut out = parts.next().unwrap_or_default().to_owned();
+    for part in parts {
+        out.push_str(BEGIN);
+        out.push_str(part.find('"').and_then(|end| part.get(end..)).unwrap_or(part));
+    }
+    out
+}
+
 #[derive(Serialize, Deserialize)]
 struct SealedText<'a> {
     #[serde(borrow)]

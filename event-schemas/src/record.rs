@@ -9,6 +9,7 @@ use uuid::Uuid;
 use crate::{
     CommandKey, CorrelationId, CustomerId, Digest, Event, EventId, RecordId, StaffId, StreamType, Timestamp,
     catalogue::DecodeError,
+    personal,
 };
 
 /// Who asked.
@@ -217,6 +218,26 @@ impl<'a> View<'a> {
     }
 }
 
+/// The body of the same record with every ciphertext emptied; nothing if it holds none.
+pub fn without_sealed(body: &[u8]) -> Result<Option<Vec<u8>>, BodyError> {
+    let View { meta, answer } = View::open(body)?;
+    let RawAnswer::Events(events) = answer else { return Ok(None) };
+    let emptied: Vec<_> = events.iter().map(|event| personal::emptied(event.json)).collect();
+    if events.iter().zip(&emptied).all(|(event, emptied)| event.json == *emptied) {
+        return Ok(None);
+    }
+    let mut out = Vec::with_capacity(body.len());
+    write_meta(&mut out, &meta);
+    out.extend_from_slice(&u16::try_from(events.len()).unwrap_or(u16::MAX).to_be_bytes());
+    for (event, emptied) in events.iter().zip(&emptied) {
+        out.extend_from_slice(&event.number.to_be_bytes());
+        out.extend_from_slice(&event.version.to_be_bytes());
+        out.extend_from_slice(&u32::try_from(emptied.len()).unwrap_or(u32::MAX).to_be_bytes());
+    }
+    emptied.iter().for_each(|json| out.extend_from_slice(json.as_bytes()));
+    Ok(Some(out))
+}
+
 fn write_meta(out: &mut Vec<u8>, meta: &Meta) {
     out.extend_from_slice(&meta.record.bytes());
     out.extend_from_slice(&meta.stream_type.number().to_be_bytes());
@@ -359,7 +380,8 @@ impl Cursor<'_> {
 mod tests {
     use super::*;
     use crate::{
-        catalogue::PointsAccountEvent,
+        catalogue::{CustomerEvent, PointsAccountEvent},
+        customer::CustomerRegistered,
         payload::Payload,
         personal::Personal,
         points_account::{PointsAccountOpened, PointsEarned},
@@ -396,6 +418,21 @@ mod tests {
             },
             Body { meta: Meta { actor: Actor::System, ..meta() }, answer: Answer::Unchanged },
         ]
+    }
+
+    #[test]
+    fn a_body_without_its_ciphertexts_is_the_same_record() {
+        let opened = PointsAccountEvent::from(PointsAccountOpened {});
+        let sealed = CustomerEvent::from(CustomerRegistered::sample());
+        let body = Body { meta: meta(), answer: Answer::Events(vec![sealed.into(), opened.into()]) };
+        let bytes = body.encode().unwrap();
+        let emptied = without_sealed(&bytes).unwrap().unwrap();
+        let Body { meta, answer: Answer::Events(events) } = Body::decode(&emptied).unwrap() else { panic!() };
+        assert_eq!((meta, events.len()), (body.meta, 2));
+        let Event::Customer(CustomerEvent::CustomerRegistered(registered)) = &events[0] else { panic!() };
+        assert_eq!(registered.email, Some(Personal::Sealed(crate::Sealed(Vec::new()))));
+        assert!(bytes.len() > emptied.len());
+        assert_eq!(without_sealed(&emptied).unwrap(), None);
     }
 
     #[test]

@@ -2,7 +2,9 @@
 use event_log::Position;
 use event_schemas::{
     Code, CustomerId, EVENTS, Event, MerchantId, OrderId, Points, StreamType,
-    catalogue::{LoyaltyOrderEvent, PointsAccountEvent, PosDeviceEvent, RedemptionEvent},
+    catalogue::{
+        LoyaltyOrderEvent, PointsAccountEvent, PosDeviceEvent, PrivacyRequestEvent, RedemptionEvent,
+    },
     record::{Meta, RawAnswer},
     words,
 };
@@ -83,10 +85,9 @@ impl Answered {
         let reason = || recorded.clone().find_map(|event| reason(&event.event)).map(ToString::to_string);
         let stream = Uuid::from_bytes(place.stream);
         let customer = match meta.stream_type {
-            StreamType::Merchant
-            | StreamType::Reward
-            | StreamType::Product
-            | StreamType::PrivacyRequest => None,
+            StreamType::Merchant | StreamType::Reward | StreamType::Product | StreamType::PrivacyRequest => {
+                None
+            }
             StreamType::LoyaltyOrder | StreamType::PosDevice => recorded.clone().find_map(about),
             StreamType::Customer | StreamType::PointsAccount | StreamType::Redemption => {
                 Some(CustomerId::from_bytes(place.route))
@@ -156,6 +157,7 @@ fn reason(event: &Event) -> Option<&Code> {
         Event::Redemption(RedemptionEvent::RedemptionFailed(failed)) => Some(&failed.reason),
         Event::Redemption(RedemptionEvent::RedemptionCancelled(cancelled)) => Some(&cancelled.reason),
         Event::PosDevice(PosDeviceEvent::PosEntryRejected(entry)) => Some(&entry.code),
+        Event::PrivacyRequest(PrivacyRequestEvent::RedactionFailed(failed)) => Some(&failed.reason),
         _ => None,
     }
 }

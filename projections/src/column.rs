@@ -1,7 +1,7 @@
 //! How values stand in a column: ids as bytes, points and times as integers, words as text, the rest as JSON.
 use event_schemas::{
-    Code, Currency, CustomerId, DeviceId, MerchantId, OrderId, Points, ProductId, RedemptionId, RewardId,
-    Sealed, ShopDomain, StreamType, TimeZone, Timestamp, Title, TransferId,
+    Code, Currency, CustomerId, DeviceId, MerchantId, OrderId, Points, ProductId, RedemptionId, RequestId,
+    RewardId, Sealed, ShopDomain, StreamType, TimeZone, Timestamp, Title, TransferId,
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
 use uuid::Uuid;
@@ -15,6 +15,8 @@ pub struct ColumnType {
     pub kind: Kind,
     /// Whether there may be nothing.
     pub nullable: bool,
+    /// Whether it is the ciphertext of something personal; an erasure empties it.
+    pub sealed: bool,
 }
 
 /// As what values stand in a column.
@@ -32,7 +34,7 @@ impl ColumnType {
     /// A column of this kind that always has a value.
     #[must_use]
     pub const fn of(kind: Kind) -> Self {
-        Self { kind, nullable: false }
+        Self { kind, nullable: false, sealed: false }
     }
 }
 
@@ -147,7 +149,7 @@ macro_rules! ids {
     )*};
 }
 
-ids! { MerchantId CustomerId DeviceId OrderId RedemptionId RewardId TransferId }
+ids! { MerchantId CustomerId DeviceId OrderId RedemptionId RequestId RewardId TransferId }
 
 impl Column for Vec<u8> {
     const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
@@ -186,7 +188,7 @@ impl Column for Uuid {
 }
 
 impl Column for Sealed {
-    const TYPE: ColumnType = ColumnType::of(Kind::Bytes);
+    const TYPE: ColumnType = ColumnType { sealed: true, ..ColumnType::of(Kind::Bytes) };
 
     fn store(&self) -> Value {
         Value::Bytes(self.0.clone())

@@ -1,6 +1,6 @@
 //! People at each shop. Everything that leads to a person stays sealed here.
 use event_schemas::{
-    CustomerId, Event, FieldAddress, MerchantId, Sealed, StreamType, Timestamp,
+    CustomerId, Event, FieldAddress, MerchantId, RequestId, Sealed, StreamType, Timestamp,
     catalogue::CustomerEvent,
     customer::{CustomerRegistered, CustomerUpdated, RegisteredBy},
     words,
@@ -62,12 +62,15 @@ table! {
         standing: Standing,
         /// Who lives on, if the person was merged.
         merged_into: Option<CustomerId>,
+        /// The request by which the person was erased.
+        redacted_by: Option<RequestId>,
         /// When the person joined.
         registered_at: Timestamp,
         /// When any of this last changed.
         updated_at: Timestamp,
     }
     indexes ["merchant, merged_into"]
+    sealed for customer
 }
 
 impl Customer {
@@ -86,7 +89,7 @@ impl Projection for Customers {
     type Row = Customer;
     type Change = ();
     const NAME: &'static str = "customers";
-    const VERSION: u32 = 2;
+    const VERSION: u32 = 3;
 
     fn touches(event: &Recorded) -> Vec<(Key<Customer>, ())> {
         match event.event {
@@ -107,13 +110,10 @@ impl Projection for Customers {
             CustomerEvent::CustomerDisabled(_) => stands(Standing::Disabled),
             CustomerEvent::CustomerEnabled(_) => stands(Standing::Active),
             CustomerEvent::CustomerDeleted(_) => stands(Standing::Deleted),
-            CustomerEvent::CustomerRedacted(_) => Customer {
-                shopify_customer_id: None,
-                email: None,
-                first_name: None,
-                last_name: None,
-                phone: None,
+            // Whatever is sealed is emptied with the sealed cells of all tables.
+            CustomerEvent::CustomerRedacted(erased) => Customer {
                 email_verified: false,
+                redacted_by: Some(erased.request),
                 ..stands(Standing::Redacted)
             },
             CustomerEvent::CustomersMerged(merged) => {
@@ -138,6 +138,7 @@ fn heard_of(event: &Recorded) -> Customer {
         registered_by: RegisteredBy::Customer,
         standing: Standing::Active,
         merged_into: None,
+        redacted_by: None,
         registered_at: event.recorded_at,
         updated_at: event.recorded_at,
     }
@@ -157,6 +158,7 @@ fn registered(before: &Customer, event: &Recorded, joined: &CustomerRegistered) 
         registered_by: joined.registered_by,
         standing: before.standing,
         merged_into: before.merged_into,
+        redacted_by: before.redacted_by,
         registered_at: event.recorded_at,
         updated_at: event.recorded_at,
     }
@@ -176,6 +178,7 @@ fn updated(joined: &Customer, event: &Recorded, changed: &CustomerUpdated) -> Cu
         registered_by: joined.registered_by,
         standing: joined.standing,
         merged_into: joined.merged_into,
+        redacted_by: joined.redacted_by,
         registered_at: joined.registered_at,
         updated_at: event.recorded_at,
     }
@@ -190,11 +193,13 @@ pub async fn find(
     store.find::<Customers>(scope, Customer::at(scope.merchant(), customer)).await
 }
 
-/// How many customers the shop has; whoever was merged into another one counts no more.
+/// How many customers the shop has; whoever was merged into another one or erased counts no more.
 pub async fn count(store: &ReadStore, scope: MerchantScope) -> Result<u64, Error> {
     store
         .query::<Customers, _>(scope, move |session, table, _| {
-            let sql = format!("SELECT count(*) FROM {table} WHERE merchant = ? AND merged_into IS NULL");
+            let sql = format!(
+                "SELECT count(*) FROM {table} WHERE merchant = ? AND merged_into IS NULL AND redacted_by IS NULL"
+            );
             session.one(&sql, &[scope.merchant().store()], |row| row.get(0))
         })
         .await

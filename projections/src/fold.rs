@@ -6,6 +6,7 @@ use event_log::{AdmittedRecord, Checkpoint, Position};
 use crate::{
     Error, StoreError, Value,
     column::{Column as _, ColumnType, Kind},
+    erasure::{self, Erasures, Shops},
     folding::Folding,
     live::Live,
     parked, planted,
@@ -25,6 +26,7 @@ pub(crate) const CHECKPOINT: Shape = Shape {
     ],
     key_len: 3,
     indexes: &[],
+    subject: None,
 };
 
 /// Records of one partition, decoded, and the checkpoints before and behind them.
@@ -105,6 +107,7 @@ pub(crate) fn fold_expected(
     let mut parked = parked::counts(session)?;
     let standing = batches.iter().map(|batch| Standing::look(session, batch.to.partition));
     let standing = standing.collect::<Result<Vec<_>, _>>()?;
+    let erased = erasure::shops(session)?;
     let mut reached = Vec::new();
     let mut expected = expected.iter_mut();
     for live in members {
@@ -118,11 +121,15 @@ pub(crate) fn fold_expected(
         if !fresh.is_empty() {
             let waiting = parked.entry(live.parked_as.clone()).or_default();
             let any_parked = *waiting > 0;
+            let shops = erased.of(live);
             *waiting += match expected {
                 Some(folding) if fresh.len() == batches.len() => {
-                    fold_into(session, live, &fresh, folding.as_mut(), any_parked)?
+                    fold_into(session, live, &fresh, folding.as_mut(), any_parked, shops)?
                 }
-                _ => fold_into(session, live, &fresh, expected_by(live, &fresh).as_mut(), any_parked)?,
+                _ => {
+                    let mut folding = expected_by(live, &fresh);
+                    fold_into(session, live, &fresh, folding.as_mut(), any_parked, shops)?
+                }
             };
             reached.extend(fresh.iter().map(|batch| standing_at(live, &batch.to)));
         }
@@ -154,7 +161,10 @@ fn fold_into(
     batches: &[&Batch],
     folding: &mut dyn Folding,
     any_parked: bool,
+    mut shops: Shops,
 ) -> Result<u64, StoreError> {
+    let erasures = Erasures::of(live, items(batches).map(|(_, item)| &item.content));
+    shops.extend(&erasures);
     folding.load(session, &live.shape)?;
     let mut parked = 0;
     for (number, (record, item)) in items(batches).enumerate() {
@@ -169,7 +179,11 @@ fn fold_into(
             parked += 1;
         }
     }
-    folding.save(session, &live.shape)?;
+    folding.save(session, &live.shape, &shops)?;
+    erasures.apply(session, live)?;
+    if parked > 0 {
+        shops.scrub_parked(session, live)?;
+    }
     Ok(parked)
 }
 

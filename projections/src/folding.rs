@@ -7,6 +7,7 @@ use std::{
 
 use crate::{
     OfRecords, Projection, StoreError, Unfoldable, Value,
+    erasure::Shops,
     projection::sample_of,
     recorded::Content,
     session::Session,
@@ -25,8 +26,8 @@ pub(crate) trait Folding: Send {
     /// Folds an item, counted from 0. An error says why it is poison; then nothing of it is kept.
     fn take(&mut self, item: usize, content: &Content) -> Result<(), String>;
 
-    /// Writes what has changed.
-    fn save(&mut self, session: &dyn Session, shape: &Shape) -> Result<(), StoreError>;
+    /// Writes what has changed; of an erased shop without what is sealed.
+    fn save(&mut self, session: &dyn Session, shape: &Shape, erased: &Shops) -> Result<(), StoreError>;
 }
 
 /// For a projection that folds events.
@@ -120,10 +121,10 @@ impl<P: Projection> Folding for Events<P> {
         Ok(())
     }
 
-    fn save(&mut self, session: &dyn Session, shape: &Shape) -> Result<(), StoreError> {
+    fn save(&mut self, session: &dyn Session, shape: &Shape, erased: &Shops) -> Result<(), StoreError> {
         let changed = |is_stored: bool| {
             let slots = self.rows.iter().filter(move |slot| slot.is_changed && slot.is_stored == is_stored);
-            slots.filter_map(|slot| slot.row.as_ref().map(Row::values))
+            slots.filter_map(|slot| slot.row.as_ref().map(|row| erased.without_sealed(shape, row.values())))
         };
         if changed(false).next().is_some() {
             session.insert(shape, &mut changed(false))?;
@@ -161,7 +162,7 @@ impl<P: OfRecords> Folding for Records<P> {
     }
 
     /// No record comes twice, so none of the rows is there.
-    fn save(&mut self, session: &dyn Session, shape: &Shape) -> Result<(), StoreError> {
+    fn save(&mut self, session: &dyn Session, shape: &Shape, _: &Shops) -> Result<(), StoreError> {
         if self.rows.is_empty() {
             return Ok(());
         }

@@ -18,6 +18,7 @@ pub(crate) const LIVE: Shape = Shape {
     ],
     key_len: 1,
     indexes: &[],
+    subject: None,
 };
 
 /// Under which name the events of a table wait that is not served.
@@ -85,6 +86,7 @@ pub(crate) fn forget(session: &dyn Session, name: &str, generation: u32) -> Resu
     session.drop_table(&format!("{name}_{generation}"))?;
     let values = [Value::text(name), generation.store()];
     session.execute("DELETE FROM checkpoint WHERE projection = ? AND generation = ?", &values)?;
+    session.execute("DELETE FROM erased WHERE projection = ? AND generation = ?", &values)?;
     let beside = [Value::text(parked_beside(name, generation))];
     session.execute("DELETE FROM parked WHERE projection = ?", &beside).map(drop)
 }

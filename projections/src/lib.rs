@@ -14,9 +14,12 @@ pub mod customers;
 mod differences;
 mod digest;
 mod elsewhere;
+mod erasure;
 mod error;
 mod fold;
 mod folding;
+pub mod gdpr_redaction_log;
+pub mod gdpr_requests;
 mod generations;
 mod live;
 mod lost;
@@ -84,6 +87,8 @@ pub fn all() -> &'static [Definition] {
         Definition::of::<products::Products>(),
         Definition::of::<pos_devices::PosDevices>(),
         Definition::of::<pos_offline_queue::PosOfflineQueue>(),
+        Definition::of::<gdpr_requests::GdprRequests>(),
+        Definition::of::<gdpr_redaction_log::GdprRedactionLog>(),
         Definition::of_records::<audit_log::AuditLog>(),
     ];
     ALL

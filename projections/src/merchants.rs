@@ -67,7 +67,9 @@ impl Projection for Merchants {
                 updated_at,
                 ..merchant
             },
-            MerchantEvent::MerchantUninstalled(_) | MerchantEvent::ShopRedacted(_) => Merchant { installed: false, updated_at, ..merchant },
+            MerchantEvent::MerchantUninstalled(_) | MerchantEvent::ShopRedacted(_) => {
+                Merchant { installed: false, updated_at, ..merchant }
+            }
             MerchantEvent::MerchantReinstalled(_) => {
                 Merchant { installed: true, installed_at: updated_at, updated_at, ..merchant }
             }

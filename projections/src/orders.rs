@@ -22,7 +22,7 @@ pub use queries::{Filter, by_status, find, page};
 word_column!(OrderStage, OrderStatus);
 
 table! {
-    /// An order. Its own stream feeds all columns but the last five, which the accounts feed: three sums, and the first
+    /// An order. Its own stream feeds all columns but the last six, which the accounts feed: three sums, and the first
     /// reference of all. So the streams may come in any order.
     Order {
         key {
@@ -61,8 +61,11 @@ table! {
         reference: Option<Sealed>,
         /// Where that comes from.
         reference_from: Option<Json<Award>>,
+        /// Whose award that is, under whose key it is sealed.
+        reference_of: Option<CustomerId>,
     }
-    indexes ["merchant, customer", "merchant, status"]
+    indexes ["merchant, customer", "merchant, status", "merchant, reference_of"]
+    sealed for reference_of
 }
 
 /// An award of an order, on whichever account.
@@ -91,7 +94,7 @@ impl Projection for Orders {
     type Row = Order;
     type Change = ();
     const NAME: &'static str = "orders";
-    const VERSION: u32 = 3;
+    const VERSION: u32 = 4;
 
     fn touches(event: &Recorded) -> Vec<(Key<Order>, ())> {
         order(event).map(|order| vec![(Order::at(event.merchant, order), ())]).unwrap_or_default()
@@ -141,6 +144,7 @@ const fn unknown(merchant: MerchantId, order_id: OrderId) -> Order {
         voided: Points::ZERO,
         reference: None,
         reference_from: None,
+        reference_of: None,
     }
 }
 
@@ -205,8 +209,10 @@ fn referred(order: Order, earned: &PointsEarned, recorded: &Recorded) -> Order {
     };
     match sealed(earned.reference.as_ref()) {
         Some(reference) if !order.reference_from.as_ref().is_some_and(earlier) => {
-            let award = Award { customer: recorded.subject(), origin };
-            Order { reference: Some(reference), reference_from: Some(Json(award)), ..order }
+            let customer = recorded.subject();
+            let award = Some(Json(Award { customer, origin }));
+            let (reference, reference_of) = (Some(reference), Some(customer));
+            Order { reference, reference_from: award, reference_of, ..order }
         }
         _ => order,
     }

@@ -2,11 +2,12 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use event_log::{AdmittedRecord, Frame, Position};
-use event_schemas::StreamType;
+use event_schemas::{StreamType, record};
 
 use crate::{
     StoreError, Value,
     column::{Column as _, ColumnType, Kind},
+    erasure::{self, Shops},
     live::Live,
     recorded::{Item, Place, items_of},
     session::{Cells, Session, Typed as _},
@@ -27,10 +28,11 @@ pub(crate) const PARKED: Shape = Shape {
         ("route", ColumnType::of(Kind::Bytes)),
         ("event_index", ColumnType::of(Kind::Integer)),
         ("body", ColumnType::of(Kind::Bytes)),
-        ("reason", ColumnType { kind: Kind::Text, nullable: true }),
+        ("reason", ColumnType { nullable: true, ..ColumnType::of(Kind::Text) }),
     ],
     key_len: 5,
     indexes: &[],
+    subject: None,
 };
 
 /// How many events of each projection wait; none of those that are not there.
@@ -98,13 +100,14 @@ struct Waiting {
 /// Returns how many events still wait.
 pub(crate) fn retry(session: &dyn Session, live: &Live) -> Result<u64, StoreError> {
     let projection = live.definition.name;
+    let shops = erasure::shops(session)?.of(live);
     let mut stuck = None;
     for waiting in all(session, projection)? {
         let stream = (waiting.place.merchant, waiting.stream_type, waiting.place.stream);
         if stuck == Some(stream) {
             continue;
         }
-        match apply(session, live, &waiting)? {
+        match apply(session, live, &waiting, &shops)? {
             Ok(()) => settle(session, projection, &waiting, None)?,
             Err(reason) => {
                 settle(session, projection, &waiting, Some(&reason))?;
@@ -135,7 +138,12 @@ fn waiting(row: &dyn Cells) -> Result<Waiting, StoreError> {
 }
 
 /// An inner error says why the event is still poison.
-fn apply(session: &dyn Session, live: &Live, waiting: &Waiting) -> Result<Result<(), String>, StoreError> {
+fn apply(
+    session: &dyn Session,
+    live: &Live,
+    waiting: &Waiting,
+    shops: &Shops,
+) -> Result<Result<(), String>, StoreError> {
     let items = match items_of(waiting.place, &waiting.body) {
         Ok(items) => items,
         Err(error) => return Ok(Err(error.to_string())),
@@ -149,7 +157,7 @@ fn apply(session: &dyn Session, live: &Live, waiting: &Waiting) -> Result<Result
     if let Err(reason) = folding.take(0, &item.content) {
         return Ok(Err(reason));
     }
-    folding.save(session, &live.shape).map(Ok)
+    folding.save(session, &live.shape, shops).map(Ok)
 }
 
 /// Takes the event off the table, or writes down why it is still there.
@@ -177,4 +185,57 @@ fn settle(
         }
     };
     session.execute(&sql, &values).map(drop)
+}
+
+/// Takes the ciphertexts out of what waits of these streams' events: of a shop, or of the people by whom they are routed.
+/// The rest of the events stays, so that their sequence can be tried again.
+pub(crate) fn scrub(
+    session: &dyn Session,
+    projection: &str,
+    merchant: [u8; 16],
+    people: Option<&[[u8; 16]]>,
+) -> Result<(), StoreError> {
+    for waiting in of_merchant(session, projection, merchant)? {
+        if people.is_some_and(|people| !people.contains(&waiting.place.route)) {
+            continue;
+        }
+        // A body that nobody can read shows nothing either way, and stays what it is.
+        let Ok(Some(body)) = record::without_sealed(&waiting.body) else { continue };
+        let sql = "UPDATE parked SET body = ? WHERE projection = ? AND merchant = ? AND stream_type = ? AND stream = ?
+             AND version = ?";
+        let values = [
+            Value::Bytes(body),
+            Value::text(projection),
+            Value::Id(merchant),
+            waiting.stream_type.store(),
+            Value::Id(waiting.place.stream),
+            waiting.version.store(),
+        ];
+        session.execute(sql, &values)?;
+    }
+    Ok(())
+}
+
+/// How many events that wait of these streams hold something sealed.
+pub(crate) fn sealed(
+    session: &dyn Session,
+    projection: &str,
+    merchant: [u8; 16],
+    people: Option<&[[u8; 16]]>,
+) -> Result<u64, StoreError> {
+    let all = of_merchant(session, projection, merchant)?;
+    let theirs = all.iter().filter(|one| people.is_none_or(|people| people.contains(&one.place.route)));
+    let sealed = theirs.filter(|one| matches!(record::without_sealed(&one.body), Ok(Some(_))));
+    Ok(sealed.count() as u64)
+}
+
+fn of_merchant(
+    session: &dyn Session,
+    projection: &str,
+    merchant: [u8; 16],
+) -> Result<Vec<Waiting>, StoreError> {
+    let sql =
+        "SELECT merchant, stream_type, stream, version, part, position, route, event_index, body FROM parked
+         WHERE projection = ? AND merchant = ?";
+    session.all(sql, &[Value::text(projection), Value::Id(merchant)], waiting)
 }

@@ -135,6 +135,7 @@ table! {
         origin: Json<Origin>,
     }
     indexes ["merchant, customer, version, occurred_at"]
+    sealed for customer
 }
 
 impl Entry {

@@ -20,7 +20,10 @@ use tokio::sync::Semaphore;
 use self::purpose::{Purpose, connect};
 use crate::{Error, StoreError, session::Session};
 
-const SCHEMA: Schema = Schema { name: "loyalnest_read", steps: &[include_str!("postgres/1.sql")] };
+const SCHEMA: Schema = Schema {
+    name: "loyalnest_read",
+    steps: &[include_str!("postgres/1.sql"), include_str!("postgres/2.sql")],
+};
 const ROLES: &str = include_str!("postgres/roles.sql");
 
 /// Connections that answer queries.

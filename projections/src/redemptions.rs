@@ -66,6 +66,7 @@ table! {
         updated_at: Timestamp,
     }
     indexes ["merchant, customer, requested_at, redemption"]
+    sealed for customer
 }
 
 impl Redemption {

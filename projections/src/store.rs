@@ -8,6 +8,7 @@ use tokio::sync::{RwLock, RwLockReadGuard, RwLockWriteGuard, watch};
 use crate::postgres::Postgres;
 use crate::{
     Definition, Error, Projection, ReadAddress, StoreError, all,
+    erasure::ERASED,
     fold::CHECKPOINT,
     generations::{self, LIVE},
     live::{Live, LiveTables},
@@ -88,7 +89,7 @@ impl ReadStore {
             ReadAddress::Postgres(address) => Backend::Postgres(Postgres::open(address).await?),
         };
         let prepare = |session: &dyn Session| {
-            [&LIVE, &CHECKPOINT, &PARKED].into_iter().try_for_each(|shape| session.create(shape))?;
+            [&LIVE, &CHECKPOINT, &PARKED, &ERASED].into_iter().try_for_each(|shape| session.create(shape))?;
             Ok(all()
                 .iter()
                 .map(|definition| prepare(session, definition))

@@ -18,6 +18,8 @@ pub trait Row: Sized + Clone + PartialEq + Send {
     const COLUMNS: &'static [NamedColumn];
     /// Indexes beside the key, each a list of columns.
     const INDEXES: &'static [&'static str];
+    /// The column that says whose the sealed columns are, if there are any.
+    const SUBJECT: Option<&'static str>;
 
     /// The values in the order of the columns.
     fn values(&self) -> Vec<Value>;
@@ -41,7 +43,20 @@ impl<R> Key<R> {
     }
 }
 
-/// Defines a row type, its table and how to name one row of it.
+/// Whether a table keeps something sealed.
+pub(crate) const fn seals(columns: &[NamedColumn]) -> bool {
+    let mut rest = columns;
+    while let [(_, first), behind @ ..] = rest {
+        if first.sealed {
+            return true;
+        }
+        rest = behind;
+    }
+    false
+}
+
+/// Defines a row type, its table and how to name one row of it. A table with sealed columns must say by `sealed for`
+/// whose they are, or it does not compile.
 macro_rules! table {
     (
         $(#[$doc:meta])*
@@ -50,6 +65,7 @@ macro_rules! table {
             $( $(#[$column_doc:meta])* $column:ident: $type:ty ),* $(,)?
         }
         indexes [ $( $index:literal ),* ]
+        $(sealed for $subject:ident)?
     ) => {
         $(#[$doc])*
         #[derive(Clone, Debug, PartialEq)]
@@ -73,6 +89,12 @@ macro_rules! table {
                 $( (stringify!($column), <$type as $crate::column::Column>::TYPE), )*
             ];
             const INDEXES: &'static [&'static str] = &[ $( $index ),* ];
+            const SUBJECT: Option<&'static str> = {
+                let subject: &[&str] = &[ $( stringify!($subject) )? ];
+                let seals = $crate::table::seals(Self::COLUMNS);
+                assert!(seals != subject.is_empty(), "sealed columns are somebody's");
+                if let [column] = subject { Some(*column) } else { None }
+            };
 
             fn values(&self) -> Vec<$crate::Value> {
                 vec![
@@ -108,17 +130,30 @@ pub(crate) struct Shape {
     pub(crate) key_len: usize,
     /// Each a list of columns.
     pub(crate) indexes: &'static [&'static str],
+    /// The column that says whose the sealed columns are, if there are any.
+    pub(crate) subject: Option<&'static str>,
 }
 
 impl Shape {
     /// For the table of this name, its generation already in it.
     pub(crate) fn of<R: Row>(table: String) -> Self {
-        Self { table: table.into(), columns: R::COLUMNS, key_len: R::KEY_LEN, indexes: R::INDEXES }
+        Self {
+            table: table.into(),
+            columns: R::COLUMNS,
+            key_len: R::KEY_LEN,
+            indexes: R::INDEXES,
+            subject: R::SUBJECT,
+        }
     }
 
     /// The columns of the key.
     pub(crate) fn key(&self) -> &'static [NamedColumn] {
         self.columns.get(..self.key_len).unwrap_or(self.columns)
+    }
+
+    /// The columns that hold something sealed.
+    pub(crate) fn sealed(&self) -> impl Iterator<Item = &'static str> {
+        self.columns.iter().filter(|(_, of)| of.sealed).map(|(name, _)| *name)
     }
 
     /// All columns, as [`Row::read`] wants them.

@@ -87,6 +87,22 @@ impl Shelf {
         }
     }
 
+    /// Writes a row of a table once more under another id, all given as hexadecimal digits.
+    pub(crate) fn give_row(&self, name: &str, table: &str, key: &str, from: &str, to: &str) {
+        let bytes = |digits: &str| match self {
+            Self::Files(_) => format!("x'{digits}'"),
+            #[cfg(feature = "postgres")]
+            Self::Databases(_) => format!("decode('{digits}', 'hex')"),
+        };
+        let statements = format!(
+            "CREATE TEMPORARY TABLE copied AS SELECT * FROM {table} WHERE {key} = {};
+             UPDATE copied SET {key} = {}; INSERT INTO {table} SELECT * FROM copied; DROP TABLE copied",
+            bytes(from),
+            bytes(to)
+        );
+        self.tamper(name, &statements);
+    }
+
     /// From here on, nothing may be written into `checkpoint` for this projection.
     pub(crate) fn break_checkpoints(&self, name: &str, projection: &str) {
         let when = format!("WHEN (NEW.projection = '{projection}')");

@@ -1,6 +1,7 @@
 //! Lives of customers as events, with balances and lots that add up.
 mod account;
 mod ledger;
+mod privacy;
 mod shop;
 
 use std::collections::HashMap;
@@ -269,6 +270,9 @@ pub(crate) async fn busy_shop() -> Story {
     story.becomes(customers[1], customers[2]).await;
     story.becomes(customers[2], customers[5]).await;
     story.sells_and_rewards().await;
+    story.is_erased(&[customers[3]]).await;
+    story.is_erased(&[customers[5], customers[2], customers[1]]).await;
+    story.asks_for_an_export(customers[0]).await;
     story
 }
 
