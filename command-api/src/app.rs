@@ -10,10 +10,12 @@ use tokio::sync::Mutex;
 use crate::{
     clock::Clock,
     commands::{Commander, Origin},
+    exports::Exports,
     idempotency::Idempotency,
     issuer::Issuers,
     policies::{Parts, Policies},
     problem::{account_redacted, key_fault},
+    requests::Requests,
     shops::{Shop, Shops},
     webhooks::Webhooks,
 };
@@ -31,6 +33,8 @@ pub struct Running {
     pub(crate) idempotency: Idempotency,
     pub(crate) policies: Policies,
     pub(crate) issuers: Issuers,
+    pub(crate) requests: Requests,
+    pub(crate) exports: Exports,
     /// Settings are merged and written by one call at a time; those of other nodes are told apart by the version.
     pub(crate) settings_turn: Mutex<()>,
     webhooks: Webhooks,
@@ -41,7 +45,9 @@ impl App {
     /// Puts the running parts together.
     #[must_use]
     pub fn new(parts: Parts, policies: Policies, webhooks: Webhooks, auth: Arc<dyn Auth>) -> Self {
+        let exports = Exports::new(&parts);
         let Parts { commander, shops, clock, keys, work, issuers, .. } = parts;
+        let requests = Requests::new(commander.clone(), keys.clone(), work.clone());
         let idempotency = Idempotency::new(work, keys.clone());
         let settings_turn = Mutex::default();
         Self(Arc::new(Running {
@@ -52,6 +58,8 @@ impl App {
             idempotency,
             policies,
             issuers,
+            requests,
+            exports,
             settings_turn,
             webhooks,
             auth,

@@ -116,6 +116,7 @@ impl From<Unavailable> for Problem {
             Unavailable::Overloaded => Self::unavailable("overloaded", "Too much is waiting"),
             Unavailable::NotOwned => Self::unavailable("not-owned", "The partition changes hands"),
             Unavailable::Stopped => Self::unavailable("partition-stopped", "The partition is stopped"),
+            Unavailable::KeysAway => Self::unavailable("keys-unavailable", "The key store cannot be reached"),
             Unavailable::AggregateParked => Self::new(
                 StatusCode::INTERNAL_SERVER_ERROR,
                 "aggregate-parked",
@@ -132,7 +133,7 @@ impl From<Unavailable> for Problem {
 }
 
 /// Whether a fault goes back to an erased person.
-fn erased(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+pub(crate) fn erased(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
     let first: &(dyn std::error::Error + 'static) = cause;
     std::iter::successors(Some(first), |error| error.source())
         .filter_map(|error| error.downcast_ref())

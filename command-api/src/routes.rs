@@ -6,6 +6,7 @@ mod merchants;
 mod parked;
 mod points;
 mod pos;
+mod privacy;
 mod replies;
 mod rewards;
 mod settings;
@@ -51,6 +52,9 @@ fn commands() -> OpenApiRouter<App> {
         .routes(routes!(parked::dismiss))
         .routes(routes!(settings::update))
         .routes(routes!(users::create))
+        .routes(routes!(privacy::redact))
+        .routes(routes!(privacy::export))
+        .routes(routes!(privacy::file))
         .routes(routes!(points::earn::earn))
         .routes(routes!(points::adjust::adjust))
         .routes(routes!(points::redeem::redeem))

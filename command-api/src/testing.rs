@@ -1,18 +1,18 @@
 //! The running parts over a log in memory, with a real key store and work.db in a temporary folder.
 #[cfg(feature = "postgres")]
 use std::cell::RefCell;
-use std::sync::Arc;
+use std::{collections::BTreeSet, sync::Arc};
 
 use domain::{
     Aggregate, Command, StreamRef,
-    customer::{Profile, RegisterCustomer},
+    customer::{Profile, RedactCustomer, RegisterCustomer},
     merchant::InstallMerchant,
-    points_account::{EarnPoints, EarnSource, ExpiryRule, ReservePoints},
+    points_account::{EarnPoints, EarnSource, ExpiryRule, RedactAccount, ReservePoints},
 };
 use event_log::{Class, Log, memory};
 use event_schemas::{
     Code, CommandKey, CorrelationId, Currency, CustomerId, Digest, EntryId, MerchantId, Points, RedemptionId,
-    ShopDomain, TimeZone, Timestamp,
+    RequestId, ShopDomain, TimeZone, Timestamp,
     customer::RegisteredBy,
     points_account::Balances,
     record::{Actor, Trace},
@@ -22,7 +22,7 @@ use group_commit::Store;
 use http_edge::Auth;
 #[cfg(feature = "postgres")]
 use postgres_store::testing::TestDatabase;
-use privacy::{EVERY_MERCHANT, KeyStore, Kind, MerchantScope, Reference, RootKey};
+use privacy::{EVERY_MERCHANT, KeyStore, Kind, MerchantScope, Reference, RootKey, Whom};
 use tempfile::TempDir;
 use uuid::Uuid;
 
@@ -30,12 +30,17 @@ use crate::{
     app::App,
     clock::Clock,
     commands::{Answered, Commander, Envelope, Lane, Origin, Outcome},
+    exports,
     issuer::{Issuers, Shopify},
     owner,
     policies::{Parts, Policies},
+    requests,
     schedule::Schedule,
     shops::Shops,
-    webhooks::{self, Webhooks},
+    webhooks::{
+        self, Webhooks,
+        purge::{Finder, Purged, purge},
+    },
     work,
 };
 
@@ -338,5 +343,57 @@ impl Auth for Tokens {
     }
     fn operator(&self, token: &str) -> bool {
         token == OPERATOR
+    }
+}
+
+impl Bench {
+    /// Erases people as the process over the log does, as far as keys, streams and work are concerned.
+    pub(crate) async fn erase(
+        &self,
+        merchant: MerchantId,
+        request: RequestId,
+        people: &BTreeSet<CustomerId>,
+    ) -> Purged {
+        let purged = self.purge(merchant, request, people).await;
+        self.destroy(merchant, request, people).await;
+        purged
+    }
+
+    /// Fences people, destroys their keys and tells their streams.
+    pub(crate) async fn destroy(
+        &self,
+        merchant: MerchantId,
+        request: RequestId,
+        people: &BTreeSet<CustomerId>,
+    ) {
+        let whom = Whom::Person(people.iter().copied().collect());
+        self.keys.fence(merchant, &whom, request.0).await.unwrap();
+        self.keys.destroy(merchant, &whom, request.0).await.unwrap();
+        for person in people {
+            let (customer, account) = (StreamRef::customer(*person), StreamRef::account(*person));
+            let tell = self.envelope(merchant, customer, RedactCustomer { request });
+            self.commander.send(tell).await.unwrap();
+            let tell = self.envelope(merchant, account, RedactAccount { request });
+            self.commander.send(tell).await.unwrap();
+        }
+    }
+
+    /// Removes people's deliveries and exports.
+    pub(crate) async fn purge(
+        &self,
+        merchant: MerchantId,
+        request: RequestId,
+        people: &BTreeSet<CustomerId>,
+    ) -> Purged {
+        let finder = Finder::new(self.work.clone(), self.keys.clone());
+        let people: Vec<_> = people.iter().copied().collect();
+        let rows = finder.find(merchant, request, &Whom::Person(people.clone())).await.unwrap();
+        let purged = self.work.run(move |work| {
+            let purged = purge(work, &rows)?;
+            exports::purge(work, merchant, Some(&people))?;
+            requests::forget(work, request)?;
+            Ok(purged)
+        });
+        purged.await.unwrap()
     }
 }

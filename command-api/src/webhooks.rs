@@ -1,4 +1,5 @@
 //! Webhooks: a door that keeps what Shopify posts, an inbox, and workers that turn it into commands.
+pub(crate) mod blind;
 mod body;
 pub mod dead_letters;
 pub mod deliveries;
@@ -6,6 +7,7 @@ pub mod door;
 mod execute;
 mod inbox;
 mod keeper;
+pub mod purge;
 mod schedule;
 mod signature;
 mod slots;
@@ -32,7 +34,12 @@ use self::{
     keeper::Keeper,
     worker::{Queue, Worker},
 };
-use crate::{clock::Clock, commands::Commander, shops::Shops};
+use crate::{
+    clock::Clock,
+    commands::Commander,
+    requests::{Requests, is_erased},
+    shops::Shops,
+};
 
 /// How long the planted bug holds deliveries back after their answer: long enough for a kill to fall into it.
 const HELD_BACK: Duration = Duration::from_millis(100);
@@ -92,7 +99,9 @@ impl Webhooks {
 
     fn over(parts: Parts, works: bool) -> Self {
         let queue = Arc::new(Queue::new(&parts.work));
+        let work = parts.work.clone();
         let inbox = Inbox::new(parts.work, parts.keys.clone());
+        let requests = Requests::new(parts.commander.clone(), parts.keys.clone(), work.clone());
         let worker = Worker {
             inbox: inbox.clone(),
             queue: Arc::clone(&queue),
@@ -103,6 +112,7 @@ impl Webhooks {
                 shops: parts.shops.clone(),
                 keys: parts.keys,
                 inbox: inbox.clone(),
+                requests,
                 merging: Arc::default(),
             },
         };
@@ -133,7 +143,11 @@ impl Webhooks {
 
     /// Keeps a delivery durably, then wakes a worker.
     async fn keep(&self, arrival: Arrival<'_>) -> Result<(), Problem> {
-        let fresh = self.side.inbox.prepare(arrival).await.map_err(unavailable)?;
+        let fresh = match self.side.inbox.prepare(arrival).await {
+            // Of a shop that was erased nothing is kept any more, and its sender is not to try again.
+            Err(inbox::Error::Keys(error)) if is_erased(&error) => return Ok(()),
+            prepared => prepared.map_err(unavailable)?,
+        };
         if crate::planted::acks_before_commit() {
             let keeper = self.side.keeper.clone();
             tokio::spawn(async move {

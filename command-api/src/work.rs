@@ -6,8 +6,11 @@ use group_commit::{Store, StoreError};
 
 /// Durable when a call returns. The connection is the only one, so nothing else may checkpoint the file; it does so every
 /// 64 MiB, because the calls of the group that does it wait for it, and a page that changed often is then written once.
+///
+/// What is deleted is overwritten in the file. Older frames of the write-ahead log may hold it until they are written over;
+/// whatever leads to a person is sealed there as it is in the file.
 const PRAGMAS: &str = "PRAGMA journal_mode=WAL; PRAGMA synchronous=FULL; PRAGMA wal_autocheckpoint=16000;
-    PRAGMA temp_store=MEMORY;";
+    PRAGMA temp_store=MEMORY; PRAGMA secure_delete=ON;";
 
 const SCHEMA: &str = "
 -- Deliveries. Every random key costs a page in each commit, so none is indexed here.
@@ -22,7 +25,7 @@ CREATE TABLE IF NOT EXISTS inbox(
   correlation BLOB NOT NULL,
   trace BLOB NOT NULL,
   day TEXT NOT NULL,                 -- whose key the body is sealed under
-  people BLOB NOT NULL,              -- whom it is about: keyed hashes of 32 bytes, so that an erasure finds it
+  people BLOB NOT NULL,              -- whom it is about: blind references, so that an erasure finds it
   status TEXT NOT NULL,              -- accepted | processed | dead_lettered
   attempts INTEGER NOT NULL DEFAULT 0,
   next_attempt INTEGER NOT NULL DEFAULT 0,
@@ -75,6 +78,42 @@ CREATE TABLE IF NOT EXISTS parked_task(
 -- The last time of day for which a shop's daily jobs are done, in microseconds.
 CREATE TABLE IF NOT EXISTS daily_run(merchant BLOB PRIMARY KEY, as_of INTEGER NOT NULL) WITHOUT ROWID;
 
+-- What an erasure removed of each store, in the same transaction, until it is recorded in the log.
+CREATE TABLE IF NOT EXISTS erasure_removed(
+  request BLOB NOT NULL, store TEXT NOT NULL, removed INTEGER NOT NULL, PRIMARY KEY(request, store)
+) WITHOUT ROWID;
+
+-- For whose requests an Idempotency-Key was used, so that an erasure finds what is kept of their bodies.
+CREATE TABLE IF NOT EXISTS idempotency_subject(
+  merchant BLOB NOT NULL, subject BLOB NOT NULL, key_hash BLOB NOT NULL, PRIMARY KEY(merchant, subject, key_hash)
+) WITHOUT ROWID;
+
+-- Requests about people's data: whom each was found to be about, so that a repeated one is about the same people though
+-- nothing leads to them any more. Random ids; people holds blind references until what they find is purged.
+CREATE TABLE IF NOT EXISTS privacy_request(
+  request BLOB PRIMARY KEY, merchant BLOB NOT NULL, kind TEXT NOT NULL, route BLOB NOT NULL, subjects BLOB NOT NULL,
+  people BLOB NOT NULL, asked_at INTEGER NOT NULL
+) WITHOUT ROWID;
+
+-- What a person is handed of their data: waiting | made | ready | expired | erased, and the sealed files in parts.
+CREATE TABLE IF NOT EXISTS export(
+  request BLOB PRIMARY KEY, merchant BLOB NOT NULL, status TEXT NOT NULL,
+  round INTEGER NOT NULL DEFAULT 0,  -- counts what takes the files away
+  files INTEGER NOT NULL DEFAULT 0, bytes INTEGER NOT NULL DEFAULT 0, manifest BLOB, prepared_at INTEGER NOT NULL DEFAULT 0,
+  day TEXT,                          -- whose key the files are sealed under, if nothing is held of the person
+  expires_at INTEGER NOT NULL DEFAULT 0,
+  fetched INTEGER NOT NULL DEFAULT 0 -- one bit for each file
+) WITHOUT ROWID;
+CREATE INDEX IF NOT EXISTS export_waiting ON export(request) WHERE status IN ('waiting', 'made');
+CREATE INDEX IF NOT EXISTS export_of ON export(merchant);
+CREATE TABLE IF NOT EXISTS export_part(
+  n INTEGER PRIMARY KEY, request BLOB NOT NULL, name TEXT NOT NULL, part INTEGER NOT NULL, body BLOB NOT NULL
+);
+CREATE INDEX IF NOT EXISTS export_part_of ON export_part(request, name, part);
+
+-- How far what is done now and then has come.
+CREATE TABLE IF NOT EXISTS mark(name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID;
+
 -- How far the development clock was moved forward.
 CREATE TABLE IF NOT EXISTS clock(one INTEGER PRIMARY KEY CHECK(one = 1), offset_us INTEGER NOT NULL);
 ";
@@ -93,7 +132,9 @@ pub fn open(path: &Path) -> Result<Store, StoreError> {
 /// The database cannot be used; the error says what to change.
 #[cfg(feature = "postgres")]
 pub async fn open_at(address: &postgres_store::Address) -> Result<Store, StoreError> {
-    const SCHEMA: postgres_store::Schema =
-        postgres_store::Schema { name: "loyalnest_work", steps: &[include_str!("work/1.sql")] };
+    const SCHEMA: postgres_store::Schema = postgres_store::Schema {
+        name: "loyalnest_work",
+        steps: &[include_str!("work/1.sql"), include_str!("work/2.sql"), include_str!("work/3.sql")],
+    };
     Store::open_schema(address, SCHEMA).await
 }

@@ -34,6 +34,10 @@ pub(crate) struct Create {
     email: Option<String>,
     first_name: Option<String>,
     last_name: Option<String>,
+    /// Joins somebody who was erased and joins again by their own will: as somebody new, of whom nothing is known. Without
+    /// it, an id that belonged to an erased person is refused.
+    #[serde(default)]
+    rejoin: bool,
 }
 
 /// A customer.
@@ -63,9 +67,15 @@ pub(crate) async fn create(
     app.shop(merchant)?;
     check(&body)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let minted = CustomerId(attempt.minted);
+    let attempt = app.idempotency.keep(attempt.about([minted])).await?;
+    if let Some(id) = body.shopify_customer_id.as_ref().filter(|_| body.rejoin) {
+        let unburied = app.keys.unbury(merchant, Kind::ShopifyCustomer, id.as_str()).await;
+        unburied.map_err(|error| key_fault(&error))?;
+    }
     let found = find_or_mint(&app, merchant, &body, &attempt).await?;
     let customer = who_lives_on(&app, merchant, found, &attempt).await?;
+    app.idempotency.turned_out(&attempt, customer).await?;
     let profile = profile(&app, merchant, customer, body)?;
     let stream = StreamRef::customer(customer);
     let occurred_at = app.clock.now();
@@ -168,7 +178,7 @@ async fn who_lives_on(
 }
 
 fn profile(app: &App, merchant: MerchantId, customer: CustomerId, body: Create) -> Result<Profile, Problem> {
-    let Create { shopify_customer_id, email, first_name, last_name } = body;
+    let Create { shopify_customer_id, email, first_name, last_name, .. } = body;
     // As the webhook workers write it, so that a message that says the same changes nothing.
     let fields = [&shopify_customer_id, &email, &first_name, &last_name, &None];
     let fields = serde_json::to_vec(&fields).map_err(|error| Problem::internal(&error))?;

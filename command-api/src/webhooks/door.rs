@@ -12,7 +12,11 @@ use http_edge::{DEPTH_MAX, Path, Problem, ProblemBody, RequestContext};
 use serde::Serialize;
 use utoipa::ToSchema;
 
-use super::{Webhooks, inbox::Arrival, translate::Mentions};
+use super::{
+    Webhooks,
+    inbox::Arrival,
+    translate::{Mentions, is_compliance},
+};
 
 /// The longest body, in bytes.
 pub const BODY_LEN_MAX: usize = 8 * 1024 * 1024;
@@ -46,7 +50,7 @@ pub struct Accepted {
         (status = 200, description = "Kept durably; duplicates too", body = Accepted),
         (status = 400, description = "A header is missing or repeated, the topics differ, or the body is not JSON", body = ProblemBody),
         (status = 401, description = "The signature is not of this body; nothing was stored", body = ProblemBody),
-        (status = 404, description = "The shop is unknown", body = ProblemBody),
+        (status = 404, description = "The shop is unknown, and the topic is no request about data", body = ProblemBody),
         (status = 413, description = "The body is longer than 8 MiB", body = ProblemBody),
         (status = 503, description = "It could not be kept; send it again", body = ProblemBody),
     )
@@ -71,14 +75,27 @@ pub async fn receive(
     }
     let domain = ShopDomain::try_new(sent.shop.trim().to_ascii_lowercase()).ok();
     let shop = domain.and_then(|domain| webhooks.side.shops.by_domain(&domain));
-    let shop =
-        shop.ok_or_else(|| Problem::not_found("unknown-shop", "No such shop has installed the app"))?;
     let mentions = Mentions::read(&body, DEPTH_MAX).map_err(|malformed| {
         Problem::bad_request("malformed-json", "The body cannot be read").detail(malformed.to_string())
     })?;
+    let Some(shop) = shop else {
+        // Shopify asks for shops that are long gone too, and nothing is held of one that nobody knows here.
+        return if is_compliance(&topic) {
+            nothing_held(&topic)
+        } else {
+            Err(Problem::not_found("unknown-shop", "No such shop has installed the app"))
+        };
+    };
     let (received_at, merchant) = (webhooks.side.clock.now(), shop.merchant);
     let (webhook_id, body) = (sent.webhook_id.to_owned(), &*body);
     webhooks.keep(Arrival { merchant, topic, webhook_id, body, mentions, context, received_at }).await?;
+    Ok(Json(Accepted { status: "accepted" }))
+}
+
+/// A request about data is answered as Shopify expects, and told to whoever watches: there is no shop to record it for.
+fn nothing_held(topic: &str) -> Result<Json<Accepted>, Problem> {
+    metrics::counter!("privacy_requests_of_unknown_shops_total", "topic" => topic.to_owned()).increment(1);
+    tracing::info!(webhook.topic = topic, "A request about data came for a shop of which nothing is held");
     Ok(Json(Accepted { status: "accepted" }))
 }
 

@@ -1,23 +1,27 @@
 //! Carries out what a delivery asks for. Every step may be repeated: ids come from the directory, command keys from the row.
 mod orders;
 mod people;
+mod privacy;
 mod shops;
 
 use std::{error::Error, sync::Arc};
 
-use domain::{Command, StreamRef};
+use ::privacy::{Error as KeyError, KeyStore};
+use domain::{Command, Rejection, StreamRef};
 use event_log::PositionToken;
 use event_schemas::{CommandKey, CustomerId, Timestamp, record::Actor};
-use privacy::KeyStore;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
 use super::{
     inbox::{self, Delivery, End, Inbox},
-    translate::{Plan, ShopFacts, Translated, translate},
+    purge::ERASED,
+    translate::{Plan, ShopFacts, Translated, is_compliance, translate},
 };
 use crate::{
     commands::{Commander, Envelope, Lane, Origin, Outcome, Unavailable},
+    problem,
+    requests::{self, Requests},
     shops::{Shop, Shops},
 };
 
@@ -26,6 +30,8 @@ use crate::{
 pub(super) enum Setback {
     /// It never will, as it stands.
     Never(String),
+    /// It is about somebody who is erased, or whose shop is: that is a regular end.
+    Erased,
     /// Something that we need is away.
     Away(&'static str),
     /// Our own mistake, perhaps brought on by the payload.
@@ -38,6 +44,7 @@ pub(super) struct Executor {
     pub(super) shops: Shops,
     pub(super) keys: KeyStore,
     pub(super) inbox: Inbox,
+    pub(super) requests: Requests,
     /// One merge at a time: two that look at once before they merge could close a ring.
     pub(super) merging: Arc<Mutex<()>>,
 }
@@ -51,15 +58,30 @@ impl Executor {
             return Ok(End::Processed { reason: Some("topic-ignored"), position: None, subject: None });
         };
         let Translated { named, plan } = translated.map_err(|unusable| Setback::Never(unusable.reason()))?;
-        let mut run = Run { executor: self, delivery, shop, last: None, subject: None, reason: None };
+        let mut run =
+            Run { executor: self, delivery, shop, last: None, subject: None, reason: None, forget: false };
         let is_named = run.is_named(&named).await?;
-        if delivery.shared && !is_named && !delivery.edited && !run.is_safe_under_two_shops(&plan).await? {
-            return Err(Setback::Never("shop-ambiguous".to_owned()));
+        if !is_named && !delivery.edited {
+            // What cannot be undone is not done on the word of a header.
+            if is_compliance(&delivery.topic) {
+                return Err(Setback::Never("shop-not-named".to_owned()));
+            }
+            if delivery.shared && !run.is_safe_under_two_shops(&plan).await? {
+                return Err(Setback::Never("shop-ambiguous".to_owned()));
+            }
         }
         run.carry_out(plan).await?;
         let position = run.last.map(|at| at.to_string());
+        if run.forget {
+            return Ok(End::Forgotten { reason: run.reason, position });
+        }
         Ok(End::Processed { reason: run.reason, position, subject: run.subject })
     }
+}
+
+/// A delivery about somebody who is erased has no effect, now and for ever.
+pub(super) const fn end_of_erased() -> End {
+    End::Forgotten { reason: Some(ERASED), position: None }
 }
 
 /// One delivery on its way.
@@ -73,6 +95,8 @@ struct Run<'a> {
     subject: Option<CustomerId>,
     /// Why it has no effect, if it has none.
     reason: Option<&'static str>,
+    /// Its body is of no more use once it is done.
+    forget: bool,
 }
 
 impl Run<'_> {
@@ -95,6 +119,9 @@ impl Run<'_> {
             Plan::Uninstall => self.uninstalled().await,
             Plan::Product(sync) => self.product(sync).await,
             Plan::ProductDeleted { product } => self.product_deleted(&product).await,
+            Plan::Redact(subject) => self.redact(subject).await,
+            Plan::Export(subject) => self.export(subject).await,
+            Plan::RedactShop => self.redact_shop().await,
             Plan::Nothing { reason } => {
                 self.reason = Some(reason);
                 Ok(())
@@ -123,6 +150,9 @@ impl Run<'_> {
             | Plan::CustomerState { .. }
             | Plan::Shop(_)
             | Plan::Subscription { .. }
+            | Plan::Redact(_)
+            | Plan::Export(_)
+            | Plan::RedactShop
             | Plan::Uninstall => Ok(false),
         }
     }
@@ -142,7 +172,7 @@ impl Run<'_> {
             Some(customer) => keys.sealer(merchant, customer)?.digest("webhook", body),
             None => keys.digest(merchant, "webhook", body)?,
         };
-        let actor = if self.delivery.edited { Actor::Merchant } else { Actor::Shopify };
+        let actor = self.actor();
         let (correlation, trace) = (self.delivery.correlation, self.delivery.trace);
         let envelope = Envelope {
             merchant,
@@ -158,8 +188,14 @@ impl Run<'_> {
         self.last = Some(answered.at);
         match answered.outcome {
             Outcome::Accepted | Outcome::Unchanged => Ok(()),
+            Outcome::Rejected(Rejection::AccountRedacted | Rejection::ShopRedacted) => Err(Setback::Erased),
             Outcome::Rejected(rejection) => Err(Setback::Never(rejection.code().to_owned())),
         }
+    }
+
+    /// Whose word it is.
+    const fn actor(&self) -> Actor {
+        if self.delivery.edited { Actor::Merchant } else { Actor::Shopify }
     }
 
     /// The same at every try of this drive, so that a crash between two steps repeats harmlessly.
@@ -172,24 +208,24 @@ impl Run<'_> {
 impl From<Unavailable> for Setback {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
-            Unavailable::Overloaded | Unavailable::NotOwned | Unavailable::Stopped => {
-                Self::Away(unavailable.code())
-            }
+            Unavailable::Overloaded
+            | Unavailable::NotOwned
+            | Unavailable::KeysAway
+            | Unavailable::Stopped => Self::Away(unavailable.code()),
             Unavailable::AggregateParked | Unavailable::RecordTooLarge { .. } => {
                 Self::Never(unavailable.code().to_owned())
             }
+            Unavailable::Fault(ref cause) if problem::erased(&**cause) => Self::Erased,
             Unavailable::Fault(_) => Self::Fault(Box::new(unavailable)),
         }
     }
 }
 
-impl From<privacy::Error> for Setback {
-    fn from(error: privacy::Error) -> Self {
+impl From<KeyError> for Setback {
+    fn from(error: KeyError) -> Self {
         match error {
-            privacy::Error::Erased { .. } | privacy::Error::Redacted { .. } => {
-                Self::Never("subject-erased".to_owned())
-            }
-            privacy::Error::Unavailable(_) => Self::Away("key-store-unavailable"),
+            error if requests::is_erased(&error) => Self::Erased,
+            KeyError::Unavailable(_) => Self::Away("key-store-unavailable"),
             other => Self::Fault(Box::new(other)),
         }
     }

@@ -1,10 +1,7 @@
 //! Deliveries, kept until they are worked off and after: accepted → processed or dead-lettered, and back by a re-drive.
 mod known;
 
-use std::{
-    collections::BTreeSet,
-    sync::{Arc, Mutex, PoisonError},
-};
+use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono::NaiveDate;
@@ -16,6 +13,7 @@ use uuid::Uuid;
 
 use self::known::{Key, Known};
 use super::{
+    blind,
     body::{packed, unpacked},
     translate::{self, Mentions},
 };
@@ -88,6 +86,9 @@ pub(super) struct Open {
 pub(super) enum End {
     /// It has its effect, or none is due (the reason says why).
     Processed { reason: Option<&'static str>, position: Option<String>, subject: Option<CustomerId> },
+    /// It is done, and its body goes at once: it was about somebody who is erased, or asked for something about a person's
+    /// data that is recorded now.
+    Forgotten { reason: Option<&'static str>, position: Option<String> },
     /// It can have none as it stands.
     DeadLettered { reason: String },
 }
@@ -165,21 +166,14 @@ impl Inbox {
         } else {
             None
         };
-        let people = if has_effect { self.people(merchant, &topic, &mentions)? } else { Vec::new() };
+        let people = if has_effect {
+            blind::references(&self.keys, merchant, mentions.references(&topic))?
+        } else {
+            Vec::new()
+        };
         let body_hash = self.keys.global_hash("webhook-body", body);
         let day = day.to_string();
         Ok(Fresh { row, merchant, topic, webhook_id, body_hash, sealed, people, context, received_at, day })
-    }
-
-    /// Keyed hashes of whom a body is about, one after the other. The kind is hashed with the text.
-    fn people(&self, merchant: MerchantId, topic: &str, mentions: &Mentions<'_>) -> Result<Vec<u8>, Error> {
-        let found = mentions.references(topic);
-        let texts: Vec<_> = found
-            .into_iter()
-            .map(|(kind, text)| (format!("inbox/{}", kind.as_str()), text.0.trim().to_lowercase()))
-            .collect();
-        let hashes: BTreeSet<[u8; 32]> = self.keys.hash_many(merchant, &texts)?.into_iter().collect();
-        Ok(hashes.into_iter().flatten().collect())
     }
 
     /// Keeps deliveries, each once per shop, topic and body; all of them or none. Durable when it returns.
@@ -219,23 +213,42 @@ impl Inbox {
         Ok(Some(delivery))
     }
 
+    /// Whether a delivery mentions somebody who was erased, or what was theirs.
+    pub(super) async fn is_of_erased(&self, row: Uuid) -> Result<bool, Error> {
+        const WHOSE: &str = "SELECT merchant, people FROM inbox WHERE id = ?1";
+        let whose = self.work.read(move |work| {
+            work.first(WHOSE, values![row.as_bytes()], |row| Ok((row.at(0)?, row.at::<Vec<u8>>(1)?)))
+        });
+        let Some((merchant, people)) = whose.await? else { return Ok(false) };
+        let people = blind::each(&people).map(|(kind, hash)| (kind, *hash)).collect();
+        Ok(self.keys.any_buried(MerchantId::from_bytes(merchant), people).await?)
+    }
+
     /// Ends a delivery, unless it was ended meanwhile.
     pub(super) async fn finish(&self, row: Uuid, end: End) -> Result<(), Error> {
         const FINISH: &str = "UPDATE inbox SET status = ?2, reason = ?3, position = ?4, subject = ?5 \
             WHERE id = ?1 AND status = 'accepted'";
+        const FORGET: &str = "UPDATE inbox SET people = ?2 WHERE id = ?1";
+        const REMOVE: &str = "DELETE FROM inbox_body WHERE seq = (SELECT seq FROM inbox WHERE id = ?1)";
+        let forgotten = matches!(end, End::Forgotten { .. });
         let (status, reason, position, subject) = match end {
             End::Processed { reason, position, subject } => {
                 ("processed", reason.map(str::to_owned), position, subject)
             }
+            End::Forgotten { reason, position } => ("processed", reason.map(str::to_owned), position, None),
             End::DeadLettered { reason } => ("dead_lettered", Some(reason), None, None),
         };
         let subject = subject.map(CustomerId::bytes);
         let finished = self.work.run(move |work| {
             let (reason, position) = (reason.as_deref(), position.as_deref());
-            work.execute(FINISH, values![row.as_bytes(), status, reason, position, subject.as_ref()])
+            let values = values![row.as_bytes(), status, reason, position, subject.as_ref()];
+            if work.execute(FINISH, values)? == 1 && forgotten {
+                work.execute(FORGET, values![row.as_bytes(), &[]])?;
+                work.execute(REMOVE, values![row.as_bytes()])?;
+            }
+            Ok(())
         });
-        finished.await?;
-        Ok(())
+        Ok(finished.await?)
     }
 
     /// Remembers that a delivery was tried, and when to try it again after a restart.

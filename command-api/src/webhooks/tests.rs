@@ -2,6 +2,7 @@
 mod claims;
 mod deliveries;
 mod door;
+mod erasure;
 mod fairness;
 mod faults;
 mod foreign_shops;
@@ -26,6 +27,7 @@ use event_schemas::{
     loyalty_order::Assessment,
     merchant::{Processing, ProgramSettings},
 };
+use group_commit::values;
 use http_edge::{Auth, WithAuth};
 use privacy::{Kind, MerchantScope};
 use serde_json::Value;
@@ -265,6 +267,26 @@ impl Stack {
     /// Lets the merchant's deliveries be worked off as fast as they come.
     pub(super) async fn unthrottle(&self, merchant: MerchantId) {
         self.throttle(merchant, 1_000_000, 1_000_000).await;
+    }
+
+    /// Opens a delivery that was done, with this body, as if its end had never been written.
+    pub(super) async fn reopen(&self, merchant: MerchantId, webhook_id: &str, body: &str) {
+        const ROW: &str = "SELECT id FROM inbox WHERE merchant = ?1 AND webhook_id = ?2";
+        const DEAD: &str = "UPDATE inbox SET status = 'dead_lettered', reason = 'x' WHERE id = ?1";
+        const BODY: &str = "INSERT INTO inbox_body SELECT seq, ?2 FROM inbox WHERE id = ?1";
+        let (webhook_id, shop) = (webhook_id.to_owned(), merchant.bytes());
+        let row = self.bench.work.run(move |work| {
+            let row: [u8; 16] = work.one(ROW, values![&shop, &*webhook_id], |row| row.at(0))?;
+            work.execute(DEAD, values![&row])?;
+            work.execute(BODY, values![&row, &[1, 2, 3]])?;
+            Ok(row)
+        });
+        let row = uuid::Uuid::from_bytes(row.await.unwrap());
+        let payload: &serde_json::value::RawValue = serde_json::from_str(body).unwrap();
+        let edited = serde_json::json!({ "payload": payload }).to_string();
+        let (status, answer) =
+            self.call(merchant, "POST", &format!("dead-letters/{row}/redrive"), &edited).await;
+        assert_eq!(status, StatusCode::OK, "{answer}");
     }
 
     pub(super) async fn throttle(&self, merchant: MerchantId, per_second: u32, burst: u32) {

@@ -12,10 +12,10 @@ mod transactions;
 
 pub use fields::Unusable;
 pub use plan::{
-    Beyond, Buyer, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts, Transaction,
-    Translated,
+    Beyond, Buyer, DataSubject, NamedShop, Order, OwnFacts, Person, Plan, Private, Refund, ShopFacts,
+    Transaction, Translated,
 };
-pub use references::{Mentions, Referred};
+pub use references::Mentions;
 
 use fields::Object;
 
@@ -44,15 +44,24 @@ const TRANSLATORS: &[(&str, Translator)] = &[
     ("shop/update", shop::updated),
     ("app/uninstalled", shop::uninstalled),
     ("app_subscriptions/update", shop::subscription),
-    ("customers/redact", compliance::erasure),
+    ("customers/redact", compliance::redaction),
     ("customers/data_request", compliance::data_request),
-    ("shop/redact", compliance::erasure),
+    ("shop/redact", compliance::shop_redaction),
 ];
+
+/// Requests about data: Shopify sends them whatever a shop has subscribed to, also when it is gone.
+pub const COMPLIANCE: &[&str] = &["customers/redact", "customers/data_request", "shop/redact"];
 
 /// Whether deliveries of this topic have an effect.
 #[must_use]
 pub fn is_known(topic: &str) -> bool {
     TRANSLATORS.iter().any(|(name, _)| *name == topic)
+}
+
+/// Whether a delivery of this topic is a request about data that has to be carried out, whatever else is erased.
+#[must_use]
+pub fn is_compliance(topic: &str) -> bool {
+    COMPLIANCE.contains(&topic)
 }
 
 /// Reads a body. `None` = no delivery of this topic has an effect.

@@ -18,12 +18,13 @@ use tokio::{
 use uuid::Uuid;
 
 use super::{
-    execute::{Executor, Setback},
-    inbox::{End, Inbox, Open},
+    execute::{Executor, Setback, end_of_erased},
+    inbox::{self, End, Inbox, Open},
     schedule::{Job, Next, Schedule},
     slots::Slots,
+    translate::is_compliance,
 };
-use crate::{chance, clock::Clock, shops::Shops};
+use crate::{chance, clock::Clock, requests::is_erased, shops::Shops};
 
 /// Deliveries worked off at once. Nearly all of that time they wait for commits that they share, so their number is what
 /// a commit is divided by.
@@ -182,11 +183,7 @@ impl Worker {
     }
 
     /// Queues the open deliveries behind this one that are `wanted`; gives the last of them.
-    async fn queue_behind(
-        &self,
-        seq: i64,
-        wanted: impl Fn(&Open) -> bool,
-    ) -> Result<i64, super::inbox::Error> {
+    async fn queue_behind(&self, seq: i64, wanted: impl Fn(&Open) -> bool) -> Result<i64, inbox::Error> {
         let (open, now) = (self.inbox.open_behind(seq).await?, self.clock.now());
         for open in open.iter().filter(|open| wanted(open)) {
             let job = Job { merchant: open.merchant, row: open.row };
@@ -237,12 +234,21 @@ impl Worker {
     }
 
     /// Tries it once; gives the time after which to try again.
-    async fn attempt(&self, job: Job) -> Result<Option<Duration>, super::inbox::Error> {
-        let Some(delivery) = self.inbox.load(job.row).await? else { return Ok(None) };
+    async fn attempt(&self, job: Job) -> Result<Option<Duration>, inbox::Error> {
+        let delivery = match self.inbox.load(job.row).await {
+            Ok(Some(delivery)) => delivery,
+            Ok(None) => return Ok(None),
+            // Its shop was erased, and the keys of its days with it.
+            Err(inbox::Error::Keys(error)) if is_erased(&error) => {
+                return self.end(job, end_of_erased()).await.map(|()| None);
+            }
+            Err(error) => return Err(error),
+        };
         let tried = AssertUnwindSafe(self.executor.execute(&delivery)).catch_unwind().await;
         let tries = delivery.attempts.saturating_add(1);
         let (reason, tries_max) = match tried {
             Ok(Ok(end)) => return self.end(job, end).await.map(|()| None),
+            Ok(Err(Setback::Erased)) => return self.end(job, end_of_erased()).await.map(|()| None),
             Ok(Err(Setback::Never(reason))) => (reason, 0),
             Ok(Err(Setback::Away(reason))) => (reason.to_owned(), TRIES_MAX),
             Ok(Err(Setback::Fault(error))) => {
@@ -252,6 +258,11 @@ impl Worker {
             Err(_) => ("internal-fault".to_owned(), TRIES_OF_FAULTS_MAX),
         };
         if tries >= tries_max {
+            if is_compliance(&delivery.topic) {
+                told_aloud(job, delivery.topic, &reason);
+            } else if self.inbox.is_of_erased(job.row).await? {
+                return self.end(job, end_of_erased()).await.map(|()| None);
+            }
             return self.end(job, End::DeadLettered { reason }).await.map(|()| None);
         }
         let wait = back_off(tries);
@@ -260,9 +271,11 @@ impl Worker {
         Ok(Some(wait))
     }
 
-    async fn end(&self, job: Job, end: End) -> Result<(), super::inbox::Error> {
+    async fn end(&self, job: Job, end: End) -> Result<(), inbox::Error> {
         match &end {
-            End::Processed { .. } => metrics::counter!("webhooks_processed").increment(1),
+            End::Processed { .. } | End::Forgotten { .. } => {
+                metrics::counter!("webhooks_processed").increment(1)
+            }
             End::DeadLettered { reason } => {
                 metrics::counter!("webhooks_dead_lettered").increment(1);
                 tracing::warn!(inbox.row = %job.row, "A delivery was dead-lettered: {reason}");
@@ -270,6 +283,15 @@ impl Worker {
         }
         self.inbox.finish(job.row, end).await
     }
+}
+
+/// A deadline runs, and nobody but a person can help.
+fn told_aloud(job: Job, topic: String, reason: &str) {
+    metrics::counter!("privacy_requests_dead_lettered_total", "topic" => topic).increment(1);
+    tracing::error!(
+        inbox.row = %job.row, merchant.id = %job.merchant,
+        "A request about a person's data cannot be carried out until somebody looks: {reason}"
+    );
 }
 
 fn warn(error: &(dyn std::error::Error + 'static)) {

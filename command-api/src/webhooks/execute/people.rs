@@ -74,8 +74,7 @@ impl Run<'_> {
 
     /// Two customers became one; either may be unknown yet. The points follow by a policy.
     pub(super) async fn customers_merged(&mut self, kept: Private, gone: Private) -> Result<(), Setback> {
-        let kept = self.look_up_reference(&kept).await?;
-        let gone = self.look_up_reference(&gone).await?;
+        let (kept, gone) = self.look_up_both(kept, gone).await?;
         let _alone = self.executor.merging.lock().await;
         let (into, at) = (self.standing(kept).await?.survivor, self.delivery.received_at);
         self.subject = Some(into);
@@ -125,6 +124,17 @@ impl Run<'_> {
         let row =
             Reference::new(Kind::ShopifyCustomer, reference.0.clone(), proposed, Some(CustomerId(proposed)));
         Ok(CustomerId(self.executor.keys.resolve(self.delivery.merchant, row).await?.id))
+    }
+
+    /// Both or neither: nobody becomes known by a merge with somebody who is erased.
+    async fn look_up_both(&self, one: Private, other: Private) -> Result<(CustomerId, CustomerId), Setback> {
+        let row = |Private(text)| {
+            let proposed = chance::id();
+            Reference::new(Kind::ShopifyCustomer, text, proposed, Some(CustomerId(proposed)))
+        };
+        let rows = vec![row(one), row(other)];
+        let entries = self.executor.keys.resolve_many(self.delivery.merchant, rows).await?;
+        Ok((CustomerId(entries[0].id), CustomerId(entries[1].id)))
     }
 
     /// The delivery is about this person, or about the one whom they were merged into.
@@ -264,7 +274,9 @@ impl Run<'_> {
             }
         }
         if owned.is_none_or(|owner| owner == customer) {
-            self.executor.keys.attach(merchant, Kind::Order, order.0, customer).await?;
+            for kind in [Kind::Order, Kind::GuestEmail] {
+                self.executor.keys.attach(merchant, kind, order.0, customer).await?;
+            }
         }
         Ok(())
     }

@@ -7,7 +7,7 @@ use event_schemas::{Code, MerchantId, ProductId, Timestamp, Title};
 use privacy::{EVERY_MERCHANT, Kind, Reference};
 
 use super::{Run, Setback};
-use crate::webhooks::translate::{NamedShop, OwnFacts};
+use crate::webhooks::translate::{NamedShop, OwnFacts, is_compliance};
 
 impl Run<'_> {
     /// Whether the body names the shop it came for; a body that names another one has no effect here.
@@ -33,8 +33,8 @@ impl Run<'_> {
     }
 
     async fn bind(&self, id: &str) -> Result<(), Setback> {
-        // An edited body is the merchant's word, not Shopify's.
-        if self.delivery.edited {
+        // An edited body is the merchant's word, not Shopify's; and what asks to be forgotten makes nothing known.
+        if self.delivery.edited || is_compliance(&self.delivery.topic) {
             return Ok(());
         }
         let merchant = self.delivery.merchant;

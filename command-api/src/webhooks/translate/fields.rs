@@ -51,8 +51,6 @@ pub(super) enum Flaw {
     OfAnotherKind,
     /// No such currency or time zone.
     Unknown,
-    /// Asks for what this program cannot do yet: it is kept, and driven again by one that can.
-    AwaitsNewerProgram,
 }
 
 impl Unusable {
@@ -87,7 +85,6 @@ impl Flaw {
             Self::OtherCurrency => "other-currency",
             Self::OfAnotherKind => "of-another-kind",
             Self::Unknown => "unknown",
-            Self::AwaitsNewerProgram => "awaits-newer-program",
         }
     }
 }
@@ -299,6 +296,15 @@ impl<'a> Field<'a> {
         let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
         let id = digits.parse::<u64>().ok().filter(|id| all_digits && *id > 0);
         id.map(|id| Some(id.to_string())).ok_or_else(|| self.flaw(Flaw::NotAnId))
+    }
+
+    /// The ids of a list; absent is none.
+    pub(super) fn ids(&self) -> Result<Vec<String>, Unusable> {
+        let Some(raw) = self.raw else { return Ok(Vec::new()) };
+        let items: Vec<&'a RawValue> =
+            serde_json::from_str(raw.get()).map_err(|_| self.flaw(Flaw::NotAList))?;
+        let id = |raw| Field { path: self.path.clone(), raw: Some(raw) }.id();
+        items.into_iter().map(|raw| id(raw)?.ok_or_else(|| self.flaw(Flaw::NotAnId))).collect()
     }
 
     /// A name that the shop gave; cut where it is too long. An empty one counts as absent.

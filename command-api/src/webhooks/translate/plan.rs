@@ -124,11 +124,30 @@ pub enum Plan {
         /// Which.
         product: ProductId,
     },
+    /// A person is to be forgotten.
+    Redact(DataSubject),
+    /// A person asks what is held of them.
+    Export(DataSubject),
+    /// The shop is to be forgotten, with everybody in it.
+    RedactShop,
     /// The body changes nothing by itself.
     Nothing {
         /// Why, in kebab-case.
         reason: &'static str,
     },
+}
+
+/// A person as a request about their data names them: by an id or an address at least.
+#[derive(Clone, Debug, Default, PartialEq)]
+pub struct DataSubject {
+    /// Shopify's customer id.
+    pub customer: Option<Private>,
+    /// E-mail address.
+    pub email: Option<Private>,
+    /// Phone number.
+    pub phone: Option<Private>,
+    /// Shopify's ids of the orders that the request names.
+    pub orders: Vec<Private>,
 }
 
 /// What a shop says about itself.

@@ -1,5 +1,6 @@
 //! Whom a body is about, found even in bodies that cannot be used, so that an erasure finds the delivery.
 use http_edge::{Malformed, check_json, read_json};
+use privacy::Kind;
 use serde::de::{Deserialize, Deserializer};
 
 use super::{fields::Object, plan::Private};
@@ -15,33 +16,9 @@ const MENTIONED: &[&str] = &[
     "contact_email",
     "phone",
     "customer",
+    "orders_to_redact",
+    "orders_requested",
 ];
-
-/// Something in a body that leads to a person.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub enum Referred {
-    /// Shopify's order id.
-    Order,
-    /// Shopify's customer id.
-    Customer,
-    /// E-mail address.
-    Email,
-    /// Phone number.
-    Phone,
-}
-
-impl Referred {
-    /// The kind as it is stored.
-    #[must_use]
-    pub const fn as_str(self) -> &'static str {
-        match self {
-            Self::Order => "order",
-            Self::Customer => "customer",
-            Self::Email => "email",
-            Self::Phone => "phone",
-        }
-    }
-}
 
 /// What may lead to a person in a body, whatever its topic.
 #[derive(Debug, Default)]
@@ -61,28 +38,32 @@ impl<'a> Mentions<'a> {
 
     /// All references; what cannot be read is left out.
     #[must_use]
-    pub fn references(&self, topic: &str) -> Vec<(Referred, Private)> {
+    pub fn references(&self, topic: &str) -> Vec<(Kind, Private)> {
         let Self(body) = self;
         let own = match topic.split('/').next() {
-            Some("orders") => Some(Referred::Order),
-            Some("customers") => Some(Referred::Customer),
+            Some("orders") => Some(Kind::Order),
+            Some("customers") => Some(Kind::ShopifyCustomer),
             _ => None,
         };
         let mut found = Found(Vec::new());
         if let Some(kind) = own {
             found.id(kind, body, "id");
         }
-        found.id(Referred::Order, body, "order_id");
+        found.id(Kind::Order, body, "order_id");
         if let Ok(Some(edit)) = body.field("order_edit").object() {
-            found.id(Referred::Order, &edit, "order_id");
+            found.id(Kind::Order, &edit, "order_id");
         }
         for name in ["admin_graphql_api_customer_kept_id", "admin_graphql_api_customer_deleted_id"] {
             let id = body.field(name).global_id("Customer").ok().flatten();
-            found.0.extend(id.map(|id| (Referred::Customer, Private(id))));
+            found.0.extend(id.map(|id| (Kind::ShopifyCustomer, Private(id))));
+        }
+        for name in ["orders_to_redact", "orders_requested"] {
+            let ids = body.field(name).ids().unwrap_or_default();
+            found.0.extend(ids.into_iter().map(|id| (Kind::Order, Private(id))));
         }
         found.contact(body);
         if let Ok(Some(customer)) = body.field("customer").object() {
-            found.id(Referred::Customer, &customer, "id");
+            found.id(Kind::ShopifyCustomer, &customer, "id");
             found.contact(&customer);
         }
         found.0
@@ -95,18 +76,16 @@ impl<'de: 'a, 'a> Deserialize<'de> for Mentions<'a> {
     }
 }
 
-struct Found(Vec<(Referred, Private)>);
+struct Found(Vec<(Kind, Private)>);
 
 impl Found {
-    fn id(&mut self, kind: Referred, body: &Object<'_>, name: &str) {
+    fn id(&mut self, kind: Kind, body: &Object<'_>, name: &str) {
         let id = body.field(name).id().ok().flatten();
         self.0.extend(id.map(|id| (kind, Private(id))));
     }
 
     fn contact(&mut self, body: &Object<'_>) {
-        for (kind, name) in
-            [(Referred::Email, "email"), (Referred::Email, "contact_email"), (Referred::Phone, "phone")]
-        {
+        for (kind, name) in [(Kind::Email, "email"), (Kind::Email, "contact_email"), (Kind::Phone, "phone")] {
             let text = body.field(name).private().ok().flatten();
             self.0.extend(text.map(|text| (kind, text)));
         }
@@ -117,7 +96,7 @@ impl Found {
 mod tests {
     use super::*;
 
-    fn references(topic: &str, body: &str) -> Vec<(Referred, Private)> {
+    fn references(topic: &str, body: &str) -> Vec<(Kind, Private)> {
         Mentions::read(body.as_bytes(), 32).unwrap().references(topic)
     }
 
@@ -127,10 +106,10 @@ mod tests {
         let kinds: Vec<_> =
             references("orders/create", body).into_iter().map(|(kind, text)| (kind, text.0)).collect();
         let expected = [
-            (Referred::Order, "7"),
-            (Referred::Email, "a@example.com"),
-            (Referred::Customer, "9"),
-            (Referred::Phone, "+1"),
+            (Kind::Order, "7"),
+            (Kind::Email, "a@example.com"),
+            (Kind::ShopifyCustomer, "9"),
+            (Kind::Phone, "+1"),
         ];
         assert_eq!(kinds, expected.map(|(kind, text)| (kind, text.to_owned())));
         for body in ["[]", "1e999", r#"{"\ud800":1,"id":7}"#] {

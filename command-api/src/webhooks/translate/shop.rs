@@ -59,7 +59,7 @@ pub(super) fn from_status_url(url: Option<&str>) -> NamedShop {
     NamedShop { domain, id }
 }
 
-fn shop_domain(host: &str) -> Option<ShopDomain> {
+pub(super) fn shop_domain(host: &str) -> Option<ShopDomain> {
     ShopDomain::try_new(host.to_ascii_lowercase()).ok()
 }
 

@@ -11,6 +11,7 @@ use super::{
     is_known, translate,
 };
 
+mod compliance;
 mod topics;
 
 const ORDER: &str = include_str!("golden/order.json");
@@ -176,18 +177,6 @@ fn a_shops_own_body_names_it_and_its_currency_and_zone() {
 fn an_unknown_topic_has_no_translation() {
     assert!(!is_known("checkouts/create"));
     assert!(translate("checkouts/create", "{}", &shop()).is_none());
-}
-
-#[test]
-fn a_compliance_request_is_parked_and_never_told_as_done() {
-    for (topic, reason) in [
-        ("customers/redact", "erasure-awaits-newer-program"),
-        ("shop/redact", "erasure-awaits-newer-program"),
-        ("customers/data_request", "data-request-awaits-newer-program"),
-    ] {
-        let refused = translate(topic, "{}", &shop()).unwrap().unwrap_err();
-        assert_eq!(refused.reason(), reason);
-    }
 }
 
 #[test]

@@ -7,7 +7,7 @@ use super::{
     super::{Mentions, NamedShop, Plan, Transaction, Translated},
     *,
 };
-use crate::webhooks::translate::Referred;
+use privacy::Kind;
 
 const EDIT: &str = include_str!("../golden/order_edit.json");
 const TRANSACTION: &str = include_str!("../golden/transaction.json");
@@ -29,7 +29,7 @@ fn nothing(reason: &'static str) -> Translated {
 fn an_order_edit_changes_nothing_by_itself_and_says_what_does() {
     assert_eq!(read("orders/edited", EDIT), nothing("order-state-follows"));
     let whose = Mentions::read(EDIT.as_bytes(), 32).unwrap().references("orders/edited");
-    assert_eq!(whose, [(Referred::Order, private("6200000000000000001"))]);
+    assert_eq!(whose, [(Kind::Order, private("6200000000000000001"))]);
 }
 
 #[test]
@@ -92,7 +92,7 @@ fn only_a_completed_merge_merges() {
         assert_eq!(read("customers/merge", &changed(MERGE, "/status", json!(status))), expected, "{status}");
     }
     let whose = Mentions::read(MERGE.as_bytes(), 32).unwrap().references("customers/merge");
-    assert_eq!(whose, [(Referred::Customer, kept), (Referred::Customer, gone)]);
+    assert_eq!(whose, [(Kind::ShopifyCustomer, kept), (Kind::ShopifyCustomer, gone)]);
 }
 
 #[test]

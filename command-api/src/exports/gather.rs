@@ -1,0 +1,184 @@
+//! One pass over the log for all who wait: the records of their people's streams, with personal fields in clear.
+use std::collections::HashMap;
+
+use event_log::{AdmittedRecord, Checkpoint, Kind as RecordKind, Log, Span};
+use event_schemas::{
+    CustomerId, FieldAddress, MerchantId, Sealed, StreamRef, StreamType, Timestamp,
+    record::{Meta, RawAnswer, View},
+};
+use privacy::{KeyStore, Kind, Opened};
+use serde::{Deserialize, Serialize};
+use serde_json::{Map, Value, json};
+use uuid::Uuid;
+
+use super::Error;
+use crate::requests::Kept;
+
+/// Records read in one go, beside traffic.
+const READ_MAX: usize = 1_000;
+
+/// What the log holds of those who asked, each in the order of its partitions.
+pub(super) struct Gathered {
+    /// Of each who asked, in their order.
+    pub(super) of: Vec<Vec<Told>>,
+    /// Up to where the log was read.
+    pub(super) read: Vec<Checkpoint>,
+}
+
+/// One event, or one refusal.
+#[derive(Clone, Debug, Serialize)]
+pub(super) struct Told {
+    #[serde(skip)]
+    pub(super) stream_type: StreamType,
+    #[serde(skip)]
+    pub(super) stream: Uuid,
+    #[serde(skip)]
+    pub(super) route: Uuid,
+    pub(super) partition: u16,
+    pub(super) position: u64,
+    pub(super) event: &'static str,
+    pub(super) occurred_at: Timestamp,
+    pub(super) recorded_at: Timestamp,
+    /// Who asked for it.
+    pub(super) by: &'static str,
+    pub(super) data: Map<String, Value>,
+}
+
+/// A field to be opened: of whom, of which of their events, and which.
+struct ToOpen {
+    asked: usize,
+    told: usize,
+    address: FieldAddress,
+    sealed: Sealed,
+}
+
+pub(super) async fn gather(log: &Log, keys: &KeyStore, asked: &[Kept]) -> Result<Gathered, Error> {
+    let wanted = wanted(keys, asked).await?;
+    let ends: Vec<_> =
+        (0..log.partitions()).map(|number| Span { from: None, until: Some(log.end(number)) }).collect();
+    let (mut sweep, mut of) = (log.sweep(&ends)?, vec![Vec::new(); asked.len()]);
+    loop {
+        let batch = sweep.next(READ_MAX).await?;
+        if batch.records.is_empty() {
+            break;
+        }
+        let mut sealed = Vec::new();
+        for record in &batch.records {
+            let frame = &record.frame;
+            let whose = |id: [u8; 16]| wanted.get(&(frame.merchant, id)).into_iter().flatten();
+            for asked in whose(frame.route).chain(whose(frame.stream).filter(|_| frame.stream != frame.route))
+            {
+                take(*asked, record, &mut of[*asked], &mut sealed)?;
+            }
+        }
+        open(keys, sealed, &mut of).await?;
+    }
+    Ok(Gathered { of, read: sweep.checkpoints().copied().collect() })
+}
+
+/// What streams are routed by, or are, and who asked for them.
+type Wanted = HashMap<([u8; 16], [u8; 16]), Vec<usize>>;
+
+async fn wanted(keys: &KeyStore, asked: &[Kept]) -> Result<Wanted, Error> {
+    let mut wanted = Wanted::new();
+    for (number, kept) in asked.iter().enumerate() {
+        let orders = keys.ids_of(kept.merchant, kept.subjects.clone(), Kind::Order).await?;
+        let ids = kept.subjects.iter().map(|subject| subject.0).chain(orders);
+        for id in ids {
+            wanted.entry((kept.merchant.bytes(), id.into_bytes())).or_default().push(number);
+        }
+    }
+    Ok(wanted)
+}
+
+fn take(
+    asked: usize,
+    record: &AdmittedRecord,
+    told: &mut Vec<Told>,
+    to_open: &mut Vec<ToOpen>,
+) -> Result<(), Error> {
+    if !matches!(record.frame.kind, RecordKind::Commit | RecordKind::Outcome) {
+        return Ok(());
+    }
+    let view = View::open(&record.body).map_err(|error| Error::Record(error.into()))?;
+    match view.answer {
+        RawAnswer::Events(events) => {
+            for (index, raw) in (0_u16..).zip(&events) {
+                let event = raw.decode().map_err(|error| Error::Record(error.into()))?;
+                let data: Map<String, Value> = serde_json::from_str(&event.to_json()?)?;
+                for (field, value) in &data {
+                    let address = address(record, &view.meta, index, raw.number, field);
+                    if let Some((sealed, address)) = sealed(value).zip(address) {
+                        to_open.push(ToOpen { asked, told: told.len(), address, sealed });
+                    }
+                }
+                told.push(tell(record, &view.meta, event.name(), data));
+            }
+        }
+        RawAnswer::Rejected(json) => {
+            told.push(tell(record, &view.meta, "refused", serde_json::from_str(json)?));
+        }
+        RawAnswer::Unchanged => {}
+    }
+    Ok(())
+}
+
+/// A sealed field as events have it.
+fn sealed(value: &Value) -> Option<Sealed> {
+    let is_one = value.as_object().is_some_and(|fields| fields.len() == 1 && fields.contains_key("sealed"));
+    is_one.then(|| Sealed::deserialize(value).ok()).flatten()
+}
+
+fn tell(record: &AdmittedRecord, meta: &Meta, event: &'static str, data: Map<String, Value>) -> Told {
+    Told {
+        stream_type: meta.stream_type,
+        stream: Uuid::from_bytes(record.frame.stream),
+        route: Uuid::from_bytes(record.frame.route),
+        partition: record.partition,
+        position: record.position.get(),
+        event,
+        occurred_at: meta.occurred_at,
+        recorded_at: meta.recorded_at,
+        by: meta.actor.name(),
+        data,
+    }
+}
+
+fn address(
+    record: &AdmittedRecord,
+    meta: &Meta,
+    index: u16,
+    event_type: u16,
+    field: &str,
+) -> Option<FieldAddress> {
+    let (stream, route) = (Uuid::from_bytes(record.frame.stream), Uuid::from_bytes(record.frame.route));
+    let subject: CustomerId = StreamRef { stream_type: meta.stream_type, id: stream, route }.subject()?;
+    Some(FieldAddress {
+        merchant: MerchantId::from_bytes(record.frame.merchant),
+        subject,
+        stream_type: meta.stream_type.number(),
+        stream,
+        version: meta.first_version.saturating_add(u64::from(index)),
+        record: meta.record,
+        index,
+        event_type,
+        field: field.to_owned().into(),
+    })
+}
+
+/// Puts what the fields hold in their places.
+async fn open(keys: &KeyStore, to_open: Vec<ToOpen>, of: &mut [Vec<Told>]) -> Result<(), Error> {
+    if to_open.is_empty() {
+        return Ok(());
+    }
+    let fields: Vec<_> = to_open.iter().map(|field| (&field.address, &field.sealed)).collect();
+    let opened = keys.open_many(&fields).await?;
+    for (ToOpen { asked, told, address, .. }, opened) in to_open.iter().zip(opened) {
+        let value = match opened? {
+            Opened::Clear(clear) => serde_json::from_slice(&clear)?,
+            Opened::Shredded { certificate } => json!({ "redacted": true, "certificate": certificate }),
+        };
+        of[*asked][*told].data.insert(address.field.clone().into_owned(), value);
+    }
+    Ok(())
+}

@@ -1,0 +1,332 @@
+//! Requests about people's data: who is meant by an id or an address, and the way into the request's own stream.
+//!
+//! Whom a request is about is kept before anything is asked of the log. When the request comes again, after a crash or
+//! from its sender, it is about the same people although nothing leads to them any more.
+mod closure;
+mod kept;
+
+use std::{collections::BTreeMap, fmt};
+
+use domain::{
+    Aggregate, Command, StreamRef,
+    privacy_request::{OpenDataRequest, OpenRedaction},
+};
+use event_schemas::{
+    CertificateId, CommandKey, CustomerId, Digest, MerchantId, OrderId, RequestId, Timestamp,
+    privacy_request::{RedactionScope, RequestSource},
+};
+use group_commit::{Fault, Store};
+use privacy::{KeyStore, Kind};
+use uuid::Uuid;
+
+pub(crate) use closure::closure;
+pub(crate) use kept::{Kept, forget, people, read as read_kept};
+
+use crate::{
+    commands::{Answered, Commander, Envelope, Lane, Origin, Unavailable},
+    webhooks::{blind, translate::Private},
+};
+
+/// A person as a request names them.
+#[derive(Clone, Debug, Default)]
+pub(crate) struct Named {
+    /// Our own id.
+    pub(crate) customer: Option<CustomerId>,
+    /// Shopify's customer id.
+    pub(crate) shopify: Option<Private>,
+    /// E-mail address.
+    pub(crate) email: Option<Private>,
+    /// Phone number. Nobody is looked up by it.
+    pub(crate) phone: Option<Private>,
+    /// Shopify's ids of orders.
+    pub(crate) orders: Vec<Private>,
+}
+
+/// Who asks, when, and under which ids.
+#[derive(Clone, Copy, Debug)]
+pub(crate) struct Asking {
+    pub(crate) merchant: MerchantId,
+    pub(crate) request: RequestId,
+    pub(crate) source: RequestSource,
+    pub(crate) key: CommandKey,
+    pub(crate) origin: Origin,
+    pub(crate) lane: Lane,
+    pub(crate) at: Timestamp,
+}
+
+/// A request that was not taken, or perhaps was: it may be made again under the same ids.
+#[derive(Debug, thiserror::Error)]
+pub(crate) enum NotTaken {
+    /// The address is that of several people, and what is held of one must not be shown to another.
+    #[error("the address is that of several people")]
+    Ambiguous,
+    #[error("the request could not be recorded")]
+    Command(#[from] Unavailable),
+    #[error("the keys are not available")]
+    Keys(#[from] privacy::Error),
+    #[error("the request could not be kept")]
+    Work(#[from] Fault),
+}
+
+/// What a request says of itself once it is kept.
+#[derive(Clone, Debug)]
+pub(crate) struct Taken {
+    pub(crate) kept: Kept,
+    pub(crate) answered: Answered,
+}
+
+/// That a person was erased.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub(crate) struct Redacted {
+    /// The certificate, once there is one and it can be found.
+    pub(crate) certificate: Option<CertificateId>,
+}
+
+/// The way to requests; cheap to clone.
+#[derive(Clone)]
+pub(crate) struct Requests {
+    commander: Commander,
+    keys: KeyStore,
+    work: Store,
+}
+
+impl Requests {
+    pub(crate) const fn new(commander: Commander, keys: KeyStore, work: Store) -> Self {
+        Self { commander, keys, work }
+    }
+
+    /// Asks that a person be forgotten: everybody whom the id or the address names, with everybody who turned out to be
+    /// them. Who asks by an address alone asks for all that is held under it.
+    ///
+    /// What belongs to nobody yet becomes theirs, so that it goes with them: orders that the request names, and guests'
+    /// orders under the address. If nobody is known, those are a person of their own. What Shopify names and nobody here
+    /// has is never taken in later.
+    pub(crate) async fn redact(&self, asking: &Asking, named: &Named) -> Result<Taken, NotTaken> {
+        let kept = match self.kept(asking.request).await? {
+            Some(kept) => kept,
+            None => {
+                let people = self.people_named(asking.merchant, named).await?;
+                let mut people = closure(&self.commander, asking.merchant, people).await?;
+                if people.is_empty() && !self.unowned(asking.merchant, named, &people).await?.is_empty() {
+                    people.insert(CustomerId(Uuid::new_v5(&asking.request.0, b"guest")), None);
+                }
+                self.keep(asking, kept::REDACTION, &people, Some(named)).await?
+            }
+        };
+        self.take_in(asking, named, &kept).await?;
+        let scope = RedactionScope::Customer;
+        self.open(asking, kept, |subjects| open_redaction(asking, scope, subjects)).await
+    }
+
+    /// Asks that a shop be forgotten, with everybody in it.
+    pub(crate) async fn redact_shop(&self, asking: &Asking) -> Result<Taken, NotTaken> {
+        let kept = match self.kept(asking.request).await? {
+            Some(kept) => kept,
+            None => self.keep(asking, kept::SHOP_REDACTION, &BTreeMap::new(), None).await?,
+        };
+        self.open(asking, kept, |_| open_redaction(asking, RedactionScope::Shop, Vec::new())).await
+    }
+
+    /// Asks for what is held of a person, with everybody who turned out to be them.
+    ///
+    /// # Errors
+    /// [`NotTaken::Ambiguous`] if only an address is given and several people have it.
+    pub(crate) async fn export(&self, asking: &Asking, named: &Named) -> Result<Taken, NotTaken> {
+        let kept = match self.kept(asking.request).await? {
+            Some(kept) => kept,
+            None => {
+                let people = self.people_named(asking.merchant, named).await?;
+                let people = closure(&self.commander, asking.merchant, people).await?;
+                if people.values().filter(|into| into.is_none()).count() > 1 {
+                    return Err(NotTaken::Ambiguous);
+                }
+                self.keep(asking, kept::EXPORT, &people, Some(named)).await?
+            }
+        };
+        self.open(asking, kept, |subjects| {
+            OpenDataRequest { subjects, source: asking.source, requested_at: asking.at }.into()
+        })
+        .await
+    }
+
+    /// What is kept of a request.
+    pub(crate) async fn kept(&self, request: RequestId) -> Result<Option<Kept>, Fault> {
+        self.work.read(move |work| kept::find(work, request)).await
+    }
+
+    /// Whether a person was erased, or is being.
+    pub(crate) async fn redacted(
+        &self,
+        merchant: MerchantId,
+        customer: CustomerId,
+    ) -> Result<Option<Redacted>, NotTaken> {
+        let by = self.commander.read(merchant, StreamRef::customer(customer), |known| match known {
+            Aggregate::Customer(known) => known.redacted_by(),
+            _ => None,
+        });
+        let Some(request) = by.await? else {
+            let erased = self.keys.is_erased(merchant, Some(customer)).await?;
+            return Ok(erased.then_some(Redacted { certificate: None }));
+        };
+        let Some(kept) = self.kept(request).await? else {
+            return Ok(Some(Redacted { certificate: None }));
+        };
+        let certificate = self.commander.read(merchant, kept.stream(), |request| match request {
+            Aggregate::PrivacyRequest(request) => request
+                .redaction()
+                .and_then(|redaction| redaction.last.or(redaction.live))
+                .map(|certified| certified.id),
+            _ => None,
+        });
+        Ok(Some(Redacted { certificate: certificate.await? }))
+    }
+
+    async fn keep(
+        &self,
+        asking: &Asking,
+        kind: &'static str,
+        people: &BTreeMap<CustomerId, Option<CustomerId>>,
+        named: Option<&Named>,
+    ) -> Result<Kept, NotTaken> {
+        let merchant = asking.merchant;
+        let route = match kind {
+            kept::SHOP_REDACTION => merchant.0,
+            _ => {
+                let lives_on = people.iter().find(|(_, into)| into.is_none()).or(people.iter().next());
+                lives_on.map_or(asking.request.0, |(customer, _)| customer.0)
+            }
+        };
+        let subjects = people.keys().copied().collect();
+        let references = match named {
+            Some(named) => blind::references(&self.keys, merchant, named.references())?,
+            None => Vec::new(),
+        };
+        let kept = Kept { request: asking.request, merchant, route, subjects };
+        let at = asking.at;
+        Ok(self.work.run(move |work| kept::keep(work, &kept, kind, &references, at)).await?)
+    }
+
+    async fn open(
+        &self,
+        asking: &Asking,
+        kept: Kept,
+        command: impl FnOnce(Vec<CustomerId>) -> Command,
+    ) -> Result<Taken, NotTaken> {
+        // The request's id and nothing of what it says: a digest of an address would stay in the log for ever.
+        let content = self.keys.global_hash("privacy-request", asking.request.0.as_bytes());
+        let envelope = Envelope {
+            merchant: asking.merchant,
+            stream: kept.stream(),
+            command: command(kept.subjects.clone()),
+            key: asking.key,
+            content: Digest(content.first_chunk().copied().unwrap_or_default()),
+            occurred_at: asking.at,
+            origin: asking.origin,
+            lane: asking.lane,
+        };
+        let answered = self.commander.send(envelope).await?;
+        Ok(Taken { kept, answered })
+    }
+
+    /// The customers whom the id names, or the address if there is no id.
+    async fn people_named(&self, merchant: MerchantId, named: &Named) -> Result<Vec<CustomerId>, NotTaken> {
+        if let Some(customer) = named.customer {
+            let known = self.commander.read(merchant, StreamRef::customer(customer), |known| match known {
+                Aggregate::Customer(known) => {
+                    known.registered() || known.merged_into().is_some() || known.redacted()
+                }
+                _ => false,
+            });
+            return Ok(known.await?.then_some(customer).into_iter().collect());
+        }
+        let kinds: &[(Kind, &Option<Private>)] = match &named.shopify {
+            Some(_) => &[(Kind::ShopifyCustomer, &named.shopify)],
+            None => &[(Kind::Email, &named.email), (Kind::VerifiedEmail, &named.email)],
+        };
+        let mut people = Vec::new();
+        for (kind, text) in kinds {
+            let Some(Private(text)) = text else { continue };
+            let found = self.keys.find_all(merchant, *kind, text).await?;
+            people.extend(found.into_iter().map(|entry| CustomerId(entry.id)));
+        }
+        Ok(people)
+    }
+
+    /// What the request names and nobody owns: orders, and guests' orders under the address.
+    async fn unowned(
+        &self,
+        merchant: MerchantId,
+        named: &Named,
+        people: &BTreeMap<CustomerId, Option<CustomerId>>,
+    ) -> Result<Vec<OrderId>, NotTaken> {
+        let mut orders = Vec::new();
+        for Private(order) in &named.orders {
+            let found = self.keys.find(merchant, Kind::Order, order).await?;
+            orders.extend(found.filter(|entry| entry.subject.is_none()).map(|entry| OrderId(entry.id)));
+        }
+        if let Some(Private(email)) = &named.email {
+            let found = self.keys.find_all(merchant, Kind::GuestEmail, email).await?;
+            let free = found
+                .into_iter()
+                .filter(|entry| entry.subject.is_none_or(|owner| people.contains_key(&owner)));
+            orders.extend(free.map(|entry| OrderId(entry.id)));
+        }
+        Ok(orders)
+    }
+
+    /// Makes theirs what belongs to nobody, and buries what is not known. What is erased already stays as it is.
+    async fn take_in(&self, asking: &Asking, named: &Named, kept: &Kept) -> Result<(), NotTaken> {
+        let merchant = asking.merchant;
+        let people = kept.subjects.iter().map(|subject| (*subject, None)).collect();
+        if let Some(subject) = kept.subjects.first() {
+            for OrderId(order) in self.unowned(merchant, named, &people).await? {
+                for kind in [Kind::Order, Kind::GuestEmail] {
+                    match self.keys.attach(merchant, kind, order, *subject).await {
+                        Err(error) if is_erased(&error) => return Ok(()),
+                        attached => attached?,
+                    };
+                }
+            }
+        }
+        if asking.source != RequestSource::Shopify {
+            return Ok(());
+        }
+        let ids = named.shopify.iter().map(|id| (Kind::ShopifyCustomer, id));
+        let unknown = ids.chain(named.orders.iter().map(|order| (Kind::Order, order)));
+        let unknown = unknown.map(|(kind, Private(text))| (kind, text.clone())).collect();
+        match self.keys.bury(merchant, unknown).await {
+            Err(error) if is_erased(&error) => Ok(()),
+            buried => Ok(buried.map(drop)?),
+        }
+    }
+}
+
+impl Named {
+    /// What it is found by in the inbox.
+    fn references(&self) -> Vec<(Kind, Private)> {
+        let of = |kind: Kind, text: &Option<Private>| text.clone().map(|text| (kind, text));
+        of(Kind::ShopifyCustomer, &self.shopify)
+            .into_iter()
+            .chain(of(Kind::Email, &self.email))
+            .chain(of(Kind::Phone, &self.phone))
+            .chain(self.orders.iter().map(|order| (Kind::Order, order.clone())))
+            .collect()
+    }
+}
+
+fn open_redaction(asking: &Asking, scope: RedactionScope, subjects: Vec<CustomerId>) -> Command {
+    OpenRedaction { scope, subjects, source: asking.source, requested_at: asking.at }.into()
+}
+
+pub(crate) const fn is_erased(error: &privacy::Error) -> bool {
+    matches!(
+        error,
+        privacy::Error::Erased { .. } | privacy::Error::Redacted { .. } | privacy::Error::ShopErased { .. }
+    )
+}
+
+impl fmt::Debug for Requests {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str("Requests")
+    }
+}

@@ -1,0 +1,78 @@
+//! What is kept of a request: random ids and, until what they find is purged, blind references.
+use domain::StreamRef;
+use event_schemas::{CustomerId, MerchantId, RequestId, Timestamp};
+use group_commit::{Cells, Session, StoreError, values};
+use uuid::Uuid;
+
+pub(super) const REDACTION: &str = "redaction";
+pub(super) const SHOP_REDACTION: &str = "shop-redaction";
+pub(crate) const EXPORT: &str = "export";
+
+/// Whom a request was found to be about.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub(crate) struct Kept {
+    pub(crate) request: RequestId,
+    pub(crate) merchant: MerchantId,
+    /// What its stream is routed by.
+    pub(crate) route: Uuid,
+    /// The customers; the first is the one whose key seals what is handed over.
+    pub(crate) subjects: Vec<CustomerId>,
+}
+
+impl Kept {
+    /// The request's stream.
+    pub(crate) const fn stream(&self) -> StreamRef {
+        StreamRef::privacy_request(self.request, self.route)
+    }
+}
+
+/// Keeps a request unless it is kept already; gives what is kept.
+pub(super) fn keep(
+    work: &dyn Session,
+    kept: &Kept,
+    kind: &str,
+    references: &[u8],
+    at: Timestamp,
+) -> Result<Kept, StoreError> {
+    const KEEP: &str = "INSERT INTO privacy_request(request, merchant, kind, route, subjects, people, asked_at) \
+        VALUES (?1, ?2, ?3, ?4, ?5, ?6, ?7) ON CONFLICT DO NOTHING";
+    const WAIT: &str =
+        "INSERT INTO export(request, merchant, status) VALUES (?1, ?2, 'waiting') ON CONFLICT DO NOTHING";
+    let (request, merchant) = (kept.request.bytes(), kept.merchant.bytes());
+    let subjects: Vec<u8> = kept.subjects.iter().flat_map(|subject| subject.bytes()).collect();
+    let values =
+        values![&request, &merchant, kind, kept.route.as_bytes(), &subjects, references, at.micros()];
+    if work.execute(KEEP, values)? == 1 && kind == EXPORT {
+        work.execute(WAIT, values![&request, &merchant])?;
+    }
+    find(work, kept.request)?.ok_or(StoreError::Missing)
+}
+
+/// What is kept of a request.
+pub(super) fn find(work: &dyn Session, request: RequestId) -> Result<Option<Kept>, StoreError> {
+    const FIND: &str = "SELECT merchant, route, subjects FROM privacy_request WHERE request = ?1";
+    work.first(FIND, values![&request.bytes()], |row| read(request, row, 0))
+}
+
+/// Reads merchant, route and subjects from this column on.
+pub(crate) fn read(request: RequestId, row: &dyn Cells, at: usize) -> Result<Kept, StoreError> {
+    let subjects = row.cell(at + 2)?.bytes()?;
+    Ok(Kept {
+        request,
+        merchant: MerchantId::from_bytes(row.at(at)?),
+        route: Uuid::from_bytes(row.at(at + 1)?),
+        subjects: subjects.as_chunks::<16>().0.iter().map(|id| CustomerId::from_bytes(*id)).collect(),
+    })
+}
+
+/// The blind references of what a request named, until they are forgotten.
+pub(crate) fn people(work: &dyn Session, request: RequestId) -> Result<Option<Vec<u8>>, StoreError> {
+    const PEOPLE: &str = "SELECT people FROM privacy_request WHERE request = ?1";
+    work.first(PEOPLE, values![&request.bytes()], |row| row.at(0))
+}
+
+/// Forgets the blind references of a request, once what they find is purged. In the caller's transaction.
+pub(crate) fn forget(work: &dyn Session, request: RequestId) -> Result<(), StoreError> {
+    const FORGET: &str = "UPDATE privacy_request SET people = ?2 WHERE request = ?1";
+    work.execute(FORGET, values![&request.bytes(), &[]]).map(drop)
+}
