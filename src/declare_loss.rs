@@ -16,6 +16,7 @@ use crate::{
     nodes,
     replay_roles::{FOUND, UNKNOWN, progress, told, with},
     settings::Settings,
+    witness,
 };
 
 /// How many people must stand for it.
@@ -97,6 +98,7 @@ enum Whose {
     ReadModel(&'static str),
     Snapshots,
     Policies,
+    Witness,
 }
 
 /// What was forgotten.
@@ -135,11 +137,11 @@ impl Declaration {
         // Nobody else may work in the folder meanwhile; a running server is told to be ended first.
         let stores = data_folder::open_again(settings).await?;
         nodes::ensure_none(settings, &stores.log).await?;
-        let lost = look(&stores, progress).await?;
+        let lost = look(settings, &stores, progress).await?;
         let done = match signed {
             Some(signed) if !lost.is_empty() => {
                 nodes::forget_owners(settings, &stores.log).await?;
-                Some(declare(&stores, &lost, &signed).await?)
+                Some(declare(settings, &stores, &lost, &signed).await?)
             }
             _ => None,
         };
@@ -148,16 +150,18 @@ impl Declaration {
 }
 
 /// Holds everything that is remembered of the log against the log, once that is read from its beginning to its end.
-async fn look(stores: &Stores, progress: &mut Progress) -> anyhow::Result<Vec<Lost>> {
+async fn look(settings: &Settings, stores: &Stores, progress: &mut Progress) -> anyhow::Result<Vec<Lost>> {
     let log = &stores.log;
     let ends = ends(log, progress).await.map_err(unreadable)?;
     let read_models = stores.reads.remembered(log).await?.into_iter();
     let snapshots = stores.snapshots.remembered(log.partitions()).await?.into_iter();
     let policies = command_api::loss::remembered(&stores.work).await?.into_iter();
+    let witness = witness::remembered(settings)?.into_iter();
     let all = read_models
         .map(|(name, place)| (Whose::ReadModel(name), place))
         .chain(snapshots.map(|place| (Whose::Snapshots, place)))
-        .chain(policies.map(|place| (Whose::Policies, place)));
+        .chain(policies.map(|place| (Whose::Policies, place)))
+        .chain(witness.map(|place| (Whose::Witness, place)));
     let mut lost: Vec<Lost> = Vec::new();
     for (whose, place) in all {
         let Some(found) = log.contradicts(&place).await? else { continue };
@@ -203,7 +207,12 @@ async fn ends(log: &Log, progress: &mut Progress) -> Result<Vec<Checkpoint>, eve
 }
 
 /// Records the loss first: what comes behind it can be done again, but takes away what shows the loss.
-async fn declare(stores: &Stores, lost: &[Lost], signed: &Signed) -> anyhow::Result<Done> {
+async fn declare(
+    settings: &Settings,
+    stores: &Stores,
+    lost: &[Lost],
+    signed: &Signed,
+) -> anyhow::Result<Done> {
     for lost in lost.iter().filter(|_| !is_planted("declare-loss-unrecorded")) {
         record(&stores.log, lost, signed).await.context("could not record the loss")?;
     }
@@ -225,6 +234,8 @@ async fn declare(stores: &Stores, lost: &[Lost], signed: &Signed) -> anyhow::Res
         false => command_api::loss::begin_again(&stores.work).await?,
         true => 0,
     };
+    let partitions: Vec<u16> = lost.iter().map(|lost| lost.partition).collect();
+    witness::forget(settings, &partitions)?;
     Ok(Done { read_models, deliveries_to_work_off_again })
 }
 
@@ -268,6 +279,7 @@ impl fmt::Display for Whose {
             Self::ReadModel(name) => write!(f, "the read model {name}"),
             Self::Snapshots => f.write_str("the owner's state"),
             Self::Policies => f.write_str("the policies"),
+            Self::Witness => f.write_str("the witness"),
         }
     }
 }

@@ -1,5 +1,6 @@
 //! The one executable: settings, wiring, the demo. No rule lives here.
 mod banner;
+mod catch_up;
 mod contact;
 mod data_folder;
 pub mod declare_loss;
@@ -8,6 +9,7 @@ pub mod log_address;
 mod nodes;
 pub mod openapi;
 mod pages;
+pub mod privacy_roles;
 mod queues;
 mod rebuilds;
 pub mod replay_roles;
@@ -15,5 +17,7 @@ pub mod roles;
 pub mod serve;
 pub mod settings;
 pub mod stores_address;
+mod tokens;
 pub mod webhook;
 mod wiring;
+mod witness;

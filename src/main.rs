@@ -3,7 +3,7 @@ use std::{path::PathBuf, process::ExitCode};
 
 use clap::{Args, Parser, Subcommand};
 use loyalnest::{
-    declare_loss, replay_roles, serve,
+    declare_loss, privacy_roles, replay_roles, serve,
     settings::{Given, Settings},
     webhook,
 };
@@ -70,6 +70,88 @@ enum Role {
         /// Do it.
         #[arg(long)]
         yes: bool,
+        #[command(flatten)]
+        job: Job,
+    },
+    /// Have people forgotten, see that it is done, and export what is held of them.
+    Privacy {
+        #[command(subcommand)]
+        action: Privacy,
+    },
+}
+
+#[derive(Subcommand)]
+enum Privacy {
+    /// Show a shop's requests with their steps and deadlines, or one of them.
+    ///
+    /// Exits with 0 if all is in order, 1 if one is late or fails, 2 if the server could not be asked.
+    Status {
+        /// The request's id; all if none is named.
+        request: Option<String>,
+        #[command(flatten)]
+        shop: privacy_roles::Shop,
+        #[command(flatten)]
+        job: Job,
+    },
+    /// Have a person erased by the running server, and wait for the certificate.
+    ///
+    /// Exits with 0 if it is certified, 1 if not yet (the server goes on by itself), 2 if it could not be asked for.
+    Redact {
+        #[command(flatten)]
+        person: privacy_roles::Person,
+        #[command(flatten)]
+        shop: privacy_roles::Shop,
+        #[command(flatten)]
+        patience: privacy_roles::Patience,
+        /// Where to put the certificate.
+        #[arg(long, value_name = "FILE")]
+        certificate: Option<PathBuf>,
+        #[command(flatten)]
+        job: Job,
+    },
+    /// Have everything exported that is held of a person, and put the files into a folder.
+    ///
+    /// Exits with 0 if they are there, 1 if not yet (the server goes on by itself), 2 if it could not be asked for.
+    Export {
+        #[command(flatten)]
+        person: privacy_roles::Person,
+        #[command(flatten)]
+        shop: privacy_roles::Shop,
+        #[command(flatten)]
+        patience: privacy_roles::Patience,
+        /// The folder; made if it is not there.
+        #[arg(long, value_name = "DIR")]
+        into: PathBuf,
+        #[command(flatten)]
+        job: Job,
+    },
+    /// Look at certificates of erasure.
+    Certificate {
+        #[command(subcommand)]
+        action: Certificate,
+    },
+}
+
+#[derive(Subcommand)]
+enum Certificate {
+    /// Say whether a certificate is genuine and what it says; needs no server and no data folder.
+    ///
+    /// Exits with 0 if it is genuine, 1 if it is not, 2 if it could not be looked at.
+    Verify {
+        /// The certificate.
+        file: PathBuf,
+        /// The installation's public key, 64 hexadecimal digits.
+        #[arg(long, value_name = "HEX")]
+        key: Option<String>,
+        /// Answer with one JSON object on standard output.
+        #[arg(long)]
+        json: bool,
+    },
+    /// Print the public key that verifies this installation's certificates, as the running server knows it.
+    Key {
+        /// The server; the one that runs on the data folder if it is not said.
+        #[arg(long)]
+        url: Option<String>,
         #[command(flatten)]
         job: Job,
     },
@@ -176,6 +258,7 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
             let declaration = declare_loss::Declaration { by, why, yes };
             return Ok(runtime()?.block_on(declare_loss::run(&settings, declaration, json)));
         }
+        Role::Privacy { action } => return privacy(action),
         Role::Rebuild { projection, dry_run, rollback, job: Job { common, json } } => {
             let settings = common.resolve()?;
             let options = replay_roles::Rebuild { projection, dry_run, roll_back: rollback };
@@ -183,6 +266,31 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+fn privacy(action: Privacy) -> anyhow::Result<ExitCode> {
+    match action {
+        Privacy::Status { request, shop, job: Job { common, json } } => {
+            let settings = common.resolve()?;
+            Ok(runtime()?.block_on(privacy_roles::status(&settings, shop, request, json)))
+        }
+        Privacy::Redact { person, shop, patience, certificate, job: Job { common, json } } => {
+            let settings = common.resolve()?;
+            let redact = privacy_roles::redact(&settings, shop, person, patience, certificate, json);
+            Ok(runtime()?.block_on(redact))
+        }
+        Privacy::Export { person, shop, patience, into, job: Job { common, json } } => {
+            let settings = common.resolve()?;
+            Ok(runtime()?.block_on(privacy_roles::export(&settings, shop, person, patience, &into, json)))
+        }
+        Privacy::Certificate { action: Certificate::Verify { file, key, json } } => {
+            Ok(privacy_roles::verify_certificate(&file, key.as_deref(), json))
+        }
+        Privacy::Certificate { action: Certificate::Key { url, job: Job { common, json } } } => {
+            let settings = common.resolve()?;
+            Ok(runtime()?.block_on(privacy_roles::public_key(&settings, url, json)))
+        }
+    }
 }
 
 fn runtime() -> std::io::Result<tokio::runtime::Runtime> {

@@ -20,6 +20,7 @@ pub fn document() -> anyhow::Result<String> {
     document.merge(crate::queues::document());
     document.merge(crate::nodes::document());
     document.merge(crate::rebuilds::document());
+    document.merge(crate::tokens::document());
     Ok(serde_json::to_string_pretty(&complete(document))?)
 }
 

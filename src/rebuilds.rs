@@ -11,7 +11,6 @@ use axum::{
 use event_log::Log;
 use futures::{Stream, stream::unfold};
 use http_edge::{Auth, Body, Operator, Problem, WithAuth};
-use privacy::MerchantScope;
 use projections::ReadStore;
 use replay::{
     progress::{Progress, Reached},
@@ -23,7 +22,7 @@ use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
 
 use crate::{
-    contact::{self, Contact},
+    contact::{Contact, Local},
     replay_roles::{Done, Rebuild, error_text},
 };
 
@@ -33,26 +32,9 @@ pub(crate) struct Rebuilds {
     log: Log,
     store: ReadStore,
     followers: projections::Progress,
-    auth: Arc<Asked>,
+    auth: Arc<Local>,
     running: Arc<Mutex<()>>,
     closed: watch::Sender<bool>,
-}
-
-/// The operator, or whoever can read the data folder.
-struct Asked {
-    operator: Arc<dyn Auth>,
-    token: String,
-}
-
-impl Auth for Asked {
-    fn merchant(&self, _: &str) -> Option<MerchantScope> {
-        None
-    }
-
-    fn operator(&self, token: &str) -> bool {
-        let equal = aws_lc_rs::constant_time::verify_slices_are_equal;
-        equal(token.as_bytes(), self.token.as_bytes()).is_ok() || self.operator.operator(token)
-    }
 }
 
 impl WithAuth for Rebuilds {
@@ -161,21 +143,15 @@ pub(crate) async fn start(
 }
 
 impl Rebuilds {
-    /// For the operator, and for whoever has a token that is drawn here.
+    /// For whoever may ask for it.
     pub(crate) fn new(
         log: Log,
         store: ReadStore,
         followers: projections::Progress,
-        operator: Arc<dyn Auth>,
-    ) -> anyhow::Result<Self> {
-        let auth = Arc::new(Asked { operator, token: contact::token()? });
+        auth: Arc<Local>,
+    ) -> Self {
         let closed = watch::Sender::new(false);
-        Ok(Self { log, store, followers, auth, running: Arc::default(), closed })
-    }
-
-    /// What opens the route beside the operator's token.
-    pub(crate) fn token(&self) -> &str {
-        &self.auth.token
+        Self { log, store, followers, auth, running: Arc::default(), closed }
     }
 
     /// Ends the job that is going on, for ever: a server that stops waits for its open answers.

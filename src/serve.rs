@@ -16,12 +16,14 @@ use tracing_subscriber::EnvFilter;
 
 use crate::{
     banner::Banner,
+    catch_up,
     contact::{self, Contact},
     data_folder,
     demo::{self, Seeded},
     settings::{Mode, Settings},
     webhook::Sender,
     wiring::System,
+    witness,
 };
 
 /// How to run.
@@ -49,6 +51,14 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     let mut interrupted = signal(SignalKind::interrupt())?;
     let mut terminated = signal(SignalKind::terminate())?;
     let stores = data_folder::open(settings).await?;
+    witness::check(settings, &stores.log).await?;
+    if !stores.created && witness::is_missing(settings)? {
+        let file = settings.witness.display();
+        tracing::warn!(
+            "There is no witness at {file}: nobody can tell whether log and keys were set back together"
+        );
+    }
+    catch_up::catch_up(&stores.log, &stores.keys).await?;
     contact::forget(&settings.data)?;
     let seeding = settings.data.join(SEEDING);
     let shows = options.demo && settings.mode == Mode::Development && settings.roles.are_all();
@@ -68,7 +78,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     } else {
         None
     };
-    let contact = Contact { url: reachable(&url), token: system.rebuild_token().to_owned() };
+    let contact = Contact { url: reachable(&url), token: system.local_token().to_owned() };
     let contact =
         contact.leave(&settings.data).context("could not say in the data folder where it listens")?;
     announce(options, &system, &url, seeded.as_ref()).await?;

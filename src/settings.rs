@@ -139,6 +139,10 @@ pub struct Given {
     /// File of the root key; in production it must lie outside the data folder.
     #[arg(long, env = "LOYALNEST_ROOT_KEY", value_name = "FILE")]
     pub root_key: Option<PathBuf>,
+    /// Where it is written down what was seen of the log, apart from the data; beside the root key if it is not said. Each
+    /// node puts its name behind it.
+    #[arg(long, env = "LOYALNEST_WITNESS", value_name = "FILE")]
+    pub witness: Option<PathBuf>,
     /// Secret that Shopify signs webhooks with.
     #[arg(long, env = "LOYALNEST_WEBHOOK_SECRET", hide_env_values = true)]
     pub webhook_secret: Option<Secret>,
@@ -215,6 +219,8 @@ pub struct Settings {
     pub state_memory_mb: u32,
     /// File of the root key.
     pub root_key: PathBuf,
+    /// Where it is written down what was seen of the log.
+    pub witness: PathBuf,
     /// Secret that Shopify signs webhooks with; derived from the root key if none was given.
     #[serde(skip_serializing_if = "Option::is_none")]
     pub webhook_secret: Option<Secret>,
@@ -268,8 +274,10 @@ impl Settings {
         let root_key = given.root_key.or(file.root_key);
         let kafka_config = given.kafka_config.or(file.kafka_config);
         let read = read_address(&data, given.read.or(file.read).as_ref())?;
+        let root_key = root_key_file(mode, &data, root_key)?;
         let settings = Self {
-            root_key: root_key_file(mode, &data, root_key)?,
+            witness: witness_file(mode, &data, &root_key, given.witness.or(file.witness))?,
+            root_key,
             data,
             host: given.host.or(file.host).unwrap_or_else(|| "127.0.0.1".into()),
             port: given.port.or(file.port).unwrap_or(8080),
@@ -339,7 +347,9 @@ fn check_node(settings: &Settings) -> anyhow::Result<()> {
         bail!("the setting node: several nodes share keys and inbox in a Postgres (--stores postgres://…)");
     }
     let reads_a_file = settings.read.file().is_some();
-    if reads_a_file && (settings.roles.has(Role::Projector) || settings.roles.has(Role::Queries)) {
+    let needs_reads =
+        [Role::Commands, Role::Projector, Role::Queries].iter().any(|role| settings.roles.has(*role));
+    if reads_a_file && needs_reads {
         bail!("the setting node: several nodes share the read models in a Postgres (--read postgres://…)");
     }
     let url =
@@ -401,6 +411,18 @@ fn root_key_file(mode: Mode, data: &Path, given: Option<PathBuf>) -> anyhow::Res
         }
         (Mode::Production, Some(file)) => Ok(file),
     }
+}
+
+fn witness_file(mode: Mode, data: &Path, root_key: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
+    let Some(file) = given else {
+        let mut beside = root_key.as_os_str().to_owned();
+        beside.push(".witness");
+        return Ok(beside.into());
+    };
+    if mode == Mode::Production && absolute(&file)?.starts_with(absolute(data)?) {
+        bail!("the setting witness names a file inside the data folder; production keeps it elsewhere")
+    }
+    Ok(file)
 }
 
 fn absolute(path: &Path) -> anyhow::Result<PathBuf> {
@@ -508,6 +530,7 @@ mod tests {
             ("node = \"a\"", "--log postgres"),
             ("mode = \"production\"", "root_key"),
             ("mode = \"production\"\nroot_key = \"data/root.key\"", "root_key"),
+            ("mode = \"production\"\nroot_key = \"root.key\"\nwitness = \"data/seen\"", "witness"),
         ] {
             let (_folder, path) = file(text);
             let error = Settings::resolve(Given::default(), Some(&path)).unwrap_err();

@@ -22,6 +22,7 @@ use projections::Projections;
 use query_api::{Live, Probe, Reads};
 
 use crate::{
+    contact::Local,
     data_folder::Stores,
     demo,
     log_address::FolderLock,
@@ -31,6 +32,8 @@ use crate::{
     rebuilds::{self, Rebuilds},
     roles::{Role, Roles},
     settings::{Mode, Secret, Settings},
+    tokens::{self, Tokens},
+    witness::Witness,
 };
 
 /// Generation of the tokens that are given out.
@@ -54,8 +57,10 @@ pub(crate) struct System {
     router: Router,
     live: Live,
     rebuilds: Rebuilds,
+    local: Arc<Local>,
     membership: Option<Arc<dyn Membership>>,
     webhooks: Webhooks,
+    witness: Witness,
     webhook_secret: String,
     operator_token: String,
     /// Released behind everything that works in the data folder.
@@ -97,13 +102,14 @@ impl System {
         let webhook_secret = secret(settings.webhook_secret.as_ref(), &stores.keys, WEBHOOK_SECRET);
         let (operator_token, auth) = operator(settings, &stores.keys);
         let working = Working::start(settings, &stores, &clock, membership.clone(), &webhook_secret).await?;
-        let Working { parts, policies, schedule, webhooks, projections } = working;
+        let Working { parts, policies, schedule, webhooks, projections, witness } = working;
         let Stores { log, keys, work, reads, lock, .. } = stores;
         let (commander, shops) = (parts.commander.clone(), parts.shops.clone());
         let mut probes = probes(&log, &commander, &policies, &keys, &work);
         probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
         let live = Live::default();
+        let local = Arc::new(Local::new(Arc::clone(&auth))?);
         let doors = Doors {
             queues: Queues {
                 log: log.clone(),
@@ -113,7 +119,13 @@ impl System {
                 progress: progress.clone(),
                 auth: Arc::clone(&auth),
             },
-            rebuilds: Rebuilds::new(log.clone(), reads.clone(), progress.clone(), Arc::clone(&auth))?,
+            rebuilds: Rebuilds::new(log.clone(), reads.clone(), progress.clone(), Arc::clone(&local)),
+            tokens: Tokens {
+                keys: keys.clone(),
+                shops: shops.clone(),
+                generation: TOKEN_GENERATION,
+                auth: Arc::clone(&local),
+            },
             page: nodes::Page {
                 membership: membership.clone(),
                 commander: commander.clone(),
@@ -143,8 +155,10 @@ impl System {
             router,
             live,
             rebuilds,
+            local,
             membership,
             webhooks,
+            witness,
             webhook_secret,
             operator_token,
             _lock: lock,
@@ -190,9 +204,9 @@ impl System {
         self.shops().into_iter().find(|shop| shop.domain == domain).map(|shop| shop.token)
     }
 
-    /// The token that opens `POST /admin/rebuilds` beside the operator's.
-    pub(crate) fn rebuild_token(&self) -> &str {
-        self.rebuilds.token()
+    /// The token that opens some of the operator's routes for whoever can read the data folder.
+    pub(crate) fn local_token(&self) -> &str {
+        self.local.token()
     }
 
     /// Waits until every partition has an owner that this node knows of, but not for ever: whether it came to that is
@@ -241,6 +255,9 @@ impl System {
         if let Ok(Err(error)) = tokio::time::timeout(SAVE_MAX, self.commander.save()).await {
             tracing::warn!(error = &error as &dyn std::error::Error, "The owners' state is not saved");
         }
+        if let Err(error) = self.witness.now().await {
+            tracing::warn!(error = &error as &dyn std::error::Error, "The witness is not up to date");
+        }
     }
 }
 
@@ -260,6 +277,7 @@ struct Working {
     schedule: Schedule,
     webhooks: Webhooks,
     projections: Projections,
+    witness: Witness,
 }
 
 impl Working {
@@ -275,6 +293,7 @@ impl Working {
         let share = |role: Role| membership.as_deref().map(|nodes| nodes.share(role.name()));
         let owning = membership.as_deref().map(|nodes| nodes::owning(nodes, &settings.roles));
         let parts = parts(settings, log, keys, work, snapshots.clone(), clock, owning).await?;
+        let witness = Witness::start(settings, &parts.commander).await?;
         let policies = Policies::start_among(parts.clone(), share(Role::Policies)).await;
         let policies = policies.context("could not start the policies")?;
         let schedule = Schedule::start_among(&parts, share(Role::Policies)).await;
@@ -282,7 +301,7 @@ impl Working {
         let webhooks = webhooks(settings, &parts, webhook_secret);
         let projections =
             Projections::start_among(log.clone(), reads.clone(), share(Role::Projector)).await?;
-        Ok(Self { parts, policies, schedule, webhooks, projections })
+        Ok(Self { parts, policies, schedule, webhooks, projections, witness })
     }
 }
 
@@ -293,6 +312,7 @@ struct Doors {
     queues: Queues,
     page: nodes::Page,
     rebuilds: Rebuilds,
+    tokens: Tokens,
 }
 
 impl Doors {
@@ -306,7 +326,8 @@ impl Doors {
             .merge(health)
             .merge(queues::router(self.queues))
             .merge(nodes::router(self.page))
-            .merge(rebuilds::router(self.rebuilds));
+            .merge(rebuilds::router(self.rebuilds))
+            .merge(tokens::router(self.tokens));
         openapi::served(routes)
     }
 }
@@ -381,7 +402,7 @@ pub(crate) fn derived_webhook_secret(keys: &KeyStore) -> String {
 }
 
 /// Tokens need no table: they are derived from the installation's own key.
-struct Tokens {
+struct Derived {
     keys: KeyStore,
     operator_token: String,
 }
@@ -389,11 +410,11 @@ struct Tokens {
 /// The operator's token, and who knows it and those of merchants.
 fn operator(settings: &Settings, keys: &KeyStore) -> (String, Arc<dyn Auth>) {
     let operator_token = secret(settings.operator_token.as_ref(), keys, OPERATOR_TOKEN);
-    let tokens = Tokens { keys: keys.clone(), operator_token: operator_token.clone() };
+    let tokens = Derived { keys: keys.clone(), operator_token: operator_token.clone() };
     (operator_token, Arc::new(tokens))
 }
 
-impl Auth for Tokens {
+impl Auth for Derived {
     fn merchant(&self, token: &str) -> Option<MerchantScope> {
         self.keys.verify_token(token)
     }

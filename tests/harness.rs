@@ -1,5 +1,6 @@
 //! What the scenarios stand on: the executable as a child process, a typed client, waiting, seeded randomness.
 mod answer;
+mod canary;
 mod delivery;
 mod disk;
 mod door;
@@ -15,6 +16,7 @@ mod shop;
 mod trace;
 
 pub(crate) use answer::Answer;
+pub(crate) use canary::{Marker, Markers, files};
 pub(crate) use delivery::{Outcome, Webhook};
 pub(crate) use disk::{Disk, Loss};
 pub(crate) use door::Door;

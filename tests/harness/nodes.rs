@@ -18,7 +18,7 @@ pub(crate) struct Nodes {
     stores: String,
     log: String,
     /// Goes with this, if it is not a server of its own.
-    _database: Option<TestDatabase>,
+    database: Option<TestDatabase>,
     partitions: u64,
     /// The first one holds the root key of all.
     folders: Vec<Folder>,
@@ -29,20 +29,25 @@ impl Nodes {
     pub(crate) fn on_postgres(nodes: usize) -> Self {
         let database = TestDatabase::create();
         let nodes = Self::at(nodes, &database.url());
-        Self { _database: Some(database), ..nodes }
+        Self { database: Some(database), ..nodes }
     }
 
     /// The same in this database.
     pub(crate) fn at(nodes: usize, address: &str) -> Self {
         let folders = (0..nodes).map(|_| Folder::new()).collect();
         let (stores, log) = (address.to_owned(), address.to_owned());
-        Self { stores, log, _database: None, partitions: PARTITIONS, folders }
+        Self { stores, log, database: None, partitions: PARTITIONS, folders }
     }
 
     /// The same with the log in this topic of Kafka.
     #[cfg(feature = "kafka")]
     pub(crate) fn on_kafka(nodes: usize, log: &str) -> Self {
         Self { log: log.to_owned(), partitions: PARTITIONS_ON_KAFKA, ..Self::on_postgres(nodes) }
+    }
+
+    /// The database of their own.
+    pub(crate) fn database(&self) -> &TestDatabase {
+        self.database.as_ref().expect("they have a database of their own")
     }
 
     /// How many nodes there is room for.

@@ -41,7 +41,7 @@ fn the_compose_file_is_understood_and_every_store_keeps_a_volume() {
     );
     assert_eq!(
         sorted(compose(&["config", "--volumes"], None).unwrap()),
-        ["kafka", "keys", "postgres", "project", "read", "write-1", "write-2"]
+        ["kafka", "keys", "postgres", "project", "read", "witness", "write-1", "write-2"]
     );
     let written = compose(&["config"], None).unwrap();
     assert_eq!(written.matches("condition: service_healthy").count(), 5, "{written}");

@@ -48,6 +48,12 @@ enum Task {
         /// size is given.
         #[arg(long)]
         nodes: Option<u32>,
+        /// How many people are erased with the executable killed at a step; 500 if no size is given.
+        #[arg(long)]
+        erasures: Option<u32>,
+        /// How many times parts of an installation come from older backups; 1,000 if no size is given.
+        #[arg(long)]
+        restores: Option<u32>,
         /// Leaves the model out, which takes minutes and over a gibibyte.
         #[arg(long)]
         no_model: bool,
@@ -117,8 +123,21 @@ fn main() -> ExitCode {
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
         Task::Test { filter } => run::test(filter.as_deref()),
-        Task::Soak { cycles, power_cuts, simulations, mutants, laws, ledger, nodes, no_model, seed } => {
-            let sizes = [cycles, power_cuts, simulations, mutants, laws, ledger, nodes];
+        Task::Soak {
+            cycles,
+            power_cuts,
+            simulations,
+            mutants,
+            laws,
+            ledger,
+            nodes,
+            erasures,
+            restores,
+            no_model,
+            seed,
+        } => {
+            let sizes =
+                [cycles, power_cuts, simulations, mutants, laws, ledger, nodes, erasures, restores];
             let sized = sizes.iter().any(Option::is_some);
             let size = |given: Option<u32>, full| given.unwrap_or(if sized { 0 } else { full });
             let all = [
@@ -129,6 +148,8 @@ fn run_task(task: Task) -> anyhow::Result<()> {
                 Campaign::laws(size(laws, 1_000_000)),
                 Campaign::ledger(size(ledger, 1_000_000)),
                 Campaign::nodes(size(nodes, 8)),
+                Campaign::erasures(size(erasures, 500)),
+                Campaign::restores(size(restores, 1_000)),
                 Campaign::model(!sized && !no_model),
             ];
             run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)

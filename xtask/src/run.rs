@@ -139,6 +139,20 @@ impl Campaign {
         (times > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: true })
     }
 
+    /// So many people are erased, each with a kill at a step of it; 0 leaves it out.
+    pub(crate) fn erasures(erasures: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_ERASURES", erasures.to_string());
+        let (features, tests) = (&["--features", FEATURES], ["suite", "killed_at_any_step"]);
+        (erasures > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
+    }
+
+    /// So many times parts of an installation come from older backups; 0 leaves it out.
+    pub(crate) fn restores(restores: u32) -> Option<Self> {
+        let setting = ("LOYALNEST_RESTORES", restores.to_string());
+        let (features, tests) = (&["--features", FEATURES], ["suite", "no_combination_of_old_and_new"]);
+        (restores > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
+    }
+
     /// One that needs no more than its package.
     const fn alone(package: &'static str, tests: [&'static str; 2], setting: (&'static str, String)) -> Self {
         Self { package, features: &[], tests, setting, on_servers: false }

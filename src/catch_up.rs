@@ -1,0 +1,125 @@
+//! A key store that is older than the log, as one from a backup is: before anything opens, each erasure that the log knows of
+//! is done again.
+use std::collections::BTreeMap;
+
+use anyhow::Context as _;
+use event_log::{AdmittedRecord, FETCH_RECORDS_MAX, Kind, Log, Position};
+use event_schemas::{
+    CertificateId, CustomerId, Event, MerchantId, StreamType,
+    catalogue::PrivacyRequestEvent,
+    privacy_request::RedactionScope,
+    record::{RawAnswer, View},
+};
+use privacy::{KeyStore, Whom};
+use uuid::Uuid;
+
+/// What the log says of an erasure.
+#[derive(Default)]
+struct Erasure {
+    whom: Option<Whom>,
+    fenced: bool,
+    destroyed: bool,
+    certificate: Option<CertificateId>,
+}
+
+type Erasures = BTreeMap<(MerchantId, Uuid), Erasure>;
+
+/// Brings the store up to date with the log, or refuses it.
+pub(crate) async fn catch_up(log: &Log, keys: &KeyStore) -> anyhow::Result<()> {
+    let seen = last_count(log).await.context("could not look at the end of the log")?;
+    if keys.ensure_at_least(seen).is_ok() {
+        return Ok(());
+    }
+    #[cfg(feature = "planted-bugs")]
+    if std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|planted| planted == "erasures-not-redone") {
+        return Ok(());
+    }
+    let (seen, erasures) = read(log).await.context("could not read the log's erasures")?;
+    let all = erasures.len();
+    let mut done = 0_usize;
+    for ((merchant, request), Erasure { whom, fenced, destroyed, certificate }) in erasures {
+        let Some(whom) = whom.filter(|_| fenced) else { continue };
+        let certificate = certificate.filter(|_| destroyed).map(|certificate| certificate.to_string());
+        let again = async || -> Result<(), privacy::Error> {
+            keys.fence(merchant, &whom, request).await?;
+            if destroyed {
+                keys.destroy(merchant, &whom, request).await?;
+            }
+            match certificate {
+                Some(certificate) => keys.certify(merchant, &whom, &certificate).await,
+                None => Ok(()),
+            }
+        };
+        again().await.with_context(|| format!("could not do again what the request {request} had erased"))?;
+        done += 1;
+    }
+    tracing::warn!("The key store is older than the log: {done} of {all} erasures were done again");
+    keys.ensure_at_least(seen).context(
+        "keys that records rely on are missing, and no log can bring them back: restore a newer copy of the key store",
+    )
+}
+
+/// The highest count that the last record of any partition has seen of the store: nearly the highest of all.
+async fn last_count(log: &Log) -> Result<u64, event_log::Error> {
+    let mut highest = 0;
+    for partition in 0..log.partitions() {
+        let end = log.end(partition);
+        if end > Position::START {
+            highest = highest.max(log.record_at(partition, end).await?.frame.key_count);
+        }
+    }
+    Ok(highest)
+}
+
+/// The highest count of all records, and every erasure.
+async fn read(log: &Log) -> anyhow::Result<(u64, Erasures)> {
+    let (mut highest, mut erasures) = (0, Erasures::new());
+    let mut sweeper = log.sweep(&[])?;
+    loop {
+        let records = sweeper.next(FETCH_RECORDS_MAX).await?.records;
+        if records.is_empty() {
+            return Ok((highest, erasures));
+        }
+        for record in &records {
+            highest = highest.max(record.frame.key_count);
+            if record.frame.kind == Kind::Commit {
+                take(&mut erasures, record)?;
+            }
+        }
+    }
+}
+
+fn take(erasures: &mut Erasures, record: &AdmittedRecord) -> anyhow::Result<()> {
+    let view = View::open(&record.body)?;
+    let RawAnswer::Events(events) = view.answer else { return Ok(()) };
+    if view.meta.stream_type != StreamType::PrivacyRequest {
+        return Ok(());
+    }
+    let whose = (MerchantId::from_bytes(record.frame.merchant), Uuid::from_bytes(record.frame.stream));
+    let erasure = erasures.entry(whose).or_default();
+    for event in &events {
+        let Event::PrivacyRequest(event) = event.decode()? else { continue };
+        match event {
+            PrivacyRequestEvent::RedactionRequested(requested) => {
+                erasure.whom = Some(whom(requested.scope, requested.subjects));
+            }
+            PrivacyRequestEvent::RedactionFenced(_) => erasure.fenced = true,
+            PrivacyRequestEvent::SubjectKeyDestroyed(_) => erasure.destroyed = true,
+            PrivacyRequestEvent::RedactionCompleted(completed) => {
+                erasure.certificate = Some(completed.certificate_id);
+            }
+            PrivacyRequestEvent::RedactionFinalized(finalized) => {
+                erasure.certificate = Some(finalized.certificate_id);
+            }
+            _ => {}
+        }
+    }
+    Ok(())
+}
+
+fn whom(scope: RedactionScope, subjects: Vec<CustomerId>) -> Whom {
+    match scope {
+        RedactionScope::Customer => Whom::Person(subjects),
+        RedactionScope::Shop => Whom::Shop,
+    }
+}
