@@ -43,6 +43,8 @@ pub struct EpochState {
     pub closed_at: Option<Timestamp>,
     /// When its key was destroyed.
     pub destroyed_at: Option<Timestamp>,
+    /// Erasures that destroyed something while it was the open one, and are final once it is destroyed.
+    pub shreds: u64,
 }
 
 /// What a rotation came to.
@@ -110,7 +112,8 @@ impl KeyStore {
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn epochs(&self) -> Result<Vec<EpochState>, Error> {
-        let epochs = "SELECT epoch, opened_at, closed_at, destroyed_at FROM epoch_key ORDER BY epoch";
+        let epochs = "SELECT epoch, opened_at, closed_at, destroyed_at,
+            (SELECT count(*) FROM erasure WHERE erasure.epoch = epoch_key.epoch) FROM epoch_key ORDER BY epoch";
         self.look(move |session| {
             Ok(session.store.all(epochs, values![], |row| {
                 Ok(EpochState {
@@ -118,6 +121,7 @@ impl KeyStore {
                     opened_at: time(row.at(1)?),
                     closed_at: row.at::<Option<i64>>(2)?.map(time),
                     destroyed_at: row.at::<Option<i64>>(3)?.map(time),
+                    shreds: row.at(4)?,
                 })
             })?)
         })

@@ -10,6 +10,7 @@ use crate::{
     keys::{DataKey, DataKeyId, Epoch, Wrap},
     notices::Notice,
     schema::{NOBODY, now, stored},
+    seal::binding,
     session::Session,
 };
 
@@ -179,7 +180,7 @@ impl KeyStore {
             let kept = keys.get(&(address.merchant, address.subject));
             match kept {
                 Some(Ok(Kept::Alive(cipher))) => {
-                    cipher.open(&address.associated_data(), &sealed.0).map(|_| Proof::Opens)
+                    cipher.open(&binding(address), &sealed.0).map(|_| Proof::Opens)
                 }
                 Some(Ok(Kept::Destroyed)) => Ok(Proof::Destroyed),
                 Some(Ok(Kept::Never)) | None => Ok(Proof::NoKey),

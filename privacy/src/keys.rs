@@ -145,6 +145,8 @@ impl Wrap {
 }
 
 fn place(bytes: &mut Vec<u8>, number: u8, merchant: MerchantId, epoch: Epoch) {
+    #[cfg(feature = "planted-bugs")]
+    let merchant = if crate::planted::is("unbound-merchant") { crate::EVERY_MERCHANT } else { merchant };
     bytes.push(number);
     bytes.extend_from_slice(&merchant.bytes());
     bytes.extend_from_slice(&epoch.to_be_bytes());

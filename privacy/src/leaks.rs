@@ -1,11 +1,11 @@
 //! Tests that nothing leaves in clear: no file and no text holds a reference, a value or a key.
-use std::path::Path;
+use std::{collections::HashSet, path::Path};
 
 use aws_lc_rs::rand;
-use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId};
+use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId, Timestamp};
 use uuid::Uuid;
 
-use crate::{Error, KeyStore, Kind, Reference, RootKey, keys::DataKeyId, schema::PRAGMAS};
+use crate::{Error, KeyStore, Kind, Reference, RootKey, Whom, keys::DataKeyId};
 
 const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
 
@@ -119,23 +119,51 @@ fn buyer(order: Uuid) -> CustomerId {
 }
 
 #[tokio::test]
-async fn what_is_overwritten_or_deleted_is_gone_from_every_file() {
+async fn what_an_erasure_and_a_rotation_destroy_is_gone_from_every_file() {
     let folder = tempfile::tempdir().unwrap();
     let store = store(folder.path(), &RootKey::from_bytes([7; 32])).await;
     fill(&store).await;
-    drop(store);
     let file = rusqlite::Connection::open(folder.path().join("keys.db")).unwrap();
-    file.execute_batch(PRAGMAS).unwrap();
-    assert_eq!(values(&file).map(|column| column.len()), [4_000; 4]);
-    let erased = erase_some(&file);
+    let before = values(&file);
+    assert_eq!(before.each_ref().map(Vec::len), [4_000; 4]);
+    let whom = Whom::Person(victims(&file));
+    store.fence(SHOP, &whom, Uuid::nil()).await.unwrap();
+    let destroyed = store.destroy(SHOP, &whom, Uuid::nil()).await.unwrap();
+    assert_eq!((destroyed.keys, destroyed.directory_rows, destroyed.tombstones), (400, 400, 400));
+    let left = values(&file).map(HashSet::<Vec<u8>>::from_iter);
+    let mut left = left.iter();
+    let erased = before.clone().map(|column| {
+        let left = left.next().unwrap();
+        column.into_iter().filter(|value| !left.contains(value)).collect::<Vec<_>>()
+    });
+    let [keys, references, _, ids] = &erased;
     let after = Haystack::new(&bytes_of(folder.path()));
-    let [keys, references, hashes, ids] = &erased;
-    assert_eq!(keys.len(), 400);
+    assert_eq!((keys.len(), references.len()), (400, 400));
     assert_eq!((after.count(keys), after.count(references)), (0, 0), "keys and references go at once");
 
+    let ring = || std::fs::read_to_string(folder.path().join("keys.db.09090909.epochs")).unwrap();
+    let first = ring().lines().nth(1).unwrap().to_owned();
+    store.rotate(Timestamp::EPOCH).await.unwrap();
+    let after = Haystack::new(&bytes_of(folder.path()));
+    assert_eq!(after.count(&before[0]), 0, "no row moves when it is wrapped anew");
+    assert!(ring().contains(&first));
+    assert_eq!(
+        store.destroy_epochs(Timestamp::from_micros(1_000_000), Timestamp::EPOCH).await.unwrap().len(),
+        1
+    );
+    assert!(!holds(&bytes_of(folder.path()), first.as_bytes()));
+
+    drop(store);
     file.execute_batch("VACUUM").unwrap();
     let after = Haystack::new(&bytes_of(folder.path()));
-    assert_eq!((after.count(hashes), after.count(ids)), (0, 0), "index entries at the next VACUUM at latest");
+    assert_eq!(after.count(ids), 0, "index entries at the next VACUUM at latest");
+}
+
+/// Each tenth person.
+fn victims(connection: &rusqlite::Connection) -> Vec<CustomerId> {
+    let mut statement = connection.prepare("SELECT subject FROM subject_key WHERE n % 10 = 0").unwrap();
+    let rows = statement.query_map([], |row| row.get(0).map(CustomerId::from_bytes)).unwrap();
+    rows.collect::<Result<_, _>>().unwrap()
 }
 
 /// The values of wrapped keys, sealed references, hashes and ids.
@@ -153,23 +181,8 @@ fn values(connection: &rusqlite::Connection) -> [Vec<Vec<u8>>; 4] {
     ]
 }
 
-/// Destroys each tenth person's key and directory row as an erasure does, and gives back the values that stood there.
-fn erase_some(connection: &rusqlite::Connection) -> [Vec<Vec<u8>>; 4] {
-    let victims = "SELECT subject FROM subject_key WHERE n % 10 = 0";
-    let before = values(connection);
-    connection.execute_batch(&format!("DELETE FROM directory WHERE subject IN ({victims})")).unwrap();
-    let overwrite = "UPDATE subject_key SET wrapped = zeroblob(length(wrapped)) WHERE n % 10 = 0";
-    connection.execute_batch(overwrite).unwrap();
-    let after = values(connection).map(std::collections::HashSet::<Vec<u8>>::from_iter);
-    let mut after = after.iter();
-    before.map(|column| {
-        let left = after.next().unwrap();
-        column.into_iter().filter(|value| !left.contains(value)).collect()
-    })
-}
-
 /// Every 16 bytes in a row that files hold, so that thousands of values are looked up fast.
-struct Haystack(std::collections::HashSet<[u8; 16]>);
+struct Haystack(HashSet<[u8; 16]>);
 
 impl Haystack {
     fn new(bytes: &[u8]) -> Self {

@@ -52,6 +52,10 @@ impl Lease {
 
     pub(crate) fn holds(&self) -> bool {
         let until_ms = self.until_ms.load(Ordering::Acquire);
+        #[cfg(feature = "planted-bugs")]
+        if until_ms > 0 && crate::planted::is("lease-for-ever") {
+            return true;
+        }
         until_ms == FOR_EVER || since_boot_ms() < until_ms
     }
 

@@ -7,6 +7,7 @@ use crate::{
     Error, KeyStore,
     aead::Cipher,
     keys::DataKeyId,
+    seal::binding,
     vault::{Fence, KeyState},
 };
 
@@ -67,7 +68,7 @@ impl KeyStore {
                     None => self.cipher(id, states.get(&id))?,
                 };
                 let opened = match &cipher {
-                    Ok(cipher) => cipher.open(&address.associated_data(), &sealed.0).map(Opened::Clear),
+                    Ok(cipher) => cipher.open(&binding(address), &sealed.0).map(Opened::Clear),
                     Err(fence) => Ok(Opened::Shredded { certificate: fence.certificate.clone() }),
                 };
                 last = Some((id, cipher));

@@ -230,3 +230,111 @@ impl Ring for SchemaRing {
         Ok(())
     }
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// A file needs no transaction of the store.
+    struct Nothing;
+
+    impl Session for Nothing {
+        fn each(
+            &self,
+            _: &str,
+            _: &[group_commit::ValueRef<'_>],
+            _: group_commit::OnRow<'_>,
+        ) -> Result<(), group_commit::StoreError> {
+            Err(group_commit::StoreError::Missing)
+        }
+
+        fn execute(
+            &self,
+            _: &str,
+            _: &[group_commit::ValueRef<'_>],
+        ) -> Result<u64, group_commit::StoreError> {
+            Err(group_commit::StoreError::Missing)
+        }
+
+        fn number(
+            &self,
+            _: &str,
+            _: &str,
+            _: &[group_commit::ValueRef<'_>],
+        ) -> Result<i64, group_commit::StoreError> {
+            Err(group_commit::StoreError::Missing)
+        }
+    }
+
+    fn slot(epoch: Epoch) -> Slot {
+        Slot { root: "0123456789abcdef".to_owned(), epoch, wrapped: vec![epoch.to_be_bytes()[3]; 61] }
+    }
+
+    fn ring(folder: &Path) -> FileRing {
+        FileRing::beside(&RootKey::from_bytes([7; 32]), &folder.join("keys.db"), [9; 16])
+    }
+
+    fn names(folder: &Path) -> Vec<String> {
+        let files = fs::read_dir(folder).unwrap().map(|file| file.unwrap().file_name());
+        files.map(|name| name.into_string().unwrap()).collect()
+    }
+
+    #[test]
+    fn slots_are_added_once_and_leave_nothing_behind_when_they_are_destroyed() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = ring(folder.path());
+        ring.add(&Nothing, &[slot(1), slot(2)]).unwrap();
+        ring.add(&Nothing, &[Slot { wrapped: vec![0; 61], ..slot(2) }, slot(3)]).unwrap();
+        assert_eq!(ring.slots(&Nothing).unwrap(), [slot(1), slot(2), slot(3)]);
+        ring.destroy(&Nothing, &|slot| slot.epoch < 3).unwrap();
+        assert_eq!(ring.slots(&Nothing).unwrap(), [slot(3)]);
+        assert_eq!(names(folder.path()), ["keys.db.09090909.epochs"], "one file, for its owner only");
+        #[cfg(unix)]
+        {
+            use std::os::unix::fs::PermissionsExt as _;
+            assert_eq!(fs::metadata(&ring.path).unwrap().permissions().mode() & 0o777, 0o600);
+        }
+    }
+
+    /// Tried without the overwriting: whoever had the old file open reads its keys.
+    #[test]
+    fn the_bytes_of_the_file_before_are_overwritten_and_not_only_forgotten() {
+        use std::io::Read as _;
+        let folder = tempfile::tempdir().unwrap();
+        let ring = ring(folder.path());
+        ring.add(&Nothing, &[slot(1), slot(2)]).unwrap();
+        let mut before = File::open(&ring.path).unwrap();
+        ring.destroy(&Nothing, &|slot| slot.epoch == 1).unwrap();
+        let mut bytes = Vec::new();
+        before.read_to_end(&mut bytes).unwrap();
+        assert!(bytes.len() > 100 && bytes.iter().all(|byte| *byte == 0));
+    }
+
+    /// Tried without the clearing: the next change fails, because its file is there already.
+    #[test]
+    fn a_change_that_was_interrupted_is_cleared_away_by_whoever_comes_next() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = ring(folder.path());
+        ring.add(&Nothing, &[slot(1)]).unwrap();
+        for left in ["old", "next"] {
+            fs::write(ring.named(left), "left behind").unwrap();
+        }
+        ring.add(&Nothing, &[slot(2)]).unwrap();
+        assert_eq!(ring.slots(&Nothing).unwrap(), [slot(1), slot(2)]);
+        assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    #[test]
+    fn a_damaged_line_is_left_as_it_is_and_the_others_serve() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = ring(folder.path());
+        ring.add(&Nothing, &[slot(1), slot(2)]).unwrap();
+        let text = fs::read_to_string(&ring.path).unwrap().replacen(" 1 ", " l ", 1);
+        fs::write(&ring.path, &text).unwrap();
+        assert_eq!(ring.slots(&Nothing).unwrap(), [slot(2)]);
+        ring.destroy(&Nothing, &|slot| slot.epoch == 2).unwrap();
+        assert!(fs::read_to_string(&ring.path).unwrap().contains(" l "));
+        fs::write(&ring.path, "something else").unwrap();
+        assert!(matches!(ring.slots(&Nothing), Err(Error::Ring { .. })));
+    }
+}

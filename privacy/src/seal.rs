@@ -61,7 +61,7 @@ impl SubjectSealer {
         }
         let id = DataKeyId::subject(self.merchant, self.subject);
         self.vault.permit(self.watch, id)?;
-        let sealed = self.cipher.seal(&address.associated_data(), clear).map(Sealed)?;
+        let sealed = self.cipher.seal(&binding(address), clear).map(Sealed)?;
         self.vault.permit(self.watch, id)?;
         Ok(sealed)
     }
@@ -86,6 +86,15 @@ impl fmt::Debug for SubjectSealer {
             .field("subject", &self.subject)
             .finish_non_exhaustive()
     }
+}
+
+/// What a field's ciphertext is bound to.
+pub(crate) fn binding(address: &FieldAddress) -> Vec<u8> {
+    #[cfg(feature = "planted-bugs")]
+    if crate::planted::is("unbound-merchant") {
+        return FieldAddress { merchant: crate::EVERY_MERCHANT, ..address.clone() }.associated_data();
+    }
+    address.associated_data()
 }
 
 /// Seals the fields of one event, each under its own name.

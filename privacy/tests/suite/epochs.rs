@@ -37,6 +37,7 @@ async fn after_a_rotation_all_opens_as_before_and_the_old_epoch_can_go() {
     store.resolve(SHOP, Reference::new(Kind::Order, "1001", ROW, None)).await.unwrap();
     let (hash, count) = (store.hash(SHOP, "test", b"x").unwrap(), store.insert_count());
     let before = store.epochs().await.unwrap();
+    assert_eq!(before[0].shreds, 0);
     let rotated = store.rotate(day(0)).await.unwrap();
     assert_eq!((rotated.epoch, rotated.rows, rotated.damaged), (before[0].number + 1, 3, 0));
     assert_eq!(store.rows_of_epoch(before[0].number).await.unwrap(), 0);
@@ -91,6 +92,7 @@ async fn a_copy_from_before_opens_nothing_once_its_epoch_is_destroyed() {
     store.fence(SHOP, &Whom::Person(vec![ADA]), REQUEST).await.unwrap();
     let destroyed = store.destroy(SHOP, &Whom::Person(vec![ADA]), REQUEST).await.unwrap();
     store.rotate(day(0)).await.unwrap();
+    assert_eq!(store.epochs().await.unwrap().iter().map(|epoch| epoch.shreds).collect::<Vec<_>>(), [1, 0]);
     drop(store);
     home.back_up("after");
     home.restore("before");

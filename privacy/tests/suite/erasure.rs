@@ -1,4 +1,9 @@
 //! Erasing a person or a shop in the key store: what opens, what is refused and what stays.
+use std::sync::{
+    Arc,
+    atomic::{AtomicBool, Ordering},
+};
+
 use event_schemas::{CustomerId, FieldAddress, Sealed};
 use privacy::{Destroyed, Error, KeyStore, Kind, Opened, Proof, Reference, Whom};
 use uuid::Uuid;
@@ -190,4 +195,92 @@ async fn a_wrapped_key_that_was_changed_is_damage_and_the_rest_is_served() {
     let (store, sealed) = after(&home, &damage).await;
     assert!(matches!(store.open(&address("email"), &sealed).await, Err(Error::Damaged { .. })));
     assert!(store.sealer(SHOP, BOB).is_ok());
+}
+
+/// Tried with a sealer that asks nobody before it seals: it goes on behind the fence.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn nothing_is_sealed_or_opened_behind_a_fence_however_the_two_race() {
+    let home = Home::new();
+    let store = home.peopled().await;
+    let sealed = furnish(&store).await;
+    let is_fenced = Arc::new(AtomicBool::new(false));
+    let racing = (0..4).map(|_| {
+        let (store, sealed, is_fenced) = (store.clone(), sealed.clone(), Arc::clone(&is_fenced));
+        let sealer = store.sealer(SHOP, ADA).unwrap();
+        tokio::spawn(async move {
+            loop {
+                let behind = is_fenced.load(Ordering::SeqCst);
+                let is_sealed = sealer.seal(&address("email"), b"late").is_ok();
+                let again = store.sealer(SHOP, ADA).is_ok();
+                let is_open = matches!(shown(&store, &sealed).await, Opened::Clear(_));
+                assert!(!(behind && (is_sealed || again || is_open)), "{is_sealed} {again} {is_open}");
+                if behind {
+                    return;
+                }
+                tokio::task::yield_now().await;
+            }
+        })
+    });
+    let racing: Vec<_> = racing.collect();
+    let fenced = store.fence(SHOP, &ada(), REQUEST).await.unwrap();
+    assert!(store.fence_is_known(fenced.number).await.unwrap());
+    is_fenced.store(true, Ordering::SeqCst);
+    for one in racing {
+        one.await.unwrap();
+    }
+}
+
+/// Seen to fail with the planted bug `key-minted-again`.
+#[tokio::test]
+async fn a_key_minted_beside_a_fence_is_destroyed_or_never_made() {
+    let home = Home::new();
+    let store = home.peopled().await;
+    for n in 30..50 {
+        let (person, request) = (CustomerId::from_bytes([n; 16]), Uuid::from_u128(n.into()));
+        let whom = Whom::Person(vec![person]);
+        let (minted, fenced, doubled) = tokio::join!(
+            store.ensure_subject(SHOP, person),
+            store.fence(SHOP, &whom, request),
+            store.fence(SHOP, &whom, AGAIN),
+        );
+        assert!(matches!(minted, Ok(()) | Err(Error::Redacted { .. })));
+        assert!(doubled.unwrap().number >= fenced.unwrap().number.min(1));
+        assert!(matches!(store.ensure_subject(SHOP, person).await, Err(Error::Redacted { .. })));
+        let done = store.destroy(SHOP, &whom, request).await.unwrap();
+        assert_eq!(done.keys, u64::from(minted.is_ok()));
+    }
+    let stranger = Whom::Person(vec![CustomerId::from_bytes([60; 16])]);
+    let count = store.insert_count();
+    store.fence(SHOP, &stranger, REQUEST).await.unwrap();
+    store.fence(SHOP, &stranger, Uuid::from_u128(99)).await.unwrap();
+    assert_eq!(store.insert_count(), count + 1, "two fences are one");
+    let minted = store.ensure_subject(SHOP, CustomerId::from_bytes([60; 16])).await;
+    assert!(matches!(minted, Err(Error::Redacted { .. })));
+}
+
+/// Seen to fail with the planted bug `unbound-merchant`.
+#[tokio::test]
+async fn keys_that_are_moved_to_another_shop_open_nothing_there() {
+    let home = Home::new();
+    let (here, there) = (SHOP.0.simple(), OTHER_SHOP.0.simple());
+    let moved = format!(
+        "DELETE FROM merchant_key WHERE merchant = x'{there}';
+         UPDATE merchant_key SET merchant = x'{there}' WHERE merchant = x'{here}';
+         UPDATE subject_key SET merchant = x'{there}'"
+    );
+    let (store, sealed) = after(&home, &moved).await;
+    let elsewhere = FieldAddress { merchant: OTHER_SHOP, ..address("email") };
+    assert!(matches!(store.open(&elsewhere, &sealed).await, Err(Error::Damaged { .. })));
+}
+
+#[tokio::test]
+async fn a_request_that_holds_nobody_is_done_at_once() {
+    let home = Home::new();
+    let store = home.peopled().await;
+    let (nobody, count) = (Whom::Person(Vec::new()), store.insert_count());
+    store.fence(SHOP, &nobody, REQUEST).await.unwrap();
+    let done = store.destroy(SHOP, &nobody, REQUEST).await.unwrap();
+    assert_eq!(done, Destroyed { epoch: done.epoch, ..Destroyed::default() });
+    store.certify(SHOP, &nobody, "c-3").await.unwrap();
+    assert_eq!(store.insert_count(), count);
 }

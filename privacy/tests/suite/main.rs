@@ -4,6 +4,8 @@ mod directory;
 mod epochs;
 mod erasure;
 mod inbox;
+#[cfg(feature = "planted-bugs")]
+pub(crate) mod planted;
 mod sealing;
 mod store;
 mod tokens;
@@ -19,7 +21,7 @@ const LOG: [u8; 16] = [9; 16];
 pub(crate) const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
 const OTHER_SHOP: MerchantId = MerchantId::from_bytes([2; 16]);
 pub(crate) const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
-const BOB: CustomerId = CustomerId::from_bytes([4; 16]);
+pub(crate) const BOB: CustomerId = CustomerId::from_bytes([4; 16]);
 
 /// A store in a place of its own, which goes with it.
 struct Home {

@@ -1,13 +1,14 @@
 //! Several processes over one key store.
-use std::collections::HashSet;
+use std::{collections::HashSet, future::Future, time::Duration};
 
-use event_schemas::CustomerId;
+use event_schemas::{CustomerId, Sealed, Timestamp};
 use futures::future::join_all;
 use postgres_store::testing::TestDatabase;
-use privacy::{Error, KeyStore, Kind, Opened, Reference, RootKey};
+use privacy::{Error, KeyStore, Kind, Opened, Reference, RootKey, Whom};
+use tokio::runtime::{Builder, Runtime};
 use uuid::Uuid;
 
-use super::promises::{ADA, SHOP, address};
+use super::promises::{ADA, BOB, SHOP, address};
 
 async fn open(database: &TestDatabase) -> KeyStore {
     let (address, root) = (database.address(), RootKey::from_bytes([7; 32]));
@@ -97,6 +98,126 @@ async fn inserts_are_counted_for_all_and_a_record_of_another_process_is_believed
     assert!(behind.insert_count() < ahead.insert_count());
     behind.ensure_at_least(ahead.insert_count()).unwrap();
     assert!(matches!(behind.ensure_at_least(22), Err(Error::Behind { store: 21, log: 22 })));
+}
+
+/// A process that does not run, such as one that is stopped or whose machine sleeps: nobody drives its runtime.
+struct Paused {
+    runtime: Runtime,
+    store: KeyStore,
+}
+
+impl Paused {
+    fn open(database: &TestDatabase) -> Self {
+        let runtime = Builder::new_current_thread().enable_all().build().unwrap();
+        let store = runtime.block_on(open(database));
+        Self { runtime, store }
+    }
+
+    /// Lets it run for as long as this takes.
+    fn wake<T>(&self, work: impl Future<Output = T>) -> T {
+        self.runtime.block_on(work)
+    }
+
+    fn opens(&self, sealed: &Sealed) -> bool {
+        let opened = self.wake(self.store.open(&address("email"), sealed)).unwrap();
+        matches!(opened, Opened::Clear(_))
+    }
+}
+
+/// Seen to fail with the planted bug `lease-for-ever`.
+#[test]
+fn who_sleeps_through_a_fence_is_waited_for_and_wakes_up_blind() {
+    let database = TestDatabase::create();
+    let (awake, sleeper) = (Paused::open(&database), Paused::open(&database));
+    let sealed = awake.wake(async {
+        awake.store.ensure_merchant(SHOP).await.unwrap();
+        awake.store.ensure_subject(SHOP, ADA).await.unwrap();
+        awake.store.sealer(SHOP, ADA).unwrap().seal(&address("email"), b"ada").unwrap()
+    });
+    assert!(sleeper.opens(&sealed), "and it remembers the key");
+    let held = sleeper.wake(async { sleeper.store.sealer(SHOP, ADA).unwrap() });
+    awake.wake(async {
+        let (store, whom) = (&awake.store, Whom::Person(vec![ADA]));
+        let fenced = store.fence(SHOP, &whom, Uuid::nil()).await.unwrap();
+        let mut asked = 0;
+        while !store.fence_is_known(fenced.number).await.unwrap() {
+            asked += 1;
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+        assert!(asked > 0, "it is waited for");
+        store.destroy(SHOP, &whom, Uuid::nil()).await.unwrap();
+    });
+    assert!(held.seal(&address("email"), b"late").is_err(), "also who had the key in his hand");
+    assert!(!sleeper.opens(&sealed));
+}
+
+#[test]
+fn who_is_awake_obeys_a_fence_of_another_process_before_it_is_known() {
+    let database = TestDatabase::create();
+    let runtime = Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
+    runtime.block_on(async {
+        let [one, two] = two(&database).await;
+        one.ensure_merchant(SHOP).await.unwrap();
+        one.ensure_subject(SHOP, ADA).await.unwrap();
+        let sealed = two.sealer(SHOP, ADA).unwrap().seal(&address("email"), b"ada").unwrap();
+        for (n, whom) in [Whom::Person(vec![ADA]), Whom::Shop].iter().enumerate() {
+            let fenced = one.fence(SHOP, whom, Uuid::from_u128(n as u128)).await.unwrap();
+            while !one.fence_is_known(fenced.number).await.unwrap() {
+                tokio::time::sleep(Duration::from_millis(20)).await;
+            }
+            let opened = two.open(&address("email"), &sealed).await.unwrap();
+            assert!(matches!(opened, Opened::Shredded { .. }));
+            one.certify(SHOP, whom, "c-1").await.unwrap();
+        }
+        drop(one);
+        // Who is gone for good gives its lease up, and is not waited for.
+        let fenced = two.fence(SHOP, &Whom::Person(vec![BOB]), Uuid::from_u128(9)).await.unwrap();
+        while !two.fence_is_known(fenced.number).await.unwrap() {
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+}
+
+/// Catches: a process that looks for a key only where it was when it started.
+#[tokio::test]
+async fn what_one_process_wraps_anew_the_others_open() {
+    let database = TestDatabase::create();
+    let [one, two] = two(&database).await;
+    one.ensure_merchant(SHOP).await.unwrap();
+    one.ensure_subject(SHOP, ADA).await.unwrap();
+    let sealed = two.sealer(SHOP, ADA).unwrap().seal(&address("email"), b"ada").unwrap();
+    let hash = two.hash(SHOP, "x", b"y").unwrap();
+    for round in 1..4 {
+        let at = Timestamp::from_micros(round * 10_000_000);
+        one.rotate(at).await.unwrap();
+        let later = Timestamp::from_micros(round * 10_000_000 + 5_000_000);
+        assert_eq!(one.destroy_epochs(later, later).await.unwrap().len(), 1);
+        let opened = two.open(&address("email"), &sealed).await.unwrap();
+        assert_eq!(opened, Opened::Clear(b"ada".to_vec()));
+        assert_eq!(two.hash(SHOP, "x", b"y").unwrap(), hash);
+        let newcomer = CustomerId::from_bytes([u8::try_from(round).unwrap(); 16]);
+        two.ensure_subject(SHOP, newcomer).await.unwrap();
+        assert!(one.sealer(SHOP, newcomer).is_ok());
+    }
+}
+
+#[tokio::test]
+async fn a_dump_of_the_keys_without_the_ring_opens_nothing() {
+    let database = TestDatabase::create();
+    let store = open(&database).await;
+    store.ensure_merchant(SHOP).await.unwrap();
+    drop(store);
+    database.execute("DROP SCHEMA loyalnest_epochs CASCADE").unwrap();
+    let (address, root) = (database.address(), RootKey::from_bytes([7; 32]));
+    let refused = KeyStore::create_or_open_at(&address, &root, [9; 16]).await;
+    assert!(matches!(refused, Err(Error::EpochGone { .. })));
+}
+
+#[cfg(feature = "planted-bugs")]
+#[test]
+fn a_lease_that_never_ends_breaks_a_promise() {
+    let promise = "shared::who_sleeps_through_a_fence_is_waited_for_and_wakes_up_blind";
+    super::promises::planted::ensure_caught("lease-for-ever", promise);
 }
 
 #[tokio::test]
