@@ -24,24 +24,25 @@ const EVENTS: &str = "loyalnest-events";
 const METADATA: &str = "loyalnest-metadata";
 
 /// A record as it is sent.
-pub(super) struct Envelope<'a> {
+pub(super) struct Envelope {
     pub(super) headers: OwnedHeaders,
-    pub(super) key: Option<String>,
-    pub(super) value: &'a [u8],
+    pub(super) key: Option<[u8; 36]>,
+    pub(super) value: Bytes,
 }
 
-impl<'a> Envelope<'a> {
-    pub(super) fn of(record: &'a Record, log: LogId, partition: u16, columns: Option<&dyn Columns>) -> Self {
+impl Envelope {
+    pub(super) fn of(record: &Record, log: LogId, partition: u16, columns: Option<&dyn Columns>) -> Self {
         let body = record.bytes.get(FRAME_LEN..).unwrap_or_default();
         let shown = columns.and_then(|columns| columns.of(&record.frame, body));
         let first = shown.as_ref().and_then(|shown| shown.events.first());
         let json_start = first.and_then(|event| usize::try_from(event.json_start).ok()).unwrap_or(0);
         let cut = FRAME_LEN.saturating_add(json_start).min(record.bytes.len());
-        let (head, value) = record.bytes.split_at(cut);
+        let (head, value) = (record.bytes.slice(..cut), record.bytes.slice(cut..));
         let key = key(&record.frame);
         let put =
             |headers: OwnedHeaders, key, value: &str| headers.insert(Header { key, value: Some(value) });
-        let mut headers = OwnedHeaders::new_with_capacity(9).insert(Header { key: HEAD, value: Some(head) });
+        let mut headers =
+            OwnedHeaders::new_with_capacity(9).insert(Header { key: HEAD, value: Some(&head[..]) });
         headers = put(headers, "ce_specversion", "1.0");
         headers = put(headers, "ce_id", &record.hash.to_string());
         headers = put(headers, "ce_source", &format!("/logs/{log}/{partition}"));
@@ -61,17 +62,17 @@ fn events(shown: &Shown) -> String {
 }
 
 /// The stream, as ids are written elsewhere; nothing for what belongs to no stream.
-fn key(frame: &Frame) -> Option<String> {
+fn key(frame: &Frame) -> Option<[u8; 36]> {
     frame.kind.is_routed().then(|| stream(&frame.stream))
 }
 
-fn stream(id: &[u8; 16]) -> String {
-    let mut text = String::with_capacity(36);
-    for (index, byte) in id.iter().enumerate() {
-        if matches!(index, 4 | 6 | 8 | 10) {
-            text.push('-');
-        }
-        text.extend([byte >> 4, byte & 15].map(|digit| char::from_digit(digit.into(), 16).unwrap_or('0')));
+fn stream(id: &[u8; 16]) -> [u8; 36] {
+    const DIGITS: &[u8; 16] = b"0123456789abcdef";
+    let mut text = [b'-'; 36];
+    let places = text.iter_mut().enumerate().filter(|(place, _)| !matches!(place, 8 | 13 | 18 | 23));
+    let digits = id.iter().flat_map(|byte| [byte >> 4, byte & 15]);
+    for ((_, place), digit) in places.zip(digits) {
+        *place = DIGITS[usize::from(digit)];
     }
     text
 }
@@ -107,7 +108,7 @@ pub(super) fn bytes_of(message: &BorrowedMessage<'_>) -> Bytes {
 /// Where the stream and the kind stand in a frame is the frame's business, so it is asked.
 fn has_key(record: &Bytes, key_found: Option<&[u8]>) -> bool {
     match frame(record) {
-        Some(frame) => key(&frame).as_deref().map(str::as_bytes) == key_found,
+        Some(frame) => key(&frame).as_ref().map(|key| &key[..]) == key_found,
         // Not a record anyway.
         None => true,
     }

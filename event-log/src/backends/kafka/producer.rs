@@ -1,6 +1,10 @@
 //! Sends the records of one writer. Whatever the client reports but success means that the outcome is unknown.
 
-use std::sync::{Arc, Mutex, PoisonError};
+use std::{
+    pin::pin,
+    sync::{Arc, Mutex, PoisonError},
+    time::{Duration, Instant},
+};
 
 use rdkafka::{
     ClientContext, Message as _,
@@ -9,28 +13,24 @@ use rdkafka::{
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
 use tokio::{
+    select,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    task::JoinHandle,
+    task::{JoinHandle, yield_now},
 };
 
 use super::{Address, Store, client, envelope::Envelope, position};
 use crate::{
     backend::{Asked, Delivery, Ends, Entry, Producer},
     error::Fault,
-    frame::Record,
 };
 
 /// Who waits for what becomes of a record, and in which partition.
 pub(super) struct Waiting {
     pub(super) partition: u16,
     pub(super) report: oneshot::Sender<Delivery>,
-    /// Held by the last record of a burst.
-    pub(super) burst: Option<OwnedSemaphorePermit>,
+    /// Its burst, which is under way as long as one of its records is.
+    pub(super) burst: Option<Arc<OwnedSemaphorePermit>>,
 }
-
-/// How many bursts may be under way. Each becomes two or three requests.
-const BURSTS_MAX: usize = 1;
-const BURST_RECORDS_MAX: usize = 1_000;
 
 /// Takes the client's reports; whoever waits for a partition to grow hears of it.
 pub(super) struct Reports(pub(super) Arc<Ends>);
@@ -141,10 +141,12 @@ impl Drop for KafkaProducer {
     }
 }
 
-/// Hands what waits to the client: at once while little is under way, and together with what came meanwhile otherwise.
+/// Hands what waits to the client, a burst at a time, so that each becomes one request: what comes while one is under way
+/// is packed and goes as the next.
 ///
-/// The client by itself sends each record in a request of its own as long as five are under way, and then waits busily
-/// for the next, with a processor of its own.
+/// The client by itself sends a record as soon as it has one, has only one request with five records or more under way,
+/// and waits for its answer busily, with a processor of its own, while it has others. So it gets them together, is
+/// told to wait for as long as that takes, and is woken then: by itself it looks again only after a millisecond.
 struct Sending {
     store: Arc<Store>,
     partition: u16,
@@ -154,36 +156,47 @@ struct Sending {
 
 impl Sending {
     async fn run(self, mut queue: mpsc::UnboundedReceiver<(Entry, oneshot::Sender<Delivery>)>) {
-        let bursts = Arc::new(Semaphore::new(BURSTS_MAX));
-        let mut burst = Vec::new();
-        while queue.recv_many(&mut burst, BURST_RECORDS_MAX).await > 0 {
-            let Ok(mut leave) = bursts.clone().acquire_owned().await.map(Some) else { return };
-            while burst.len() < BURST_RECORDS_MAX {
-                let Ok(next) = queue.try_recv() else { break };
-                burst.push(next);
+        let one_at_a_time = Arc::new(Semaphore::new(1));
+        let mut packed = Vec::new();
+        while let Some(first) = queue.recv().await {
+            packed.push(self.pack(first));
+            let burst = {
+                let mut leave = pin!(one_at_a_time.clone().acquire_owned());
+                loop {
+                    select! {
+                        biased;
+                        leave = &mut leave => break leave,
+                        Some(next) = queue.recv() => packed.push(self.pack(next)),
+                    }
+                }
+            };
+            let Ok(burst) = burst.map(Arc::new) else { return };
+            let begun = Instant::now();
+            packed.drain(..).for_each(|packed| self.send(packed, &burst));
+            while begun.elapsed() <= client::LINGER {
+                yield_now().await;
+                while let Ok(next) = queue.try_recv() {
+                    self.send(self.pack(next), &burst);
+                }
             }
-            let (entries, reports): (Vec<Entry>, Vec<_>) = burst.drain(..).unzip();
-            // All of them first: what is handed over in one go goes in few requests.
-            let envelopes: Vec<_> = entries.iter().map(|entry| self.envelope(&entry.record)).collect();
-            let last = envelopes.len() - 1;
-            for (place, (envelope, report)) in envelopes.into_iter().zip(reports).enumerate() {
-                let burst = if place == last { leave.take() } else { None };
-                self.send(envelope, Waiting { partition: self.partition, report, burst });
-            }
+            self.wake();
         }
     }
 
-    fn envelope<'a>(&self, record: &'a Record) -> Envelope<'a> {
+    fn pack(&self, (entry, report): (Entry, oneshot::Sender<Delivery>)) -> Packed {
         let Store { genesis, columns, .. } = &*self.store;
-        Envelope::of(record, genesis.log_id, self.partition, columns.as_deref())
+        let envelope = Envelope::of(&entry.record, genesis.log_id, self.partition, columns.as_deref());
+        Packed { envelope, report }
     }
 
-    fn send(&self, Envelope { headers, key, value }: Envelope<'_>, waiting: Waiting) {
+    fn send(&self, Packed { envelope, report }: Packed, burst: &Arc<OwnedSemaphorePermit>) {
+        let Envelope { headers, key, value } = envelope;
+        let waiting = Waiting { partition: self.partition, report, burst: Some(burst.clone()) };
         let message = BaseRecord::with_opaque_to(&self.store.address.topic, Box::new(waiting))
             .partition(i32::from(self.partition))
             .headers(headers)
-            .payload(value);
-        let message = BaseRecord { key: key.as_deref(), ..message };
+            .payload(&value[..]);
+        let message = BaseRecord { key: key.as_ref().map(|key| &key[..]), ..message };
         if let Some(client) = &self.client
             && let Err((error, message)) = client.send(message)
         {
@@ -191,6 +204,17 @@ impl Sending {
             drop(message.delivery_opaque.report.send(unknown));
         }
     }
+
+    /// Nothing is waited for here; a flush wakes the client's thread, whose linger is over.
+    fn wake(&self) {
+        drop(self.client.as_ref().map(|client| client.flush(Duration::ZERO)));
+    }
+}
+
+/// A record ready to be sent, and who waits for it.
+struct Packed {
+    envelope: Envelope,
+    report: oneshot::Sender<Delivery>,
 }
 
 impl Drop for Sending {
