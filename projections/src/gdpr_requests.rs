@@ -144,6 +144,14 @@ pub struct Export {
     pub delivered_at: Option<Timestamp>,
 }
 
+impl Request {
+    /// The newest certificate, the final one if there is one.
+    #[must_use]
+    pub fn certified(&self) -> Option<Certified> {
+        self.steps.0.last.or(self.steps.0.live)
+    }
+}
+
 /// The projection.
 pub struct GdprRequests;
 

@@ -2,6 +2,7 @@
 //! appends to the log.
 mod answers;
 mod attempt;
+mod deadlines;
 mod documented;
 mod failure;
 mod fresh;
@@ -11,6 +12,7 @@ mod probe;
 mod routes;
 mod state;
 
+pub use deadlines::{Ages, Deadlines};
 pub use live::Live;
 pub use probe::Probe;
 pub use routes::{document, routers};

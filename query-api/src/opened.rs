@@ -2,6 +2,8 @@
 use event_schemas::{FieldAddress, Sealed};
 use http_edge::Problem;
 use privacy::{KeyStore, Opened};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 use crate::failure::of_keys;
 
@@ -23,6 +25,47 @@ impl Field {
             Self::Clear(text) => Some(text),
             Self::Absent | Self::Shredded { .. } => None,
         }
+    }
+
+    /// What stands in its place in an answer; nothing if there never was a value.
+    pub(crate) fn body(self) -> Option<TextBody> {
+        match self {
+            Self::Absent => None,
+            Self::Clear(text) => Some(TextBody::Clear(text)),
+            Self::Shredded { certificate } => Some(TextBody::Redacted(RedactedBody::new(certificate))),
+        }
+    }
+}
+
+/// A text, or that it is redacted: never a blank.
+#[derive(Debug, Serialize, ToSchema)]
+#[serde(untagged)]
+pub(crate) enum TextBody {
+    /// The text.
+    Clear(String),
+    /// The person was erased.
+    Redacted(RedactedBody),
+}
+
+impl From<String> for TextBody {
+    fn from(text: String) -> Self {
+        Self::Clear(text)
+    }
+}
+
+/// What stands in the place of what was erased.
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, ToSchema)]
+pub(crate) struct RedactedBody {
+    /// Always `true`.
+    redacted: bool,
+    /// Id of the certificate of the erasure, once there is one.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    pub(crate) certificate: Option<String>,
+}
+
+impl RedactedBody {
+    pub(crate) const fn new(certificate: Option<String>) -> Self {
+        Self { redacted: true, certificate }
     }
 }
 

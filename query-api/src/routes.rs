@@ -11,6 +11,7 @@ mod order;
 mod orders;
 mod overview;
 mod page;
+mod privacy;
 mod products;
 mod redemptions;
 mod rewards;
@@ -60,6 +61,9 @@ fn queries() -> OpenApiRouter<Arc<Reads>> {
         .routes(routes!(overview::overview))
         .routes(routes!(live::live))
         .routes(routes!(audit::logs))
+        .routes(routes!(privacy::requests))
+        .routes(routes!(privacy::request))
+        .routes(routes!(privacy::certificate))
 }
 
 fn health() -> OpenApiRouter<Arc<Reads>> {

@@ -76,7 +76,7 @@ async fn nothing_lags_when_all_is_visible() {
 fn the_document_says_who_may_ask_and_what_can_go_wrong() {
     let document = serde_json::to_value(query_api::document()).unwrap();
     let paths = document["paths"].as_object().unwrap();
-    assert_eq!(paths.len(), 21);
+    assert_eq!(paths.len(), 24);
     // The live feed is no answer at a position; it goes on from one.
     let reads = |path: &str| path.starts_with("/v1/") && path != "/v1/api/live";
     for (path, methods) in paths.iter().filter(|(path, _)| reads(path)) {

@@ -7,6 +7,7 @@ mod health;
 mod live;
 mod orders;
 mod points;
+mod privacy;
 mod redemptions;
 mod shop;
 mod statement;

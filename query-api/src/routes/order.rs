@@ -18,14 +18,14 @@ use crate::{
     answers::{MoneyBody, time},
     documented::{Fresh, Problems},
     failure::{of_keys, of_store},
+    opened::TextBody,
 };
 
 /// An order.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct OrderBody {
-    /// In a list, absent once its customer is erased.
-    #[serde(skip_serializing_if = "Option::is_none")]
-    shopify_order_id: Option<String>,
+    /// In a list, redacted once its customer is erased.
+    shopify_order_id: TextBody,
     #[schema(format = Uuid)]
     order_id: String,
     /// `waiting`, `qualified`, `disqualified`, `cancelled` or `refunded`.
@@ -142,7 +142,7 @@ pub(crate) async fn order(
     let entry = entry.map_err(|error| of_keys(&error))?.ok_or_else(not_found)?;
     reads.fresh(reads.partition_of(scope, entry.id), params.min_position.as_deref()).await?;
     let order = settled(&reads, scope, OrderId(entry.id)).await?.ok_or_else(not_found)?;
-    OrderBody::new(Some(shopify_order_id), &order).map(Json).ok_or_else(not_found)
+    OrderBody::new(shopify_order_id.into(), &order).map(Json).ok_or_else(not_found)
 }
 
 /// The order after its customer's account had its moment too: the two live in different partitions.
@@ -157,7 +157,7 @@ async fn settled(reads: &Reads, scope: MerchantScope, id: OrderId) -> Result<Opt
 
 impl OrderBody {
     /// Nothing while there is no verdict on the order.
-    pub(crate) fn new(shopify_order_id: Option<String>, order: &Order) -> Option<Self> {
+    pub(crate) fn new(shopify_order_id: TextBody, order: &Order) -> Option<Self> {
         let verdict = &order.assessment.as_ref()?.0;
         Some(Self {
             shopify_order_id,

@@ -17,7 +17,7 @@ use crate::{
     Reads,
     documented::Problems,
     failure::{of_keys, of_store, parameter},
-    opened::{Field, open_all},
+    opened::{Field, RedactedBody, TextBody, open_all},
 };
 
 /// Which orders, and which page of them.
@@ -93,7 +93,7 @@ async fn bodies(reads: &Reads, scope: MerchantScope, rows: &[Order]) -> Result<V
     let mut opened = open_all(&reads.keys, &closed).await?.into_iter();
     let mut references: Vec<_> = rows
         .iter()
-        .map(|row| row.reference_address().and_then(|_| opened.next()).and_then(Field::text))
+        .map(|row| row.reference_address().and_then(|_| opened.next()).and_then(Field::body))
         .collect();
     let unnamed = rows.iter().zip(&references).filter(|(_, reference)| reference.is_none());
     let unnamed: Vec<_> = unnamed.map(|(row, _)| row.order_id.0).collect();
@@ -101,9 +101,12 @@ async fn bodies(reads: &Reads, scope: MerchantScope, rows: &[Order]) -> Result<V
         let revealed = reads.keys.reveal_many(scope.merchant(), Kind::Order, unnamed).await;
         let mut revealed = revealed.map_err(|error| of_keys(&error))?.into_iter();
         for reference in references.iter_mut().filter(|reference| reference.is_none()) {
-            *reference = revealed.next().flatten();
+            *reference = revealed.next().flatten().map(TextBody::from);
         }
     }
     let named = references.into_iter().zip(rows);
-    Ok(named.filter_map(|(reference, row)| OrderBody::new(reference, row)).collect())
+    // Every order came under a name, so one that nothing knows went with its person.
+    let redacted = || TextBody::Redacted(RedactedBody::new(None));
+    let body = |(name, row): (Option<TextBody>, &Order)| OrderBody::new(name.unwrap_or_else(redacted), row);
+    Ok(named.filter_map(body).collect())
 }

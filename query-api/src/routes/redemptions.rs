@@ -17,7 +17,7 @@ use crate::{
     answers::{BenefitBody, MoneyBody, time},
     documented::{CustomerPage, CustomerProblems},
     failure::{of_store, parameter},
-    opened::{Field, open_all},
+    opened::{Field, TextBody, open_all},
 };
 
 /// A page of redemptions.
@@ -47,9 +47,9 @@ pub(crate) struct RedemptionBody {
     #[serde(skip_serializing_if = "Option::is_none")]
     #[schema(format = Uuid)]
     device_id: Option<String>,
-    /// The discount code, once issued; absent once the person is erased.
+    /// The discount code, once issued; redacted once the person is erased.
     #[serde(skip_serializing_if = "Option::is_none")]
-    code: Option<String>,
+    code: Option<TextBody>,
     /// Why it failed or was cancelled.
     #[serde(skip_serializing_if = "Option::is_none")]
     reason: Option<String>,
@@ -120,13 +120,13 @@ async fn bodies(reads: &Reads, rows: Vec<Redemption>) -> Result<Vec<RedemptionBo
     let mut opened = open_all(&reads.keys, &closed).await?.into_iter();
     let mut bodies = Vec::with_capacity(rows.len());
     for row in &rows {
-        let code = row.code_address().and_then(|_| opened.next()).and_then(Field::text);
+        let code = row.code_address().and_then(|_| opened.next()).and_then(Field::body);
         bodies.push(body(row, code));
     }
     Ok(bodies)
 }
 
-fn body(row: &Redemption, code: Option<String>) -> RedemptionBody {
+fn body(row: &Redemption, code: Option<TextBody>) -> RedemptionBody {
     RedemptionBody {
         redemption_id: row.redemption.to_string(),
         status: row.status.as_str(),

@@ -14,7 +14,7 @@ use crate::{
     attempt::ActorBody,
     documented::{CustomerPage, CustomerProblems},
     failure::{of_store, parameter},
-    opened::{Field, open_all},
+    opened::{Field, TextBody, open_all},
 };
 
 /// A page of a statement.
@@ -84,10 +84,10 @@ pub(crate) struct EntryBody {
     forgiven: i64,
     /// What the customer may read, of a transfer both customers.
     #[serde(skip_serializing_if = "Option::is_none")]
-    public_note: Option<String>,
+    public_note: Option<TextBody>,
     /// What only staff may read.
     #[serde(skip_serializing_if = "Option::is_none")]
-    internal_note: Option<String>,
+    internal_note: Option<TextBody>,
 }
 
 #[expect(clippy::trivially_copy_pass_by_ref, reason = "serde passes fields by reference")]
@@ -100,10 +100,10 @@ const fn is_zero(number: &i64) -> bool {
 pub(crate) struct SourceBody {
     /// `order`, `api`, `action`, `till`, `redemption`, `manual`, `award`, `expiry`, `transfer` or `merge`.
     kind: &'static str,
-    /// Shopify's order id or the caller's `source_id`, which are absent once the person is erased; the name of the action; the id of the till,
-    /// the redemption, the award that was pending, the transfer or the other customer of a merge.
+    /// Shopify's order id or the caller's `source_id`, which are redacted once the person is erased; the name of the
+    /// action; the id of the till, the redemption, the award that was pending, the transfer or the other customer of a merge.
     #[serde(skip_serializing_if = "Option::is_none")]
-    id: Option<String>,
+    id: Option<TextBody>,
 }
 
 /// The rule behind an award, as it was then.
@@ -167,11 +167,11 @@ async fn bodies(reads: &Reads, entries: &[Entry]) -> Result<Vec<EntryBody>, Prob
         })
         .collect();
     let mut opened = open_all(&reads.keys, &closed).await?.into_iter();
-    let mut next = || opened.next().and_then(Field::text);
+    let mut next = || opened.next().and_then(Field::body);
     Ok(entries.iter().map(|entry| body(entry, [next(), next(), next(), next()])).collect())
 }
 
-fn body(entry: &Entry, [reference, public_note, internal_note, note]: [Option<String>; 4]) -> EntryBody {
+fn body(entry: &Entry, [reference, public_note, internal_note, note]: [Option<TextBody>; 4]) -> EntryBody {
     EntryBody {
         entry_id: entry.entry.to_string(),
         r#type: entry.entry_type.as_str(),
@@ -204,8 +204,8 @@ fn body(entry: &Entry, [reference, public_note, internal_note, note]: [Option<St
     }
 }
 
-fn source(entry: &Entry, reference: Option<String>) -> SourceBody {
-    let till = entry.pos.as_ref().map(|till| till.0.device.to_string());
+fn source(entry: &Entry, reference: Option<TextBody>) -> SourceBody {
+    let till = text(entry.pos.as_ref().map(|till| till.0.device));
     let (kind, id) = match entry.entry_type {
         EntryType::Earn if till.is_some() => ("till", till),
         EntryType::Earn if entry.action.is_some() => ("action", text(entry.action.as_ref())),
@@ -224,6 +224,6 @@ fn source(entry: &Entry, reference: Option<String>) -> SourceBody {
     SourceBody { kind, id }
 }
 
-fn text(id: Option<impl ToString>) -> Option<String> {
-    id.map(|id| id.to_string())
+fn text(id: Option<impl ToString>) -> Option<TextBody> {
+    id.map(|id| id.to_string().into())
 }

@@ -5,7 +5,10 @@ use axum::{Json, extract::State};
 use event_schemas::CustomerId;
 use http_edge::{Merchant, Problem, ProblemBody, Query};
 use privacy::{Kind, MerchantScope};
-use projections::customers::{self, Customer};
+use projections::{
+    customers::{self, Customer, Standing},
+    gdpr_requests,
+};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -14,7 +17,7 @@ use crate::{
     answers::time,
     documented::CustomerProblems,
     failure::{customer_not_found, of_keys, of_store, parameter},
-    opened::{Field, open},
+    opened::{Field, RedactedBody, open},
 };
 
 /// Which customer: exactly one of the first three.
@@ -47,7 +50,7 @@ pub(crate) struct UserBody {
     #[serde(flatten)]
     profile: Option<ProfileBody>,
     #[serde(skip_serializing_if = "Option::is_none")]
-    redaction: Option<RedactionBody>,
+    redaction: Option<RedactedBody>,
 }
 
 /// What is known of the person.
@@ -66,13 +69,6 @@ pub(crate) struct ProfileBody {
     registered_at: String,
     #[schema(format = DateTime)]
     updated_at: String,
-}
-
-/// What is left of an erased person.
-#[derive(Serialize, ToSchema)]
-pub(crate) struct RedactionBody {
-    /// The certificate of the erasure, once there is one.
-    certificate: Option<String>,
 }
 
 /// A customer by our id, Shopify's id or e-mail address.
@@ -120,7 +116,7 @@ async fn find(
     reads.fresh(reads.partition_of(scope, customer.0), demanded).await?;
     let row = customers::find(&reads.store, scope, customer).await.map_err(|error| of_store(&error))?;
     match row {
-        Some(row) => opened(reads, &row).await.map(Some),
+        Some(row) => opened(reads, scope, &row).await.map(Some),
         None => Ok(None),
     }
 }
@@ -161,7 +157,7 @@ fn is_active(body: &UserBody) -> bool {
     body.profile.is_some()
 }
 
-async fn opened(reads: &Reads, row: &Customer) -> Result<UserBody, Problem> {
+async fn opened(reads: &Reads, scope: MerchantScope, row: &Customer) -> Result<UserBody, Problem> {
     let closed = [
         (row.address("shopify_customer_id"), row.shopify_customer_id.as_ref()),
         (row.address("email"), row.email.as_ref()),
@@ -169,13 +165,23 @@ async fn opened(reads: &Reads, row: &Customer) -> Result<UserBody, Problem> {
         (row.address("last_name"), row.last_name.as_ref()),
         (row.address("phone"), row.phone.as_ref()),
     ];
-    Ok(body(row, open(&reads.keys, closed).await?))
+    let mut body = body(row, open(&reads.keys, closed).await?);
+    // Of whom nothing was known but that they were there, no field tells; the request does.
+    if let (Some(redaction), Some(request)) = (&mut body.redaction, row.redacted_by)
+        && redaction.certificate.is_none()
+    {
+        let request =
+            gdpr_requests::find(&reads.store, scope, request).await.map_err(|error| of_store(&error))?;
+        redaction.certificate = request.and_then(|request| request.certified()).map(|one| one.id.to_string());
+    }
+    Ok(body)
 }
 
 fn body(row: &Customer, fields: [Field; 5]) -> UserBody {
     let customer_id = row.customer.to_string();
-    if let Some(certificate) = shredded(&fields) {
-        let redaction = Some(RedactionBody { certificate });
+    let erased = (row.standing == Standing::Redacted).then_some(None);
+    if let Some(certificate) = shredded(&fields).or(erased) {
+        let redaction = Some(RedactedBody::new(certificate));
         return UserBody { customer_id, status: "redacted", into: None, profile: None, redaction };
     }
     let [shopify_customer_id, email, first_name, last_name, phone] = fields.map(Field::text);
@@ -214,7 +220,7 @@ mod tests {
         customer::RegisteredBy,
         sample::{CUSTOMER, ENTRY},
     };
-    use projections::{Json, Origin, customers::Standing};
+    use projections::{Json, Origin};
 
     use super::*;
 
@@ -234,6 +240,7 @@ mod tests {
             registered_by: RegisteredBy::Customer,
             standing: Standing::Active,
             merged_into: None,
+            redacted_by: None,
             registered_at: Timestamp::EPOCH,
             updated_at: Timestamp::EPOCH,
         };
@@ -242,7 +249,7 @@ mod tests {
         let expected = serde_json::json!({
             "customer_id": CUSTOMER.to_string(),
             "status": "redacted",
-            "redaction": { "certificate": "certificate 7" },
+            "redaction": { "redacted": true, "certificate": "certificate 7" },
         });
         assert_eq!(serde_json::to_value(body).unwrap(), expected);
     }
