@@ -8,7 +8,7 @@ use event_schemas::{
     record::{Actor, Trace},
 };
 use serde::{Deserialize, Serialize};
-use tokio::sync::oneshot;
+use tokio::sync::{oneshot, watch};
 
 use crate::{
     nodes::Forwarder,
@@ -103,6 +103,9 @@ pub enum Unavailable {
     /// The partition is stopped until somebody looks: its history diverged, or its owner may not start.
     #[error("the partition is stopped")]
     Stopped,
+    /// The key store does not answer, so nothing can be sealed.
+    #[error("the key store does not answer")]
+    KeysAway,
     /// An earlier command broke this aggregate; the others live on.
     #[error("the aggregate is parked")]
     AggregateParked,
@@ -125,7 +128,7 @@ impl Unavailable {
     /// Whether asking again soon may help.
     #[must_use]
     pub const fn is_transient(&self) -> bool {
-        matches!(self, Self::Overloaded | Self::NotOwned)
+        matches!(self, Self::Overloaded | Self::NotOwned | Self::KeysAway)
     }
 
     /// Stable, for metrics and parked work.
@@ -135,6 +138,7 @@ impl Unavailable {
             Self::Overloaded => "overloaded",
             Self::NotOwned => "not-owned",
             Self::Stopped => "partition-stopped",
+            Self::KeysAway => "keys-unavailable",
             Self::AggregateParked => "aggregate-parked",
             Self::RecordTooLarge { .. } => "record-too-large",
             Self::Fault(_) => "command-fault",
@@ -149,6 +153,8 @@ pub struct Commander {
     owners: Arc<[owner::Handle]>,
     /// The way to other nodes, for what is not owned here.
     forwarder: Option<Forwarder>,
+    /// Told when there may be an open privacy request here.
+    stirred: Arc<watch::Sender<u64>>,
 }
 
 impl fmt::Debug for Commander {
@@ -158,8 +164,23 @@ impl fmt::Debug for Commander {
 }
 
 impl Commander {
-    pub(crate) fn new(log: Log, owners: Vec<owner::Handle>, forwarder: Option<Forwarder>) -> Self {
-        Self { log, owners: owners.into(), forwarder }
+    pub(crate) fn new(
+        log: Log,
+        owners: Vec<owner::Handle>,
+        forwarder: Option<Forwarder>,
+        stirred: Arc<watch::Sender<u64>>,
+    ) -> Self {
+        Self { log, owners: owners.into(), forwarder, stirred }
+    }
+
+    /// Changes when a privacy request was opened here, and when a partition is claimed, which may hold open ones.
+    pub(crate) fn stirred(&self) -> watch::Receiver<u64> {
+        self.stirred.subscribe()
+    }
+
+    /// How often it changed because of this partition.
+    pub(crate) fn stirred_in(&self, partition: u16) -> u64 {
+        self.owners.get(usize::from(partition)).map_or(0, owner::Handle::stirred)
     }
 
     /// The same without the way to other nodes: what came from one of them goes no further.
@@ -285,7 +306,8 @@ impl Commander {
     }
 
     /// Overwrites what was saved of these streams with what they are now, so that nothing older remains of them outside
-    /// the log. For a person who is forgotten, after the stream said so.
+    /// the log; returns when their owners have, whichever nodes those are. For a person who is forgotten, after the stream
+    /// said so. Who stands by does it by itself, as soon as it reads of it.
     ///
     /// # Errors
     /// [`Unavailable`]: ask again.
@@ -312,7 +334,7 @@ impl Commander {
         let work = Work::Save(Saving { renew: renew.to_vec(), done });
         let stream = StreamRef::merchant(merchant);
         let message = Message { merchant, stream, lane: Lane::Interactive, resumed: false, work };
-        self.owner(partition)?.post(message)?;
+        self.post_to(partition, message)?;
         saved.await.unwrap_or(Err(Unavailable::NotOwned))
     }
 

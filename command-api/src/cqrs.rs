@@ -33,7 +33,7 @@ use tokio::sync::{Mutex, OwnedMutexGuard};
 
 use crate::{
     commands::{Envelope, Made, Outcome, Unavailable},
-    owner::{Partition, StateError, StreamKey, meta},
+    owner::{Partition, StateError, StreamKey, forgets, meta},
     planted::Hand,
 };
 
@@ -284,9 +284,14 @@ impl Sealing {
     fn seal(&self, mut events: Vec<Event>) -> Vec<Recorded> {
         for (index, event) in (0..).zip(&mut events) {
             let mut field = FieldSeal { sealing: self, index, event_type: event.number() };
-            if let Err(error) = event.seal(&mut field) {
-                drop(self.failed.set(Failure::fault(error)));
-                return Vec::new();
+            match event.seal(&mut field).map_err(Unsealed::from) {
+                Ok(()) => {}
+                // Between the fence and the word of it in the stream. It is an answer, as it will be after that.
+                Err(Unsealed::Erased(rejection)) => return vec![Recorded::Rejected(rejection)],
+                Err(Unsealed::Failed(failure)) => {
+                    drop(self.failed.set(failure));
+                    return Vec::new();
+                }
             }
         }
         if events.is_empty() {
@@ -302,6 +307,24 @@ impl Sealing {
         }
         let Answer::Events(events) = body.answer else { return Vec::new() };
         events.into_iter().map(Recorded::Event).collect()
+    }
+}
+
+/// Why an event could not be sealed.
+enum Unsealed {
+    /// What is asked of whoever was erased is refused.
+    Erased(Rejection),
+    Failed(Failure),
+}
+
+impl From<SealError> for Unsealed {
+    fn from(error: SealError) -> Self {
+        match error.source.downcast_ref() {
+            Some(privacy::Error::Redacted { .. }) => Self::Erased(Rejection::AccountRedacted),
+            Some(privacy::Error::ShopErased { .. }) => Self::Erased(Rejection::ShopRedacted),
+            Some(privacy::Error::Unavailable(_)) => Self::Failed(Failure::Refused(Unavailable::KeysAway)),
+            _ => Self::Failed(Failure::fault(error)),
+        }
     }
 }
 
@@ -475,6 +498,9 @@ impl<D: Hostable> EventStore<Hosted<D>> for ClaimedStore {
         };
         let (route, aggregate) = (self.envelope.stream.route, (*aggregate.0).into_aggregate());
         partition.folded.put_back(key, route, aggregate, events.len(), meta.command, outcome.clone());
+        if forgets(&events) {
+            partition.folded.forget(key);
+        }
         let made = (!events.is_empty()).then_some(Made { record: meta.record, events });
         *self.handed.lock().unwrap_or_else(PoisonError::into_inner) = Some(Handed { hand, outcome, made });
         Ok(Vec::new())

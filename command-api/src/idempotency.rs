@@ -2,7 +2,7 @@
 //!
 //! The outcome itself is not here: the command's key follows from the header, and the stream keeps its first outcome.
 use axum::{extract::FromRequestParts, http::request::Parts};
-use event_schemas::{CommandKey, MerchantId};
+use event_schemas::{CommandKey, CustomerId, MerchantId};
 use group_commit::{Session, Store, StoreError, values};
 use http_edge::Problem;
 use privacy::KeyStore;
@@ -57,6 +57,16 @@ pub struct Attempt {
     /// The first answer, if it said more than the command's own record does.
     pub answer: Option<Value>,
     kept_as: Option<KeptAs>,
+    /// Whom the request is about.
+    about: Vec<CustomerId>,
+}
+
+impl Attempt {
+    /// The same, about these customers: when they are erased, what is kept of the request goes.
+    #[must_use]
+    pub fn about(self, customers: impl IntoIterator<Item = CustomerId>) -> Self {
+        Self { about: customers.into_iter().collect(), ..self }
+    }
 }
 
 #[derive(Clone, Copy, Debug)]
@@ -101,6 +111,7 @@ impl Idempotency {
             known: false,
             answer: None,
             kept_as: None,
+            about: Vec::new(),
         };
         let Some(key) = key else { return Ok(fresh) };
         let key = self.keys.hash(merchant, "idempotency-key", key.as_bytes()).map_err(|e| key_fault(&e))?;
@@ -124,11 +135,21 @@ impl Idempotency {
     /// 422 if another request was faster with the same key.
     pub async fn keep(&self, attempt: Attempt) -> Result<Attempt, Problem> {
         let (Some(kept_as), false) = (attempt.kept_as, attempt.known) else { return Ok(attempt) };
-        let minted = attempt.minted.into_bytes();
-        let row =
-            self.work.run(move |work| insert(work, kept_as, minted)).await.map_err(|e| work_fault(&e))?;
+        let (minted, about) = (attempt.minted.into_bytes(), attempt.about.clone());
+        let inserted = self.work.run(move |work| insert(work, kept_as, minted, &about)).await;
+        let row = inserted.map_err(|e| work_fault(&e))?;
         adopt(&attempt, kept_as, &row)
             .map(|adopted| Attempt { known: adopted.minted != attempt.minted, ..adopted })
+    }
+
+    /// Notes whom a request that is kept turned out to be about.
+    ///
+    /// # Errors
+    /// The store failed.
+    pub async fn turned_out(&self, attempt: &Attempt, customer: CustomerId) -> Result<(), Problem> {
+        let Some(kept_as) = attempt.kept_as.filter(|_| customer.0 != attempt.minted) else { return Ok(()) };
+        let noted = self.work.run(move |work| name(work, kept_as, customer)).await;
+        noted.map_err(|error| work_fault(&error))
     }
 
     /// Keeps an answer that says more than the command's own record, and gives back the one that was kept first.
@@ -166,12 +187,48 @@ fn find(work: &dyn Session, kept_as: KeptAs) -> Result<Option<Row>, StoreError> 
     })
 }
 
-fn insert(work: &dyn Session, kept_as: KeptAs, minted: [u8; 16]) -> Result<Row, StoreError> {
+fn insert(
+    work: &dyn Session,
+    kept_as: KeptAs,
+    minted: [u8; 16],
+    about: &[CustomerId],
+) -> Result<Row, StoreError> {
     let sql = "INSERT INTO idempotency(merchant, key_hash, fingerprint, minted) VALUES (?1, ?2, ?3, ?4)
         ON CONFLICT DO NOTHING";
     let KeptAs { merchant, key, fingerprint } = &kept_as;
     work.execute(sql, values![&merchant.bytes(), key, fingerprint, &minted])?;
+    for customer in about {
+        name(work, kept_as, *customer)?;
+    }
     find(work, kept_as)?.ok_or(StoreError::Missing)
+}
+
+fn name(work: &dyn Session, kept_as: KeptAs, customer: CustomerId) -> Result<(), StoreError> {
+    let sql = "INSERT INTO idempotency_subject(merchant, subject, key_hash) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
+    let KeptAs { merchant, key, .. } = &kept_as;
+    work.execute(sql, values![&merchant.bytes(), &customer.bytes(), key]).map(drop)
+}
+
+/// Removes what is kept of requests that were about this person; how many keys that were.
+pub(crate) fn forget(
+    work: &dyn Session,
+    merchant: MerchantId,
+    subject: CustomerId,
+) -> Result<u64, StoreError> {
+    const ROWS: &str = "DELETE FROM idempotency WHERE merchant = ?1 AND key_hash IN \
+        (SELECT key_hash FROM idempotency_subject WHERE merchant = ?1 AND subject = ?2)";
+    const NAMES: &str = "DELETE FROM idempotency_subject WHERE merchant = ?1 AND subject = ?2";
+    let (merchant, subject) = (merchant.bytes(), subject.bytes());
+    let values = values![&merchant, &subject];
+    let removed = work.execute(ROWS, values)?;
+    work.execute(NAMES, values)?;
+    Ok(removed)
+}
+
+/// The same for all requests of a shop.
+pub(crate) fn forget_shop(work: &dyn Session, merchant: MerchantId) -> Result<u64, StoreError> {
+    work.execute("DELETE FROM idempotency_subject WHERE merchant = ?1", values![&merchant.bytes()])?;
+    work.execute("DELETE FROM idempotency WHERE merchant = ?1", values![&merchant.bytes()])
 }
 
 /// The body without the freedom that JSON leaves: key order and white space say nothing.

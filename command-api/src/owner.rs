@@ -33,7 +33,7 @@ use std::sync::{
 use event_log::{Checkpoint, Log, Position, Stopped, Watch};
 use privacy::KeyStore;
 use tokio::{
-    sync::{mpsc, oneshot},
+    sync::{mpsc, oneshot, watch},
     time::{Instant, sleep, sleep_until},
 };
 
@@ -42,7 +42,7 @@ pub use snapshots::{SnapshotError, Snapshots};
 
 pub(crate) use mailbox::{Asker, Listing, Message, Saving, Work};
 pub(crate) use partition::{First, Partition, StreamKey, meta};
-pub(crate) use state::StateError;
+pub(crate) use state::{StateError, forgets};
 
 use crate::{
     clock::{Clock, WrongClock},
@@ -153,6 +153,8 @@ struct Gauge {
     records: AtomicU64,
     /// Up to there a stand-by has read.
     followed: AtomicU64,
+    /// How often there may have been a privacy request more that is open.
+    stirred: AtomicU64,
     /// Tells what the writer of the last claim here knows to be admitted.
     watch: Mutex<Option<Watch>>,
 }
@@ -184,6 +186,11 @@ impl Handle {
     pub(crate) fn admitted(&self) -> Option<(Checkpoint, u64)> {
         let watch = self.gauge.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
         watch.map(|watch| watch.admitted())
+    }
+
+    /// How often there may have been a privacy request more that is open.
+    pub(crate) fn stirred(&self) -> u64 {
+        self.gauge.stirred.load(Ordering::Acquire)
     }
 
     /// Whether this process serves the partition, as far as it knows.
@@ -239,6 +246,7 @@ pub async fn start_among(
     let forwarder = forwarder.transpose().map_err(StartError::Nodes)?;
     let mut handles = Vec::new();
     let mut claims = Vec::new();
+    let stirred = Arc::new(watch::Sender::new(0));
     for number in 0..log.partitions() {
         let (post, posted) = mpsc::unbounded_channel();
         let (claimed, claim) = oneshot::channel();
@@ -260,13 +268,14 @@ pub async fn start_among(
             closed: false,
             mailbox,
             gauge,
+            stirred: stirred.clone(),
         };
         tokio::spawn(owner.run(claimed));
     }
     for claim in claims {
         claim.await.map_err(|_| StartError::Ended)??;
     }
-    Ok(Commander::new(log.clone(), handles, forwarder))
+    Ok(Commander::new(log.clone(), handles, forwarder, stirred))
 }
 
 struct Owner {
@@ -284,6 +293,8 @@ struct Owner {
     closed: bool,
     mailbox: Mailbox,
     gauge: Arc<Gauge>,
+    /// Told when there may be an open privacy request, in whichever partition.
+    stirred: Arc<watch::Sender<u64>>,
 }
 
 /// Why an owner stopped serving.
@@ -313,6 +324,7 @@ impl Owner {
                 Ok(partition) => {
                     claimed.take().map(|first| first.send(Ok(())));
                     self.gauge.here.store(true, Ordering::Release);
+                    self.stir();
                     let begun = Instant::now();
                     let end = self.serve(partition).await;
                     self.gauge.here.store(false, Ordering::Release);
@@ -469,6 +481,9 @@ impl Owner {
             self.gauge.waiting.fetch_sub(1, Ordering::Relaxed);
             tenure.work(message).await?;
         }
+        if tenure.take_opened() {
+            self.stir();
+        }
         if self.gauge.parked.swap(tenure.parked(), Ordering::Relaxed) != tenure.parked() {
             let partition = self.number.to_string();
             metrics::gauge!("aggregates_parked", "partition" => partition)
@@ -516,6 +531,12 @@ impl Owner {
             "The owner of partition {} stopped and claims again",
             self.number
         );
+    }
+
+    /// Says that there may be an open privacy request.
+    fn stir(&self) {
+        self.gauge.stirred.fetch_add(1, Ordering::Release);
+        self.stirred.send_modify(|times| *times += 1);
     }
 
     /// Answers everybody that the partition is stopped, until nobody asks any more.

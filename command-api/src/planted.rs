@@ -6,6 +6,11 @@
 //! that lost its partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every
 //! partition, which the log's claims must bear. `clock-ahead`, `clock-behind`: the machine's clock is a day off, which must
 //! be refused.
+//!
+//! `LOYALNEST_ERASURE_ABORT=<place>[:before|:after]` ends the process around a step of an erasure (`fence`, `destroy`,
+//! `mark`, `verify`) or around the record that one ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`,
+//! `finalized`).
+use event_schemas::privacy_request::RedactionStep;
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
@@ -90,6 +95,22 @@ mod dishonest {
             (true, _) => DAY_US,
             (_, true) => -DAY_US,
             _ => 0,
+        }
+    }
+
+    /// Ends the process here if `LOYALNEST_ERASURE_ABORT` names the place, as a power cut would.
+    pub(crate) fn erasure_at(place: &str) {
+        abort_if(&[place, &format!("{place}:before")]);
+    }
+
+    /// The same behind the place.
+    pub(crate) fn erasure_past(place: &str) {
+        abort_if(&[&format!("{place}:after")]);
+    }
+
+    fn abort_if(places: &[&str]) {
+        if std::env::var("LOYALNEST_ERASURE_ABORT").is_ok_and(|named| places.contains(&named.as_str())) {
+            std::process::abort();
         }
     }
 
@@ -179,8 +200,8 @@ mod dishonest {
 
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
-    Hand, Writer, acks_before_commit, clock_wrong_us, forwards_twice, is_proposed_everything,
-    saves_progress_first, serves_revoked,
+    Hand, Writer, acks_before_commit, clock_wrong_us, erasure_at, erasure_past, forwards_twice,
+    is_proposed_everything, saves_progress_first, serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
@@ -220,3 +241,24 @@ pub(crate) const fn is_proposed_everything() -> bool {
 pub(crate) const fn clock_wrong_us() -> i64 {
     0
 }
+
+/// The name of the record that a step of an erasure ends in, for who kills the process around it.
+pub(crate) const fn recorded(step: RedactionStep) -> &'static str {
+    match step {
+        RedactionStep::Fence => "fenced",
+        RedactionStep::Destroy => "destroyed",
+        RedactionStep::Mark => "marked",
+        RedactionStep::Purge => "purged",
+        RedactionStep::Verify => "verified",
+        RedactionStep::Certify => "completed",
+        RedactionStep::Finalize => "finalized",
+    }
+}
+
+/// Where a step of an erasure begins: nothing happens, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn erasure_at(_: &str) {}
+
+/// Where a step of an erasure is done: nothing happens, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn erasure_past(_: &str) {}

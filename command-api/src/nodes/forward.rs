@@ -87,7 +87,7 @@ impl Forwarder {
             }
             let told = match ask_of(partition, &message) {
                 Ok(Some(ask)) => this.ask(&to.url, &ask).await,
-                // To save is of no use but where the partition is owned.
+                // To save all is of no use but where the partition is owned.
                 Ok(None) => return message.work.refuse(Unavailable::NotOwned),
                 Err(error) => Err(error.into()),
             };
@@ -141,7 +141,8 @@ fn ask_of(partition: u16, message: &Message) -> Result<Option<Ask>, WireError> {
         Work::Read(_) => What::Read,
         Work::Glance(_) => What::Glance,
         Work::Due(listing) => What::Due(Box::new(Wanted::new(partition, listing.query))),
-        Work::Save(_) => return Ok(None),
+        Work::Save(saving) if saving.renew.is_empty() => return Ok(None),
+        Work::Save(saving) => What::renew(&saving.renew),
     };
     Ok(Some(Ask::new(message.merchant, message.stream, message.lane, what)))
 }
@@ -173,6 +174,7 @@ fn answer(work: Work, given: Given) -> Result<(), Failed> {
         }
         (Work::Read(asker), Came::Read(at)) => asker.answer(Ok(wire::position(&at)?)),
         (Work::Glance(asker), Came::Glance) => asker.answer(Ok(())),
+        (Work::Save(saving), Came::Renewed) => saving.finish(Ok(())),
         (Work::Due(listing), Came::Due(found)) => {
             let found = found.into_iter().map(DueStream::try_from).collect::<Result<_, _>>()?;
             Listing { found, ..listing }.finish(Ok(()));

@@ -10,6 +10,7 @@ use axum::{
     response::{IntoResponse as _, Response},
     routing::post,
 };
+use domain::StreamRef;
 use privacy::{Channel, KeyStore};
 
 use super::{
@@ -92,6 +93,11 @@ async fn tell(here: &Commander, ask: &Ask) -> Result<Told, WireError> {
         What::Due(wanted) => {
             let found = here.due(wanted.partition, wanted.query()?).await;
             found.map(|found| (Came::Due(found.into_iter().map(DueAt::from).collect()), None))
+        }
+        What::Renew(streams) => {
+            let streams = streams.iter().map(|stream| StreamRef::try_from(*stream));
+            let streams = streams.collect::<Result<Vec<_>, WireError>>()?;
+            here.forget(merchant, &streams).await.map(|()| (Came::Renewed, None))
         }
     };
     match told {

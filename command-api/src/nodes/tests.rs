@@ -1,4 +1,6 @@
 //! Several nodes over one log, each behind a real port, while partitions go from one to another.
+mod erasures;
+
 use std::{
     collections::{BTreeSet, HashMap},
     sync::{

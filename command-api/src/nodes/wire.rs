@@ -18,7 +18,7 @@ use crate::{
 };
 
 /// Raised when a message or a packed aggregate changes its shape.
-pub(super) const FORMAT: u32 = 2;
+pub(super) const FORMAT: u32 = 3;
 
 /// An ask of another node.
 #[derive(Serialize, Deserialize)]
@@ -32,7 +32,7 @@ pub(super) struct Ask {
 
 /// An aggregate.
 #[derive(Clone, Copy, Serialize, Deserialize)]
-struct Stream {
+pub(super) struct Stream {
     stream_type: u16,
     id: Uuid,
     route: Uuid,
@@ -67,6 +67,8 @@ pub(super) enum What {
     Glance,
     /// To list the streams of a partition that are due.
     Due(Box<Wanted>),
+    /// To save streams anew.
+    Renew(Vec<Stream>),
 }
 
 /// Which due streams of a partition are wanted.
@@ -164,6 +166,11 @@ impl Ask {
 }
 
 impl What {
+    /// To save these streams anew.
+    pub(super) fn renew(streams: &[StreamRef]) -> Self {
+        Self::Renew(streams.iter().copied().map(Stream::from).collect())
+    }
+
     /// The command, with all that its record will say about it.
     pub(super) fn command(envelope: &Envelope) -> Result<Self, WireError> {
         let Envelope { stream, command, key, content, occurred_at, origin, .. } = envelope;
@@ -222,6 +229,7 @@ pub(super) enum Came {
     Read(String),
     Glance,
     Due(Vec<DueAt>),
+    Renewed,
 }
 
 /// What came of a command.
@@ -240,6 +248,7 @@ pub(super) enum Refusal {
     Overloaded,
     NotOwned,
     Stopped,
+    KeysAway,
     AggregateParked,
     Fault(String),
     RecordTooLarge(usize),
@@ -257,6 +266,7 @@ impl Told {
             Unavailable::Overloaded => Refusal::Overloaded,
             Unavailable::NotOwned => Refusal::NotOwned,
             Unavailable::Stopped => Refusal::Stopped,
+            Unavailable::KeysAway => Refusal::KeysAway,
             Unavailable::AggregateParked => Refusal::AggregateParked,
             Unavailable::RecordTooLarge { len } => Refusal::RecordTooLarge(*len),
             Unavailable::Fault(error) => Refusal::Fault(error.to_string()),
@@ -270,7 +280,7 @@ impl Told {
     pub(super) fn position(&self) -> Option<PositionToken> {
         match &self.answer.as_ref().ok()?.what {
             Came::Command(decided) => position(&decided.at).ok(),
-            Came::Recall(_) | Came::Read(_) | Came::Glance | Came::Due(_) => None,
+            Came::Recall(_) | Came::Read(_) | Came::Glance | Came::Due(_) | Came::Renewed => None,
         }
     }
 }
@@ -281,6 +291,7 @@ impl From<Refusal> for Unavailable {
             Refusal::Overloaded => Self::Overloaded,
             Refusal::NotOwned => Self::NotOwned,
             Refusal::Stopped => Self::Stopped,
+            Refusal::KeysAway => Self::KeysAway,
             Refusal::AggregateParked => Self::AggregateParked,
             Refusal::RecordTooLarge(len) => Self::RecordTooLarge { len },
             Refusal::Fault(text) => Self::fault(text),

@@ -2,7 +2,11 @@
 //! due. In memory as far as the limits go, and otherwise in the snapshots.
 use domain::Aggregate;
 use event_log::{AdmittedRecord, BoxError, Covering, Kind, Log, Position, PositionToken};
-use event_schemas::{CommandKey, Timestamp, record::Body};
+use event_schemas::{
+    CommandKey, Event, Timestamp,
+    catalogue::{CustomerEvent, MerchantEvent, PointsAccountEvent},
+    record::{Answer, Body},
+};
 use uuid::Uuid;
 
 use super::{
@@ -97,6 +101,9 @@ impl Folded {
         let Some(stream) = self.tiers.live(key) else { return Ok(()) };
         self.known += u64::from(stream.is_unknown());
         stream.fold(key, &body, record.position).map_err(StateError::Unfit)?;
+        if is_redacted(&body.answer) {
+            stream.save_whole();
+        }
         let due = stream.due();
         self.unsaved.change(key, Uuid::from_bytes(record.frame.route), due, Some(record.position));
         Ok(())
@@ -312,14 +319,36 @@ impl Folded {
     pub(super) async fn renew(&mut self, key: StreamKey, route: Uuid) -> Result<(), StateError> {
         self.wake(key).await?;
         let Some(stream) = self.tiers.live(key).filter(|stream| !stream.is_unknown()) else { return Ok(()) };
-        // However large it is.
-        stream.tail = usize::MAX / 2;
+        stream.save_whole();
         let due = stream.due();
         self.unsaved.change(key, route, due, None);
         Ok(())
     }
 
+    /// Has the next round write the stream whole, because it forgot somebody.
+    pub(crate) fn forget(&mut self, key: StreamKey) {
+        if let Some(stream) = self.tiers.live(key) {
+            stream.save_whole();
+        }
+    }
+
     fn before_change(&mut self, key: StreamKey) {
         self.unsaved.before_change(&mut self.tiers, key);
     }
+}
+
+/// Whether the stream forgot somebody with these events: what was saved of it before must not stay.
+pub(crate) fn forgets(events: &[Event]) -> bool {
+    events.iter().any(|event| {
+        matches!(
+            event,
+            Event::Customer(CustomerEvent::CustomerRedacted(_))
+                | Event::PointsAccount(PointsAccountEvent::PointsAccountRedacted(_))
+                | Event::Merchant(MerchantEvent::ShopRedacted(_))
+        )
+    })
+}
+
+fn is_redacted(answer: &Answer) -> bool {
+    matches!(answer, Answer::Events(events) if forgets(events))
 }

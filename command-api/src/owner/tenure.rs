@@ -6,7 +6,7 @@ use std::{
 };
 
 use event_log::{Appended, PositionToken, Stopped};
-use event_schemas::{CommandKey, StreamType};
+use event_schemas::{CommandKey, Event, StreamType, catalogue::PrivacyRequestEvent};
 use futures::FutureExt as _;
 use tokio::sync::{Mutex, oneshot};
 
@@ -64,6 +64,8 @@ pub(super) struct Tenure {
     /// Who wants the state saved.
     wishes: Vec<Saving>,
     parked: usize,
+    /// Somebody asked to be forgotten since the last look.
+    opened: bool,
 }
 
 impl Tenure {
@@ -75,6 +77,7 @@ impl Tenure {
             unproved: Vec::new(),
             wishes: Vec::new(),
             parked,
+            opened: false,
         }
     }
 
@@ -88,6 +91,11 @@ impl Tenure {
 
     pub(super) fn parked(&self) -> usize {
         self.parked
+    }
+
+    /// Whether a privacy request was opened since this was last asked; its record may still be on its way.
+    pub(super) fn take_opened(&mut self) -> bool {
+        std::mem::take(&mut self.opened)
     }
 
     /// Works off one message as far as it goes without waiting for the log.
@@ -224,6 +232,7 @@ impl Tenure {
                 return Ok(());
             }
         };
+        self.opened |= stream.stream_type == StreamType::PrivacyRequest && made.as_ref().is_some_and(opens);
         metrics::counter!("commands_total", "command" => envelope.command.name(), "outcome" => word(&outcome))
             .increment(1);
         let is_early = planted::serves_revoked() && matches!(outcome, Outcome::Rejected(_))
@@ -355,6 +364,14 @@ fn finish(partition: &Partition, Waiting { message, decided }: Waiting, proof: O
 
 fn token(partition: &Partition, appended: Appended) -> PositionToken {
     PositionToken::new(partition.log().id(), partition.number(), appended.position, appended.head)
+}
+
+/// Whether it is the first record of its stream that asks for something.
+fn opens(made: &Made) -> bool {
+    let first = made.events.first();
+    first.is_some_and(|event| {
+        matches!(event, Event::PrivacyRequest(PrivacyRequestEvent::RedactionRequested(_)))
+    })
 }
 
 const fn word(outcome: &Outcome) -> &'static str {

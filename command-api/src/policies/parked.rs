@@ -419,7 +419,7 @@ impl Policies {
     async fn retry_sequence(&self, tasks: &[Task]) -> Result<Retried, Fault> {
         for task in tasks {
             let reason = match self.retry(task).await {
-                Ok(()) => {
+                Ok(()) | Err(Trouble::Erased) => {
                     self.parked.done(task).await?;
                     continue;
                 }

@@ -12,7 +12,7 @@ use domain::{
     redemption::{self, ExpireRedemption, FailRedemption, RecordCodeIssued},
 };
 use event_schemas::{
-    CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
+    Code, CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
 };
 
 /// How long a call to the outside may hold up whoever waits behind it; it goes on as a parked step.
@@ -43,14 +43,16 @@ pub(super) enum Trouble {
     Later(Box<dyn std::error::Error + Send + Sync>),
     /// It will not come to one soon. A code in kebab-case.
     Stuck(String),
+    /// Whoever it is for was erased: there is nothing to be done any more.
+    Erased,
 }
 
 impl From<privacy::Error> for Trouble {
     fn from(error: privacy::Error) -> Self {
         match error {
-            privacy::Error::Redacted { .. } | privacy::Error::Erased { .. } => {
-                Self::Stuck("account-redacted".into())
-            }
+            privacy::Error::Redacted { .. }
+            | privacy::Error::Erased { .. }
+            | privacy::Error::ShopErased { .. } => Self::Erased,
             privacy::Error::UnknownMerchant { .. } | privacy::Error::KeyMissing { .. } => {
                 Self::Stuck("key-missing".into())
             }
@@ -66,9 +68,10 @@ impl From<Unavailable> for Trouble {
                 tracing::error!(error = &unavailable as &dyn std::error::Error, "A policy's command failed");
                 Self::Stuck(unavailable.code().into())
             }
-            Unavailable::Overloaded | Unavailable::NotOwned | Unavailable::Stopped => {
-                Self::Later(unavailable.into())
-            }
+            Unavailable::Overloaded
+            | Unavailable::NotOwned
+            | Unavailable::KeysAway
+            | Unavailable::Stopped => Self::Later(unavailable.into()),
         }
     }
 }
@@ -77,8 +80,22 @@ impl From<Unavailable> for Trouble {
 type Sent = (StreamRef, Answered);
 
 impl Policies {
-    /// Does it, and says what was answered by which stream; nothing if no command was needed.
+    /// Does it, and says what was answered by which stream; nothing if no command was needed. Where whoever it is for was
+    /// erased the process ends as it should.
     pub(super) async fn perform(
+        &self,
+        cause: &Cause,
+        id: EventId,
+        reaction: Reaction,
+        patience: Patience,
+    ) -> Result<Option<Sent>, Trouble> {
+        match self.take(cause, id, reaction, patience).await {
+            Err(Trouble::Erased) => Ok(None),
+            taken => taken,
+        }
+    }
+
+    async fn take(
         &self,
         cause: &Cause,
         id: EventId,
@@ -89,14 +106,14 @@ impl Policies {
             Effect::Command { stream, command, if_refused } => {
                 self.finished(cause, stream, &command).await?;
                 let hops_max = if if_refused == IfRefused::Park { 0 } else { MERGES_MAX };
-                let sent = self.send_on(cause, id, step, stream, command, hops_max).await?;
-                match (&sent.1.outcome, if_refused) {
-                    (Outcome::Rejected(why), IfRefused::GoOnOr(instead)) => {
+                let sent = self.send_on(cause, id, step, stream, command, hops_max).await;
+                match (refused(&sent), if_refused) {
+                    (Some(why), IfRefused::GoOnOr(instead)) => {
                         let Instead { step, stream, mut command } = *instead;
-                        command.because(why);
+                        command.because(&why);
                         expected(self.send_on(cause, id, step, stream, command, MERGES_MAX).await?)
                     }
-                    _ => expected(sent),
+                    _ => expected(sent?),
                 }
             }
             Effect::IssueCode { redemption, customer, benefit } => {
@@ -105,14 +122,27 @@ impl Policies {
                 let known = self.parts.commander.recall(cause.merchant, stream, key, |_| ()).await?;
                 if let Some((answered, ())) = known {
                     // Asking the issuer again could bring a code back that was made void since.
-                    return expected((stream, answered));
+                    return self.issued(cause, id, (stream, answered)).await;
                 }
                 let command = self.issue(cause, redemption, benefit, patience).await?;
-                expected(self.send(cause, id, step, key, stream, command).await?)
+                let sent = self.send(cause, id, step, key, stream, command).await?;
+                self.issued(cause, id, sent).await
             }
             Effect::VoidCode { redemption, customer } => {
                 self.void(cause, redemption, customer, patience).await.map(|()| None)
             }
+        }
+    }
+
+    /// A code that nobody may have any more is none: the redemption fails, so that its points go back.
+    async fn issued(&self, cause: &Cause, id: EventId, sent: Sent) -> Result<Option<Sent>, Trouble> {
+        match &sent.1.outcome {
+            Outcome::Rejected(why) if why.is_of_the_erased() => {
+                let step = "fail-of-the-erased";
+                let fail = FailRedemption { reason: Code::fixed(why.code()) }.into();
+                expected(self.send(cause, id, step, id.command_key(step), sent.0, fail).await?)
+            }
+            _ => expected(sent),
         }
     }
 
@@ -273,8 +303,18 @@ impl Policies {
     }
 }
 
+/// Why the stream refused, or would have if it could be asked.
+fn refused(sent: &Result<Sent, Trouble>) -> Option<Rejection> {
+    match sent {
+        Ok((_, Answered { outcome: Outcome::Rejected(why), .. })) => Some(why.clone()),
+        Err(Trouble::Erased) => Some(Rejection::AccountRedacted),
+        _ => None,
+    }
+}
+
 fn expected(sent: Sent) -> Result<Option<Sent>, Trouble> {
     match &sent.1.outcome {
+        Outcome::Rejected(why) if why.is_of_the_erased() => Ok(Some(sent)),
         Outcome::Accepted | Outcome::Unchanged => Ok(Some(sent)),
         Outcome::Rejected(rejection) => Err(Trouble::Stuck(rejection.code().to_owned())),
     }

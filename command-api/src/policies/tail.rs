@@ -242,7 +242,7 @@ impl Policies {
                 self.perform(&caused.cause, id, reaction.clone(), Patience::Short).await.map(drop)
             };
             let why = match performed {
-                Ok(()) => return,
+                Ok(()) | Err(Trouble::Erased) => return,
                 Err(Trouble::Later(why)) => why,
                 Err(Trouble::Stuck(reason)) => {
                     let now = self.parts.clock.now();

@@ -134,7 +134,8 @@ pub(crate) async fn sync(
     for entry in &batch.entries {
         entries.push(PosEntry { sequence: entry.sequence, found: till.find(entry).await? });
     }
-    let attempt = app.idempotency.keep(attempt).await?;
+    let people = entries.iter().filter_map(|entry| Some(entry.found.as_ref().ok()?.customer));
+    let attempt = app.idempotency.keep(attempt.about(people)).await?;
     let stream = StreamRef::pos_device(batch.device_id);
     let now = app.clock.now();
     let envelope = Envelope {
@@ -142,7 +143,10 @@ pub(crate) async fn sync(
         stream,
         command: SyncPosBatch { entries: entries.clone() }.into(),
         key: attempt.command,
-        content: app.keys.digest(merchant, "pos-sync", &raw).map_err(|error| key_fault(&error))?,
+        content: app
+            .keys
+            .digest(merchant, "pos-sync", &content(&entries))
+            .map_err(|error| key_fault(&error))?,
         occurred_at: now,
         origin: origin(context, Actor::Merchant),
         lane: Lane::Interactive,
@@ -166,6 +170,20 @@ pub(crate) async fn sync(
     let (at, (highest, missing, entries)) = app.commander.read_at(merchant, stream, view).await?;
     let missing = missing.into_iter().map(Gap::from).collect();
     Ok(Json(Synced { device_id: batch.device_id, highest, missing, entries, position: at.to_string() }))
+}
+
+/// What a batch says, as far as it can be told without a trace of anybody: each entry's content is digested under its
+/// customer's key, which an erasure destroys.
+fn content(entries: &[PosEntry]) -> Vec<u8> {
+    let mut bytes = Vec::with_capacity(entries.len() * 24);
+    for entry in entries {
+        bytes.extend(entry.sequence.to_be_bytes());
+        match &entry.found {
+            Ok(found) => bytes.extend(found.content.0),
+            Err(code) => bytes.extend(code.as_str().as_bytes()),
+        }
+    }
+    bytes
 }
 
 fn outcome(sequence: u64, standing: Standing) -> Outcomes {

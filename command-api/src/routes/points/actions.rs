@@ -79,7 +79,7 @@ pub(crate) async fn act(
     let shop = app.shop(merchant)?;
     let award = actions::award(&shop, &action, occurred_at)
         .ok_or_else(|| rejected(&Rejection::ActionNotConfigured))?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let attempt = app.idempotency.keep(attempt.about([body.customer_id])).await?;
     let fields = canonical(&[action.as_str().as_bytes(), body.source_id.as_bytes()]);
     let content = app.subject_digest(merchant, told_for, "record-action", &fields)?;
     let command = RecordAction {

@@ -65,7 +65,7 @@ pub(crate) async fn adjust(
     let occurred_at = app.occurred_at(body.occurred_at)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     app.known_customer(merchant, body.customer_id).await?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let attempt = app.idempotency.keep(attempt.about([body.customer_id])).await?;
     let fields = canonical(&[
         &body.points.0.to_be_bytes(),
         body.reason_code.as_str().as_bytes(),

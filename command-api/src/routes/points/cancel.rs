@@ -77,7 +77,7 @@ pub(crate) async fn cancel(
     }
     let stream = StreamRef::redemption(redemption, customer);
     let code = code_use(&app, merchant, redemption, stream).await?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let attempt = app.idempotency.keep(attempt.about([customer])).await?;
     let occurred_at = app.clock.now();
     let envelope = Envelope {
         merchant,

@@ -82,7 +82,7 @@ pub(crate) async fn earn(
     }
     let shop = app.shop(merchant)?;
     let (points, rule) = award(&body, &shop)?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let attempt = app.idempotency.keep(attempt.about([customer])).await?;
     let given = match &body.amount {
         Some(amount) => amount.to_string(),
         None => points.to_string(),

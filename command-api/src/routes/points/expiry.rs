@@ -68,7 +68,7 @@ pub(crate) async fn extend(
             .field("/until", "expected a time ahead of the clock"));
     }
     app.known_customer(merchant, customer).await?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let attempt = app.idempotency.keep(attempt.about([customer])).await?;
     let lots: Vec<u8> = body.lots.iter().flatten().flat_map(|lot| lot.bytes()).collect();
     let note = body.internal_note.as_deref().unwrap_or_default();
     let reason = body.reason_code.as_str();

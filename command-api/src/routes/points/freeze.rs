@@ -110,7 +110,7 @@ impl Request<'_> {
     ) -> Result<Response, Problem> {
         let Self { app, merchant, customer, context } = *self;
         let attempt = app.idempotency.begin(merchant, key, path, raw).await?;
-        let attempt = app.idempotency.keep(attempt).await?;
+        let attempt = app.idempotency.keep(attempt.about([customer])).await?;
         let caller = Caller { merchant, context, occurred_at: app.clock.now() };
         let stream = StreamRef::account(customer);
         change_account(app, customer, caller.envelope(stream, attempt.command, command, content)).await

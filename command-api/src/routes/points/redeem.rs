@@ -111,7 +111,7 @@ pub(crate) async fn redeem(
     }
     let shop = app.shop(merchant)?;
     let Priced { points, discount, reward } = wanted.price(&app, &shop)?;
-    request.attempt = app.idempotency.keep(request.attempt).await?;
+    request.attempt = app.idempotency.keep(request.attempt.about([customer])).await?;
     let redemption = request.redemption();
     note_owner(&app, merchant, redemption, customer).await?;
     let reward_id = reward.map(|used| used.reward.bytes());

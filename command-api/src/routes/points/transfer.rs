@@ -94,7 +94,7 @@ pub(crate) async fn transfer(
     app.known_customer(merchant, from).await?;
     app.known_customer(merchant, to).await?;
     let shop = app.shop(merchant)?;
-    let attempt = app.idempotency.keep(attempt).await?;
+    let attempt = app.idempotency.keep(attempt.about([from, to])).await?;
     let transfer = TransferId(attempt.minted);
     let note = body.note.as_deref().unwrap_or_default();
     let reason = body.reason_code.as_str();

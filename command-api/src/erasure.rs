@@ -1,0 +1,266 @@
+//! Erasure as a process over the log: a request is seen through step by step, from the fence to the certificate.
+//!
+//! It runs where the partition of the request's stream is owned. What is open is what the owner knows to be due, so a
+//! start reads nothing; every step ends in a record, and can be repeated up to it. What fails is told in the request once
+//! for each reason, and tried again.
+mod bugs;
+mod certificates;
+mod epochs;
+mod gate;
+mod merges;
+mod ports;
+mod purge;
+mod scan;
+mod setback;
+mod steps;
+#[cfg(test)]
+mod tests;
+
+use std::{
+    collections::{HashMap, HashSet},
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
+
+use domain::{DueKind, privacy_request::Redaction};
+use event_schemas::{RequestId, StreamType, Timestamp, privacy_request::RedactionStep};
+use privacy::EpochState;
+use tokio::{sync::Semaphore, time::sleep};
+
+pub use ports::{Periods, PortError, Ports, ReadModels, Witness};
+
+use crate::{
+    commands::Unavailable,
+    owner::{DueQuery, DueStream},
+    policies::Parts,
+    webhooks::purge::Finder,
+};
+use bugs::Bugs;
+use gate::{Fences, Readers};
+use scan::Scanner;
+use setback::{Cause, Setback};
+use steps::{Request, redaction_of, whom};
+
+/// How often all partitions are looked at while nothing says that there is something to do.
+const LOOK_EVERY: Duration = Duration::from_secs(10);
+/// Requests asked for at once.
+const PAGE: usize = 512;
+/// Requests that are up to their destruction at once.
+const EARLY_MAX: usize = 64;
+const PAUSE_MIN: Duration = Duration::from_millis(25);
+const PAUSE_MAX: Duration = Duration::from_secs(30);
+/// A step that failed so often is told of in its request.
+const TOLD_AFTER: u32 = 3;
+
+/// The running erasures; they end with the runtime. Cheap to clone.
+#[derive(Clone)]
+pub struct Erasure(Arc<Process>);
+
+/// What the steps work with.
+struct Process {
+    parts: Parts,
+    witness: Option<Arc<dyn Witness>>,
+    periods: Periods,
+    readers: Readers,
+    fences: Fences,
+    scanner: Scanner,
+    inbox: Finder,
+    /// Requests that are seen through at the moment.
+    running: Mutex<HashSet<RequestId>>,
+    /// Requests that wait for the end of an epoch.
+    waiting: Mutex<HashMap<RequestId, u32>>,
+    /// As they were at the last look.
+    epochs: Mutex<Vec<EpochState>>,
+    early: Semaphore,
+    bugs: Bugs,
+}
+
+impl Erasure {
+    /// Starts it.
+    #[must_use]
+    pub fn start(parts: &Parts, ports: Ports, periods: Periods) -> Self {
+        Self::start_with(parts, ports, periods, Bugs::default())
+    }
+
+    fn start_with(parts: &Parts, ports: Ports, periods: Periods, bugs: Bugs) -> Self {
+        let Parts { log, commander, keys, work, .. } = parts;
+        let Ports { witness, read_models } = ports;
+        let process = Arc::new(Process {
+            witness,
+            periods,
+            readers: Readers::new(read_models),
+            fences: Fences::new(keys.clone()),
+            scanner: Scanner::start(log, commander, keys, &bugs),
+            inbox: Finder::new(work.clone(), keys.clone()),
+            running: Mutex::default(),
+            waiting: Mutex::default(),
+            epochs: Mutex::default(),
+            early: Semaphore::new(EARLY_MAX),
+            bugs,
+            parts: parts.clone(),
+        });
+        tokio::spawn(Process::run(process.clone()));
+        Self(process)
+    }
+
+    /// How many requests this process is seeing through.
+    #[must_use]
+    pub fn open(&self) -> usize {
+        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+    }
+}
+
+/// What was last known of a partition.
+#[derive(Clone, Copy, Default)]
+struct Looked {
+    stirred: u64,
+    at: Option<Timestamp>,
+}
+
+impl Process {
+    async fn run(process: Arc<Self>) {
+        let commander = process.parts.commander.clone();
+        let (mut stirred, mut moves) = (commander.stirred(), process.parts.clock.moves());
+        let mut looked = vec![Looked::default(); usize::from(commander.partitions())];
+        loop {
+            stirred.borrow_and_update();
+            moves.borrow_and_update();
+            Self::look(&process, &mut looked).await;
+            tokio::select! {
+                _ = stirred.changed() => {}
+                _ = moves.changed() => looked.iter_mut().for_each(|looked| looked.at = None),
+                () = sleep(LOOK_EVERY) => {}
+            }
+        }
+    }
+
+    /// Takes up what is due in the partitions that are owned here, and turns the epochs where partition 0 is.
+    async fn look(process: &Arc<Self>, looked: &mut [Looked]) {
+        let (commander, now) = (&process.parts.commander, process.parts.clock.now());
+        for partition in commander.owned() {
+            let Some(looked) = looked.get_mut(usize::from(partition)) else { continue };
+            let stirred = commander.stirred_in(partition);
+            let is_time =
+                looked.at.is_none_or(|at| now.micros().saturating_sub(at.micros()) >= look_every_us());
+            if looked.stirred == stirred && !is_time {
+                continue;
+            }
+            if is_time {
+                process.look_at_epochs(partition == 0, now).await;
+            }
+            match Self::take_up(process, partition, now).await {
+                Ok(()) => *looked = Looked { stirred, at: Some(now) },
+                Err(error) => {
+                    tracing::warn!(
+                        partition,
+                        error = &error as &dyn std::error::Error,
+                        "Erasures have to wait"
+                    );
+                }
+            }
+        }
+    }
+
+    /// Turns the epochs, where that is this process's.
+    async fn look_at_epochs(&self, turns: bool, now: Timestamp) {
+        let turned = async {
+            if turns {
+                self.turn_epochs(now).await?;
+            }
+            self.note_epochs().await
+        };
+        if let Err(cause) = turned.await {
+            let setback = cause.at(RedactionStep::Finalize);
+            tracing::warn!(error = &setback as &dyn std::error::Error, "The epochs of the keys have to wait");
+        }
+    }
+
+    async fn take_up(process: &Arc<Self>, partition: u16, now: Timestamp) -> Result<(), Unavailable> {
+        let mut query =
+            DueQuery { kind: DueKind::Privacy, up_to: now, merchant: None, after: None, limit: PAGE };
+        loop {
+            let page = process.parts.commander.due(partition, query).await?;
+            let (found, last) = (page.len(), page.last().copied());
+            for due in page.into_iter().filter(|due| due.stream.stream_type == StreamType::PrivacyRequest) {
+                Self::begin(process, &due);
+            }
+            if found < PAGE {
+                return Ok(());
+            }
+            query.after = last;
+        }
+    }
+
+    /// Sees a request through in a task of its own, unless one is at it.
+    fn begin(process: &Arc<Self>, due: &DueStream) {
+        let request = Request { merchant: due.merchant, id: RequestId(due.stream.id), stream: due.stream };
+        if process.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&request.id)
+            || !process.running.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id)
+        {
+            return;
+        }
+        let process = process.clone();
+        tokio::spawn(async move {
+            process.see_through(&request).await;
+            process.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&request.id);
+        });
+    }
+
+    /// Does step after step, until there is none that can be done now, or the partition goes elsewhere.
+    async fn see_through(&self, request: &Request) {
+        let partition = self.partition_of(request.merchant, request.stream);
+        let (mut known, mut tries, mut pause) = (None, 0, PAUSE_MIN);
+        while self.parts.commander.owned().contains(&partition) {
+            match self.go_on(request, known.take()).await {
+                Ok(Some(redaction)) => (known, tries, pause) = (Some(redaction), 0, PAUSE_MIN),
+                Ok(None) => return,
+                Err(setback) => {
+                    tries += 1;
+                    self.report(request, &setback, tries).await;
+                    sleep(pause).await;
+                    pause = (pause * 2).min(PAUSE_MAX);
+                }
+            }
+        }
+    }
+
+    async fn go_on(&self, request: &Request, known: Option<Redaction>) -> Result<Option<Redaction>, Setback> {
+        let redaction = match known {
+            Some(redaction) => redaction,
+            None => match self.read(request).await {
+                Ok(Some(redaction)) => redaction,
+                // What a person asks to have is another process's.
+                Ok(None) => return Ok(None),
+                Err(unavailable) => {
+                    return Err(Cause::from(unavailable).at(RedactionStep::Fence));
+                }
+            },
+        };
+        let is_early = redaction.destroyed.is_none();
+        let _room = if is_early { self.early.acquire().await.ok() } else { None };
+        self.advance(request, &redaction).await
+    }
+
+    async fn read(&self, request: &Request) -> Result<Option<Redaction>, Unavailable> {
+        self.parts.commander.read(request.merchant, request.stream, redaction_of).await
+    }
+
+    async fn report(&self, request: &Request, setback: &Setback, tries: u32) {
+        let (id, step, reason) = (request.id, setback.step.as_str(), &setback.reason);
+        metrics::counter!("redaction_setbacks_total", "step" => step).increment(1);
+        if reason.as_str() == "ciphertext-opens" {
+            tracing::error!(request = %id, error = setback as &dyn std::error::Error,
+                "ALARM: what was erased by request {id} opens");
+        } else {
+            tracing::warn!(request = %id, error = setback as &dyn std::error::Error,
+                "Step {step} of request {id} has to wait: {reason}");
+        }
+        if tries == TOLD_AFTER {
+            self.tell_failure(request, setback).await;
+        }
+    }
+}
+
+fn look_every_us() -> i64 {
+    i64::try_from(LOOK_EVERY.as_micros()).unwrap_or(i64::MAX)
+}

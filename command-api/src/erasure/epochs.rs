@@ -1,0 +1,69 @@
+//! The epochs of keys, as time passes: one under which somebody was erased is closed after a day, and destroyed a week
+//! after that. Then no copy of the key store from before opens anything of them.
+use std::sync::PoisonError;
+
+use event_schemas::Timestamp;
+
+use super::{Process, certificates::after, setback::Cause};
+
+impl Process {
+    /// Closes and destroys what is due. It may be done by several nodes at once.
+    pub(super) async fn turn_epochs(&self, now: Timestamp) -> Result<(), Cause> {
+        let keys = &self.parts.keys;
+        let open = keys.epochs().await?.into_iter().find(|epoch| epoch.closed_at.is_none());
+        let is_over = |open: Timestamp| after(open, self.periods.rotate) <= now;
+        if let Some(open) = open.filter(|epoch| epoch.shreds > 0 && is_over(epoch.opened_at)) {
+            self.rotate(now).await?;
+            tracing::info!(epoch = open.number, "Epoch {} of the keys is closed", open.number);
+        }
+        let closed_before = after(now, -self.periods.keep_epochs);
+        let is_due = |closed: Timestamp| closed < closed_before;
+        self.destroy_epochs(closed_before, now).await?;
+        let left = keys.epochs().await?;
+        if left.iter().any(|epoch| epoch.destroyed_at.is_none() && epoch.closed_at.is_some_and(is_due)) {
+            // A rotation was interrupted, so that something still hangs under it.
+            self.rotate(now).await?;
+            self.destroy_epochs(closed_before, now).await?;
+        }
+        Ok(())
+    }
+
+    async fn rotate(&self, now: Timestamp) -> Result<(), Cause> {
+        let rotated = self.parts.keys.rotate(now).await?;
+        if rotated.damaged > 0 {
+            tracing::error!(
+                keys = rotated.damaged,
+                "ALARM: {} keys are damaged; the epoch that they hang under stays",
+                rotated.damaged
+            );
+        }
+        Ok(())
+    }
+
+    async fn destroy_epochs(&self, closed_before: Timestamp, now: Timestamp) -> Result<(), Cause> {
+        for epoch in self.parts.keys.destroy_epochs(closed_before, now).await? {
+            tracing::info!(epoch, "Epoch {epoch} of the keys is destroyed");
+        }
+        Ok(())
+    }
+
+    /// Looks again which epochs there are, and lets those go on that waited for the end of one.
+    pub(super) async fn note_epochs(&self) -> Result<(), Cause> {
+        let epochs = self.parts.keys.epochs().await?;
+        let gone = epochs.iter().take_while(|epoch| epoch.destroyed_at.is_some()).last();
+        let gone = gone.map_or(0, |epoch| epoch.number);
+        self.waiting.lock().unwrap_or_else(PoisonError::into_inner).retain(|_, epoch| *epoch > gone);
+        *self.epochs.lock().unwrap_or_else(PoisonError::into_inner) = epochs;
+        Ok(())
+    }
+
+    /// When the last epoch up to this one was destroyed; none while one of them is there.
+    pub(super) fn epoch_gone(&self, number: u32) -> Option<Timestamp> {
+        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut last = None;
+        for epoch in epochs.iter().filter(|epoch| epoch.number <= number) {
+            last = last.max(Some(epoch.destroyed_at?));
+        }
+        last
+    }
+}
