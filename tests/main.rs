@@ -1,6 +1,7 @@
 //! The integration suite: whatever it asks or claims goes through the real executable, as a user would.
 #![expect(clippy::unwrap_used, reason = "a helper that cannot go on fails the test that called it")]
 mod arrows;
+mod documents;
 mod harness;
 mod shopify;
 
