@@ -161,7 +161,7 @@ async fn read_models_are_built_anew_while_several_nodes_fold_into_them() {
     until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
-    for arguments in [&["rebuild"][..], &["rebuild", "points_balance"], &["rebuild", "--rollback"]] {
+    for arguments in [&["rebuild"][..], &["rebuild", "--rollback"]] {
         let (code, report) = nodes.job_beside(arguments).await;
         assert_eq!(code, Some(0), "{arguments:?}: {report:#}");
     }

@@ -146,12 +146,12 @@ async fn nodes_killed_between_append_and_answer_lose_and_double_nothing() {
 }
 
 /// Load while something happens to a server that all nodes need; then the comparison.
-pub(super) async fn outlasted(nodes: &Nodes, mut happens: impl FnMut()) {
+pub(super) async fn outlasted(nodes: &Nodes, times: u32, mut happens: impl FnMut()) {
     let servers = nodes.start_all(&[]);
     until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
-    for _ in 0..2 * size() {
+    for _ in 0..times {
         tokio::time::sleep(Duration::from_secs(3)).await;
         happens();
     }
@@ -169,7 +169,7 @@ pub(super) async fn outlasted(nodes: &Nodes, mut happens: impl FnMut()) {
 async fn a_postgres_that_stands_still_under_all_nodes_costs_no_answer() {
     let postgres = OwnServer::postgres();
     let nodes = Nodes::at(2, &postgres.url);
-    outlasted(&nodes, || {
+    outlasted(&nodes, size(), || {
         let standing = postgres.stand_still();
         std::thread::sleep(PAUSED_FOR);
         drop(standing);
@@ -182,7 +182,7 @@ async fn a_postgres_that_stands_still_under_all_nodes_costs_no_answer() {
 async fn a_postgres_that_is_restarted_under_all_nodes_costs_no_answer() {
     let mut postgres = OwnServer::postgres();
     let nodes = Nodes::at(2, &postgres.url);
-    outlasted(&nodes, || {
+    outlasted(&nodes, 2 * size(), || {
         postgres.signal(1, "INT");
         std::thread::sleep(Duration::from_secs(1));
         postgres.restart(1);

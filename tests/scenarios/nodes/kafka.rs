@@ -55,30 +55,28 @@ async fn on_kafka_a_group_that_rebalances_all_the_time_costs_no_answer() {
 async fn on_kafka_a_broker_that_is_killed_under_all_nodes_costs_no_answer() {
     let mut kafka = OwnServer::kafka(1);
     let nodes = Nodes::on_kafka(2, &format!("{}/nodes", kafka.url.trim_end_matches('/')));
-    outlasted(&nodes, || {
+    outlasted(&nodes, 2 * size(), || {
         kafka.signal(1, "KILL");
         kafka.restart(1);
     })
     .await;
 }
 
-/// Each record is on two brokers before it counts, so one may go, whichever leads. With one more away, nothing is
-/// confirmed until it is back.
+/// Each record is on two brokers before it counts, so one may go, whichever leads. With one more away nothing is confirmed
+/// until it is back.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_kafka_one_of_three_brokers_that_is_killed_under_all_nodes_costs_no_answer() {
+async fn on_kafka_brokers_of_three_that_are_killed_under_all_nodes_cost_no_answer() {
     let mut kafka = OwnServer::kafka(3);
     let nodes = Nodes::on_kafka(2, &format!("{}/nodes", kafka.url.trim_end_matches('/')));
     let mut round = 0;
-    outlasted(&nodes, || {
-        let broker = 1 + round % 3;
-        kafka.signal(broker, "KILL");
-        if round == 1 {
-            let other = 1 + (round + 1) % 3;
-            kafka.signal(other, "KILL");
-            std::thread::sleep(Duration::from_secs(2));
-            kafka.restart(other);
-        }
-        kafka.restart(broker);
+    outlasted(&nodes, size(), || {
+        let [one, other] = [1 + round % 3, 1 + (round + 1) % 3];
+        kafka.signal(one, "KILL");
+        std::thread::sleep(Duration::from_secs(2));
+        kafka.signal(other, "KILL");
+        std::thread::sleep(Duration::from_secs(2));
+        kafka.restart(other);
+        kafka.restart(one);
         round += 1;
     })
     .await;
