@@ -2,8 +2,6 @@
 //! directory without an event go, and what stays open for long is told.
 mod day_keys;
 mod sweep;
-#[cfg(test)]
-mod tests;
 
 use std::{fmt, sync::Arc, time::Duration};
 
@@ -121,9 +119,11 @@ impl Upkeep {
         Ok(())
     }
 
-    /// Tells of deliveries that are not done after a day, and after three.
-    async fn tell_open(&self, now: Timestamp) -> Result<(), Error> {
-        for (days, name) in [(1, "webhooks_open_over_1_day"), (3, "webhooks_open_over_3_days")] {
+    /// Tells of deliveries that are not done after a day, and after three: how many wait, and how many are dead letters.
+    pub(crate) async fn tell_open(&self, now: Timestamp) -> Result<[(u32, u32); 2], Error> {
+        let mut told = [(0, 0); 2];
+        let alarms = [(1, "webhooks_open_over_1_day"), (3, "webhooks_open_over_3_days")];
+        for ((days, name), told) in alarms.into_iter().zip(&mut told) {
             let before = now.micros().saturating_sub(days * DAY_US);
             let counted = self.work.read(move |work| {
                 let of = |status: &str| {
@@ -134,7 +134,8 @@ impl Upkeep {
                 };
                 Ok((of("accepted")?, of("dead_lettered")?))
             });
-            let (waiting, dead) = counted.await?;
+            *told = counted.await?;
+            let (waiting, dead) = *told;
             metrics::gauge!(name).set(f64::from(waiting.saturating_add(dead)));
             if waiting > 0 || dead > 0 {
                 tracing::warn!(
@@ -144,7 +145,7 @@ impl Upkeep {
                 );
             }
         }
-        Ok(())
+        Ok(told)
     }
 }
 

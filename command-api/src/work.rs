@@ -138,3 +138,36 @@ pub async fn open_at(address: &postgres_store::Address) -> Result<Store, StoreEr
     };
     Store::open_schema(address, SCHEMA).await
 }
+
+#[cfg(test)]
+mod tests {
+    use group_commit::values;
+
+    use super::*;
+
+    /// Catches, tried: the file without `secure_delete`, where the freed pages hold what was deleted.
+    #[tokio::test]
+    async fn what_is_deleted_is_overwritten_in_the_file_once_the_log_is_written_back() {
+        const MARKER: &[u8] = b"sealed-body-of-somebody";
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("work.db");
+        let work = open(&path).unwrap();
+        let body = MARKER.repeat(400);
+        let insert = move |work: &dyn group_commit::Session| {
+            for seq in 1..=50 {
+                work.execute("INSERT INTO inbox_body VALUES (?1, ?2)", values![seq, &body])?;
+            }
+            Ok(())
+        };
+        work.run(insert).await.unwrap();
+        let written_back = || {
+            let file = rusqlite::Connection::open(&path).unwrap();
+            file.query_row("PRAGMA wal_checkpoint(TRUNCATE)", [], |_| Ok(())).unwrap();
+            let bytes = std::fs::read(&path).unwrap();
+            bytes.windows(MARKER.len()).any(|window| window == MARKER)
+        };
+        assert!(written_back());
+        work.run(|work| work.execute("DELETE FROM inbox_body", values![])).await.unwrap();
+        assert!(!written_back());
+    }
+}

@@ -46,7 +46,7 @@ impl Upkeep {
     }
 
     /// Seals all that is open, dead letters too, under today's key.
-    pub(super) async fn seal_again(&self, before: NaiveDate, now: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn seal_again(&self, before: NaiveDate, now: Timestamp) -> Result<(), Error> {
         let today = now.utc().date_naive();
         for status in ["accepted", "dead_lettered"] {
             let mut last = 0;

@@ -17,7 +17,7 @@ const DOUBT_SECONDS: i64 = 3_600;
 const SWEPT: &str = "directory-swept";
 
 impl Upkeep {
-    pub(super) async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
+    pub(crate) async fn sweep(&self, now: Timestamp) -> Result<(), Error> {
         let (now_s, day_ago) = (now.micros() / 1_000_000, (now.micros() - DAY_US) / 1_000_000);
         let mut last = self.work.read(|work| marks::get(work, SWEPT)).await?;
         // What is doubted is looked at again in the next round, so the mark stays before it.

@@ -11,6 +11,7 @@ mod model;
 #[cfg(feature = "postgres")]
 mod on_postgres;
 mod payloads;
+mod upkeep;
 
 use std::time::{Duration, Instant};
 

@@ -1,5 +1,7 @@
 //! The same where the inbox is in a Postgres, and what only holds where several nodes share it.
-use super::{Post, Stack, deliveries, fairness, faults, foreign_shops, merges, payloads::order};
+use super::{
+    Post, Stack, deliveries, erasure, fairness, faults, foreign_shops, merges, payloads::order, upkeep,
+};
 use crate::testing::{again_on_postgres, on_postgres};
 
 again_on_postgres! {
@@ -12,6 +14,12 @@ again_on_postgres! {
     faults::a_delivery_waits_for_what_is_away_and_then_has_its_effect,
     faults::a_broken_aggregate_parks_its_deliveries_and_the_others_go_on,
     merges::merges_into_each_other_leave_one_who_goes_on,
+    erasure::a_redaction_is_recorded_once_for_everybody_who_turned_out_to_be_the_person,
+    erasure::what_arrives_of_an_erased_person_ends_regularly_and_brings_nobody_back,
+    erasure::a_purge_takes_what_is_the_persons_also_dead_letters_and_leaves_the_rest,
+    erasure::deliveries_of_an_erased_shop_are_answered_and_kept_nowhere,
+    upkeep::what_is_not_done_outlives_the_key_of_its_day_and_what_is_done_does_not,
+    upkeep::a_row_that_no_event_stands_behind_goes_unless_somebody_asks_for_it,
     fairness::a_restart_takes_up_what_was_open_and_a_raised_rate_works_it_off_at_once,
     foreign_shops::a_body_without_a_name_under_two_shops_is_suspect_under_both,
 }
