@@ -1,5 +1,6 @@
 //! Policies over real owners: each event has its effect once, whatever crashes in between, and what gets stuck shows.
 mod codes;
+mod erased;
 mod issuers;
 mod merges;
 mod sagas;

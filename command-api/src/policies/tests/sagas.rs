@@ -174,7 +174,7 @@ fn signing_up_earns_what_it_earned_then_and_nothing_later() {
     });
 }
 
-fn entry(sequence: u64, customer: CustomerId, kind: PosEntryKind, points: i64) -> PosEntry {
+pub(super) fn entry(sequence: u64, customer: CustomerId, kind: PosEntryKind, points: i64) -> PosEntry {
     let discount = matches!(kind, PosEntryKind::Redeem).then(|| sample::usd(points));
     let found = Found {
         customer,
