@@ -234,8 +234,10 @@ async fn declare(
         false => command_api::loss::begin_again(&stores.work).await?,
         true => 0,
     };
-    let partitions: Vec<u16> = lost.iter().map(|lost| lost.partition).collect();
-    witness::forget(settings, &partitions)?;
+    if !is_planted("declare-loss-keeps-witness") {
+        let partitions: Vec<u16> = lost.iter().map(|lost| lost.partition).collect();
+        witness::forget(settings, &partitions)?;
+    }
     Ok(Done { read_models, deliveries_to_work_off_again })
 }
 

@@ -5,6 +5,7 @@ mod contact;
 mod data_folder;
 pub mod declare_loss;
 mod demo;
+mod erasing;
 pub mod log_address;
 mod nodes;
 pub mod openapi;

@@ -125,6 +125,17 @@ enum Privacy {
         #[command(flatten)]
         job: Job,
     },
+    /// Have another root key take the place of the present one. No server may run.
+    ///
+    /// Interrupted, it may be run again with the same settings. Exits with 0 if the new key is the right one, 2 if it could
+    /// not.
+    RotateRoot {
+        /// File of the new key; made if it is not there.
+        #[arg(long, value_name = "FILE")]
+        to: PathBuf,
+        #[command(flatten)]
+        job: Job,
+    },
     /// Look at certificates of erasure.
     Certificate {
         #[command(subcommand)]
@@ -282,6 +293,10 @@ fn privacy(action: Privacy) -> anyhow::Result<ExitCode> {
         Privacy::Export { person, shop, patience, into, job: Job { common, json } } => {
             let settings = common.resolve()?;
             Ok(runtime()?.block_on(privacy_roles::export(&settings, shop, person, patience, &into, json)))
+        }
+        Privacy::RotateRoot { to, job: Job { common, json } } => {
+            let settings = common.resolve()?;
+            Ok(runtime()?.block_on(privacy_roles::rotate_root(&settings, &to, json)))
         }
         Privacy::Certificate { action: Certificate::Verify { file, key, json } } => {
             Ok(privacy_roles::verify_certificate(&file, key.as_deref(), json))

@@ -3,6 +3,7 @@
 //! The running server does the work; this asks it and waits. Certificates are looked at here, without any server.
 mod asked;
 mod certificate;
+mod root;
 mod shown;
 
 use std::{
@@ -27,6 +28,7 @@ use crate::{
 
 use asked::Asked;
 pub use certificate::verify as verify_certificate;
+pub use root::rotate_root;
 use shown::{Request, Requests};
 
 /// How often the server is asked whether it got on.

@@ -17,6 +17,7 @@ use crate::{
     log_address::LogAddress,
     roles::{Role, Roles},
     stores_address::StoresAddress,
+    witness,
 };
 
 /// A text that is never shown.
@@ -416,7 +417,7 @@ fn root_key_file(mode: Mode, data: &Path, given: Option<PathBuf>) -> anyhow::Res
 fn witness_file(mode: Mode, data: &Path, root_key: &Path, given: Option<PathBuf>) -> anyhow::Result<PathBuf> {
     let Some(file) = given else {
         let mut beside = root_key.as_os_str().to_owned();
-        beside.push(".witness");
+        beside.push(witness::BESIDE);
         return Ok(beside.into());
     };
     if mode == Mode::Production && absolute(&file)?.starts_with(absolute(data)?) {

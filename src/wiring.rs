@@ -4,7 +4,8 @@ use std::{net::IpAddr, sync::Arc, time::Duration};
 use anyhow::Context as _;
 use axum::Router;
 use command_api::{
-    App, Clock, Commander,
+    App, Clock, Commander, Upkeep,
+    erasure::{Erasure, Periods},
     issuer::{Credentials, Issuers, Shopify},
     nodes::{Membership, Nodes},
     owner::{Keeping, Snapshots},
@@ -24,7 +25,7 @@ use query_api::{Live, Probe, Reads};
 use crate::{
     contact::Local,
     data_folder::Stores,
-    demo,
+    demo, erasing,
     log_address::FolderLock,
     nodes, openapi,
     pages::{self, DemoShops, ShownShop},
@@ -298,6 +299,10 @@ impl Working {
         let policies = policies.context("could not start the policies")?;
         let schedule = Schedule::start_among(&parts, share(Role::Policies)).await;
         let schedule = schedule.context("could not start the schedule")?;
+        // They end with the runtime.
+        let ports = erasing::ports(reads, log.partitions(), &witness);
+        drop(Erasure::start(&parts, ports, Periods::default()));
+        Upkeep::start(&parts);
         let webhooks = webhooks(settings, &parts, webhook_secret);
         let projections =
             Projections::start_among(log.clone(), reads.clone(), share(Role::Projector)).await?;

@@ -25,6 +25,8 @@ use crate::{roles::Role, settings::Settings};
 const WRITE_EVERY: Duration = Duration::from_secs(2);
 /// Format that this program reads and writes.
 const FORMAT: u32 = 1;
+/// Behind the name of the root key's file, unless the settings name another place.
+pub(crate) const BESIDE: &str = ".witness";
 
 /// Writes down what the owners of this process see admitted, now and then and on demand.
 #[derive(Clone)]
@@ -188,6 +190,21 @@ pub(crate) fn forget(settings: &Settings, partitions: &[u16]) -> anyhow::Result<
         seen.partitions.retain(|partition, _| !partitions.contains(partition));
         let text = serde_json::to_string_pretty(&seen)?;
         write(&file, &text).with_context(|| format!("could not write the witness {}", file.display()))?;
+    }
+    Ok(())
+}
+
+/// Puts what was seen beside another root key, if it lies beside the one of the settings.
+pub(crate) fn copy(settings: &Settings, root_key: &Path) -> anyhow::Result<()> {
+    if settings.witness != with_suffix(&settings.root_key, BESIDE) {
+        return Ok(());
+    }
+    let there = with_suffix(root_key, BESIDE);
+    for file in files(settings)? {
+        let (Some(name), Some(base)) = (file.file_name(), settings.witness.file_name()) else { continue };
+        let node = name.to_string_lossy().replacen(&*base.to_string_lossy(), "", 1);
+        let (text, copy) = (fs::read_to_string(&file)?, with_suffix(&there, &node));
+        write(&copy, &text).with_context(|| format!("could not write the witness {}", copy.display()))?;
     }
     Ok(())
 }

@@ -17,6 +17,7 @@ mod scenarios {
     #[cfg(all(feature = "kafka", feature = "postgres"))]
     mod deployment;
     mod eligible;
+    mod erasure;
     mod guests;
     mod idempotency;
     mod ledger_calls;

@@ -70,7 +70,8 @@ impl App {
         self.shops.by_id(merchant).ok_or_else(|| Problem::not_found("shop-not-found", "The shop is unknown"))
     }
 
-    /// Checks that the customer is registered at this shop, or was merged before that: then their account says into whom.
+    /// Checks that the customer is registered at this shop, or was merged before that: then their account says into whom. Of
+    /// an erased one the account says that.
     ///
     /// A glance that finds it is enough: whoever asks sends a command to the same partition next.
     pub(crate) async fn known_customer(
@@ -80,7 +81,9 @@ impl App {
     ) -> Result<(), Problem> {
         let stream = domain::StreamRef::customer(customer);
         let heard_of = |aggregate: &domain::Aggregate| match aggregate {
-            domain::Aggregate::Customer(state) => state.registered() || state.merged_into().is_some(),
+            domain::Aggregate::Customer(state) => {
+                state.registered() || state.merged_into().is_some() || state.redacted()
+            }
             _ => false,
         };
         let known = self.commander.glance(merchant, stream, heard_of).await?

@@ -59,6 +59,12 @@ impl Folder {
         Self { stores: Some(address.into()), read: Some(address.into()), ..Self::with_log(address) }
     }
 
+    /// The same with its log elsewhere.
+    #[cfg(all(feature = "kafka", feature = "postgres"))]
+    pub(crate) fn with_servers(log: &str, address: &str) -> Self {
+        Self { log: Some(log.into()), ..Self::with_everything(address) }
+    }
+
     /// One whose keys and inbox are at this address.
     #[cfg(feature = "postgres")]
     pub(crate) fn with_stores(address: &str) -> Self {

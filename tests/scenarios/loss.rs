@@ -182,7 +182,9 @@ async fn a_declaration_that_leaves_something_out_is_caught() {
         }
     };
     replaced(&folder.data(), &spare);
-    for left_out in ["unrecorded", "keeps-read-models", "keeps-snapshots", "keeps-deliveries"] {
+    for left_out in
+        ["unrecorded", "keeps-read-models", "keeps-snapshots", "keeps-deliveries", "keeps-witness"]
+    {
         replaced(&spare, &folder.data());
         let bug = format!("declare-loss-{left_out}");
         let wrong = lost.declared(&[("LOYALNEST_PLANTED_BUG", &bug)]).await;

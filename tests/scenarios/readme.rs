@@ -6,7 +6,7 @@ use serde_json::Value;
 use crate::harness::{Door, EXECUTABLE, Folder, Spoken};
 
 /// What differs from one installation to the next.
-const OWN: [&str; 4] = ["redemption_id", "code", "position", "available"];
+const OWN: [&str; 6] = ["redemption_id", "code", "position", "available", "customer_id", "certificate"];
 /// The operator's token in the tour.
 const OPERATOR: &str = "tour";
 
