@@ -49,6 +49,7 @@ mod shadow;
 mod sqlite;
 mod store;
 mod table;
+mod together;
 #[cfg(feature = "testing")]
 pub mod testing;
 

@@ -6,7 +6,7 @@ use tokio::sync::watch;
 
 use crate::{
     Error, Progress, ReadStore,
-    fold::{self, Batch, fold, save_checkpoints},
+    fold::{self, Batch, save_checkpoints},
     live::Live,
     parked, planted,
     recorded::items,
@@ -188,12 +188,7 @@ impl Lane {
             },
         };
         self.unwritten = Some(Arc::clone(&batch));
-        let (tables, members, shared) = (store.tables(), self.members.clone(), Arc::clone(&batch));
-        let folded = store.write_in_turn(move |session| {
-            let members = tables.at(session, &members)?;
-            fold(session, &members, &[&shared])
-        });
-        let folded = folded.await?;
+        let folded = store.together().fold(store, &self.members, &batch).await?;
         if planted::commits_checkpoints_apart() {
             let (tables, members, to) = (store.tables(), self.members.clone(), batch.to);
             let save = move |session: &dyn Session| {

@@ -16,6 +16,7 @@ use crate::{
     session::Session,
     sqlite::Sqlite,
     table::Key,
+    together::Together,
 };
 
 /// The read store's handle; cheap to clone.
@@ -31,6 +32,7 @@ struct Shared {
     folding: RwLock<()>,
     /// Told after every moment alone: tables may stand elsewhere now.
     moved: watch::Sender<()>,
+    together: Together,
 }
 
 /// Every kind of store, one line each.
@@ -101,6 +103,7 @@ impl ReadStore {
             tables: Arc::new(LiveTables::new(tables)),
             folding: RwLock::new(()),
             moved: watch::Sender::new(()),
+            together: Together::default(),
         };
         Ok(Self { shared: Arc::new(shared) })
     }
@@ -108,6 +111,11 @@ impl ReadStore {
     /// The served tables, to be asked in the transaction that uses them.
     pub(crate) fn tables(&self) -> Arc<LiveTables> {
         Arc::clone(&self.shared.tables)
+    }
+
+    /// Where batches meet that are to be folded.
+    pub(crate) fn together(&self) -> &Together {
+        &self.shared.together
     }
 
     /// Leave to fold one batch into the served tables.

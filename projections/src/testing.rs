@@ -1,11 +1,12 @@
 //! For tests here and above: a log to write histories into, folding in an order of the test's choice, a dump of all rows.
-use std::collections::HashMap;
+use std::collections::{BTreeMap, HashMap};
 
 use event_log::{Log, NewKind, NewRecord, PositionToken, Writer};
 use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, MerchantId, RecordId, Timestamp,
     record::{Actor, Answer, Body, Meta, Trace},
 };
+use tokio::task::JoinSet;
 use uuid::Uuid;
 
 use crate::{Error, Progress, ReadStore, ValueRef, partition::Partition};
@@ -177,6 +178,40 @@ pub async fn fold_interleaved(
         }
     }
     Ok(progress)
+}
+
+/// Folds the whole log into the store, record by record, all partitions at once; `before` is told the number of every
+/// round. Gives, by partition, what ended it before its end.
+///
+/// # Errors
+/// What keeps a partition from being opened.
+pub async fn fold_at_once(
+    log: &Log,
+    store: &ReadStore,
+    mut before: impl FnMut(usize),
+) -> Result<BTreeMap<u16, Error>, Error> {
+    let progress = Progress::new(log.clone(), crate::all().iter().map(|line| line.name).collect());
+    let mut following = BTreeMap::new();
+    for number in 0..log.partitions() {
+        following.insert(number, Partition::open(log, store, &progress, number, 1).await?);
+    }
+    let (mut failed, mut round) = (BTreeMap::new(), 0);
+    while !following.is_empty() {
+        before(round);
+        round += 1;
+        let mut steps = JoinSet::new();
+        for (number, mut partition) in std::mem::take(&mut following) {
+            steps.spawn(async move { (number, partition.step().await, partition) });
+        }
+        for (number, stepped, partition) in steps.join_all().await {
+            match stepped {
+                Ok(true) => drop(following.insert(number, partition)),
+                Ok(false) => {}
+                Err(error) => drop(failed.insert(number, error)),
+            }
+        }
+    }
+    Ok(failed)
 }
 
 /// All rows of all projections as text, in the order of their keys.
