@@ -6,6 +6,7 @@ mod commands_on_kafka;
 mod expiry;
 mod history;
 mod http;
+mod keys;
 mod large_account;
 mod machine;
 mod measure;

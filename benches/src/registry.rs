@@ -1,6 +1,6 @@
 //! Every measurement, one entry each: name, what, beside what, and the mark.
 use crate::{
-    commands, commands_on_kafka, expiry, large_account,
+    commands, commands_on_kafka, expiry, keys, large_account,
     measure::{Mark, Measurement, Server},
     memory, rebuild, rebuild_on_postgres, replay, start_up, webhooks,
 };
@@ -142,6 +142,22 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         mark: Mark::AtMostPercentOfPeer(100),
         needs: &[],
         run: |bench| Box::pin(expiry::daily_run(bench)),
+    },
+    Measurement {
+        name: "sealing",
+        what: "a command's two personal fields sealed, its subject's key unwrapped for it",
+        peer: "bare AES-256-GCM-SIV of the same bytes under one key in memory",
+        mark: Mark::PercentOfPeer(50),
+        needs: &[],
+        run: |bench| Box::pin(keys::sealing(bench)),
+    },
+    Measurement {
+        name: "epoch-rotation",
+        what: "people's keys wrapped anew under a new epoch, durable in the file",
+        peer: "bare unwrapping and wrapping of as many keys in memory",
+        mark: Mark::PercentOfPeer(30),
+        needs: &[],
+        run: |bench| Box::pin(keys::rotation(bench)),
     },
     Measurement {
         name: "start-up",
