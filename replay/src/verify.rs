@@ -5,6 +5,7 @@
 //! the log gives. A suffix that was cut off with care and that nothing remembers only a witness outside can show.
 mod between;
 mod claims;
+mod erasures;
 mod history;
 mod key_count;
 mod ledger;

@@ -77,6 +77,11 @@ impl Book {
         book
     }
 
+    /// Who signs certificates.
+    pub(crate) const fn keys(&self) -> &KeyStore {
+        &self.keys
+    }
+
     pub(crate) fn files(&self) -> Files {
         let file = |name| self.folder.path().join(name);
         Files { log: file("log.db"), keys: file("keys.db").into(), reads: file("read.db").into() }

@@ -2,15 +2,18 @@
 use std::collections::{HashMap, HashSet};
 
 use event_log::{
-    AdmittedRecord, Checkpoint, Error as LogError, FETCH_RECORDS_MAX, Kind, Log, MerchantHeads, Position,
-    Span, Sweeper,
+    AdmittedRecord, Checkpoint, Error as LogError, FETCH_RECORDS_MAX, Kind, Log, LogId, MerchantHeads,
+    Position, Span, Sweeper,
 };
 use event_schemas::{
-    CustomerId, Event, StreamType, Timestamp,
+    CustomerId, Event, MerchantId, RequestId, StreamType, Timestamp,
     record::{Answer, Body, Meta},
 };
 
-use super::{Check, Counted, Error, Fault, between::Between, chain, claims::Claims, ledger::Account, losses};
+use super::{
+    Check, Counted, Error, Fault, between::Between, chain, claims::Claims, erasures::Erasures,
+    ledger::Account, losses,
+};
 use crate::progress::Progress;
 
 /// Why the walk ended early.
@@ -64,6 +67,7 @@ pub(super) struct History {
     streams: HashMap<StreamKey, Stream>,
     accounts: HashMap<StreamKey, Held>,
     between: Between,
+    erasures: Erasures,
     heights: Vec<u64>,
     seen: Seen,
     /// What is no fault, but worth knowing.
@@ -72,6 +76,7 @@ pub(super) struct History {
 
 /// What is followed within one partition.
 struct Following<'a> {
+    log: LogId,
     heads: MerchantHeads,
     claims: Claims,
     recorded_at: Timestamp,
@@ -89,6 +94,7 @@ impl History {
             streams: HashMap::new(),
             accounts: HashMap::new(),
             between: Between::default(),
+            erasures: Erasures::default(),
             heights: Vec::new(),
             seen: Seen::default(),
             notes: Vec::new(),
@@ -165,6 +171,7 @@ impl History {
             self.notes.extend(following.claims.notes());
             self.heights.push(end.state.height);
         }
+        self.notes.extend(self.erasures.notes());
         Ok(())
     }
 
@@ -208,7 +215,13 @@ impl History {
         self.extend(key, record.frame.route, meta.first_version, events.len() as u64)?;
         self.counted.events += events.len() as u64;
         self.counted.outcomes += u64::from(events.is_empty());
+        let merchant = MerchantId::from_bytes(record.frame.merchant);
         for event in &events {
+            if let Event::PrivacyRequest(event) = event {
+                let request = RequestId::from_bytes(record.frame.stream);
+                let taken = self.erasures.take(following.log, merchant, request, event);
+                taken.map_err(|reason| Flaw(Check::Erasure, reason))?;
+            }
             let Event::PointsAccount(event) = event else { continue };
             let held = self.accounts.entry(key).or_default();
             (held.partition, held.position) = (record.partition, record.position);
@@ -247,7 +260,8 @@ impl<'a> Following<'a> {
         }
         let (end, heads) = (log.end(partition), MerchantHeads::default());
         let (claims, ended) = (Claims::behind(begin), end == Position::START);
-        Ok(Self { heads, claims, recorded_at: Timestamp::EPOCH, remembered, end, ended })
+        let log = log.id();
+        Ok(Self { log, heads, claims, recorded_at: Timestamp::EPOCH, remembered, end, ended })
     }
 
     /// Whoever remembers this record must remember it as it is.

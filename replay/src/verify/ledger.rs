@@ -25,6 +25,7 @@ pub(super) struct Account {
     /// A part of its estate left.
     leaving: bool,
     merged: bool,
+    redacted: bool,
     sums: BTreeMap<Ledger, i128>,
     stated: Balances,
     keys: Keys,
@@ -54,6 +55,16 @@ impl Account {
     }
 
     fn in_order(&mut self, event: &Event) -> Result<(), String> {
+        if matches!(event, Event::PointsAccountRedacted(_)) {
+            // It tells of the person, whatever became of the account.
+            let told = self.redacted;
+            self.redacted = true;
+            return law(!told, "the account's customer is erased once");
+        }
+        law(
+            !self.redacted || outlives_erasure(event),
+            "the account's customer was erased, and nothing more is asked of it",
+        )?;
         let opening = matches!(event, Event::PointsAccountOpened(_));
         law(opening != self.opened, "an account is opened once, before anything moves")?;
         self.opened = true;
@@ -128,6 +139,25 @@ impl Account {
         folded.map_err(|_| "the domain cannot fold the event".to_owned())?;
         law(self.domain.balances() == self.stated, "the domain folds the event to other balances")
     }
+}
+
+/// Whether time brings it, or something that began before must come to its end.
+const fn outlives_erasure(event: &Event) -> bool {
+    matches!(
+        event,
+        Event::PointsAccountOpened(_)
+            | Event::PointsReleased(_)
+            | Event::PointsExpired(_)
+            | Event::PointsRedeemed(_)
+            | Event::PointsReservationReleased(_)
+            | Event::PointsReinstated(_)
+            | Event::PointsTransferCompleted(_)
+            | Event::PointsTransferReturned(_)
+            | Event::EstatePartMoved(_)
+            | Event::PointsAccountMerged(_)
+            | Event::EstatePartAbsorbed(_)
+            | Event::PointsAccountAbsorbed(_)
+    )
 }
 
 /// No bucket is below zero, and nobody has points to spend beside debt.

@@ -24,6 +24,8 @@ pub enum Check {
     Lots,
     /// What passes between accounts.
     Between,
+    /// The erasures and their certificates.
+    Erasure,
     /// What the read models remember of the log.
     Checkpoint,
     /// The key store's count.
@@ -55,6 +57,11 @@ impl Check {
             "every point is in a lot, no part of a lot is lost, nothing ends before its date",
         ),
         (Self::Between, "between", "transfers and merged accounts arrive as they left, once"),
+        (
+            Self::Erasure,
+            "erasure",
+            "erasures go step by step, and each certificate is genuine and states what the log does",
+        ),
         (Self::Checkpoint, "checkpoint", "what the read models remember of the log is in it"),
         (Self::KeyCount, "key-count", "the key store has counted at least as far as the records saw"),
         (Self::ReadModel, "read-model", "the read models are what the log gives when folded afresh"),
@@ -70,6 +77,7 @@ impl Check {
         Self::Ledger,
         Self::Lots,
         Self::Between,
+        Self::Erasure,
     ];
 
     /// Its name in reports.
