@@ -97,7 +97,7 @@ impl Together {
 
 async fn write(store: &ReadStore, members: &[usize], batches: Vec<Arc<Batch>>) -> Folded {
     let (tables, members) = (store.tables(), members.to_vec());
-    let fold = store.write(move |session| {
+    let fold = store.write_in_turn(move |session| {
         let members = tables.at(session, &members)?;
         fold(session, &members, &batches.iter().map(Arc::as_ref).collect::<Vec<_>>())
     });
