@@ -24,7 +24,7 @@ const SAME_ACCOUNTS: usize = 2_000;
 pub(crate) const JUDGED_CALLERS: usize = 64;
 
 /// Rounds are short and many: rates of single commands vary more than what else is measured.
-pub(crate) const fn rounds(bench: &Bench) -> usize {
+const fn rounds(bench: &Bench) -> usize {
     2 * bench.size.rounds + 1
 }
 
@@ -155,7 +155,7 @@ pub(crate) fn case(callers: usize) -> String {
 }
 
 /// The mean length of the records that commands made.
-pub(crate) async fn record_len(owners: &Owners) -> anyhow::Result<usize> {
+async fn record_len(owners: &Owners) -> anyhow::Result<usize> {
     let (mut count, mut bytes) = (0_usize, 0_usize);
     history::read(&owners.log, |record| {
         if record.frame.kind == Kind::Commit {

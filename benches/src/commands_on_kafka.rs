@@ -4,7 +4,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    commands::{ACCOUNTS, JUDGED_CALLERS, case, cost, record_len, rounds},
+    commands::{ACCOUNTS, JUDGED_CALLERS, case, cost},
     measure::{Bench, Mark, Row, Server},
     owners::Owners,
     peers::bare_kafka::BareKafka,
@@ -22,14 +22,13 @@ pub(crate) async fn three_brokers(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     beside_bare(bench, Server::KafkaOfThree).await
 }
 
-/// Bare records of this length for a while, and what each costs.
-pub(crate) async fn profiled_bare(
-    brokers: &str,
-    record_len: usize,
-    callers: usize,
-    window: Duration,
-) -> anyhow::Result<String> {
-    let bare = BareKafka::start(&new_topic(brokers), record_len).await?;
+/// The message of a command sent by the bare client for a while, and what that costs each time.
+pub(crate) async fn profiled_bare(brokers: &str, callers: usize, window: Duration) -> anyhow::Result<String> {
+    let (folder, commands) = (tempfile::tempdir()?, new_topic(brokers));
+    Owners::create_on_kafka(folder.path(), &commands.parse()?, 1).await?.earn().await?;
+    let bare = BareKafka::start(&new_topic(brokers), &commands).await?;
+    // Kept until the cost is read: with the client its threads would go, and what they spent.
+    let _kept = bare.clone();
     cost(async || per_second(callers, window, move || bare.clone().send()).await, window).await
 }
 
@@ -40,11 +39,12 @@ pub(crate) fn new_topic(brokers: &str) -> String {
 
 async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>> {
     let (folder, brokers) = (bench.folder("commands-")?, bench.server(brokers)?);
-    let owners = Owners::create_on_kafka(folder.path(), &new_topic(brokers).parse()?, ACCOUNTS).await?;
+    let commands = new_topic(brokers);
+    let owners = Owners::create_on_kafka(folder.path(), &commands.parse()?, ACCOUNTS).await?;
     owners.earn_everywhere(1).await?;
-    let bare = BareKafka::start(&new_topic(brokers), record_len(&owners).await?).await?;
+    let bare = BareKafka::start(&new_topic(brokers), &commands).await?;
     let mut rows = Vec::new();
-    for callers in bench.size.callers.iter().copied() {
+    for callers in bench.size.callers.iter().copied().filter(|callers| *callers <= JUDGED_CALLERS) {
         let ours = async || {
             let owners = owners.clone();
             timed(callers, bench.size.window, move || owners.clone().earn()).await
@@ -53,7 +53,7 @@ async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>>
             let bare = bare.clone();
             timed(callers, bench.size.window, move || bare.clone().send()).await
         };
-        let (ours, peer) = in_turn(rounds(bench), ours, sent).await?;
+        let (ours, peer) = in_turn(bench.size.rounds, ours, sent).await?;
         let judged = callers == JUDGED_CALLERS;
         let both = |figure: fn(&Timed) -> u64| {
             let middle = |rounds: &[Timed]| median(rounds.iter().map(figure).collect());

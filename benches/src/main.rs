@@ -91,9 +91,9 @@ enum Part {
     /// Send commands for so many seconds and print what each cost; for a profiler to look at.
     #[command(hide = true)]
     ProfileCommands { callers: usize, seconds: u64, folder: PathBuf, brokers: Option<String> },
-    /// The same of bare records of so many bytes on these brokers.
+    /// The same with a bare client that sends a command's message to these brokers.
     #[command(hide = true)]
-    ProfileBareKafka { callers: usize, seconds: u64, record_len: usize, brokers: String },
+    ProfileBareKafka { callers: usize, seconds: u64, brokers: String },
 }
 
 #[tokio::main]
@@ -119,10 +119,9 @@ async fn run(arguments: Arguments) -> anyhow::Result<()> {
             println!("{}", commands::profiled(folder, brokers.as_deref(), *callers, window).await?);
             return Ok(());
         }
-        Some(Part::ProfileBareKafka { callers, seconds, record_len, brokers }) => {
+        Some(Part::ProfileBareKafka { callers, seconds, brokers }) => {
             let window = Duration::from_secs(*seconds);
-            let told = commands_on_kafka::profiled_bare(brokers, *record_len, *callers, window).await?;
-            println!("{told}");
+            println!("{}", commands_on_kafka::profiled_bare(brokers, *callers, window).await?);
             return Ok(());
         }
         None => {}
