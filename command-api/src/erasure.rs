@@ -10,6 +10,7 @@ mod gate;
 mod merges;
 mod ports;
 mod purge;
+mod restored;
 mod scan;
 mod setback;
 mod steps;
@@ -27,6 +28,7 @@ use event_schemas::{RequestId, StreamType, Timestamp, privacy_request::Redaction
 use privacy::EpochState;
 use tokio::{sync::Semaphore, time::sleep};
 
+pub(crate) use merges::follow_up;
 pub use ports::{Periods, PortError, Ports, ReadModels, Witness};
 
 use crate::{
@@ -115,6 +117,8 @@ impl Erasure {
 struct Looked {
     stirred: u64,
     at: Option<Timestamp>,
+    /// What an older inbox may hold again was looked for.
+    restored: bool,
 }
 
 impl Process {
@@ -148,8 +152,11 @@ impl Process {
             if is_time {
                 process.look_at_epochs(partition == 0, now).await;
             }
+            if !looked.restored {
+                looked.restored = process.look_for_restored(partition, now).await;
+            }
             match Self::take_up(process, partition, now).await {
-                Ok(()) => *looked = Looked { stirred, at: Some(now) },
+                Ok(()) => (looked.stirred, looked.at) = (stirred, Some(now)),
                 Err(error) => {
                     tracing::warn!(
                         partition,
@@ -173,6 +180,25 @@ impl Process {
             let setback = cause.at(RedactionStep::Finalize);
             tracing::warn!(error = &setback as &dyn std::error::Error, "The epochs of the keys have to wait");
         }
+    }
+
+    /// Looks once for what an older inbox may hold again; whether that came to its end.
+    async fn look_for_restored(self: &Arc<Self>, partition: u16, now: Timestamp) -> bool {
+        let looked = async {
+            if partition == 0 {
+                self.purge_restored().await?;
+            }
+            self.purge_again(partition, now).await
+        };
+        let looked = looked.await.map_err(|cause| cause.at(RedactionStep::Purge));
+        if let Err(setback) = &looked {
+            tracing::warn!(
+                partition,
+                error = setback as &dyn std::error::Error,
+                "What an older inbox may hold is looked for again"
+            );
+        }
+        looked.is_ok()
     }
 
     async fn take_up(process: &Arc<Self>, partition: u16, now: Timestamp) -> Result<(), Unavailable> {

@@ -1,6 +1,8 @@
 //! Every call that changes something, one line each.
 mod clock;
 #[cfg(test)]
+mod content_tests;
+#[cfg(test)]
 mod ledger_tests;
 mod merchants;
 mod parked;

@@ -95,7 +95,8 @@ impl Process {
         if step == RedactionStep::Certify {
             metrics::counter!("redactions_completed_total").increment(1);
         }
-        Ok(Some(recorded))
+        // What follows the final certificate has its time, and is asked for then.
+        Ok(Some(recorded).filter(|_| step != RedactionStep::Finalize))
     }
 
     async fn fence(&self, request: &Request, redaction: &Redaction) -> Result<RecordFence, Cause> {
@@ -217,7 +218,8 @@ impl Process {
     async fn expire(&self, request: &Request) -> Result<Option<Redaction>, Setback> {
         let as_of = self.now();
         let expire = async {
-            self.record_as(request, "expire", ExpireRecord { as_of }).await?;
+            // Until its time comes the answer is that nothing changes, and a key keeps its first answer.
+            self.record_as(request, &format!("expire/{as_of}"), ExpireRecord { as_of }).await?;
             self.forget_counts(request).await
         };
         expire.await.map(|()| None).map_err(|cause| cause.at(RedactionStep::Finalize))

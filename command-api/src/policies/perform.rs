@@ -4,16 +4,22 @@ use std::time::Duration;
 use super::{Cause, Policies};
 use crate::{
     commands::{Answered, Envelope, Lane, Origin, Outcome, Unavailable},
+    erasure,
     issuer::{CodeIssuer, CodeOrder, NotIssued, Worth},
 };
 use domain::{
     Aggregate, Command, Effect, IfRefused, Instead, Reaction, Rejection, StreamRef,
     points_account::{self, Awaited},
+    privacy_request::OpenRedaction,
     redemption::{self, ExpireRedemption, FailRedemption, RecordCodeIssued},
 };
 use event_schemas::{
-    Code, CommandKey, CustomerId, EventId, Personal, RedemptionId, record::Actor, reward::Benefit,
+    Code, CommandKey, CustomerId, Digest, EventId, Personal, RedemptionId, RequestId, Timestamp,
+    privacy_request::{RedactionScope, RequestSource},
+    record::Actor,
+    reward::Benefit,
 };
+use uuid::Uuid;
 
 /// How long a call to the outside may hold up whoever waits behind it; it goes on as a parked step.
 const SHORT: Duration = Duration::from_secs(2);
@@ -156,8 +162,10 @@ impl Policies {
         command: Command,
         hops_max: u32,
     ) -> Result<Sent, Trouble> {
-        let brings_estate =
-            matches!(&command, Command::PointsAccount(points_account::Command::AbsorbAccount(_)));
+        let brings_estate_of = match &command {
+            Command::PointsAccount(points_account::Command::AbsorbAccount(absorb)) => Some(absorb.from),
+            _ => None,
+        };
         let mut key = id.command_key(step);
         let mut awaited = Awaited::default();
         let mut hop = 0;
@@ -168,8 +176,9 @@ impl Policies {
             let into = match &sent.1.outcome {
                 Outcome::Rejected(Rejection::AccountMerged { into }) if hop < hops_max => *into,
                 _ => {
-                    if brings_estate {
+                    if let Some(from) = brings_estate_of {
                         self.parked.try_soon();
+                        self.erase_too(cause, from, stream).await?;
                     }
                     return Ok(sent);
                 }
@@ -182,6 +191,28 @@ impl Policies {
             key = id.command_key(&format!("{step}/{hop}"));
             awaited = self.arrived(cause, stream, awaited).await?;
         }
+    }
+
+    /// Who turns out to be a person who was erased is erased too: the door could not know of it when it was asked.
+    async fn erase_too(
+        &self,
+        cause: &Cause,
+        customer: CustomerId,
+        account: StreamRef,
+    ) -> Result<(), Trouble> {
+        let Some(lives_on) = account.subject() else { return Ok(()) };
+        let erased_by = |aggregate: &Aggregate| match aggregate {
+            Aggregate::Customer(person) => person.redacted_by(),
+            _ => None,
+        };
+        let commander = &self.parts.commander;
+        let erased_by = commander.read(cause.merchant, StreamRef::customer(lives_on), erased_by).await?;
+        let Some(request) = erased_by else { return Ok(()) };
+        if self.parts.keys.is_erased(cause.merchant, Some(customer)).await? {
+            return Ok(());
+        }
+        let envelope = follow_up(cause, request, customer, self.parts.clock.now());
+        Ok(commander.send(envelope).await.map(drop)?)
     }
 
     /// What is still awaited behind this account. Nothing is sent to it before, because a refusal would be its answer to
@@ -300,6 +331,33 @@ impl Policies {
         let order = self.parts.issuers.order(cause.merchant, redemption)?;
         // Shops are read from another partition, which may be behind.
         order.ok_or_else(|| Trouble::Later("the shop is not known yet".into()))
+    }
+}
+
+/// Asks that somebody be erased who turned out to be a person who was.
+fn follow_up(cause: &Cause, request: RequestId, customer: CustomerId, at: Timestamp) -> Envelope {
+    let (id, stream) = erasure::follow_up(request, customer);
+    Envelope {
+        merchant: cause.merchant,
+        stream,
+        command: OpenRedaction {
+            scope: RedactionScope::Customer,
+            subjects: vec![customer],
+            source: RequestSource::Operator,
+            requested_at: at,
+        }
+        .into(),
+        key: CommandKey(Uuid::new_v5(&id.0, b"open")),
+        // Nothing of it is personal.
+        content: Digest(id.bytes()),
+        occurred_at: at,
+        origin: Origin {
+            actor: Actor::System,
+            correlation: cause.correlation,
+            trace: cause.trace,
+            causation: None,
+        },
+        lane: Lane::Interactive,
     }
 }
 

@@ -98,8 +98,12 @@ impl Finder {
     /// # Errors
     /// [`Error`]: ask again.
     pub async fn find_buried(&self, merchant: MerchantId) -> Result<Vec<i64>, Error> {
+        let buried = self.keys.buried(merchant).await?;
+        if buried.is_empty() {
+            return Ok(Vec::new());
+        }
         let mut sought = Sought::default();
-        for hash in self.keys.buried(merchant).await? {
+        for hash in buried {
             sought.add(Kind::Order, hash);
         }
         self.wait_for(merchant, Some(sought)).await

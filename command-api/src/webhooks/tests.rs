@@ -1,5 +1,6 @@
 //! The webhook side over real owners, keys and work.db: what is posted at the door ends in balances, or says why not.
 mod claims;
+mod contents;
 mod deliveries;
 mod door;
 mod erasure;

@@ -158,6 +158,23 @@ async fn an_erasure_that_trusts_what_the_door_saw_leaves_who_was_merged() {
     assert!(!redact_while_merging(&[Bug::TrustsSubjects]).await);
 }
 
+/// The merge is recorded when the person is erased already, by a door that asked before: nobody names who is gone.
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_estate_arrives_at_an_erased_person_is_erased_too() {
+    let world = World::start().await;
+    let merchant = world.merchant;
+    let (gone, kept) = (world.person().await, world.person().await);
+    let request = world.ask(&[kept]).await;
+    world.certified(&request).await;
+    let merge = MergeCustomers { into: kept };
+    world.bench.accept(merchant, StreamRef::customer(gone), merge).await;
+    let (id, stream) = follow_up(request.id, gone);
+    world.certified(&Request { merchant, id, stream }).await;
+    assert!(world.bench.keys.sealer(merchant, gone).is_err());
+    world.bench.policies_idle().await;
+    assert_eq!(world.bench.balances(merchant, kept).await.available, Points(20));
+}
+
 /// Points are neither lost nor made where one of two who become one is erased meanwhile.
 #[tokio::test(flavor = "multi_thread")]
 async fn the_points_of_a_merge_under_way_arrive_although_both_are_erased() {
