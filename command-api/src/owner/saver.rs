@@ -13,6 +13,8 @@ use crate::commands::Unavailable;
 pub(super) const ROUND_RECORDS: usize = 16_384;
 /// A round begins after this time, if anything changed.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
+/// And not before this, unless memory is short: in a busy partition each round writes most of what the one before did.
+const ROUND_NOT_BEFORE: Duration = Duration::from_secs(2);
 /// So many streams are packed between two looks at the mailbox.
 const PACK_AT_ONCE: usize = 64;
 
@@ -167,8 +169,9 @@ impl Saver {
 
     fn should_begin(&self, partition: &Partition, is_pressed: bool) -> bool {
         let records = partition.folded.unsaved_records();
-        let is_much = !self.has_failed && (is_pressed || records >= ROUND_RECORDS);
-        let is_time = is_much || self.begun.elapsed() >= ROUND_EVERY;
+        let since = self.begun.elapsed();
+        let is_much = records >= ROUND_RECORDS && since >= ROUND_NOT_BEFORE;
+        let is_time = since >= ROUND_EVERY || !self.has_failed && (is_pressed || is_much);
         !self.wanted.is_empty() || (records > 0 && is_time)
     }
 
