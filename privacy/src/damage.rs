@@ -7,9 +7,9 @@ use group_commit::values;
 use crate::{
     Error, KeyStore,
     aead::Cipher,
-    epochs::Table,
     erasure::is_destroyed,
     keys::{Epoch, Wrap},
+    rotation::Table,
     session::Session,
 };
 

@@ -1,36 +1,27 @@
-//! Epochs: opening a new one, wrapping everything anew under it in bounded batches, and destroying those that nothing hangs
-//! under any more.
+//! Epochs: opening a new one, destroying those that nothing hangs under any more, and what the root key wraps beside them.
 use std::{
-    collections::{BTreeMap, BTreeSet, HashMap},
+    collections::{BTreeMap, BTreeSet},
     sync::Arc,
 };
 
-use chrono::{Datelike, NaiveDate};
-use event_schemas::{CustomerId, MerchantId, Timestamp};
-use group_commit::{ValueRef, values};
+use chrono::{Datelike as _, NaiveDate};
+use event_schemas::{MerchantId, Timestamp};
+use group_commit::values;
 use zeroize::Zeroizing;
 
 use crate::{
     Error, KeyStore, RootKey,
     aead::Cipher,
     chance,
-    erasure::is_destroyed,
-    keys::{DataKeyId, Epoch, Wrap},
+    keys::{Epoch, Wrap},
     notices::Notice,
     ring::{FileRing, Ring, Slot},
-    schema::NOBODY,
     session::Session,
-    vault::{KeyState, Merchant, Seen},
 };
 
 /// The first epoch. SQLite needs four bytes for this number and each one behind it, so a row keeps its length, and
 /// its place, when it is wrapped anew.
 pub(crate) const FIRST: Epoch = 10_000_001;
-
-/// Rows that one transaction wraps anew: some 30 ms on a file, in which nobody else writes.
-const BATCH: u32 = 4_096;
-/// Rows of one statement where each statement is a round trip.
-const ROWS_AT_ONCE: usize = 256;
 
 /// What became of an epoch, by the times that the callers gave.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -47,43 +38,7 @@ pub struct EpochState {
     pub shreds: u64,
 }
 
-/// What a rotation came to.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Rotated {
-    /// The epoch that everything hangs under now.
-    pub epoch: Epoch,
-    /// Rows of subjects and days that this call wrapped anew.
-    pub rows: u64,
-    /// Rows that did not open and stay as they are; [`KeyStore::damaged`] names them. Their epoch is not destroyed.
-    pub damaged: u64,
-}
-
 impl KeyStore {
-    /// Opens a new epoch, closes the one before, and wraps all keys anew in bounded batches beside the traffic. A call that
-    /// is interrupted is gone on with by the next, which then opens none.
-    ///
-    /// # Errors
-    /// [`Error::WrongRootKey`] if the root key was rotated since the store was opened; [`Error::Ring`],
-    /// [`Error::Unavailable`].
-    pub async fn rotate(&self, at: Timestamp) -> Result<Rotated, Error> {
-        let epoch = self.commit(move |session| session.open_epoch(seconds(at))).await?;
-        let mut rotated = Rotated { epoch, rows: 0, damaged: 0 };
-        for table in [Table::Subjects, Table::Days] {
-            let mut after = 0;
-            while let Some(batch) = self.commit(move |session| session.rewrap(table, after, epoch)).await? {
-                after = batch.last;
-                rotated.rows += batch.rows;
-                rotated.damaged += batch.damaged;
-            }
-        }
-        let mut after = Some(NOBODY);
-        while let Some(merchant) = after {
-            after = self.commit(move |session| session.close_merchants(merchant, epoch)).await?;
-        }
-        self.commit(|session| session.tell(Notice::Epochs)).await?;
-        Ok(rotated)
-    }
-
     /// Destroys the keys of the epochs that were closed before then and that nothing hangs under; which these are. No copy
     /// of the key store opens what hung under them from here on.
     ///
@@ -192,46 +147,6 @@ impl KeyStore {
 
 const TABLES: [&str; 3] = ["merchant_key", "subject_key", "day_key"];
 
-/// What is wrapped by merchants' keys.
-#[derive(Clone, Copy)]
-pub(crate) enum Table {
-    Subjects,
-    Days,
-}
-
-impl Table {
-    const fn name(self) -> &'static str {
-        match self {
-            Self::Subjects => "subject_key",
-            Self::Days => "day_key",
-        }
-    }
-
-    const fn owner(self) -> &'static str {
-        match self {
-            Self::Subjects => "subject",
-            Self::Days => "day",
-        }
-    }
-}
-
-struct Batch {
-    last: i64,
-    rows: u64,
-    damaged: u64,
-}
-
-pub(crate) struct WrappedRow {
-    pub(crate) n: i64,
-    pub(crate) id: DataKeyId,
-    pub(crate) epoch: Epoch,
-    pub(crate) wrapped: Vec<u8>,
-}
-
-/// Wrapping keys of merchants, unwrapped for one batch.
-#[derive(Default)]
-struct Wrappings(HashMap<(MerchantId, Epoch), Cipher>);
-
 impl Session<'_> {
     /// The epoch's key; another process may have opened it meanwhile.
     pub(crate) fn epoch_cipher(&self, epoch: Epoch) -> Result<Arc<Cipher>, Error> {
@@ -252,7 +167,7 @@ impl Session<'_> {
     }
 
     /// The epoch to wrap everything under: a new one, unless the last rotation was interrupted.
-    fn open_epoch(&mut self, at: i64) -> Result<Epoch, Error> {
+    pub(crate) fn open_epoch(&mut self, at: i64) -> Result<Epoch, Error> {
         self.ensure_own_root()?;
         let open = self.epoch()?;
         let unfinished = "SELECT 1 FROM merchant_key WHERE epoch < ?1 LIMIT 1";
@@ -276,182 +191,6 @@ impl Session<'_> {
         let expected = self.store.one("SELECT root_fingerprint FROM meta", values![], |row| row.at(0))?;
         let found = self.vault.root.fingerprint();
         if expected == found { Ok(()) } else { Err(Error::WrongRootKey { expected, found }) }
-    }
-
-    /// Wraps the rows behind this one anew under `epoch`; `None` if there are none, or if another rotation began.
-    fn rewrap(&mut self, table: Table, after: i64, epoch: Epoch) -> Result<Option<Batch>, Error> {
-        if self.epoch()? != epoch {
-            return Ok(None);
-        }
-        let rows = self.wrapped_rows(table, after, BATCH)?;
-        let Some(last) = rows.last().map(|row| row.n) else { return Ok(None) };
-        let mut batch = Batch { last, rows: 0, damaged: 0 };
-        let (mut wrappings, mut anew) = (Wrappings::default(), Vec::with_capacity(rows.len()));
-        for row in rows.into_iter().filter(|row| row.epoch != epoch) {
-            match self.wrap_anew(&row, epoch, &mut wrappings) {
-                Ok(wrapped) => anew.push((row, wrapped)),
-                Err(Error::Damaged { what }) => {
-                    tracing::error!(%what, "A wrapped key does not open and stays as it is");
-                    batch.damaged += 1;
-                }
-                Err(Error::KeyMissing { what, .. }) => {
-                    tracing::error!(%what, "A key that others hang under is missing");
-                    batch.damaged += 1;
-                }
-                Err(fault) => return Err(fault),
-            }
-        }
-        batch.rows = anew.len() as u64;
-        self.store_anew(table, epoch, &anew)?;
-        for (row, wrapped) in anew {
-            if self.vault.cached(row.id).is_some() && !is_destroyed(&wrapped) {
-                self.seen.push(Seen::DataKey(row.id, KeyState::Live { epoch, wrapped: wrapped.into() }));
-            }
-        }
-        Ok(Some(batch))
-    }
-
-    pub(crate) fn wrapped_rows(
-        &self,
-        table: Table,
-        after: i64,
-        limit: u32,
-    ) -> Result<Vec<WrappedRow>, Error> {
-        let (name, owner) = (table.name(), table.owner());
-        let rows = format!(
-            "SELECT n, merchant, {owner}, epoch, wrapped FROM {name} WHERE n > ?1 ORDER BY n LIMIT ?2"
-        );
-        Ok(self.store.all(&rows, values![after, limit], |row| {
-            let merchant = MerchantId::from_bytes(row.at(1)?);
-            let id = match table {
-                Table::Subjects => DataKeyId::subject(merchant, CustomerId::from_bytes(row.at(2)?)),
-                Table::Days => {
-                    let day = NaiveDate::from_num_days_from_ce_opt(row.at(2)?);
-                    DataKeyId::day(merchant, day.ok_or(group_commit::StoreError::misread("a day"))?)
-                }
-            };
-            Ok(WrappedRow { n: row.at(0)?, id, epoch: row.at(3)?, wrapped: row.at(4)? })
-        })?)
-    }
-
-    fn wrap_anew(
-        &mut self,
-        row: &WrappedRow,
-        epoch: Epoch,
-        wrappings: &mut Wrappings,
-    ) -> Result<Vec<u8>, Error> {
-        if is_destroyed(&row.wrapped) {
-            return Ok(row.wrapped.clone());
-        }
-        let WrappedRow { id, epoch: from, .. } = *row;
-        let log_id = &self.vault.log_id;
-        let key: Zeroizing<[u8; 64]> = {
-            let old = wrappings.of(self, id.merchant, from)?;
-            Wrap::Data(id, from).open(old, log_id, &row.wrapped)?
-        };
-        let new = wrappings.of(self, id.merchant, epoch)?;
-        Wrap::Data(id, epoch).seal(new, log_id, &*key)
-    }
-
-    fn store_anew(&self, table: Table, epoch: Epoch, rows: &[(WrappedRow, Vec<u8>)]) -> Result<(), Error> {
-        let name = table.name();
-        if !self.vault.is_shared() {
-            let update = format!("UPDATE {name} SET epoch = ?2, wrapped = ?3 WHERE n = ?1");
-            for (row, wrapped) in rows {
-                self.store.execute(&update, values![row.n, epoch, wrapped])?;
-            }
-            return Ok(());
-        }
-        for rows in rows.chunks(ROWS_AT_ONCE) {
-            let places: Vec<_> =
-                (0..rows.len()).map(|row| format!("(?{}, ?{})", 2 * row + 2, 2 * row + 3)).collect();
-            let update = format!(
-                "UPDATE {name} SET epoch = ?1, wrapped = anew.column2 FROM (VALUES {}) AS anew
-                 WHERE {name}.n = anew.column1",
-                places.join(", ")
-            );
-            let mut values = vec![ValueRef::from(epoch)];
-            for (row, wrapped) in rows {
-                values.extend([ValueRef::from(row.n), ValueRef::from(wrapped)]);
-            }
-            self.store.execute(&update, &values)?;
-        }
-        Ok(())
-    }
-
-    /// The merchant's wrapping key under this epoch, made if it is the open one and there is none.
-    fn merchant_wrapping(&mut self, id: MerchantId, epoch: Epoch) -> Result<Cipher, Error> {
-        let unknown = Error::UnknownMerchant { merchant: id };
-        let merchant = self.read_merchant(id)?.ok_or(unknown)?;
-        self.wrapping(id, merchant, epoch)
-    }
-
-    /// The same of a merchant whose rows were read in this transaction.
-    pub(crate) fn wrapping(
-        &mut self,
-        id: MerchantId,
-        mut merchant: Merchant,
-        epoch: Epoch,
-    ) -> Result<Cipher, Error> {
-        if !merchant.rows.contains_key(&epoch) && epoch == self.epoch()? {
-            merchant = self.carry_merchant(id, merchant, epoch)?;
-        }
-        self.epoch_cipher(epoch)?;
-        self.vault.wrapping(id, &merchant, epoch)
-    }
-
-    /// Gives the merchant a row under the open epoch: a new wrapping key, and its own data key as it was.
-    fn carry_merchant(
-        &mut self,
-        id: MerchantId,
-        mut merchant: Merchant,
-        epoch: Epoch,
-    ) -> Result<Merchant, Error> {
-        if let Some((newest, _)) = merchant.rows.last_key_value() {
-            self.epoch_cipher(*newest)?;
-        }
-        let own = self.vault.own_key(id, &merchant)?;
-        let row = self.fresh_merchant_row(id, epoch, &own)?;
-        self.insert_merchant_row(id, epoch, &row)?;
-        merchant.rows.insert(epoch, row);
-        self.see_merchant(id)?;
-        Ok(merchant)
-    }
-
-    /// Removes the rows of merchants under earlier epochs that none of their keys hangs under; the merchant to go on behind.
-    fn close_merchants(&mut self, after: [u8; 16], epoch: Epoch) -> Result<Option<[u8; 16]>, Error> {
-        if self.epoch()? != epoch {
-            return Ok(None);
-        }
-        let old = "SELECT DISTINCT merchant FROM merchant_key WHERE epoch < ?1 AND merchant > ?2
-            ORDER BY merchant LIMIT 100";
-        let merchants: Vec<[u8; 16]> = self.store.all(old, values![epoch, &after], |row| row.at(0))?;
-        for merchant in &merchants {
-            self.close_merchant(MerchantId::from_bytes(*merchant), epoch)?;
-        }
-        Ok(merchants.last().copied())
-    }
-
-    fn close_merchant(&mut self, id: MerchantId, epoch: Epoch) -> Result<(), Error> {
-        let shop = id.bytes();
-        // Makes the merchant's row if none of its keys needed it.
-        match self.merchant_wrapping(id, epoch) {
-            Err(error @ (Error::Damaged { .. } | Error::EpochGone { .. })) => {
-                tracing::error!(merchant.id = %id, error = &error as &dyn std::error::Error, "A merchant's keys do not open and stay as they are");
-                return Ok(());
-            }
-            made => drop(made?),
-        }
-        for table in [Table::Subjects, Table::Days] {
-            let name = table.name();
-            let left = format!("SELECT 1 FROM {name} WHERE merchant = ?1 AND epoch < ?2 LIMIT 1");
-            if self.store.first(&left, values![&shop, epoch], |_| Ok(()))?.is_some() {
-                return Ok(());
-            }
-        }
-        let delete = "DELETE FROM merchant_key WHERE merchant = ?1 AND epoch < ?2";
-        self.store.execute(delete, values![&shop, epoch])?;
-        self.see_merchant(id)
     }
 
     fn destroy_epochs(&mut self, before: i64, at: i64) -> Result<Vec<Epoch>, Error> {
@@ -541,21 +280,6 @@ impl Session<'_> {
     }
 }
 
-impl Wrappings {
-    fn of(
-        &mut self,
-        session: &mut Session<'_>,
-        merchant: MerchantId,
-        epoch: Epoch,
-    ) -> Result<&Cipher, Error> {
-        use std::collections::hash_map::Entry;
-        match self.0.entry((merchant, epoch)) {
-            Entry::Occupied(known) => Ok(known.into_mut()),
-            Entry::Vacant(vacant) => Ok(vacant.insert(session.merchant_wrapping(merchant, epoch)?)),
-        }
-    }
-}
-
 /// A new epoch's key, wrapped.
 pub(crate) fn fresh_slot(epoch: Epoch, root: &RootKey, log_id: &[u8; 16]) -> Result<Slot, Error> {
     let mut key = Zeroizing::new([0; 32]);
@@ -589,7 +313,7 @@ pub(crate) fn insert_epoch(store: &dyn group_commit::Session, epoch: Epoch, at: 
     Ok(())
 }
 
-fn seconds(at: Timestamp) -> i64 {
+pub(crate) fn seconds(at: Timestamp) -> i64 {
     at.micros().div_euclid(1_000_000)
 }
 

@@ -1,0 +1,378 @@
+//! Wrapping everything anew under a new epoch, in bounded batches beside the traffic.
+use std::collections::HashMap;
+
+use chrono::NaiveDate;
+use event_schemas::{CustomerId, MerchantId, Timestamp};
+use group_commit::{ValueRef, values};
+
+use crate::{
+    Error, KeyStore,
+    aead::Cipher,
+    epochs::seconds,
+    erasure::is_destroyed,
+    keys::{DataKeyId, Epoch, Wrap},
+    notices::Notice,
+    schema::NOBODY,
+    session::Session,
+    vault::{KeyState, Merchant, Seen},
+};
+
+/// Rows that one transaction wraps anew: some 30 ms on a file, in which nobody else writes.
+const BATCH: u32 = 4_096;
+/// Rows of one statement where each statement is a round trip.
+const ROWS_AT_ONCE: usize = 256;
+
+/// What a rotation came to.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Rotated {
+    /// The epoch that everything hangs under now.
+    pub epoch: Epoch,
+    /// Rows of subjects and days that this call wrapped anew.
+    pub rows: u64,
+    /// Rows that did not open and stay as they are; [`KeyStore::damaged`] names them. Their epoch is not destroyed.
+    pub damaged: u64,
+}
+
+/// What is wrapped by merchants' keys.
+#[derive(Clone, Copy)]
+pub(crate) enum Table {
+    Subjects,
+    Days,
+}
+
+impl Table {
+    const fn name(self) -> &'static str {
+        match self {
+            Self::Subjects => "subject_key",
+            Self::Days => "day_key",
+        }
+    }
+
+    const fn owner(self) -> &'static str {
+        match self {
+            Self::Subjects => "subject",
+            Self::Days => "day",
+        }
+    }
+}
+
+pub(crate) struct WrappedRow {
+    pub(crate) n: i64,
+    pub(crate) id: DataKeyId,
+    pub(crate) epoch: Epoch,
+    pub(crate) wrapped: Vec<u8>,
+}
+
+/// Wrapping keys of merchants, unwrapped for one page; or why they do not open.
+type Wrappings = HashMap<(MerchantId, Epoch), Result<Cipher, String>>;
+
+/// A page that was wrapped anew.
+struct Anew {
+    rows: Vec<RowAnew>,
+    damaged: u64,
+}
+
+/// A row, and what is to stand in it.
+struct RowAnew {
+    row: WrappedRow,
+    wrapped: Vec<u8>,
+}
+
+impl KeyStore {
+    /// Opens a new epoch, closes the one before, and wraps all keys anew in bounded batches beside the traffic. A call that
+    /// is interrupted is gone on with by the next, which then opens none.
+    ///
+    /// # Errors
+    /// [`Error::WrongRootKey`] if the root key was rotated since the store was opened; [`Error::Ring`],
+    /// [`Error::Unavailable`].
+    pub async fn rotate(&self, at: Timestamp) -> Result<Rotated, Error> {
+        let epoch = self.commit(move |session| session.open_epoch(seconds(at))).await?;
+        let mut rotated = Rotated { epoch, rows: 0, damaged: 0 };
+        let mut after = Some(NOBODY);
+        while let Some(merchant) = after {
+            after = self.commit(move |session| session.carry_merchants(merchant, epoch)).await?;
+        }
+        for table in [Table::Subjects, Table::Days] {
+            self.rotate_rows(table, &mut rotated).await?;
+        }
+        let mut after = Some(NOBODY);
+        while let Some(merchant) = after {
+            after = self.commit(move |session| session.close_merchants(merchant, epoch)).await?;
+        }
+        self.commit(|session| session.tell(Notice::Epochs)).await?;
+        Ok(rotated)
+    }
+
+    /// Wraps the rows of a table anew, page by page: while one page is stored, the next is unwrapped and wrapped beside it.
+    async fn rotate_rows(&self, table: Table, rotated: &mut Rotated) -> Result<(), Error> {
+        let epoch = rotated.epoch;
+        let page = |after| self.look(move |session| session.wrapped_rows(table, after, BATCH));
+        let rows = page(0).await?;
+        let mut last = rows.last().map(|row| row.n);
+        let mut anew = self.wrapped_anew(rows, epoch).await?;
+        while let Some(after) = last {
+            rotated.damaged += anew.damaged;
+            let next = page(after).await?;
+            last = next.last().map(|row| row.n);
+            let (stored, wrapped) = tokio::join!(
+                self.commit(move |session| session.store_anew(table, epoch, anew.rows)),
+                self.wrapped_anew(next, epoch)
+            );
+            match stored? {
+                Some(rows) => rotated.rows += rows,
+                None => return Ok(()),
+            }
+            anew = wrapped?;
+        }
+        Ok(())
+    }
+
+    /// The rows that are not yet under this epoch, wrapped under it.
+    async fn wrapped_anew(&self, rows: Vec<WrappedRow>, epoch: Epoch) -> Result<Anew, Error> {
+        let mut wrappings = Wrappings::new();
+        for row in &rows {
+            for at in [(row.id.merchant, row.epoch), (row.id.merchant, epoch)] {
+                if row.epoch != epoch && !wrappings.contains_key(&at) {
+                    wrappings.insert(at, damage(self.wrapping(at.0, at.1))?);
+                }
+            }
+        }
+        let log_id = self.vault.log_id;
+        let work = move || wrap_all(rows, epoch, &wrappings, &log_id);
+        // A simulated world has one thread, and its chance is drawn there.
+        #[cfg(feature = "simulated")]
+        if seeded::is_entered() {
+            return work();
+        }
+        let done = tokio::task::spawn_blocking(work).await;
+        done.unwrap_or(Err(Error::Unavailable(group_commit::Fault::Panicked)))
+    }
+
+    /// The merchant's wrapping key under an epoch; its rows are read again if somebody has wrapped it anew.
+    fn wrapping(&self, id: MerchantId, epoch: Epoch) -> Result<Cipher, Error> {
+        match self.vault.wrapping(id, &*self.merchant(id)?, epoch) {
+            Err(stale) if stale.may_be_of_a_rotation() => {
+                self.look_blocking(move |session| {
+                    session.see_epochs().and_then(|()| session.see_merchant(id))
+                })?;
+                self.vault.wrapping(id, &*self.merchant(id)?, epoch)
+            }
+            wrapping => wrapping,
+        }
+    }
+}
+
+impl Session<'_> {
+    pub(crate) fn wrapped_rows(
+        &self,
+        table: Table,
+        after: i64,
+        limit: u32,
+    ) -> Result<Vec<WrappedRow>, Error> {
+        let (name, owner) = (table.name(), table.owner());
+        let rows = format!(
+            "SELECT n, merchant, {owner}, epoch, wrapped FROM {name} WHERE n > ?1 ORDER BY n LIMIT ?2"
+        );
+        Ok(self.store.all(&rows, values![after, limit], |row| {
+            let merchant = MerchantId::from_bytes(row.at(1)?);
+            let id = match table {
+                Table::Subjects => DataKeyId::subject(merchant, CustomerId::from_bytes(row.at(2)?)),
+                Table::Days => {
+                    let day = NaiveDate::from_num_days_from_ce_opt(row.at(2)?);
+                    DataKeyId::day(merchant, day.ok_or(group_commit::StoreError::misread("a day"))?)
+                }
+            };
+            Ok(WrappedRow { n: row.at(0)?, id, epoch: row.at(3)?, wrapped: row.at(4)? })
+        })?)
+    }
+
+    /// Stores rows that were wrapped anew; how many, or `None` if another rotation began. What was destroyed since it was read
+    /// stays so, and comes along.
+    fn store_anew(&mut self, table: Table, epoch: Epoch, rows: Vec<RowAnew>) -> Result<Option<u64>, Error> {
+        if self.epoch()? != epoch {
+            return Ok(None);
+        }
+        let name = table.name();
+        let mut stored = 0;
+        if self.vault.is_shared() {
+            for rows in rows.chunks(ROWS_AT_ONCE) {
+                stored += self.store_at_once(name, epoch, rows)?;
+            }
+        } else {
+            let update = format!(
+                "UPDATE {name} SET epoch = ?2, wrapped = CASE WHEN wrapped = ?4 THEN ?3 ELSE wrapped END
+                 WHERE n = ?1 AND epoch < ?2"
+            );
+            for RowAnew { row, wrapped } in &rows {
+                stored += self.store.execute(&update, values![row.n, epoch, wrapped, &row.wrapped])?;
+            }
+        }
+        for RowAnew { row, wrapped } in rows {
+            // Who is fenced is not remembered as alive, so what was destroyed is not either.
+            if matches!(self.vault.cached(row.id), Some(KeyState::Live { .. })) {
+                self.seen.push(Seen::DataKey(row.id, KeyState::Live { epoch, wrapped: wrapped.into() }));
+            }
+        }
+        Ok(Some(stored))
+    }
+
+    /// The same in one statement, where each is a round trip.
+    fn store_at_once(&self, name: &str, epoch: Epoch, rows: &[RowAnew]) -> Result<u64, Error> {
+        let place = |row: usize| format!("(?{}, ?{}, ?{})", 3 * row + 2, 3 * row + 3, 3 * row + 4);
+        let places: Vec<_> = (0..rows.len()).map(place).collect();
+        let update = format!(
+            "UPDATE {name} SET epoch = ?1, wrapped =
+                 CASE WHEN {name}.wrapped = anew.column3 THEN anew.column2 ELSE {name}.wrapped END
+             FROM (VALUES {}) AS anew WHERE {name}.n = anew.column1 AND {name}.epoch < ?1",
+            places.join(", ")
+        );
+        let mut values = vec![ValueRef::from(epoch)];
+        for RowAnew { row, wrapped } in rows {
+            values.extend([ValueRef::from(row.n), ValueRef::from(wrapped), ValueRef::from(&row.wrapped)]);
+        }
+        Ok(self.store.execute(&update, &values)?)
+    }
+
+    /// The merchant's wrapping key under this epoch, made if it is the open one and there is none.
+    fn merchant_wrapping(&mut self, id: MerchantId, epoch: Epoch) -> Result<Cipher, Error> {
+        let unknown = Error::UnknownMerchant { merchant: id };
+        let merchant = self.read_merchant(id)?.ok_or(unknown)?;
+        self.wrapping(id, merchant, epoch)
+    }
+
+    /// The same of a merchant whose rows were read in this transaction.
+    pub(crate) fn wrapping(
+        &mut self,
+        id: MerchantId,
+        mut merchant: Merchant,
+        epoch: Epoch,
+    ) -> Result<Cipher, Error> {
+        if !merchant.rows.contains_key(&epoch) && epoch == self.epoch()? {
+            merchant = self.carry_merchant(id, merchant, epoch)?;
+        }
+        self.epoch_cipher(epoch)?;
+        self.vault.wrapping(id, &merchant, epoch)
+    }
+
+    /// Gives the merchant a row under the open epoch: a new wrapping key, and its own data key as it was.
+    fn carry_merchant(
+        &mut self,
+        id: MerchantId,
+        mut merchant: Merchant,
+        epoch: Epoch,
+    ) -> Result<Merchant, Error> {
+        if let Some((newest, _)) = merchant.rows.last_key_value() {
+            self.epoch_cipher(*newest)?;
+        }
+        let own = self.vault.own_key(id, &merchant)?;
+        let row = self.fresh_merchant_row(id, epoch, &own)?;
+        self.insert_merchant_row(id, epoch, &row)?;
+        merchant.rows.insert(epoch, row);
+        self.see_merchant(id)?;
+        Ok(merchant)
+    }
+
+    /// Gives merchants a row under the open epoch; the merchant to go on behind.
+    fn carry_merchants(&mut self, after: [u8; 16], epoch: Epoch) -> Result<Option<[u8; 16]>, Error> {
+        if self.epoch()? != epoch {
+            return Ok(None);
+        }
+        let merchants =
+            "SELECT DISTINCT merchant FROM merchant_key WHERE merchant > ?1 ORDER BY merchant LIMIT 100";
+        let merchants: Vec<[u8; 16]> = self.store.all(merchants, values![&after], |row| row.at(0))?;
+        for merchant in &merchants {
+            let id = MerchantId::from_bytes(*merchant);
+            if let Err(fault) = damage(self.merchant_wrapping(id, epoch))? {
+                tracing::error!(merchant.id = %id, %fault, "A merchant's keys do not open and stay as they are");
+            }
+        }
+        Ok(merchants.last().copied())
+    }
+
+    /// Removes the rows of merchants under earlier epochs that none of their keys hangs under; the merchant to go on behind.
+    fn close_merchants(&mut self, after: [u8; 16], epoch: Epoch) -> Result<Option<[u8; 16]>, Error> {
+        if self.epoch()? != epoch {
+            return Ok(None);
+        }
+        let old = "SELECT DISTINCT merchant FROM merchant_key WHERE epoch < ?1 AND merchant > ?2
+            ORDER BY merchant LIMIT 100";
+        let merchants: Vec<[u8; 16]> = self.store.all(old, values![epoch, &after], |row| row.at(0))?;
+        for merchant in &merchants {
+            self.close_merchant(MerchantId::from_bytes(*merchant), epoch)?;
+        }
+        Ok(merchants.last().copied())
+    }
+
+    fn close_merchant(&mut self, id: MerchantId, epoch: Epoch) -> Result<(), Error> {
+        let shop = id.bytes();
+        // Under which its own key is, above all.
+        if damage(self.merchant_wrapping(id, epoch))?.is_err() {
+            return Ok(());
+        }
+        for table in [Table::Subjects, Table::Days] {
+            let name = table.name();
+            let left = format!("SELECT 1 FROM {name} WHERE merchant = ?1 AND epoch < ?2 LIMIT 1");
+            if self.store.first(&left, values![&shop, epoch], |_| Ok(()))?.is_some() {
+                return Ok(());
+            }
+        }
+        let delete = "DELETE FROM merchant_key WHERE merchant = ?1 AND epoch < ?2";
+        self.store.execute(delete, values![&shop, epoch])?;
+        self.see_merchant(id)
+    }
+}
+
+fn wrap_all(
+    rows: Vec<WrappedRow>,
+    epoch: Epoch,
+    wrappings: &Wrappings,
+    log_id: &[u8; 16],
+) -> Result<Anew, Error> {
+    let mut anew = Anew { rows: Vec::with_capacity(rows.len()), damaged: 0 };
+    for row in rows.into_iter().filter(|row| row.epoch != epoch) {
+        match wrap_one(&row, epoch, wrappings, log_id)? {
+            Ok(wrapped) => anew.rows.push(RowAnew { row, wrapped }),
+            Err(fault) => {
+                tracing::error!(%fault, "A wrapped key does not open and stays as it is");
+                anew.damaged += 1;
+            }
+        }
+    }
+    Ok(anew)
+}
+
+fn wrap_one(
+    row: &WrappedRow,
+    epoch: Epoch,
+    wrappings: &Wrappings,
+    log_id: &[u8; 16],
+) -> Result<Result<Vec<u8>, String>, Error> {
+    let WrappedRow { id, epoch: from, wrapped, .. } = row;
+    if is_destroyed(wrapped) {
+        return Ok(Ok(wrapped.clone()));
+    }
+    let wrapping = |epoch| match wrappings.get(&(id.merchant, epoch)) {
+        Some(Ok(wrapping)) => Ok(wrapping),
+        Some(Err(fault)) => Err(format!("{}: {fault}", id.missing())),
+        None => Err(id.missing().to_string()),
+    };
+    let (old, new) = match (wrapping(*from), wrapping(epoch)) {
+        (Ok(old), Ok(new)) => (old, new),
+        (Err(fault), _) | (_, Err(fault)) => return Ok(Err(fault)),
+    };
+    match damage(Wrap::Data(*id, *from).open::<64>(old, log_id, wrapped))? {
+        Ok(key) => Wrap::Data(*id, epoch).seal(new, log_id, &*key).map(Ok),
+        Err(fault) => Ok(Err(fault)),
+    }
+}
+
+/// Damage of a row as its text, apart from faults that end the work.
+fn damage<T>(opened: Result<T, Error>) -> Result<Result<T, String>, Error> {
+    match opened {
+        Err(fault @ (Error::Damaged { .. } | Error::EpochGone { .. } | Error::KeyMissing { .. })) => {
+            Ok(Err(fault.to_string()))
+        }
+        Err(fault) => Err(fault),
+        Ok(opened) => Ok(Ok(opened)),
+    }
+}
