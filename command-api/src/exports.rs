@@ -214,7 +214,7 @@ impl Exports {
             Some(subject) if about.redacted.is_none() => SealedBy::Subject(*subject),
             _ => SealedBy::Day(about.made_at.utc().date_naive()),
         };
-        let manifest = self.keys.global_hash("export-manifest", &digest(&SHA256, &files[0].bytes).as_ref());
+        let manifest = self.keys.global_hash("export-manifest", digest(&SHA256, &files[0].bytes).as_ref());
         let bytes = files.iter().map(|file| file.bytes.len() as u64).sum();
         let prepared = Prepared {
             files: u32::try_from(files.len()).unwrap_or(u32::MAX),

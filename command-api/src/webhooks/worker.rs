@@ -274,7 +274,7 @@ impl Worker {
     async fn end(&self, job: Job, end: End) -> Result<(), inbox::Error> {
         match &end {
             End::Processed { .. } | End::Forgotten { .. } => {
-                metrics::counter!("webhooks_processed").increment(1)
+                metrics::counter!("webhooks_processed").increment(1);
             }
             End::DeadLettered { reason } => {
                 metrics::counter!("webhooks_dead_lettered").increment(1);
