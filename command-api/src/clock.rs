@@ -137,7 +137,7 @@ impl Clock {
         Err(WrongClock::Apart { server, now, tolerance })
     }
 
-    /// The same, and against the newest record of a partition.
+    /// The same, and against the newest record of a partition. A clock that can be moved is moved there.
     ///
     /// # Errors
     /// [`WrongClock`].
@@ -147,9 +147,14 @@ impl Clock {
         if is_behind()
             && let Some(store) = &self.store
         {
-            // Another process may have moved its clock a moment ago.
+            // Another process may have moved its clock a moment ago; or what says how far it was moved is an old copy.
             let work = store.lock().await.clone();
             self.move_to(stored(&work).await.map_err(WrongClock::Unknown)?);
+            if is_behind()
+                && let Err(NotMoved::Store(fault)) = self.advance_to(head).await
+            {
+                return Err(WrongClock::Unknown(fault));
+            }
         }
         if is_behind() {
             return Err(WrongClock::Behind { head, now: self.now(), tolerance });
@@ -367,5 +372,9 @@ mod tests {
         there.advance_to(Timestamp::from_micros(there.now().micros() + DAY_US)).await.unwrap();
         here.agrees_with(there.now()).await.unwrap();
         assert!(here.now().micros() > chance::now_us() + DAY_US / 2);
+        // As if the store were an old copy: the log says how far the clock was moved.
+        let later = Timestamp::from_micros(here.now().micros() + DAY_US);
+        here.agrees_with(later).await.unwrap();
+        assert!(here.now() >= later);
     }
 }

@@ -274,7 +274,8 @@ async fn who_stood_by_reads_little_to_take_over() {
 #[tokio::test(flavor = "multi_thread")]
 async fn whoever_has_a_wrong_clock_claims_nothing_until_it_is_right() {
     let mut world = World::of(0, 1).await;
-    world.clock = world.clock.clone().within(Duration::from_secs(60));
+    let work = work::open(&world._folder.path().join("work.db")).unwrap();
+    world.clock = Clock::open(&work, false).await.unwrap().within(Duration::from_secs(60));
     world.clock.wrong_us.store(-86_400_000_000, Ordering::Release);
     let alone = start(&world.log, &world.keys, &world.clock).await.map(drop);
     assert!(matches!(alone, Err(StartError::Clock(_))), "{alone:?}");
