@@ -257,18 +257,9 @@ fn step(name: &str, arguments: &[&str]) -> anyhow::Result<()> {
     Ok(())
 }
 
-/// How many tests of a target run at once. Those that take long wait for servers and sessions rather than work, so there are
-/// more of them than processors.
-const THREADS: &str = "RUST_TEST_THREADS";
-
 fn cargo_test(arguments: &[&str], settings: &[(&str, String)]) -> anyhow::Result<(Counts, bool)> {
     println!("── tests");
-    let mut run = cargo();
-    if std::env::var_os(THREADS).is_none() {
-        let processors = std::thread::available_parallelism().map_or(2, std::num::NonZero::get);
-        run.env(THREADS, (processors + processors.div_ceil(2)).to_string());
-    }
-    let mut run = run
+    let mut run = cargo()
         .args(arguments)
         .envs(settings.iter().map(|(name, value)| (name, value)))
         .stdout(Stdio::piped())

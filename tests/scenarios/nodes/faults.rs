@@ -247,10 +247,13 @@ async fn a_command_that_is_sent_on_twice_is_caught() {
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_serves_after_its_revocation_is_caught() {
-    let nodes = Nodes::on_postgres(3);
     let bug = [("LOYALNEST_PLANTED_BUG", "serves-revoked")];
-    let told = asked_when_it_wakes(&nodes, &bug).await.told;
-    assert!(told.contains(&409), "the planted bug went unnoticed: {told:?}");
+    let mut told = Vec::new();
+    // On a busy machine it may hear of its loss before it is asked.
+    while told.len() < 3 && !told.iter().flatten().any(|status| *status == 409) {
+        told.push(asked_when_it_wakes(&Nodes::on_postgres(3), &bug).await.told);
+    }
+    assert!(told.iter().flatten().any(|status| *status == 409), "the planted bug went unnoticed: {told:?}");
 }
 
 /// What was answered before it was admitted is lost with its node.

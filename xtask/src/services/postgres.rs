@@ -114,7 +114,9 @@ impl Cluster {
         let mut server = self
             .command("postgres")
             .args(["-c", "listen_addresses=127.0.0.1", "-c", "unix_socket_directories="])
-            .args(["-c", "fsync=on", "-c", "synchronous_commit=on", "-p", &port, "-D"])
+            .args(["-c", "fsync=on", "-c", "synchronous_commit=on"])
+            // Tests of several nodes at once have many connections, and a busy machine ends them late.
+            .args(["-c", "max_connections=400", "-p", &port, "-D"])
             .arg(self.folder.join("data"))
             .stdin(Stdio::null())
             .stdout(Stdio::null())
