@@ -14,13 +14,13 @@ use command_api::{
     webhooks::{self, Secrets, Webhooks},
 };
 use event_log::Log;
-use event_schemas::MerchantId;
+use event_schemas::{MerchantId, Timestamp};
 use group_commit::Store;
 use http_edge::Auth;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use privacy::{KeyStore, MerchantScope};
 use projections::Projections;
-use query_api::{Live, Probe, Reads};
+use query_api::{Deadlines, Live, Probe, Reads};
 
 use crate::{
     contact::Local,
@@ -109,6 +109,10 @@ impl System {
         let mut probes = probes(&log, &commander, &policies, &keys, &work);
         probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
+        let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(move || clock.now());
+        if settings.roles.has(Role::Queries) {
+            tokio::spawn(Deadlines::new(reads.clone(), Arc::clone(&now)).watch());
+        }
         let live = Live::default();
         let local = Arc::new(Local::new(Arc::clone(&auth))?);
         let doors = Doors {
@@ -141,7 +145,7 @@ impl System {
                 live: live.clone(),
                 keys: keys.clone(),
                 auth,
-                now: Arc::new(move || clock.now()),
+                now,
                 probes,
             },
         };

@@ -252,7 +252,13 @@ async fn production_refuses_to_move_the_clock() {
     // The key of a development installation, moved to where production wants it.
     let folder = Server::start().kill();
     let root_key = folder.root().join("root.key");
-    std::fs::rename(folder.data().join("dev-root.key"), &root_key).unwrap();
+    // What lies beside it goes along: the keys of the epochs and the witness.
+    for entry in std::fs::read_dir(folder.data()).unwrap().map(|entry| entry.unwrap()) {
+        let name = entry.file_name().into_string().unwrap();
+        if let Some(own) = name.strip_prefix("dev-") {
+            std::fs::rename(entry.path(), folder.root().join(own)).unwrap();
+        }
+    }
     let arguments = ["--mode", "production", "--root-key", root_key.to_str().unwrap()];
     let server = Server::serve(&folder, &arguments, &[]);
     assert_eq!(server.ready.shops, [], "production seeds nothing");
