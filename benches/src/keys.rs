@@ -20,7 +20,8 @@ use crate::{
 
 const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
 /// A name and an e-mail address, as JSON.
-const FIELDS: [(&str, &[u8]); 2] = [("first_name", b"\"Ada Lovelace\""), ("email", b"\"ada@lovelace.example\"")];
+const FIELDS: [(&str, &[u8]); 2] =
+    [("first_name", b"\"Ada Lovelace\""), ("email", b"\"ada@lovelace.example\"")];
 /// People whose fields are sealed in turn.
 const PEOPLE: usize = 1_000;
 /// Keys that are made at once where nothing is measured.
@@ -32,7 +33,8 @@ const KEY_LEN: usize = 64;
 pub(crate) async fn sealing(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let folder = tempfile::tempdir()?;
     let keys = peopled(folder.path(), PEOPLE).await?;
-    let addresses: Vec<_> = (0..PEOPLE).map(|number| FIELDS.map(|(field, _)| address(number, field))).collect();
+    let addresses: Vec<_> =
+        (0..PEOPLE).map(|number| FIELDS.map(|(field, _)| address(number, field))).collect();
     let window = bench.size.window;
     let ours = async || {
         counted(window, |turn| {
@@ -77,7 +79,8 @@ pub(crate) async fn rotation(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         for (number, wrapped) in wrapped.iter().enumerate() {
             let binding = binding(number);
             let mut key = wrapped.clone();
-            let (nonce, key) = key.split_first_chunk_mut::<NONCE_LEN>().ok_or_else(|| anyhow!("too short"))?;
+            let (nonce, key) =
+                key.split_first_chunk_mut::<NONCE_LEN>().ok_or_else(|| anyhow!("too short"))?;
             let nonce = Nonce::assume_unique_for_key(*nonce);
             let clear = old.open_in_place(nonce, Aad::from(&binding), key)?;
             std::hint::black_box(sealed(&new, &binding, clear)?);
