@@ -154,22 +154,21 @@ async fn a_log_with_erased_people_passes_every_check_and_says_who_signed() {
 /// Nothing in the chain of the log is wrong: whoever owns the partition wrote it so.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_certificate_that_is_not_genuine_or_states_something_else_is_found() {
-    let otherwise = "the certificate states otherwise than the log";
-    let changes: [(fn(&mut Statement), &str); 6] = [
-        (|one| one.destroyed.keys += 1, otherwise),
-        (|one| one.request = Uuid::from_u128(9), otherwise),
-        (|one| one.subjects.clear(), otherwise),
-        (|one| one.scanned[0].fields += 1, otherwise),
-        (|one| one.level = Level::Final, otherwise),
-        (|one| one.times.issued = at(6), otherwise),
+    let changes: [fn(&mut Statement); 6] = [
+        |one| one.destroyed.keys += 1,
+        |one| one.request = Uuid::from_u128(9),
+        |one| one.subjects.clear(),
+        |one| one.scanned[0].fields += 1,
+        |one| one.level = Level::Final,
+        |one| one.times.issued = at(6),
     ];
-    for (number, (change, reason)) in (10..).zip(changes) {
+    for (number, change) in (10..).zip(changes) {
         let mut case = Case::new(number).await;
         let mut statement = case.statement(Level::Live, CERTIFICATE);
         change(&mut statement);
         let certificate = case.signed(&statement);
         case.certified(&certificate).await;
-        case.faulty(reason).await;
+        case.faulty("the certificate states otherwise than the log").await;
     }
     let mut case = Case::new(20).await;
     let genuine = case.signed(&case.statement(Level::Live, CERTIFICATE));

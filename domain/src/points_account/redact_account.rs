@@ -153,7 +153,7 @@ mod tests {
     /// Catches: points of somebody who was merged into an erased person, lost on their way.
     #[test]
     fn an_estate_arrives_at_an_erased_account() {
-        let arrived = after([]).into_iter().chain([absorbing([earn(1, 10).into()]).into()]);
+        let arrived = after([]).into_iter().chain([absorbing([earn(1, 10).into()])]);
         let account = state_after(arrived);
         assert_eq!(account.balances().available, Points(10));
         assert_eq!(account.entry_for_source(&earn(1, 10).source), None);

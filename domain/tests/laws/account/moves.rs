@@ -162,21 +162,21 @@ pub(crate) fn law_11_nothing_is_asked_of_an_erased_account() {
         if !moment.before.redacted {
             return Ok(());
         }
-        let comes_to_its_end = match &moment.event {
+        let comes_to_its_end = matches!(
+            moment.event,
             Event::PointsReleased(_)
-            | Event::PointsExpired(_)
-            | Event::PointsRedeemed(_)
-            | Event::PointsReservationReleased(_)
-            | Event::PointsReinstated(_)
-            | Event::PointsTransferCompleted(_)
-            | Event::PointsTransferReturned(_)
-            | Event::EstatePartMoved(_)
-            | Event::PointsAccountMerged(_)
-            | Event::EstatePartAbsorbed(_)
-            | Event::PointsAccountAbsorbed(_)
-            | Event::PointsAccountOpened(_) => true,
-            _ => false,
-        };
+                | Event::PointsExpired(_)
+                | Event::PointsRedeemed(_)
+                | Event::PointsReservationReleased(_)
+                | Event::PointsReinstated(_)
+                | Event::PointsTransferCompleted(_)
+                | Event::PointsTransferReturned(_)
+                | Event::EstatePartMoved(_)
+                | Event::PointsAccountMerged(_)
+                | Event::EstatePartAbsorbed(_)
+                | Event::PointsAccountAbsorbed(_)
+                | Event::PointsAccountOpened(_)
+        );
         prop_assert!(comes_to_its_end, "{:?}", moment.event);
         let earned = |shown: &Balances| (shown.lifetime_earned, shown.lifetime_adjusted);
         prop_assert_eq!(earned(&moment.before.balances), earned(&moment.after.balances));

@@ -92,14 +92,8 @@ impl Lots {
             }
             Event::EstatePartMoved(event) => self.part_left(&event.estate),
             Event::PointsAccountMerged(event) => self.left(&event.estate),
-            Event::PointsAccountAbsorbed(event) => {
-                self.inherit(&event.estate)?;
-                self.shift(&event.allocations, Part::Remaining, Part::Repaid)
-            }
-            Event::EstatePartAbsorbed(event) => {
-                self.inherit(&event.estate)?;
-                self.shift(&event.allocations, Part::Remaining, Part::Repaid)
-            }
+            Event::PointsAccountAbsorbed(event) => self.takes_in(&event.estate, &event.allocations),
+            Event::EstatePartAbsorbed(event) => self.takes_in(&event.estate, &event.allocations),
             Event::PointsAccountOpened(_)
             | Event::PointsReleaseScheduled(_)
             | Event::PointsExpiryWarned(_)
@@ -108,6 +102,12 @@ impl Lots {
             | Event::PointsAccountRedacted(_)
             | Event::OrderSettled(_) => Ok(()),
         }
+    }
+
+    /// An estate came, and some of its points repaid debt.
+    fn takes_in(&mut self, estate: &Estate, repaid_by: &[Allocation]) -> Verdict {
+        self.inherit(estate)?;
+        self.shift(repaid_by, Part::Remaining, Part::Repaid)
     }
 
     /// Every bucket is the sum of its parts of all lots, and of each lot nothing is lost.
