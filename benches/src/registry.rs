@@ -152,6 +152,22 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         run: |bench| Box::pin(keys::sealing(bench)),
     },
     Measurement {
+        name: "until-certified",
+        what: "from the request that a person be forgotten to the certificate, nothing else going on",
+        peer: "",
+        mark: Mark::AtMost(2_000_000),
+        needs: &[],
+        run: |bench| Box::pin(webhooks::erasures::alone(bench)),
+    },
+    Measurement {
+        name: "erasures-beside-orders",
+        what: "people forgotten beside 100 orders a second",
+        peer: "",
+        mark: Mark::Reported,
+        needs: &[],
+        run: |bench| Box::pin(webhooks::erasures::beside_orders(bench)),
+    },
+    Measurement {
         name: "epoch-rotation",
         what: "people's keys wrapped anew under a new epoch, durable in the file",
         peer: "bare unwrapping and wrapping of as many keys in memory",

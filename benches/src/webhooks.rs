@@ -1,4 +1,6 @@
 //! Webhooks over HTTP at the executable that ships: how fast they are kept, worked off and seen.
+pub(crate) mod erasures;
+
 use std::{
     net::SocketAddr,
     path::Path,
