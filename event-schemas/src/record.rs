@@ -8,8 +8,7 @@ use uuid::Uuid;
 
 use crate::{
     CommandKey, CorrelationId, CustomerId, Digest, Event, EventId, RecordId, StaffId, StreamType, Timestamp,
-    catalogue::DecodeError,
-    personal,
+    catalogue::DecodeError, personal,
 };
 
 /// Who asked.

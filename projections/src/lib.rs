@@ -49,9 +49,9 @@ mod shadow;
 mod sqlite;
 mod store;
 mod table;
-mod together;
 #[cfg(feature = "testing")]
 pub mod testing;
+mod together;
 
 pub use group_commit::{StoreError, Value, ValueRef};
 

@@ -136,8 +136,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
             no_model,
             seed,
         } => {
-            let sizes =
-                [cycles, power_cuts, simulations, mutants, laws, ledger, nodes, erasures, restores];
+            let sizes = [cycles, power_cuts, simulations, mutants, laws, ledger, nodes, erasures, restores];
             let sized = sizes.iter().any(Option::is_some);
             let size = |given: Option<u32>, full| given.unwrap_or(if sized { 0 } else { full });
             let all = [

@@ -77,7 +77,8 @@ impl Session for Client {
         }
         let rest = shape.columns.get(shape.key_len..).unwrap_or_default();
         let set: Vec<_> = rest.iter().map(|(name, _)| format!("{name} = excluded.{name}")).collect();
-        let over = if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
+        let over =
+            if set.is_empty() { "NOTHING".to_owned() } else { format!("UPDATE SET {}", set.join(", ")) };
         let sql = format!(
             "INSERT INTO {} ({}) SELECT * FROM unnest({}) ON CONFLICT ({}) DO {over}",
             shape.table,
