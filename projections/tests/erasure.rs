@@ -1,6 +1,6 @@
 //! Of whoever was erased, nothing sealed is left in any table, and points, orders and the audit trail stay.
 //!
-//! Planted bugs that these tests were seen to catch: a table that is not emptied; one kept for a way back that is left
+//! What they are to catch: a table that is not emptied; one kept for a way back that is left
 //! as it is; a shop's events that are folded behind its erasure as if it had not been; what waits, left as it is.
 use std::collections::BTreeMap;
 

@@ -1,6 +1,6 @@
 //! Requests about people's data, and how every read speaks of who was erased.
 //!
-//! Planted bugs that these tests were seen to catch: a field that is left out where it should say that it is redacted; a
+//! What they are to catch: a field that is left out where it should say that it is redacted; a
 //! missing key that is shown as an erasure.
 use std::sync::{
     Arc,

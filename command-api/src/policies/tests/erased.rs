@@ -1,7 +1,7 @@
 //! What is set off for somebody who is erased meanwhile ends as it should: nothing is awarded, nothing is stuck, and
 //! whoever lives gets theirs back.
 //!
-//! Planted bugs that these tests were seen to catch: a fence or a refusal that parks the step; a redemption without its
+//! What they are to catch: a fence or a refusal that parks the step; a redemption without its
 //! code that keeps its points.
 use domain::{
     points_account::{ExpiryRule, RedactAccount, TransferPointsOut},
