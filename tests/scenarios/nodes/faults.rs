@@ -248,7 +248,7 @@ async fn a_command_that_is_sent_on_twice_is_caught() {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_owner_that_serves_after_its_revocation_is_caught() {
     let bug = [("LOYALNEST_PLANTED_BUG", "serves-revoked")];
-    let mut told = Vec::new();
+    let mut told: Vec<Vec<u16>> = Vec::new();
     // On a busy machine it may hear of its loss before it is asked.
     while told.len() < 3 && !told.iter().flatten().any(|status| *status == 409) {
         told.push(asked_when_it_wakes(&Nodes::on_postgres(3), &bug).await.told);
