@@ -114,11 +114,21 @@ pub(crate) fn asks(
 #[derive(Clone)]
 pub(crate) struct Page {
     /// None if this is the only process.
-    pub(crate) membership: Option<Arc<dyn Membership>>,
+    membership: Option<Arc<dyn Membership>>,
     /// Knows what this process serves.
-    pub(crate) commander: Commander,
+    commander: Commander,
     /// Verifies the operator's token.
-    pub(crate) auth: Arc<dyn Auth>,
+    auth: Arc<dyn Auth>,
+}
+
+impl Page {
+    pub(crate) fn new(
+        membership: Option<&Arc<dyn Membership>>,
+        commander: &Commander,
+        auth: &Arc<dyn Auth>,
+    ) -> Self {
+        Self { membership: membership.cloned(), commander: commander.clone(), auth: Arc::clone(auth) }
+    }
 }
 
 impl WithAuth for Page {

@@ -152,9 +152,9 @@ pub async fn public_key(settings: &Settings, url: Option<String>, json: bool) ->
         return UNKNOWN.into();
     };
     if json {
-        println!("{}", json!({"public_key": key}))
+        println!("{}", json!({"public_key": key}));
     } else {
-        println!("{key}")
+        println!("{key}");
     }
     ExitCode::SUCCESS
 }

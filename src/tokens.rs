@@ -16,14 +16,17 @@ use crate::contact::Local;
 /// Whose tokens there are.
 #[derive(Clone)]
 pub(crate) struct Tokens {
-    /// What tokens are derived from.
-    pub(crate) keys: KeyStore,
-    /// The shops.
-    pub(crate) shops: Shops,
-    /// Of the tokens that are given out.
-    pub(crate) generation: u32,
-    /// The operator, or whoever can read the data folder.
-    pub(crate) auth: Arc<Local>,
+    keys: KeyStore,
+    shops: Shops,
+    generation: u32,
+    auth: Arc<Local>,
+}
+
+impl Tokens {
+    /// Derived from these keys, for the operator or whoever can read the data folder.
+    pub(crate) fn new(keys: &KeyStore, shops: &Shops, generation: u32, auth: &Arc<Local>) -> Self {
+        Self { keys: keys.clone(), shops: shops.clone(), generation, auth: Arc::clone(auth) }
+    }
 }
 
 impl WithAuth for Tokens {

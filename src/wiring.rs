@@ -19,7 +19,7 @@ use group_commit::Store;
 use http_edge::Auth;
 use metrics_exporter_prometheus::PrometheusBuilder;
 use privacy::{KeyStore, MerchantScope};
-use projections::Projections;
+use projections::{Projections, ReadStore};
 use query_api::{Deadlines, Live, Probe, Reads};
 
 use crate::{
@@ -109,10 +109,7 @@ impl System {
         let mut probes = probes(&log, &commander, &policies, &keys, &work);
         probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
-        let now: Arc<dyn Fn() -> Timestamp + Send + Sync> = Arc::new(move || clock.now());
-        if settings.roles.has(Role::Queries) {
-            tokio::spawn(Deadlines::new(reads.clone(), Arc::clone(&now)).watch());
-        }
+        let now = watched_deadlines(settings, &reads, clock);
         let live = Live::default();
         let local = Arc::new(Local::new(Arc::clone(&auth))?);
         let doors = Doors {
@@ -125,17 +122,8 @@ impl System {
                 auth: Arc::clone(&auth),
             },
             rebuilds: Rebuilds::new(log.clone(), reads.clone(), progress.clone(), Arc::clone(&local)),
-            tokens: Tokens {
-                keys: keys.clone(),
-                shops: shops.clone(),
-                generation: TOKEN_GENERATION,
-                auth: Arc::clone(&local),
-            },
-            page: nodes::Page {
-                membership: membership.clone(),
-                commander: commander.clone(),
-                auth: Arc::clone(&auth),
-            },
+            tokens: Tokens::new(&keys, &shops, TOKEN_GENERATION, &local),
+            page: nodes::Page::new(membership.as_ref(), &commander, &auth),
             app: App::new(parts, policies, webhooks.clone(), Arc::clone(&auth)),
             reads: Reads {
                 metrics: metrics_page(&log)?,
@@ -313,6 +301,17 @@ impl Working {
         Ok(Self { parts, policies, schedule, webhooks, projections, witness })
     }
 }
+
+/// Has somebody look at the deadlines of requests where questions are answered; gives what tells the time.
+fn watched_deadlines(settings: &Settings, reads: &ReadStore, clock: Clock) -> Now {
+    let now: Now = Arc::new(move || clock.now());
+    if settings.roles.has(Role::Queries) {
+        tokio::spawn(Deadlines::new(reads.clone(), Arc::clone(&now)).watch());
+    }
+    now
+}
+
+type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;
 
 /// What is behind the routes.
 struct Doors {

@@ -16,6 +16,30 @@ fn told(folder: &Folder, arguments: &[&str]) -> (Option<i32>, Value) {
     (code, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
 }
 
+/// The certificate in `certificate.json` is genuine, and what was made of it is not.
+fn only_the_genuine_certificate_is_taken(folder: &Folder, customer: &str) {
+    let (code, key) = said(folder, &["certificate", "key", "--data", "data"]);
+    assert_eq!((code, key.trim().len()), (Some(0), 64));
+    let verify = ["certificate", "verify", "certificate.json", "--key", key.trim()];
+    let (code, text) = said(folder, &verify);
+    assert!(code == Some(0) && text.contains("is genuine") && text.contains(customer), "{text}");
+    let file = folder.root().join("certificate.json");
+    let genuine = fs::read_to_string(&file).unwrap();
+    for (forged, why) in [
+        (genuine.replace("destroyed", "destroyeD"), "was changed"),
+        (genuine.replace("statement", "sentence"), "not a certificate"),
+    ] {
+        fs::write(&file, forged).unwrap();
+        let (code, text) = said(folder, &verify);
+        assert!(code == Some(1) && text.contains(why), "{why}: {text}");
+    }
+    fs::write(&file, &genuine).unwrap();
+    let (code, report) =
+        told(folder, &["certificate", "verify", "certificate.json", "--key", &"0f".repeat(32)]);
+    assert_eq!((code, &report["genuine"]), (Some(1), &Value::Bool(false)), "{report}");
+    assert_eq!(told(folder, &["certificate", "verify", "nothing.json"]).0, Some(2));
+}
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_person_is_erased_and_another_ones_data_exported_at_the_command_line() {
     let server = Server::start();
@@ -53,26 +77,7 @@ async fn a_person_is_erased_and_another_ones_data_exported_at_the_command_line()
     let wrong = gone.remembered(&shop, "Gone").await;
     assert!(wrong.is_empty(), "{wrong:#?}");
 
-    let (code, key) = said(&folder, &["certificate", "key", "--data", "data"]);
-    assert_eq!((code, key.trim().len()), (Some(0), 64));
-    let verify = ["certificate", "verify", "certificate.json", "--key", key.trim()];
-    let (code, text) = said(&folder, &verify);
-    assert!(code == Some(0) && text.contains("is genuine") && text.contains(&gone.customer), "{text}");
-    let file = folder.root().join("certificate.json");
-    let genuine = fs::read_to_string(&file).unwrap();
-    for (forged, why) in [
-        (genuine.replace("destroyed", "destroyeD"), "was changed"),
-        (genuine.replace("statement", "sentence"), "not a certificate"),
-    ] {
-        fs::write(&file, forged).unwrap();
-        let (code, text) = said(&folder, &verify);
-        assert!(code == Some(1) && text.contains(why), "{why}: {text}");
-    }
-    fs::write(&file, &genuine).unwrap();
-    let (code, report) =
-        told(&folder, &["certificate", "verify", "certificate.json", "--key", &"0f".repeat(32)]);
-    assert_eq!((code, &report["genuine"]), (Some(1), &Value::Bool(false)), "{report}");
-    assert_eq!(told(&folder, &["certificate", "verify", "nothing.json"]).0, Some(2));
+    only_the_genuine_certificate_is_taken(&folder, &gone.customer);
 
     let mut export = with(&["export", "--into", "export", "--shopify-customer"]);
     export.insert(4, asks.person.id.to_string());
