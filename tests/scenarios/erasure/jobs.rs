@@ -49,11 +49,8 @@ async fn a_person_is_erased_and_another_ones_data_exported_at_the_command_line()
     let with = |arguments: &[&'static str]| -> Vec<String> {
         arguments.iter().copied().chain(at).map(str::to_owned).collect()
     };
-    let as_text = |arguments: &[String]| -> Vec<String> { arguments.to_vec() };
-    let call = |arguments: Vec<String>| {
-        let arguments = as_text(&arguments);
-        said(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>())
-    };
+    let call =
+        |arguments: Vec<String>| said(&folder, &arguments.iter().map(String::as_str).collect::<Vec<_>>());
     assert_eq!(
         call(with(&["status"])),
         (Some(0), "Nobody asked to be forgotten, or for their data.\n".to_owned())
