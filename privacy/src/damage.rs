@@ -1,5 +1,5 @@
 //! Which wrapped keys do not open. Damage is named and the rest is served; nothing is ever made anew over it.
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use event_schemas::MerchantId;
 use group_commit::values;
@@ -65,7 +65,7 @@ impl Session<'_> {
     fn damaged_rows(&self, table: Table, after: i64) -> Result<(Option<i64>, Vec<String>), Error> {
         let rows = self.wrapped_rows(table, after, PAGE)?;
         let last = rows.last().map(|row| row.n);
-        let mut wrappings: HashMap<(MerchantId, Epoch), Result<Option<Cipher>, String>> = HashMap::new();
+        let mut wrappings: HashMap<(MerchantId, Epoch), Result<Option<Arc<Cipher>>, String>> = HashMap::new();
         let mut damaged = Vec::new();
         for row in rows.iter().filter(|row| !is_destroyed(&row.wrapped)) {
             let at = (row.id.merchant, row.epoch);
@@ -91,7 +91,7 @@ impl Session<'_> {
     }
 
     /// The merchant's wrapping key; `None` if the shop is erased, the text of the fault if it does not open.
-    fn live_wrapping(&self, at: (MerchantId, Epoch)) -> Result<Result<Option<Cipher>, String>, Error> {
+    fn live_wrapping(&self, at: (MerchantId, Epoch)) -> Result<Result<Option<Arc<Cipher>>, String>, Error> {
         let (id, epoch) = at;
         let Some(merchant) = self.read_merchant(id)? else {
             return Ok(Err(Error::UnknownMerchant { merchant: id }.to_string()));

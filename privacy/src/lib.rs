@@ -2,9 +2,9 @@
 //!
 //! Keys form a tree: the root key wraps the epoch key, the global key and the token key; the epoch key wraps each
 //! merchant's wrapping key; that wraps the merchant's own data key, one data key per subject and one per inbox day.
-//! What the root wraps is held in memory like the root; data keys and merchants' wrapping keys are unwrapped for one
-//! use and zeroized, and only their wrapped rows are cached. An erasure fences, then overwrites keys; what was remembered
-//! of them is forgotten by every process before anybody says that they are gone.
+//! What the root wraps is held in memory like the root, and so is a merchant's wrapping key while its row is remembered;
+//! data keys are unwrapped for one use and zeroized, and only their wrapped rows are cached. An erasure fences, then
+//! overwrites keys; what was remembered of them is forgotten by every process before anybody says that they are gone.
 mod aead;
 mod blind;
 mod cache;

@@ -1,5 +1,5 @@
 //! Wrapping everything anew under a new epoch, in bounded batches beside the traffic.
-use std::collections::HashMap;
+use std::{collections::HashMap, sync::Arc};
 
 use chrono::NaiveDate;
 use event_schemas::{CustomerId, MerchantId, Timestamp};
@@ -64,7 +64,7 @@ pub(crate) struct WrappedRow {
 }
 
 /// Wrapping keys of merchants, unwrapped for one page; or why they do not open.
-type Wrappings = HashMap<(MerchantId, Epoch), Result<Cipher, String>>;
+type Wrappings = HashMap<(MerchantId, Epoch), Result<Arc<Cipher>, String>>;
 
 /// A page that was wrapped anew.
 struct Anew {
@@ -149,7 +149,7 @@ impl KeyStore {
     }
 
     /// The merchant's wrapping key under an epoch; its rows are read again if somebody has wrapped it anew.
-    fn wrapping(&self, id: MerchantId, epoch: Epoch) -> Result<Cipher, Error> {
+    fn wrapping(&self, id: MerchantId, epoch: Epoch) -> Result<Arc<Cipher>, Error> {
         match self.vault.wrapping(id, &*self.merchant(id)?, epoch) {
             Err(stale) if stale.may_be_of_a_rotation() => {
                 self.look_blocking(move |session| {
@@ -234,7 +234,7 @@ impl Session<'_> {
     }
 
     /// The merchant's wrapping key under this epoch, made if it is the open one and there is none.
-    fn merchant_wrapping(&mut self, id: MerchantId, epoch: Epoch) -> Result<Cipher, Error> {
+    fn merchant_wrapping(&mut self, id: MerchantId, epoch: Epoch) -> Result<Arc<Cipher>, Error> {
         let unknown = Error::UnknownMerchant { merchant: id };
         let merchant = self.read_merchant(id)?.ok_or(unknown)?;
         self.wrapping(id, merchant, epoch)
@@ -246,7 +246,7 @@ impl Session<'_> {
         id: MerchantId,
         mut merchant: Merchant,
         epoch: Epoch,
-    ) -> Result<Cipher, Error> {
+    ) -> Result<Arc<Cipher>, Error> {
         if !merchant.rows.contains_key(&epoch) && epoch == self.epoch()? {
             merchant = self.carry_merchant(id, merchant, epoch)?;
         }

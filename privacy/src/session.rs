@@ -174,7 +174,7 @@ impl<'a> Session<'a> {
         chance::fill(&mut *key)?;
         let wrapped = Wrap::Merchant(id, epoch).seal(&*self.epoch_cipher(epoch)?, log_id, &*key)?;
         let own_key = Wrap::Own(id, epoch).seal(&Cipher::new(&key)?, log_id, &*own.0)?;
-        Ok(MerchantRow { wrapped, own_key })
+        Ok(MerchantRow::new(wrapped, own_key))
     }
 
     fn mint(&mut self, id: DataKeyId) -> Result<KeyState, Error> {
@@ -207,7 +207,7 @@ impl<'a> Session<'a> {
     pub(crate) fn read_merchant(&self, id: MerchantId) -> Result<Option<Merchant>, Error> {
         let rows = "SELECT epoch, wrapped, own_key FROM merchant_key WHERE merchant = ?1";
         let rows = self.store.all(rows, values![&id.bytes()], |row| {
-            Ok((row.at(0)?, MerchantRow { wrapped: row.at(1)?, own_key: row.at(2)? }))
+            Ok((row.at(0)?, MerchantRow::new(row.at(1)?, row.at(2)?)))
         })?;
         let rows: BTreeMap<_, _> = rows.into_iter().collect();
         let fence = self.fence(id, NOBODY)?;

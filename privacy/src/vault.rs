@@ -3,7 +3,7 @@ use std::{
     collections::{BTreeMap, HashMap},
     path::PathBuf,
     sync::{
-        Arc, PoisonError, RwLock, RwLockWriteGuard,
+        Arc, OnceLock, PoisonError, RwLock, RwLockWriteGuard,
         atomic::{AtomicU64, Ordering},
     },
 };
@@ -62,6 +62,14 @@ pub(crate) struct MerchantRow {
     pub(crate) wrapped: Vec<u8>,
     /// The merchant's own data key, under `wrapped`; the same key in every row.
     pub(crate) own_key: Vec<u8>,
+    /// `wrapped`, once it was unwrapped; it goes with the row that is remembered.
+    unwrapped: OnceLock<Arc<Cipher>>,
+}
+
+impl MerchantRow {
+    pub(crate) const fn new(wrapped: Vec<u8>, own_key: Vec<u8>) -> Self {
+        Self { wrapped, own_key, unwrapped: OnceLock::new() }
+    }
 }
 
 #[derive(Clone)]
@@ -190,10 +198,15 @@ impl Vault {
         id: MerchantId,
         merchant: &Merchant,
         epoch: Epoch,
-    ) -> Result<Cipher, Error> {
+    ) -> Result<Arc<Cipher>, Error> {
         let row = merchant.row(id, epoch)?;
-        let key = Wrap::Merchant(id, epoch).open(&*self.epoch(epoch)?, &self.log_id, &row.wrapped)?;
-        Cipher::new(&key)
+        let over = self.epoch(epoch)?;
+        if let Some(known) = row.unwrapped.get() {
+            return Ok(known.clone());
+        }
+        let key = Wrap::Merchant(id, epoch).open(&*over, &self.log_id, &row.wrapped)?;
+        let unwrapped = Arc::new(Cipher::new(&key)?);
+        Ok(row.unwrapped.get_or_init(|| unwrapped).clone())
     }
 
     /// The merchant's own data key: for keyed hashes, and for references that belong to nobody yet.
