@@ -16,6 +16,9 @@ use crate::{
 /// Rows that one look reads.
 const PAGE: u32 = 1_000;
 
+/// A merchant's wrapping key; `None` if the shop is erased, the text of the fault if it does not open.
+type LiveWrapping = Result<Option<Arc<Cipher>>, String>;
+
 impl KeyStore {
     /// The rows whose keys do not open although nobody destroyed them, in words that name epoch, merchant and subject or
     /// day. Reads the whole store, in pages beside the traffic.
@@ -65,7 +68,7 @@ impl Session<'_> {
     fn damaged_rows(&self, table: Table, after: i64) -> Result<(Option<i64>, Vec<String>), Error> {
         let rows = self.wrapped_rows(table, after, PAGE)?;
         let last = rows.last().map(|row| row.n);
-        let mut wrappings: HashMap<(MerchantId, Epoch), Result<Option<Arc<Cipher>>, String>> = HashMap::new();
+        let mut wrappings = HashMap::<(MerchantId, Epoch), LiveWrapping>::new();
         let mut damaged = Vec::new();
         for row in rows.iter().filter(|row| !is_destroyed(&row.wrapped)) {
             let at = (row.id.merchant, row.epoch);
@@ -91,7 +94,7 @@ impl Session<'_> {
     }
 
     /// The merchant's wrapping key; `None` if the shop is erased, the text of the fault if it does not open.
-    fn live_wrapping(&self, at: (MerchantId, Epoch)) -> Result<Result<Option<Arc<Cipher>>, String>, Error> {
+    fn live_wrapping(&self, at: (MerchantId, Epoch)) -> Result<LiveWrapping, Error> {
         let (id, epoch) = at;
         let Some(merchant) = self.read_merchant(id)? else {
             return Ok(Err(Error::UnknownMerchant { merchant: id }.to_string()));

@@ -204,7 +204,7 @@ impl Vault {
         if let Some(known) = row.unwrapped.get() {
             return Ok(known.clone());
         }
-        let key = Wrap::Merchant(id, epoch).open(&*over, &self.log_id, &row.wrapped)?;
+        let key = Wrap::Merchant(id, epoch).open(&over, &self.log_id, &row.wrapped)?;
         let unwrapped = Arc::new(Cipher::new(&key)?);
         Ok(row.unwrapped.get_or_init(|| unwrapped).clone())
     }
