@@ -19,12 +19,14 @@ mod tests;
 
 use std::{
     collections::{HashMap, HashSet},
+    panic::AssertUnwindSafe,
     sync::{Arc, Mutex, PoisonError},
     time::Duration,
 };
 
 use domain::{DueKind, privacy_request::Redaction};
 use event_schemas::{RequestId, StreamType, Timestamp, privacy_request::RedactionStep};
+use futures::FutureExt as _;
 use privacy::EpochState;
 use tokio::{sync::Semaphore, time::sleep};
 
@@ -85,22 +87,7 @@ impl Erasure {
     }
 
     fn start_with(parts: &Parts, ports: Ports, periods: Periods, bugs: Bugs) -> Self {
-        let Parts { log, commander, keys, work, .. } = parts;
-        let Ports { witness, read_models } = ports;
-        let process = Arc::new(Process {
-            witness,
-            periods,
-            readers: Readers::new(read_models),
-            fences: Fences::new(keys.clone()),
-            scanner: Scanner::start(log, commander, keys, &bugs),
-            inbox: Finder::new(work.clone(), keys.clone()),
-            running: Mutex::default(),
-            waiting: Mutex::default(),
-            epochs: Mutex::default(),
-            early: Semaphore::new(EARLY_MAX),
-            bugs,
-            parts: parts.clone(),
-        });
+        let process = Process::new(parts, ports, periods, bugs);
         tokio::spawn(Process::run(process.clone()));
         Self(process)
     }
@@ -121,7 +108,38 @@ struct Looked {
     restored: bool,
 }
 
+/// A request that is seen through, until this goes; whatever ends that, the request can be taken up again.
+struct Running {
+    process: Arc<Process>,
+    request: RequestId,
+}
+
+impl Drop for Running {
+    fn drop(&mut self) {
+        self.process.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.request);
+    }
+}
+
 impl Process {
+    fn new(parts: &Parts, ports: Ports, periods: Periods, bugs: Bugs) -> Arc<Self> {
+        let Parts { log, commander, keys, work, .. } = parts;
+        let Ports { witness, read_models } = ports;
+        Arc::new(Self {
+            witness,
+            periods,
+            readers: Readers::new(read_models),
+            fences: Fences::new(keys.clone()),
+            scanner: Scanner::start(log, commander, keys, &bugs),
+            inbox: Finder::new(work.clone(), keys.clone()),
+            running: Mutex::default(),
+            waiting: Mutex::default(),
+            epochs: Mutex::default(),
+            early: Semaphore::new(EARLY_MAX),
+            bugs,
+            parts: parts.clone(),
+        })
+    }
+
     async fn run(process: Arc<Self>) {
         let commander = process.parts.commander.clone();
         let (mut stirred, mut moves) = (commander.stirred(), process.parts.clock.moves());
@@ -129,7 +147,10 @@ impl Process {
         loop {
             stirred.borrow_and_update();
             moves.borrow_and_update();
-            Self::look(&process, &mut looked).await;
+            let look = AssertUnwindSafe(Self::look(&process, &mut looked)).catch_unwind();
+            if look.await.is_err() {
+                tracing::error!("The look at open erasures panicked; it is repeated");
+            }
             tokio::select! {
                 _ = stirred.changed() => {}
                 _ = moves.changed() => looked.iter_mut().for_each(|looked| looked.at = None),
@@ -225,10 +246,10 @@ impl Process {
         {
             return;
         }
-        let process = process.clone();
+        let running = Running { process: process.clone(), request: request.id };
         tokio::spawn(async move {
-            process.see_through(&request).await;
-            process.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&request.id);
+            running.process.see_through(&request).await;
+            drop(running);
         });
     }
 
@@ -264,7 +285,11 @@ impl Process {
         };
         let is_early = redaction.destroyed.is_none();
         let _room = if is_early { self.early.acquire().await.ok() } else { None };
-        self.advance(request, &redaction).await
+        let advanced = AssertUnwindSafe(self.advance(request, &redaction)).catch_unwind().await;
+        advanced.unwrap_or_else(|_| {
+            let step = redaction.ahead().unwrap_or(RedactionStep::Finalize);
+            Err(Cause::new("internal-fault", "the step panicked").at(step))
+        })
     }
 
     async fn read(&self, request: &Request) -> Result<Option<Redaction>, Unavailable> {

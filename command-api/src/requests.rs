@@ -20,7 +20,7 @@ use privacy::{KeyStore, Kind};
 use uuid::Uuid;
 
 pub(crate) use closure::closure;
-pub(crate) use kept::{Kept, forget, people, read as read_kept};
+pub(crate) use kept::{Kept, add_people, forget, people, read as read_kept};
 
 use crate::{
     commands::{Answered, Commander, Envelope, Lane, Origin, Unavailable},

@@ -9,6 +9,12 @@ pub(super) enum Bug {
     DestroysAtOnce,
     /// Somebody who was merged into them meanwhile is left alone.
     TrustsSubjects,
+    /// Who was merged into them is looked for before the keys are destroyed, and never again.
+    LooksForMergesOnce,
+    /// What finds their deliveries is forgotten before the keys are destroyed.
+    ForgetsEarly,
+    /// A search for a shop panics.
+    PanicsAtShops,
 }
 
 /// The mistakes of one installation.
@@ -26,4 +32,14 @@ impl Bugs {
     pub(super) const fn has(&self, _: Bug) -> bool {
         false
     }
+
+    /// Panics if there is occasion for the mistake.
+    #[cfg(test)]
+    pub(super) fn panic_at(&self, bug: Bug, is_met: bool) {
+        assert!(!(is_met && self.has(bug)), "planted");
+    }
+
+    #[cfg(not(test))]
+    #[expect(clippy::unused_self, reason = "tests plant them")]
+    pub(super) const fn panic_at(&self, _: Bug, _: bool) {}
 }

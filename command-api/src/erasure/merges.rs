@@ -16,7 +16,8 @@ pub(crate) fn follow_up(request: RequestId, customer: CustomerId) -> (RequestId,
 }
 
 impl Process {
-    /// Behind the fence nobody is merged any more as one of the people. Who was before, and is not named, is erased too.
+    /// Who was merged as one of the people, and is not named, is erased too. Once the streams of the people say that they
+    /// are erased, whoever brings them an estate sees to that.
     pub(super) async fn follow_merges(&self, request: &Request, redaction: &Redaction) -> Result<(), Cause> {
         if redaction.requested.scope == RedactionScope::Shop || self.bugs.has(Bug::TrustsSubjects) {
             return Ok(());

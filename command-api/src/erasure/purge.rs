@@ -3,12 +3,16 @@ use std::collections::BTreeMap;
 
 use domain::StreamRef;
 use event_log::PositionToken;
-use event_schemas::{Code, CustomerId, MerchantId, RequestId};
+use event_schemas::{Code, CustomerId, MerchantId, RequestId, Timestamp};
 use group_commit::{Session, StoreError, values};
 use privacy::Whom;
 
-use super::{Process, setback::Cause, steps::Request};
-use crate::{exports, idempotency, requests, webhooks::purge as inbox};
+use super::{Process, bugs::Bug, setback::Cause, steps::Request};
+use crate::{
+    exports, idempotency,
+    requests::{self, Kept},
+    webhooks::purge as inbox,
+};
 
 /// Notes what was removed of a store, on top of what an earlier try removed.
 fn note(work: &dyn Session, request: RequestId, store: &str, removed: u64) -> Result<(), StoreError> {
@@ -34,13 +38,39 @@ fn forget_requests(work: &dyn Session, merchant: MerchantId, whom: &Whom) -> Res
 }
 
 impl Process {
-    /// Removes what is found by references that the directory knows only until the keys are destroyed, and what else the
-    /// store of the inbox holds. It may be repeated; what is counted stays counted.
+    /// Removes what is there before the keys are destroyed. What the directory has of the people is kept first: it has
+    /// nothing of them afterwards, and a delivery may end without effect in between, which it finds then.
+    pub(super) async fn purge_early(
+        &self,
+        request: &Request,
+        whom: &Whom,
+        asked_at: Timestamp,
+    ) -> Result<(), Cause> {
+        if let Whom::Person(subjects) = whom {
+            let references = self.parts.keys.references_of(request.merchant, whom).await?;
+            let (merchant, route) = (request.merchant, request.stream.route);
+            let kept = Kept { request: request.id, merchant, route, subjects: subjects.clone() };
+            let keep =
+                self.parts.work.run(move |work| requests::add_people(work, &kept, &references, asked_at));
+            keep.await?;
+        }
+        self.remove(request, whom, self.bugs.has(Bug::ForgetsEarly)).await
+    }
+
+    /// Removes what the store of the inbox holds of the people, and by what it was found. It may be repeated; what is
+    /// counted stays counted.
     pub(super) async fn purge_work(&self, request: &Request, whom: &Whom) -> Result<(), Cause> {
+        self.remove(request, whom, true).await
+    }
+
+    async fn remove(&self, request: &Request, whom: &Whom, is_last: bool) -> Result<(), Cause> {
         let deliveries = self.inbox.find(request.merchant, request.id, whom).await?;
         let (id, merchant, whom) = (request.id, request.merchant, whom.clone());
         let removed = self.parts.work.run(move |work| {
-            let removed = remove(work, id, merchant, &whom, &deliveries)?;
+            if is_last {
+                requests::forget(work, id)?;
+            }
+            let removed = remove(work, merchant, &whom, &deliveries)?;
             removed.iter().try_for_each(|(store, removed)| note(work, id, store, *removed))
         });
         removed.await?;
@@ -104,12 +134,10 @@ fn people(whom: &Whom) -> Option<&[CustomerId]> {
 /// Removes everything of these people, by the name of what held it.
 fn remove(
     work: &dyn Session,
-    request: RequestId,
     merchant: MerchantId,
     whom: &Whom,
     deliveries: &[i64],
 ) -> Result<Vec<(&'static str, u64)>, StoreError> {
-    requests::forget(work, request)?;
     let inbox::Purged { deliveries, dead_letters, open } = inbox::purge(work, deliveries)?;
     Ok(vec![
         ("inbox", deliveries),

@@ -4,6 +4,7 @@
 //! was appended after they asked: what was sealed before their fence and was still on its way stands before it.
 use std::{
     collections::{BTreeSet, HashMap},
+    panic::AssertUnwindSafe,
     sync::Arc,
     time::Duration,
 };
@@ -15,6 +16,7 @@ use event_schemas::{
     privacy_request::Scanned,
     record::{Meta, RawAnswer, RawEvent, View},
 };
+use futures::FutureExt as _;
 use privacy::{KeyStore, Proof};
 use serde_json::Value;
 use tokio::{
@@ -144,7 +146,10 @@ impl Search {
                 wanted.push(next);
             }
             let begun = Instant::now();
-            match self.search(&wanted).await {
+            // Nothing is carried from one search to the next, so whatever one of them meets, the others go on.
+            let found = AssertUnwindSafe(self.search(&wanted)).catch_unwind().await;
+            let panicked = |_| Err(Cause::new("internal-fault", "the search of the partition panicked"));
+            match found.unwrap_or_else(panicked) {
                 Ok(found) => wanted.into_iter().zip(found).for_each(|(wanted, scanned)| {
                     // Whoever went away asks again.
                     drop(wanted.answer.send(scanned));
@@ -160,6 +165,7 @@ impl Search {
     async fn search(&self, wanted: &[Wanted]) -> Result<Vec<Result<Scanned, Cause>>, Cause> {
         let Some(first) = wanted.first() else { return Ok(Vec::new()) };
         let (Sought::People(merchant, _) | Sought::Shop(merchant)) = first.sought;
+        self.bugs.panic_at(Bug::PanicsAtShops, matches!(first.sought, Sought::Shop(_)));
         let barrier = match self.bugs.has(Bug::ScansEarly) {
             true => self.log.end(self.partition),
             false => self.commander.read_at(merchant, first.stream, |_| ()).await?.0.position(),

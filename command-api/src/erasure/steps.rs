@@ -114,7 +114,7 @@ impl Process {
             self.fences.passed(fence).await?;
         }
         self.follow_merges(request, redaction).await?;
-        self.purge_work(request, &whom).await?;
+        self.purge_early(request, &whom, redaction.requested.requested_at).await?;
         planted::erasure_at("destroy");
         let destroyed = self.parts.keys.destroy(request.merchant, &whom, request.id.0).await?;
         planted::erasure_past("destroy");
@@ -123,7 +123,7 @@ impl Process {
         Ok(RecordDestruction { destroyed })
     }
 
-    /// Tells the streams of the people, or the shop's; where they said so.
+    /// Tells the streams of the people, or the shop's, and sees who turned out to be one of them; where they said so.
     async fn mark(&self, request: &Request, redaction: &Redaction) -> Result<Vec<PositionToken>, Cause> {
         let id = request.id;
         let marks: Vec<(StreamRef, Command)> = match redaction.requested.scope {
@@ -143,9 +143,13 @@ impl Process {
         };
         planted::erasure_at("mark");
         let told = marks.into_iter().map(|(stream, command)| self.tell(request, stream, command));
-        let told = try_join_all(told).await;
+        let told = try_join_all(told).await?;
+        if !self.bugs.has(Bug::LooksForMergesOnce) {
+            // Whoever brought an estate up to here found nobody who was marked, and left who it is from to this request.
+            self.follow_merges(request, redaction).await?;
+        }
         planted::erasure_past("mark");
-        told
+        Ok(told)
     }
 
     async fn tell(

@@ -1,5 +1,6 @@
 //! Erasures over real stores: from the request to the certificate, beside whatever else goes on.
 mod ends;
+mod gaps;
 mod races;
 mod shops;
 

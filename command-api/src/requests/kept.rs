@@ -2,7 +2,10 @@
 use domain::StreamRef;
 use event_schemas::{CustomerId, MerchantId, RequestId, Timestamp};
 use group_commit::{Cells, Session, StoreError, values};
+use privacy::Kind;
 use uuid::Uuid;
+
+use crate::webhooks::blind;
 
 pub(super) const REDACTION: &str = "redaction";
 pub(super) const SHOP_REDACTION: &str = "shop-redaction";
@@ -65,7 +68,20 @@ pub(crate) fn read(request: RequestId, row: &dyn Cells, at: usize) -> Result<Kep
     })
 }
 
-/// The blind references of what a request named, until they are forgotten.
+/// Keeps the directory's references of those whom a redaction is about, beside what it named. Nobody may have kept it so
+/// far: who turns out to be an erased person is asked for by no one. In the caller's transaction.
+pub(crate) fn add_people(
+    work: &dyn Session,
+    kept: &Kept,
+    references: &[(Kind, [u8; 32])],
+    at: Timestamp,
+) -> Result<(), StoreError> {
+    keep(work, kept, REDACTION, &[], at)?;
+    let known = people(work, kept.request)?.unwrap_or_default();
+    set_people(work, kept.request, &blind::joined(&known, references))
+}
+
+/// The blind references of those whom a request is about, until they are forgotten.
 pub(crate) fn people(work: &dyn Session, request: RequestId) -> Result<Option<Vec<u8>>, StoreError> {
     const PEOPLE: &str = "SELECT people FROM privacy_request WHERE request = ?1";
     work.first(PEOPLE, values![&request.bytes()], |row| row.at(0))
@@ -73,6 +89,10 @@ pub(crate) fn people(work: &dyn Session, request: RequestId) -> Result<Option<Ve
 
 /// Forgets the blind references of a request, once what they find is purged. In the caller's transaction.
 pub(crate) fn forget(work: &dyn Session, request: RequestId) -> Result<(), StoreError> {
-    const FORGET: &str = "UPDATE privacy_request SET people = ?2 WHERE request = ?1";
-    work.execute(FORGET, values![&request.bytes(), &[]]).map(drop)
+    set_people(work, request, &[])
+}
+
+fn set_people(work: &dyn Session, request: RequestId, people: &[u8]) -> Result<(), StoreError> {
+    const SET: &str = "UPDATE privacy_request SET people = ?2 WHERE request = ?1";
+    work.execute(SET, values![&request.bytes(), people]).map(drop)
 }

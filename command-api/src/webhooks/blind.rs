@@ -22,8 +22,16 @@ pub(crate) fn references(
     }
     let found: Vec<_> = found.into_iter().map(|(kind, Private(text))| (kind, text)).collect();
     let hashes = keys.reference_hashes(merchant, &found)?;
-    let references: BTreeSet<_> = found.iter().map(|(kind, _)| kind.number()).zip(hashes).collect();
-    Ok(references.into_iter().flat_map(|(kind, hash)| std::iter::once(kind).chain(hash)).collect())
+    let references: Vec<_> = found.iter().map(|(kind, _)| *kind).zip(hashes).collect();
+    Ok(joined(&[], &references))
+}
+
+/// Blind references with more of them.
+pub(crate) fn joined(known: &[u8], more: &[(Kind, [u8; HASH_LEN])]) -> Vec<u8> {
+    let known = each(known).map(|(kind, hash)| (kind, *hash));
+    let more = more.iter().map(|(kind, hash)| (kind.number(), *hash));
+    let all: BTreeSet<_> = known.chain(more).collect();
+    all.into_iter().flat_map(|(kind, hash)| std::iter::once(kind).chain(hash)).collect()
 }
 
 /// What is looked for of one person.
@@ -82,6 +90,16 @@ mod tests {
 
     fn blind(references: &[(Kind, u8)]) -> Vec<u8> {
         references.iter().flat_map(|(kind, n)| std::iter::once(kind.number()).chain([*n; HASH_LEN])).collect()
+    }
+
+    #[test]
+    fn references_are_joined_each_once() {
+        let known = blind(&[(Kind::Order, 4), (Kind::Email, 2)]);
+        let more = [(Kind::Phone, [3; HASH_LEN]), (Kind::Order, [4; HASH_LEN])];
+        let all = joined(&known, &more);
+        assert_eq!(all.len(), 3 * LEN);
+        assert_eq!(joined(&all, &more), all);
+        assert!(joined(&[], &[]).is_empty());
     }
 
     /// Catches, tried: an address alone taking the body of another customer who shares it.

@@ -135,6 +135,14 @@ pub(super) enum Error {
     NotUnpacked,
 }
 
+impl Error {
+    /// Whether it is about the one delivery, and not about what all of them need.
+    pub(super) const fn is_of_the_body(&self) -> bool {
+        use privacy::Error::{EpochGone, Unavailable};
+        !matches!(self, Self::Store(_) | Self::Keys(Unavailable(_) | EpochGone { .. }))
+    }
+}
+
 /// How deliveries are found by what is random in them.
 enum Index {
     /// By what a file of ours alone has of it.
@@ -211,6 +219,15 @@ impl Inbox {
         let clear = self.keys.open_for_day(delivery.merchant, day, row, &sealed).await?;
         delivery.body = String::from_utf8(unpacked(clear)?).map_err(|_| Error::NotText)?;
         Ok(Some(delivery))
+    }
+
+    /// The topic of a delivery that is still open, and how often it was tried; for one whose body cannot be had.
+    pub(super) async fn tried(&self, row: Uuid) -> Result<Option<(String, u32)>, Error> {
+        const TRIED: &str = "SELECT topic, attempts FROM inbox WHERE id = ?1 AND status = 'accepted'";
+        let tried = self
+            .work
+            .read(move |work| work.first(TRIED, values![row.as_bytes()], |row| Ok((row.at(0)?, row.at(1)?))));
+        Ok(tried.await?)
     }
 
     /// Whether a delivery mentions somebody who was erased, or what was theirs.

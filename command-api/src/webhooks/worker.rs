@@ -242,6 +242,7 @@ impl Worker {
             Err(inbox::Error::Keys(error)) if is_erased(&error) => {
                 return self.end(job, end_of_erased()).await.map(|()| None);
             }
+            Err(error) if error.is_of_the_body() => return self.cannot_read(job, &error).await,
             Err(error) => return Err(error),
         };
         let tried = AssertUnwindSafe(self.executor.execute(&delivery)).catch_unwind().await;
@@ -257,9 +258,32 @@ impl Worker {
             }
             Err(_) => ("internal-fault".to_owned(), TRIES_OF_FAULTS_MAX),
         };
+        self.put_off(job, delivery.topic, tries, reason, tries_max).await
+    }
+
+    /// Its key may be changing at the moment. If it stays so, only a person can help, who has the body from elsewhere.
+    async fn cannot_read(&self, job: Job, error: &inbox::Error) -> Result<Option<Duration>, inbox::Error> {
+        let Some((topic, attempts)) = self.inbox.tried(job.row).await? else { return Ok(None) };
+        tracing::error!(
+            inbox.row = %job.row, error = error as &dyn std::error::Error,
+            "The body of a delivery cannot be read"
+        );
+        let tries = attempts.saturating_add(1);
+        self.put_off(job, topic, tries, "body-unreadable".to_owned(), TRIES_OF_FAULTS_MAX).await
+    }
+
+    /// Gives the time after which to try it again, or ends it when it was tried so often.
+    async fn put_off(
+        &self,
+        job: Job,
+        topic: String,
+        tries: u32,
+        reason: String,
+        tries_max: u32,
+    ) -> Result<Option<Duration>, inbox::Error> {
         if tries >= tries_max {
-            if is_compliance(&delivery.topic) {
-                told_aloud(job, delivery.topic, &reason);
+            if is_compliance(&topic) {
+                told_aloud(job, topic, &reason);
             } else if self.inbox.is_of_erased(job.row).await? {
                 return self.end(job, end_of_erased()).await.map(|()| None);
             }

@@ -3,8 +3,10 @@ use std::time::Duration;
 
 use domain::StreamRef;
 use event_schemas::{MerchantId, OrderId};
+use group_commit::values;
 use http_edge::RequestContext;
 use privacy::{EVERY_MERCHANT, Kind, Reference};
+use serde_json::json;
 use uuid::Uuid;
 
 use super::{Post, Stack, payloads::order};
@@ -53,4 +55,46 @@ pub(super) async fn a_broken_aggregate_parks_its_deliveries_and_the_others_go_on
     stack.balance_becomes(merchant, "7", 20).await;
     stack.worked_off().await;
     assert_eq!(stack.standing(merchant, "w-1").await["reason"], "aggregate-parked");
+}
+
+impl Stack {
+    /// A delivery that ended is a dead letter, and nothing opens its body.
+    async fn spoil(&self, merchant: MerchantId, webhook_id: &str) -> Uuid {
+        const ROW: &str = "SELECT id, seq FROM inbox WHERE merchant = ?1 AND webhook_id = ?2";
+        const DEAD: &str = "UPDATE inbox SET status = 'dead_lettered', reason = 'x' WHERE seq = ?1";
+        let (webhook_id, merchant) = (webhook_id.to_owned(), merchant.bytes());
+        let row = self.bench.work.run(move |work| {
+            let (row, seq): ([u8; 16], i64) =
+                work.one(ROW, values![&merchant, &*webhook_id], |row| Ok((row.at(0)?, row.at(1)?)))?;
+            work.execute(DEAD, values![seq])?;
+            work.execute("DELETE FROM inbox_body WHERE seq = ?1", values![seq])?;
+            work.execute("INSERT INTO inbox_body VALUES(?1, ?2)", values![seq, &[1, 2, 3]])?;
+            Ok(row)
+        });
+        Uuid::from_bytes(row.await.unwrap())
+    }
+}
+
+/// Catches: a body that does not open being asked for each second, for ever, and a request about a person among those that
+/// nobody hears of.
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn a_body_that_nothing_opens_is_parked_until_somebody_brings_it_anew() {
+    let stack = Stack::start().await;
+    let merchant = stack.bench.install(SHOP).await;
+    let body = order(SHOP, 1).of_customer(7).0;
+    stack.post(&Post::new(SHOP, "orders/create", "order", &body)).await;
+    let request =
+        json!({ "shop_id": 7001, "shop_domain": SHOP, "customer": { "id": 8 }, "orders_to_redact": [] });
+    stack.post(&Post::new(SHOP, "customers/redact", "request", &request)).await;
+    assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 0 });
+    for (webhook_id, payload) in [("order", &body), ("request", &request)] {
+        let row = stack.spoil(merchant, webhook_id).await;
+        let drive = format!("dead-letters/{row}/redrive");
+        stack.call(merchant, "POST", &drive, "{}").await;
+        assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 1 });
+        let standing = stack.standing(merchant, webhook_id).await;
+        assert_eq!(standing, json!({ "status": "dead_lettered", "reason": "body-unreadable" }));
+        stack.call(merchant, "POST", &drive, &json!({ "payload": payload }).to_string()).await;
+        assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 0 });
+    }
 }

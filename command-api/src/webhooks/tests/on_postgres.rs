@@ -13,6 +13,7 @@ again_on_postgres! {
     deliveries::a_dead_letter_is_listed_and_driven_again_as_it_is_or_edited,
     faults::a_delivery_waits_for_what_is_away_and_then_has_its_effect,
     faults::a_broken_aggregate_parks_its_deliveries_and_the_others_go_on,
+    faults::a_body_that_nothing_opens_is_parked_until_somebody_brings_it_anew,
     merges::merges_into_each_other_leave_one_who_goes_on,
     erasure::a_redaction_is_recorded_once_for_everybody_who_turned_out_to_be_the_person,
     erasure::what_arrives_of_an_erased_person_ends_regularly_and_brings_nobody_back,
