@@ -6,7 +6,7 @@ use std::{
 
 use chrono::{Datelike as _, NaiveDate};
 use event_schemas::{MerchantId, Timestamp};
-use group_commit::values;
+use group_commit::{Fault, values};
 use zeroize::Zeroizing;
 
 use crate::{
@@ -40,26 +40,28 @@ pub struct EpochState {
 
 impl KeyStore {
     /// Destroys the keys of the epochs that were closed before then and that nothing hangs under; which these are. No copy
-    /// of the key store opens what hung under them from here on.
+    /// of the key store opens what hung under them from here on. One that a ring from a backup brought back goes again.
+    ///
+    /// An epoch counts as destroyed only once its key was read back as gone and nothing is left where it stood. If that
+    /// fails, the next call begins again.
     ///
     /// # Errors
     /// [`Error::Damaged`] if a key is found again; [`Error::Ring`], [`Error::Unavailable`].
     pub async fn destroy_epochs(&self, closed_before: Timestamp, at: Timestamp) -> Result<Vec<Epoch>, Error> {
         let (before, at) = (seconds(closed_before), seconds(at));
-        let gone = self.commit(move |session| session.destroy_epochs(before, at)).await?;
-        if !gone.is_empty() {
-            let ring = Arc::clone(&self.vault.ring);
-            let cleared = tokio::task::spawn_blocking(move || ring.clear()).await;
-            if let Ok(Err(error)) = cleared {
-                tracing::warn!(
-                    error = &error as &dyn std::error::Error,
-                    "What is left of destroyed epochs is not cleared away"
-                );
-            }
-            let destroyed = gone.clone();
-            self.look(move |session| session.ensure_epochs_gone(&destroyed)).await?;
+        let gone = self.commit(move |session| session.empty_ring(before)).await?;
+        if gone.is_empty() {
+            return Ok(gone);
         }
-        Ok(gone)
+        self.clear_ring().await?;
+        self.commit(move |session| session.close_for_good(gone, at)).await
+    }
+
+    /// Clears away what the ring keeps of destroyed keys.
+    async fn clear_ring(&self) -> Result<(), Error> {
+        let ring = Arc::clone(&self.vault.ring);
+        let cleared = tokio::task::spawn_blocking(move || ring.clear()).await;
+        cleared.unwrap_or(Err(Error::Unavailable(Fault::Panicked)))
     }
 
     /// All epochs, oldest first.
@@ -139,8 +141,12 @@ impl KeyStore {
             ring.destroy(session.store, &|slot| slot.root != new)
         })
         .await?;
-        let ring = Arc::clone(&self.vault.ring);
-        drop(tokio::task::spawn_blocking(move || ring.clear()).await);
+        if let Err(error) = self.clear_ring().await {
+            tracing::warn!(
+                error = &error as &dyn std::error::Error,
+                "What is left of the old root key's ring is not cleared away"
+            );
+        }
         Ok(())
     }
 }
@@ -193,35 +199,51 @@ impl Session<'_> {
         if expected == found { Ok(()) } else { Err(Error::WrongRootKey { expected, found }) }
     }
 
-    fn destroy_epochs(&mut self, before: i64, at: i64) -> Result<Vec<Epoch>, Error> {
+    /// Takes the keys of the epochs that are due out of the ring; which these are, until they are closed for good.
+    fn empty_ring(&mut self, before: i64) -> Result<Vec<Epoch>, Error> {
         self.ensure_own_root()?;
         let open = self.epoch()?;
-        let closed = "SELECT epoch FROM epoch_key
-            WHERE closed_at < ?1 AND destroyed_at IS NULL AND epoch < ?2 ORDER BY epoch";
-        let closed: Vec<Epoch> = self.store.all(closed, values![before, open], |row| row.at(0))?;
-        let mut gone = Vec::new();
-        for epoch in closed {
-            if self.is_empty(epoch)? {
-                gone.push(epoch);
+        let slots = self.vault.ring.slots(self.store)?;
+        let epochs = "SELECT epoch, closed_at, destroyed_at FROM epoch_key";
+        let epochs = self.store.all(epochs, values![], |row| {
+            Ok((row.at(0)?, (row.at::<Option<i64>>(1)?, row.at::<Option<i64>>(2)?)))
+        })?;
+        let epochs: BTreeMap<Epoch, _> = epochs.into_iter().collect();
+        let mut gone = BTreeSet::new();
+        for (epoch, (closed_at, destroyed_at)) in epochs.range(..open) {
+            if destroyed_at.is_some() {
+                // A ring from a backup has it again, so that it is not destroyed any more.
+                if slots.iter().any(|slot| slot.epoch == *epoch) {
+                    let revived = "UPDATE epoch_key SET destroyed_at = NULL WHERE epoch = ?1";
+                    self.store.execute(revived, values![*epoch])?;
+                    gone.insert(*epoch);
+                }
+            } else if closed_at.is_some_and(|closed| closed < before) && self.is_empty(*epoch)? {
+                gone.insert(*epoch);
             }
         }
-        if gone.is_empty() {
-            return Ok(gone);
-        }
         // An epoch that was never opened, because its transaction was not durable, goes with them.
-        let known: BTreeSet<Epoch> =
-            self.store.all("SELECT epoch FROM epoch_key", values![], |row| row.at(0))?.into_iter().collect();
-        let is_gone =
-            |slot: &Slot| gone.contains(&slot.epoch) || (slot.epoch < open && !known.contains(&slot.epoch));
+        let is_gone = |slot: &Slot| {
+            gone.contains(&slot.epoch) || slot.epoch < open && !epochs.contains_key(&slot.epoch)
+        };
         #[cfg(feature = "planted-bugs")]
         let is_gone = |slot: &Slot| is_gone(slot) && !crate::planted::is("epoch-kept");
-        self.vault.ring.destroy(self.store, &is_gone)?;
+        if slots.iter().any(is_gone) {
+            self.vault.ring.destroy(self.store, &is_gone)?;
+            self.see_epochs()?;
+            self.tell(Notice::Epochs)?;
+        }
+        Ok(gone.into_iter().collect())
+    }
+
+    /// Reads back that their keys are gone, and only then says that they are destroyed.
+    fn close_for_good(&mut self, gone: Vec<Epoch>, at: i64) -> Result<Vec<Epoch>, Error> {
+        self.ensure_epochs_gone(&gone)?;
         for epoch in &gone {
-            let destroyed = "UPDATE epoch_key SET destroyed_at = ?2 WHERE epoch = ?1";
+            let destroyed =
+                "UPDATE epoch_key SET destroyed_at = ?2 WHERE epoch = ?1 AND destroyed_at IS NULL";
             self.store.execute(destroyed, values![*epoch, at])?;
         }
-        self.see_epochs()?;
-        self.tell(Notice::Epochs)?;
         Ok(gone)
     }
 
@@ -238,7 +260,7 @@ impl Session<'_> {
     /// Reads back what was destroyed.
     fn ensure_epochs_gone(&self, gone: &[Epoch]) -> Result<(), Error> {
         #[cfg(feature = "planted-bugs")]
-        if crate::planted::is("epoch-kept") {
+        if ["epoch-kept", "epoch-not-read-back"].into_iter().any(crate::planted::is) {
             return Ok(());
         }
         let kept = self.vault.ring.slots(self.store)?.into_iter().find(|slot| gone.contains(&slot.epoch));
@@ -319,4 +341,120 @@ pub(crate) fn seconds(at: Timestamp) -> i64 {
 
 fn time(seconds: i64) -> Timestamp {
     Timestamp::from_micros(seconds.saturating_mul(1_000_000))
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        io,
+        path::Path,
+        sync::atomic::{AtomicBool, Ordering},
+    };
+
+    use super::*;
+    use crate::{schema, vault::Roots};
+
+    const LOG: [u8; 16] = [9; 16];
+    const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
+
+    /// A ring on a medium that says it destroys and does not, or that keeps what was deleted.
+    struct Stubborn {
+        ring: FileRing,
+        keeps_slots: AtomicBool,
+        keeps_traces: AtomicBool,
+    }
+
+    impl Ring for Stubborn {
+        fn slots(&self, store: &dyn group_commit::Session) -> Result<Vec<Slot>, Error> {
+            self.ring.slots(store)
+        }
+
+        fn add(&self, store: &dyn group_commit::Session, slots: &[Slot]) -> Result<(), Error> {
+            self.ring.add(store, slots)
+        }
+
+        fn destroy(
+            &self,
+            store: &dyn group_commit::Session,
+            gone: &dyn Fn(&Slot) -> bool,
+        ) -> Result<(), Error> {
+            if self.keeps_slots.load(Ordering::Relaxed) { Ok(()) } else { self.ring.destroy(store, gone) }
+        }
+
+        fn clear(&self) -> Result<(), Error> {
+            if self.keeps_traces.load(Ordering::Relaxed) {
+                return Err(Error::Ring { path: "stubborn".into(), source: io::Error::other("it stays") });
+            }
+            Ok(())
+        }
+    }
+
+    /// A store with a closed epoch that nothing hangs under, its ring and the ring's file.
+    async fn closed(folder: &Path) -> (KeyStore, Arc<Stubborn>, std::path::PathBuf) {
+        let (root, path) = (RootKey::from_bytes([7; 32]), folder.join("keys.db"));
+        let ring = Arc::new(Stubborn {
+            ring: FileRing::beside(&root, &path, LOG),
+            keeps_slots: false.into(),
+            keeps_traces: false.into(),
+        });
+        let roots = Roots { root, ring: Arc::<Stubborn>::clone(&ring), file: Some(path.clone()) };
+        let store = group_commit::Store::open_file(&path, schema::PRAGMAS, schema::TABLES).unwrap();
+        let store = KeyStore::over(store, roots, LOG).await.unwrap();
+        store.ensure_merchant(SHOP).await.unwrap();
+        (store, ring, folder.join("keys.db.09090909.epochs"))
+    }
+
+    async fn first(store: &KeyStore) -> EpochState {
+        store.epochs().await.unwrap()[0]
+    }
+
+    /// Seen to fail with the planted bug `epoch-not-read-back`, and when the mark was set in the first transaction.
+    #[tokio::test]
+    async fn an_epoch_is_destroyed_only_once_it_is_read_back_and_nothing_of_it_is_left() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, ring, _) = closed(folder.path()).await;
+        store.rotate(time(0)).await.unwrap();
+        let epoch = first(&store).await.number;
+
+        ring.keeps_slots.store(true, Ordering::Relaxed);
+        let refused = store.destroy_epochs(time(1), time(9)).await;
+        assert!(matches!(refused, Err(Error::Damaged { .. })), "{refused:?}");
+        assert_eq!(first(&store).await.destroyed_at, None);
+
+        ring.keeps_slots.store(false, Ordering::Relaxed);
+        ring.keeps_traces.store(true, Ordering::Relaxed);
+        for at in [10, 11] {
+            let refused = store.destroy_epochs(time(1), time(at)).await;
+            assert!(matches!(refused, Err(Error::Ring { .. })), "each call tries again: {refused:?}");
+            assert_eq!(first(&store).await.destroyed_at, None);
+        }
+
+        ring.keeps_traces.store(false, Ordering::Relaxed);
+        assert_eq!(store.destroy_epochs(time(1), time(12)).await.unwrap(), [epoch]);
+        assert_eq!(first(&store).await.destroyed_at, Some(time(12)));
+        assert_eq!(store.destroy_epochs(time(1), time(13)).await.unwrap(), Vec::<Epoch>::new());
+        assert_eq!(first(&store).await.destroyed_at, Some(time(12)));
+    }
+
+    /// Tried with only those that are due: the old ring then has the key for ever.
+    #[tokio::test]
+    async fn a_destroyed_epoch_that_an_old_ring_brings_back_is_destroyed_again() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, ring, file) = closed(folder.path()).await;
+        store.rotate(time(0)).await.unwrap();
+        let epoch = first(&store).await.number;
+        let before = std::fs::read(&file).unwrap();
+        assert_eq!(store.destroy_epochs(time(1), time(9)).await.unwrap(), [epoch]);
+        let after = std::fs::read(&file).unwrap();
+        assert_ne!(before, after);
+
+        std::fs::write(&file, &before).unwrap();
+        ring.keeps_traces.store(true, Ordering::Relaxed);
+        assert!(store.destroy_epochs(time(1), time(10)).await.is_err());
+        assert_eq!(first(&store).await.destroyed_at, None, "while something of it is left");
+        ring.keeps_traces.store(false, Ordering::Relaxed);
+        assert_eq!(store.destroy_epochs(time(1), time(11)).await.unwrap(), [epoch]);
+        assert_eq!(std::fs::read(&file).unwrap(), after);
+        assert_eq!(first(&store).await.destroyed_at, Some(time(11)));
+    }
 }

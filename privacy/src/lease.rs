@@ -72,7 +72,7 @@ pub(crate) struct Watch(Mark);
 impl Vault {
     /// Whether what was read at `watch` may still be handed out.
     pub(crate) fn stands(&self, Watch(mark): Watch, id: DataKeyId) -> bool {
-        self.lease.holds() && !self.notices.stop_since(mark, id)
+        self.lease.holds() && self.notices.stop_since(mark, id) == Some(false)
     }
 
     /// The same for what is read over many subjects: no fence at all came since.
@@ -85,7 +85,11 @@ impl Vault {
         if !self.lease.holds() {
             return Err(lapsed());
         }
-        if self.notices.stop_since(mark, id) { Err(id.redacted()) } else { Ok(()) }
+        match self.notices.stop_since(mark, id) {
+            Some(false) => Ok(()),
+            Some(true) => Err(id.redacted()),
+            None => Err(Error::Unavailable(Fault::Away("too much was fenced since this began".to_owned()))),
+        }
     }
 }
 

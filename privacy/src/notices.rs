@@ -102,9 +102,12 @@ impl Notices {
         Mark(self.count.load(Ordering::Acquire))
     }
 
-    /// Whether a fence came since; so it is also if too many came to tell.
-    pub(crate) fn stop_since(&self, mark: Mark, id: DataKeyId) -> bool {
-        self.mark() != mark && self.hold().any_since(mark, |notice| notice.stops(id))
+    /// Whether a fence came since; nothing if too many notices came to tell.
+    pub(crate) fn stop_since(&self, mark: Mark, id: DataKeyId) -> Option<bool> {
+        if self.mark() == mark {
+            return Some(false);
+        }
+        self.hold().any_since(mark, |notice| notice.stops(id))
     }
 
     pub(crate) fn hold(&self) -> Held<'_> {
@@ -122,19 +125,68 @@ impl Held<'_> {
         self.count.fetch_add(1, Ordering::AcqRel);
     }
 
+    /// Whether what was read at `mark` may be old; so it is also if too many notices came to tell.
     pub(crate) fn concern_since(&self, mark: Mark, id: DataKeyId) -> bool {
-        self.any_since(mark, |notice| notice.concerns(id))
+        self.any_since(mark, |notice| notice.concerns(id)).unwrap_or(true)
     }
 
     pub(crate) fn concern_merchant_since(&self, mark: Mark, id: MerchantId) -> bool {
-        self.any_since(mark, |notice| notice.concerns_merchant(id))
+        self.any_since(mark, |notice| notice.concerns_merchant(id)).unwrap_or(true)
     }
 
-    fn any_since(&self, Mark(mark): Mark, is_one: impl Fn(Notice) -> bool) -> bool {
+    /// Nothing if too many came since to tell.
+    fn any_since(&self, Mark(mark): Mark, is_one: impl Fn(Notice) -> bool) -> Option<bool> {
         let new = self.count.load(Ordering::Acquire).saturating_sub(mark);
-        match usize::try_from(new) {
-            Ok(new) if new <= self.last.len() => self.last.iter().rev().take(new).any(|one| is_one(*one)),
-            _ => true,
+        let new = usize::try_from(new).ok().filter(|new| *new <= self.last.len())?;
+        Some(self.last.iter().rev().take(new).any(|one| is_one(*one)))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::{CustomerId, FieldAddress, RecordId};
+    use group_commit::Fault;
+    use uuid::Uuid;
+
+    use super::*;
+    use crate::{Error, KeyStore, RootKey};
+
+    const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
+    const ADA: CustomerId = CustomerId::from_bytes([3; 16]);
+
+    fn email() -> FieldAddress {
+        FieldAddress {
+            merchant: SHOP,
+            subject: ADA,
+            stream_type: 2,
+            stream: ADA.0,
+            version: 1,
+            record: RecordId(Uuid::from_u128(5)),
+            index: 0,
+            event_type: 6,
+            field: "email".into(),
         }
+    }
+
+    /// Tried with a fence taken for granted when too many came: a living person is answered as erased.
+    #[tokio::test]
+    async fn whoever_began_too_many_notices_ago_is_asked_to_begin_again_and_not_told_of_an_erasure() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = RootKey::from_bytes([7; 32]);
+        let store = KeyStore::create_or_open(&folder.path().join("keys.db"), &root, [9; 16]).await.unwrap();
+        store.ensure_merchant(SHOP).await.unwrap();
+        store.ensure_subject(SHOP, ADA).await.unwrap();
+        let sealer = store.sealer(SHOP, ADA).unwrap();
+        let other = Notice::Fenced(SHOP, [4; 16]);
+        (0..KEPT_MAX).for_each(|_| store.vault.obey(other));
+        let sealed = sealer.seal(&email(), b"ada").unwrap();
+        store.vault.obey(other);
+        let refused = sealer.seal(&email(), b"ada");
+        assert!(matches!(refused, Err(Error::Unavailable(Fault::Away(_)))), "{refused:?}");
+        assert!(store.open(&email(), &sealed).await.is_ok());
+        let sealer = store.sealer(SHOP, ADA).unwrap();
+        assert!(sealer.seal(&email(), b"ada").is_ok(), "who begins again may");
+        store.vault.obey(Notice::Fenced(SHOP, ADA.bytes()));
+        assert!(matches!(sealer.seal(&email(), b"ada"), Err(Error::Redacted { .. })));
     }
 }

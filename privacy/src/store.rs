@@ -90,7 +90,7 @@ impl KeyStore {
         Ok(counted?)
     }
 
-    async fn over(store: Store, roots: Roots, log_id: [u8; 16]) -> Result<Self, Error> {
+    pub(crate) async fn over(store: Store, roots: Roots, log_id: [u8; 16]) -> Result<Self, Error> {
         let under = roots.clone();
         let trunk = store.call(move |session| schema::open(session, &under, &log_id)).await??;
         let vault = Arc::new(Vault::new(log_id, trunk, roots));
