@@ -206,7 +206,8 @@ async fn ends(log: &Log, progress: &mut Progress) -> Result<Vec<Checkpoint>, eve
     }
 }
 
-/// Records the loss first: what comes behind it can be done again, but takes away what shows the loss.
+/// Records the loss first, then what is needed even if the rest fails: what comes behind can be done again, but takes away
+/// what shows the loss.
 async fn declare(
     settings: &Settings,
     stores: &Stores,
@@ -216,6 +217,10 @@ async fn declare(
     for lost in lost.iter().filter(|_| !is_planted("declare-loss-unrecorded")) {
         record(&stores.log, lost, signed).await.context("could not record the loss")?;
     }
+    let deliveries_to_work_off_again = match is_planted("declare-loss-keeps-deliveries") {
+        false => command_api::loss::begin_again(&stores.work).await?,
+        true => 0,
+    };
     let mut read_models = Vec::new();
     for memory in lost.iter().flat_map(|lost| &lost.remembered) {
         if let Whose::ReadModel(name) = memory.whose
@@ -230,10 +235,6 @@ async fn declare(
     for lost in lost.iter().filter(|_| !is_planted("declare-loss-keeps-snapshots")) {
         stores.snapshots.forget(lost.partition).await?;
     }
-    let deliveries_to_work_off_again = match is_planted("declare-loss-keeps-deliveries") {
-        false => command_api::loss::begin_again(&stores.work).await?,
-        true => 0,
-    };
     if !is_planted("declare-loss-keeps-witness") {
         let partitions: Vec<u16> = lost.iter().map(|lost| lost.partition).collect();
         witness::forget(settings, &partitions)?;

@@ -1,5 +1,5 @@
 //! The one executable and its roles.
-use std::{path::PathBuf, process::ExitCode};
+use std::{path::PathBuf, process::ExitCode, time::Duration};
 
 use clap::{Args, Parser, Subcommand};
 use loyalnest::{
@@ -225,6 +225,9 @@ impl Common {
     }
 }
 
+/// How long the end waits for calls that block their threads.
+const END_MAX: Duration = Duration::from_secs(5);
+
 fn main() -> ExitCode {
     let arguments = Arguments::parse();
     match run(arguments.role.unwrap_or(Role::Serve(arguments.serve))) {
@@ -244,7 +247,11 @@ fn run(role: Role) -> anyhow::Result<ExitCode> {
         Role::Serve(arguments) => {
             let Serve { common, no_demo, json } = arguments;
             let options = serve::Options { settings: common.resolve()?, demo: !no_demo, json };
-            runtime()?.block_on(serve::run(&options))?;
+            let runtime = runtime()?;
+            let served = runtime.block_on(serve::run(&options));
+            // A call to a store that stands still must not keep a server that was told to end.
+            runtime.shutdown_timeout(END_MAX);
+            served?;
         }
         Role::Webhook { action: Webhook::Send { file, topic, shop, url, common } } => {
             let settings = common.resolve()?;

@@ -44,6 +44,8 @@ pub(crate) async fn watch(store: ReadStore, progress: Progress, partitions: u16,
                         }
                     }
                     progress.set_keeps_up(partition, true);
+                    // What failed here is not ours any more.
+                    progress.set_failing(partition, None);
                 }
                 parked
                     .into_iter()

@@ -221,6 +221,42 @@ mod tests {
         assert!(turn.await.unwrap().unwrap().is_empty());
     }
 
+    /// Catches: a connection without `idle_in_transaction_session_timeout`.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn a_process_that_stops_while_it_folds_does_not_hold_up_the_others() {
+        let database = TestDatabase::create();
+        let address = ReadAddress::Postgres(database.address());
+        let (paused, other) =
+            (ReadStore::open_at(&address).await.unwrap(), ReadStore::open_at(&address).await.unwrap());
+        let (begun, is_begun) = tokio::sync::oneshot::channel();
+        let (go_on, may_go_on) = std::sync::mpsc::channel::<()>();
+        let pausing = tokio::spawn(async move {
+            let work = move |_: &dyn Session| {
+                begun.send(()).unwrap();
+                may_go_on.recv().unwrap();
+                Ok(())
+            };
+            paused.write_in_turn(work).await
+        });
+        is_begun.await.unwrap();
+        other.write_in_turn(|_| Ok(())).await.unwrap();
+        go_on.send(()).unwrap();
+        assert!(pausing.await.unwrap().is_err());
+    }
+
+    /// Catches: an end that asks nobody.
+    #[tokio::test]
+    async fn who_lost_the_tables_while_it_had_them_alone_hears_of_it_at_the_end() {
+        let database = TestDatabase::create();
+        let store = ReadStore::open_at(&ReadAddress::Postgres(database.address())).await.unwrap();
+        store.alone().await.unwrap().end().await.unwrap();
+        let alone = store.alone().await.unwrap();
+        let thrown_out = "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        database.execute(thrown_out).unwrap();
+        assert!(alone.end().await.is_err());
+    }
+
     /// The store's own readers, with queries that no projection would ask.
     #[tokio::test]
     async fn a_query_that_forgets_its_merchant_still_sees_no_other_one_and_changes_nothing() {

@@ -134,7 +134,7 @@ impl Shadow {
         let standing = self.standing(log).await?;
         self.fold(log, Until::Places(&standing), on_records).await?;
         let moment = self.store.moment().await?;
-        drop(alone);
+        alone.end().await?;
         let pairs = self.pairs.clone();
         let compared = tokio::task::spawn_blocking(move || {
             let compare = |((served, next), places): (&(Arc<Live>, Arc<Live>), &Places)| {

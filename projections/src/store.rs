@@ -58,8 +58,23 @@ macro_rules! on_backend {
 pub(crate) struct Alone<'a> {
     moved: &'a watch::Sender<()>,
     /// Keeps the other processes out.
-    _session: Option<Box<dyn Session + Send>>,
+    session: Option<Box<dyn Session + Send>>,
     _folding: RwLockWriteGuard<'a, ()>,
+}
+
+impl Alone<'_> {
+    /// Ends it.
+    ///
+    /// # Errors
+    /// It had ended before, as when it took so long that the store let others in.
+    pub(crate) async fn end(mut self) -> Result<(), Error> {
+        let Some(session) = self.session.take() else { return Ok(()) };
+        let asked = tokio::task::spawn_blocking(move || {
+            let session: &dyn Session = &*session;
+            session.execute("SELECT 1", &[])
+        });
+        asked.await.map_err(|_| Error::Closed)?.map(drop).map_err(Error::from)
+    }
 }
 
 impl Drop for Alone<'_> {
@@ -133,7 +148,7 @@ impl ReadStore {
         let session =
             tokio::task::spawn_blocking(move || on_backend!(&store.shared.backend, store => store.alone()));
         let session = session.await.map_err(|_| Error::Closed)??;
-        Ok(Alone { _folding: folding, _session: session, moved: &self.shared.moved })
+        Ok(Alone { _folding: folding, session, moved: &self.shared.moved })
     }
 
     /// Hears of every moment after which tables may stand elsewhere.

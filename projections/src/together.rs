@@ -30,7 +30,7 @@ struct Job {
 
 impl Together {
     /// Folds a batch into its members' tables, in one transaction with others that wait for the same members. If that
-    /// fails it is nobody's fault yet: each is tried by itself.
+    /// fails while the store can be reached, it is nobody's fault yet: each is tried by itself.
     pub(crate) async fn fold(&self, store: &ReadStore, members: &[usize], batch: &Arc<Batch>) -> Folded {
         let mut folded = self.ask(members, batch);
         let _turn = self.turn.lock().await;
@@ -67,7 +67,7 @@ impl Together {
             failed if others.is_empty() => failed,
             Err(error) => {
                 self.waiting().extend(others);
-                if error.may_pass() {
+                if error.is_out_of_reach() {
                     Err(error)
                 } else {
                     write(store, &own.members, vec![Arc::clone(batch)]).await

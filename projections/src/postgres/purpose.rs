@@ -26,13 +26,15 @@ impl Purpose {
         }
     }
 
-    /// What holds for the whole connection. A commit waits for the server's own disk, so that a crash of the server takes
+    /// What holds for the whole connection. Whoever stops or goes away inside a transaction is thrown out, so that others
+    /// write. A commit waits for the server's own disk, so that a crash of the server takes
     /// nothing back that was told as visible, but for no standby: the log has the rows. Keys of a table that the server has
     /// no figures of yet are still looked up in its index.
     const fn settings(self) -> &'static str {
         match self {
             Self::Write => {
                 "SET search_path TO loyalnest_read; SET jit = off; SET synchronous_commit = local;
+                 SET idle_in_transaction_session_timeout = '10s'; SET tcp_user_timeout = '10s';
                  SET enable_seqscan = off; SET enable_hashjoin = off; SET enable_mergejoin = off"
             }
             Self::Read => "SET search_path TO loyalnest_read; SET jit = off; SET statement_timeout = '30s'",
