@@ -83,7 +83,13 @@ fn the_document_says_who_may_ask_and_what_can_go_wrong() {
         let get = &methods["get"];
         assert_eq!(get["security"], serde_json::json!([{ "merchant": [] }]), "{path}");
         // An empty list is an answer; one thing may not be there.
-        let lists = ["/v1/api/orders", "/v1/api/rewards", "/v1/api/products", "/v1/api/points/expiring"];
+        let lists = [
+            "/v1/api/orders",
+            "/v1/api/rewards",
+            "/v1/api/products",
+            "/v1/api/points/expiring",
+            "/v1/api/privacy/requests",
+        ];
         let not_found = (!lists.contains(&path.as_str())).then_some("404");
         for status in ["200", "400", "401", "409", "503"].into_iter().chain(not_found) {
             assert!(get["responses"].get(status).is_some(), "{path} {status}");
