@@ -156,7 +156,7 @@ impl ReadModels for Clumsy {
     }
 }
 
-/// Catches: a request that nobody takes up any more until the process starts anew.
+/// A panic is a setback like others. Tried without that: the next look takes the request up again, a while later.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_step_that_panics_is_done_again() {
     let bench = Bench::start().await;
@@ -169,7 +169,7 @@ async fn a_step_that_panics_is_done_again() {
     assert!(clumsy.has_panicked.load(Ordering::Acquire));
 }
 
-/// Catches: a partition that is searched no more after one search panicked.
+/// Catches, tried: a partition that is searched no more after one search panicked.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_search_that_panics_is_told_to_who_waits_and_the_next_one_comes_to_its_end() {
     let world = at_rest(&[]).await;

@@ -75,8 +75,7 @@ impl Stack {
     }
 }
 
-/// Catches: a body that does not open being asked for each second, for ever, and a request about a person among those that
-/// nobody hears of.
+/// Catches, tried: a body that does not open being asked for each second, for ever.
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn a_body_that_nothing_opens_is_parked_until_somebody_brings_it_anew() {
     let stack = Stack::start().await;
