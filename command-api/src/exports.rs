@@ -1,5 +1,6 @@
 //! What a person is handed of their data: gathered from the log beside traffic, sealed under the person's own key, to be had
 //! for some days, and gone with them.
+mod aside;
 mod csv;
 mod document;
 mod gather;
@@ -7,7 +8,7 @@ mod stored;
 #[cfg(test)]
 mod tests;
 
-use std::fmt;
+use std::{collections::HashSet, fmt};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use chrono::NaiveDate;
@@ -15,7 +16,7 @@ use domain::{
     Aggregate, Command,
     privacy_request::{DeliverExport, PrepareExport},
 };
-use event_log::Log;
+use event_log::{Checkpoint, Log};
 use event_schemas::{
     CommandKey, CorrelationId, CustomerId, Digest, FieldAddress, MerchantId, RecordId, RequestId, Sealed,
     StreamType,
@@ -28,7 +29,9 @@ use uuid::Uuid;
 pub(crate) use stored::{expire, purge};
 
 use self::{
+    aside::Aside,
     document::{About, File},
+    gather::Told,
     stored::{Part, Prepared, Standing, Waiting},
 };
 use crate::{
@@ -95,6 +98,7 @@ pub(crate) struct Exports {
     clock: Clock,
     shops: Shops,
     requests: Requests,
+    aside: Aside,
 }
 
 /// The key under which an export is sealed.
@@ -116,41 +120,61 @@ impl Exports {
             clock: parts.clock.clone(),
             shops: parts.shops.clone(),
             requests,
+            aside: Aside::default(),
         }
     }
 
     /// Makes what waits for this process: of requests whose streams it owns, one pass over the log for all of them. What
-    /// was begun before a crash is done again. Says how many it made.
+    /// was begun before a crash is done again. One that fails is left for a while, and the others go on. Says how many it
+    /// made.
     pub(crate) async fn work_off(&self) -> Result<usize, Error> {
         let waiting = self.work.read(stored::waiting).await?;
+        let all: HashSet<_> = waiting.iter().map(|waiting| waiting.kept.request).collect();
+        self.aside.keep_only(&all);
+        let is_due = |waiting: &Waiting| self.is_here(waiting) && !self.aside.has(waiting.kept.request);
         let mut asked = Vec::new();
-        for Waiting { kept, round, prepared } in waiting.into_iter().filter(|waiting| self.is_here(waiting)) {
-            match prepared {
-                Some(prepared) => self.record(&kept, prepared).await?,
-                None if asked.len() < AT_ONCE && self.is_received(&kept).await? => asked.push((kept, round)),
-                // Kept a moment ago, and its record is still to come.
-                None => {}
+        for Waiting { kept, round, prepared } in waiting.into_iter().filter(is_due) {
+            let is_asked = match prepared {
+                Some(prepared) => self.record(&kept, prepared).await.map(|()| false),
+                // Else kept a moment ago, and its record is still to come.
+                None if asked.len() < AT_ONCE => self.is_received(&kept).await,
+                None => Ok(false),
+            };
+            match is_asked {
+                Ok(true) => asked.push((kept, round)),
+                Ok(false) => {}
+                Err(error) => self.aside.put(&kept, &error),
             }
         }
         if asked.is_empty() {
             return Ok(0);
         }
         let kept: Vec<_> = asked.iter().map(|(kept, _)| kept.clone()).collect();
-        let gathered = gather::gather(&self.log, &self.keys, &kept).await?;
-        for ((kept, round), told) in asked.iter().zip(gathered.of) {
-            let shop = self.shops.by_id(kept.merchant);
-            let about = About {
-                kept,
-                shop: shop.as_ref().map(|shop| shop.domain.as_str()),
-                log: self.log.id(),
-                read: &gathered.read,
-                made_at: self.clock.now(),
-                redacted: self.redacted(kept).await?,
-            };
-            let files = document::files(&self.keys, &about, told).await?;
-            self.keep(&about, *round, files).await?;
+        let gather::Gathered { of, read } = gather::gather(&self.log, &self.keys, &kept).await?;
+        let mut made = 0;
+        for ((kept, round), told) in asked.iter().zip(of) {
+            let done = async { self.make(kept, *round, &read, told?).await };
+            match done.await {
+                Ok(()) => made += 1,
+                Err(error) => self.aside.put(kept, &error),
+            }
         }
-        Ok(asked.len())
+        Ok(made)
+    }
+
+    /// Makes one export of what was gathered.
+    async fn make(&self, kept: &Kept, round: u32, read: &[Checkpoint], told: Vec<Told>) -> Result<(), Error> {
+        let shop = self.shops.by_id(kept.merchant);
+        let about = About {
+            kept,
+            shop: shop.as_ref().map(|shop| shop.domain.as_str()),
+            log: self.log.id(),
+            read,
+            made_at: self.clock.now(),
+            redacted: self.redacted(kept).await?,
+        };
+        let files = document::files(&self.keys, &about, told).await?;
+        self.keep(&about, round, files).await
     }
 
     /// A file of an export, for the shop that asks. When all were fetched, that is recorded.
@@ -225,12 +249,9 @@ impl Exports {
         let mut parts = Vec::new();
         for file in files {
             for (number, part) in (0_u32..).zip(file.bytes.chunks(PART_LEN)) {
-                match self.seal(kept, &by, file.name, number, part).await {
-                    Ok(Sealed(sealed)) => parts.push(Part { name: file.name, number, sealed }),
-                    // It was erased a moment ago: the next look finds that.
-                    Err(error) if is_erased(&error) => return Ok(()),
-                    Err(error) => return Err(error.into()),
-                }
+                // If they were erased a moment ago, the next look finds that.
+                let Sealed(sealed) = self.seal(kept, &by, file.name, number, part).await?;
+                parts.push(Part { name: file.name, number, sealed });
             }
         }
         let day = match by {

@@ -19,8 +19,8 @@ const READ_MAX: usize = 1_000;
 
 /// What the log holds of those who asked, each in the order of its partitions.
 pub(super) struct Gathered {
-    /// Of each who asked, in their order.
-    pub(super) of: Vec<Vec<Told>>,
+    /// Of each who asked, in their order, or why it could not be gathered of them.
+    pub(super) of: Vec<Result<Vec<Told>, Error>>,
     /// Up to where the log was read.
     pub(super) read: Vec<Checkpoint>,
 }
@@ -56,7 +56,8 @@ pub(super) async fn gather(log: &Log, keys: &KeyStore, asked: &[Kept]) -> Result
     let wanted = wanted(keys, asked).await?;
     let ends: Vec<_> =
         (0..log.partitions()).map(|number| Span { from: None, until: Some(log.end(number)) }).collect();
-    let (mut sweep, mut of) = (log.sweep(&ends)?, vec![Vec::new(); asked.len()]);
+    let mut sweep = log.sweep(&ends)?;
+    let mut of: Vec<_> = asked.iter().map(|_| Ok(Vec::new())).collect();
     loop {
         let batch = sweep.next(READ_MAX).await?;
         if batch.records.is_empty() {
@@ -68,7 +69,10 @@ pub(super) async fn gather(log: &Log, keys: &KeyStore, asked: &[Kept]) -> Result
             let whose = |id: [u8; 16]| wanted.get(&(frame.merchant, id)).into_iter().flatten();
             for asked in whose(frame.route).chain(whose(frame.stream).filter(|_| frame.stream != frame.route))
             {
-                take(*asked, record, &mut of[*asked], &mut sealed)?;
+                let Ok(told) = &mut of[*asked] else { continue };
+                if let Err(error) = take(*asked, record, told, &mut sealed) {
+                    of[*asked] = Err(error);
+                }
             }
         }
         open(keys, sealed, &mut of).await?;
@@ -166,19 +170,30 @@ fn address(
     })
 }
 
-/// Puts what the fields hold in their places.
-async fn open(keys: &KeyStore, to_open: Vec<ToOpen>, of: &mut [Vec<Told>]) -> Result<(), Error> {
+/// Puts what the fields hold in their places. One that does not open stops the export that it is for, and no other.
+async fn open(
+    keys: &KeyStore,
+    to_open: Vec<ToOpen>,
+    of: &mut [Result<Vec<Told>, Error>],
+) -> Result<(), Error> {
     if to_open.is_empty() {
         return Ok(());
     }
     let fields: Vec<_> = to_open.iter().map(|field| (&field.address, &field.sealed)).collect();
     let opened = keys.open_many(&fields).await?;
-    for (ToOpen { asked, told, address, .. }, opened) in to_open.iter().zip(opened) {
-        let value = match opened? {
-            Opened::Clear(clear) => serde_json::from_slice(&clear)?,
-            Opened::Shredded { certificate } => json!({ "redacted": true, "certificate": certificate }),
-        };
-        of[*asked][*told].data.insert(address.field.clone().into_owned(), value);
+    for (ToOpen { asked, told: number, address, .. }, opened) in to_open.iter().zip(opened) {
+        let Ok(told) = &mut of[*asked] else { continue };
+        match value(opened) {
+            Ok(value) => drop(told[*number].data.insert(address.field.clone().into_owned(), value)),
+            Err(error) => of[*asked] = Err(error),
+        }
     }
     Ok(())
+}
+
+fn value(opened: Result<Opened, privacy::Error>) -> Result<Value, Error> {
+    Ok(match opened? {
+        Opened::Clear(clear) => serde_json::from_slice(&clear)?,
+        Opened::Shredded { certificate } => json!({ "redacted": true, "certificate": certificate }),
+    })
 }

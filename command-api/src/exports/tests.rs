@@ -9,13 +9,17 @@ use axum::{
 };
 use domain::Aggregate;
 use event_schemas::{CustomerId, MerchantId, RequestId, Timestamp};
-use group_commit::values;
+use group_commit::{Store, values};
+use privacy::RootKey;
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
 
 use super::{Exports, FILES, stored};
-use crate::{testing::Bench, upkeep::Upkeep};
+use crate::{
+    testing::{Bench, ROOT, stores},
+    upkeep::Upkeep,
+};
 
 const SHOP: &str = "demo-1.myshopify.com";
 const MAIL: &str = "marker.mail@example.com";
@@ -283,6 +287,36 @@ pub(super) async fn an_export_that_a_crash_left_unrecorded_is_recorded_as_it_was
     assert_eq!(api.code(&request, "manifest.json").await.0, 409);
     api.exports.work_off().await.unwrap();
     assert_eq!(api.file(&request, "manifest.json").await, before);
+}
+
+/// Tried with an error of one that ends the pass for all: nobody gets anything.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_person_whose_key_is_damaged_holds_up_nobody_else() {
+    const DAMAGE: &str = "UPDATE subject_key SET wrapped = zeroblob(length(wrapped)) WHERE subject = ?1";
+    let api = Api::start().await;
+    let ada = api.ada().await;
+    let (_, bob) =
+        api.post("users/create", json!({"shopify_customer_id": "3", "email": "bob@example.com"})).await;
+    // The oldest is the one that fails.
+    let first = api.asked(json!({ "customer_id": ada })).await;
+    let second = api.asked(json!({ "customer_id": bob["customer_id"] })).await;
+    let file = api.bench.folder.path().join("keys.db");
+    Store::open_file(&file, "", "")
+        .unwrap()
+        .run(move |keys| keys.execute(DAMAGE, values![&ada.bytes()]))
+        .await
+        .unwrap();
+    // Another handle, which remembers nothing from before.
+    let (log, root) = (*api.bench.log.id().as_bytes(), RootKey::from_bytes(ROOT));
+    let (keys, _) = stores(api.bench.folder.path(), &root, log).await;
+    let exports = Exports::new(&crate::policies::Parts { keys, ..api.bench.parts() });
+    assert_eq!(exports.work_off().await.unwrap(), 1);
+    assert_eq!(api.code(&first, "data.json").await, (409, "export-not-ready".to_owned()));
+    assert_eq!(api.json(&second, "manifest.json").await["held"], true);
+    assert!(exports.aside.has(request_id(&first)) && !exports.aside.has(request_id(&second)));
+    // Who still has the key makes it: nothing is lost, it waits.
+    assert_eq!(api.exports.work_off().await.unwrap(), 1);
+    assert_eq!(api.json(&first, "manifest.json").await["held"], true);
 }
 
 #[tokio::test(flavor = "multi_thread")]
