@@ -106,8 +106,9 @@ pub async fn redact(
 ) -> ExitCode {
     let done = async || -> anyhow::Result<Request> {
         let asked = Asked::of(settings, shop).await?;
-        let id = asked.open("redact", person.body()?).await?;
-        let request = until(&asked, &id, patience, json, Request::is_certified).await?;
+        let (id, taken) = asked.open("redact", person.body()?).await?;
+        let request = until(&asked, &id, taken, patience, json, Request::is_certified).await;
+        let request = request.with_context(|| format!("request {id} was taken"))?;
         if let Some(file) = certificate.filter(|_| request.is_certified()) {
             let text = asked.certificate(&id).await?;
             fs::write(&file, text).with_context(|| format!("could not write {}", file.display()))?;
@@ -129,8 +130,9 @@ pub async fn export(
 ) -> ExitCode {
     let done = async || -> anyhow::Result<Request> {
         let asked = Asked::of(settings, shop).await?;
-        let id = asked.open("export", person.body()?).await?;
-        let request = until(&asked, &id, patience, json, Request::is_exported).await?;
+        let (id, taken) = asked.open("export", person.body()?).await?;
+        let request = until(&asked, &id, taken, patience, json, Request::is_exported).await;
+        let request = request.with_context(|| format!("request {id} was taken"))?;
         if request.is_exported() {
             download(&asked, &id, into).await?;
         }
@@ -169,17 +171,22 @@ fn ended(done: anyhow::Result<Request>, is_done: fn(&Request) -> bool, json: boo
     if is_done(&request) { ExitCode::SUCCESS } else { FOUND.into() }
 }
 
-/// Looks at the request until it came so far, telling each new step on standard error.
+/// Looks at the request until it came so far, telling its id and each new step on standard error. As long as it is not
+/// shown, because the read models are behind or are being rebuilt, it stands as it was taken.
 async fn until(
     asked: &Asked,
     id: &str,
+    taken: Request,
     patience: Patience,
     json: bool,
     is_done: fn(&Request) -> bool,
 ) -> anyhow::Result<Request> {
-    let (begun, mut told) = (Instant::now(), BTreeSet::new());
+    if !json {
+        eprintln!("request {id}");
+    }
+    let (begun, mut told, mut request) = (Instant::now(), BTreeSet::new(), taken);
     loop {
-        let request = asked.request(id).await?;
+        request = asked.find(id).await?.unwrap_or(request);
         for news in request.news().into_iter().filter(|news| !json && told.insert(news.clone())) {
             eprintln!("{news}");
         }
@@ -221,5 +228,71 @@ impl Person {
         }
         ensure!(!email.is_empty(), "no e-mail address was given");
         Ok(json!({"email": email}))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::sync::{
+        Arc,
+        atomic::{AtomicU32, Ordering},
+    };
+
+    use axum::{Json, Router, http::StatusCode, routing};
+
+    use super::*;
+
+    const ID: &str = "01a1";
+
+    /// A server that takes a request and shows it only when it was asked for it so often before.
+    async fn server(blind: u32) -> Asked {
+        let looks = Arc::new(AtomicU32::new(0));
+        let take = || async {
+            let taken = json!({"request_id": ID, "status": "requested", "held": true, "due_at": "2026-03-31T10:00:00Z"});
+            (StatusCode::ACCEPTED, Json(taken))
+        };
+        let show = move || async move {
+            if looks.fetch_add(1, Ordering::Relaxed) < blind {
+                return (StatusCode::NOT_FOUND, Json(json!({"code": "request-not-found", "detail": "none"})));
+            }
+            let certificate = json!({"id": "01a2", "level": "live"});
+            (
+                StatusCode::OK,
+                Json(json!({"request_id": ID, "status": "completed", "certificate": certificate})),
+            )
+        };
+        let router = Router::new()
+            .route("/v1/api/privacy/redact", routing::post(take))
+            .route("/v1/api/privacy/requests/{id}", routing::get(show));
+        let listener = tokio::net::TcpListener::bind(("127.0.0.1", 0)).await.unwrap();
+        let url = format!("http://{}", listener.local_addr().unwrap());
+        tokio::spawn(async move { axum::serve(listener, router).await });
+        Asked::at(reqwest::Client::builder().no_proxy().build().unwrap(), &url, "token")
+    }
+
+    async fn asked(blind: u32, patience: Patience) -> anyhow::Result<Request> {
+        let asked = server(blind).await;
+        let (id, taken) = asked.open("redact", json!({"customer_id": "1"})).await?;
+        assert_eq!(id, ID);
+        until(&asked, &id, taken, patience, false, Request::is_certified).await
+    }
+
+    /// Tried with the first 404 as the end: a request that was taken is told as one that could not be made.
+    #[tokio::test]
+    async fn a_request_that_is_taken_and_not_shown_yet_is_waited_for() {
+        let patient = Patience { no_wait: false, within: 120 };
+        assert!(asked(2, patient).await.unwrap().is_certified());
+        let hurried = Patience { no_wait: true, within: 120 };
+        let request = asked(u32::MAX, hurried).await.unwrap();
+        assert!(!request.is_certified(), "it is not done, and it is no failure either");
+        assert_eq!(request.value()["request_id"], ID);
+    }
+
+    #[tokio::test]
+    async fn a_server_that_refuses_for_another_reason_is_told() {
+        let asked = server(0).await;
+        let refused = asked.open("export", json!({})).await.err().unwrap();
+        assert!(refused.to_string().starts_with("the server refused"), "{refused}");
+        assert!(asked.find("01a1").await.unwrap().is_some());
     }
 }

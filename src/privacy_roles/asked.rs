@@ -1,5 +1,7 @@
 //! The routes of a running server, asked as the merchant of one shop.
-use anyhow::{Context as _, bail};
+use std::fmt;
+
+use anyhow::Context as _;
 use reqwest::{Method, Response};
 use serde_json::{Value, json};
 
@@ -23,7 +25,7 @@ impl Asked {
         let client = reqwest::Client::builder().no_proxy().build()?;
         let Shop { shop, url, token } = shop;
         if let (Some(url), Some(token)) = (&url, &token) {
-            return Ok(Self { client, url: url.trim_end_matches('/').to_owned(), token: token.clone() });
+            return Ok(Self::at(client, url, token));
         }
         let contact = Contact::of(&settings.data).context("no server runs on this data folder")?;
         if let Some(token) = token {
@@ -36,10 +38,23 @@ impl Asked {
         Ok(Self { token, ..local })
     }
 
-    /// Opens a request and gives its id.
-    pub(super) async fn open(&self, what: &str, person: Value) -> anyhow::Result<String> {
+    pub(super) fn at(client: reqwest::Client, url: &str, token: &str) -> Self {
+        Self { client, url: url.trim_end_matches('/').to_owned(), token: token.to_owned() }
+    }
+
+    /// Opens a request; gives its id, and what the server said of it.
+    pub(super) async fn open(&self, what: &str, person: Value) -> anyhow::Result<(String, Request)> {
         let path = format!("/v1/api/privacy/{what}");
-        text(&self.call(Method::POST, &path, Some(&person)).await?.json::<Value>().await?, "request_id")
+        let taken = self.call(Method::POST, &path, Some(&person)).await?.json::<Value>().await?;
+        Ok((text(&taken, "request_id")?, Request::new(taken)))
+    }
+
+    /// One request as it stands; nothing if it is not shown.
+    pub(super) async fn find(&self, id: &str) -> anyhow::Result<Option<Request>> {
+        match self.request(id).await {
+            Err(error) if error.downcast_ref().is_some_and(Refused::is_not_shown) => Ok(None),
+            found => found.map(Some),
+        }
     }
 
     /// One request as it stands.
@@ -86,9 +101,32 @@ impl Asked {
         let said = |field: &str| problem[field].as_str().unwrap_or_default().to_owned();
         let (code, detail) = (said("code"), said("detail"));
         let field = problem["errors"][0]["pointer"].as_str().map(|field| format!(" ({field})"));
-        bail!("the server refused: {code}{}: {detail}", field.unwrap_or_default())
+        Err(Refused { code, field: field.unwrap_or_default(), detail }.into())
     }
 }
+
+/// What the server said instead of doing it.
+#[derive(Debug)]
+struct Refused {
+    code: String,
+    field: String,
+    detail: String,
+}
+
+impl Refused {
+    fn is_not_shown(&self) -> bool {
+        self.code == "request-not-found"
+    }
+}
+
+impl fmt::Display for Refused {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { code, field, detail } = self;
+        write!(f, "the server refused: {code}{field}: {detail}")
+    }
+}
+
+impl std::error::Error for Refused {}
 
 /// The key that verifies the certificates of a server; it tells everybody.
 pub(super) async fn public_key(url: &str) -> anyhow::Result<String> {

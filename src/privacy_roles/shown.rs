@@ -74,7 +74,9 @@ impl fmt::Display for Request {
         let [id, kind, source, due] =
             ["request_id", "kind", "source", "due_at"].map(|field| self.text(field));
         let day = due.split('T').next().unwrap_or_default();
-        writeln!(f, "{id}  {kind} asked for by {source}, due {day}: {}", self.text("status"))?;
+        // What only the answer to the asking is known of says neither.
+        let what = if kind.is_empty() { String::new() } else { format!("{kind} asked for by {source}, ") };
+        writeln!(f, "{id}  {what}due {day}: {}", self.text("status"))?;
         self.news().iter().try_for_each(|line| writeln!(f, "{line}"))?;
         let certificate = &self.0["certificate"];
         if certificate.is_object() {
@@ -126,6 +128,12 @@ mod tests {
         let shown = Request::new(value).to_string();
         assert!(shown.ends_with("  certificate  01a2 (live)\n") && !shown.contains("held up"), "{shown}");
         assert_eq!(Requests(Vec::new()).to_string(), "Nobody asked to be forgotten, or for their data.\n");
+    }
+
+    #[test]
+    fn a_request_that_was_just_taken_is_shown_by_its_id() {
+        let taken = json!({"request_id": "01a1", "status": "requested", "held": true, "due_at": "2026-03-31T10:00:00Z"});
+        assert_eq!(Request::new(taken).to_string(), "01a1  due 2026-03-31: requested\n");
     }
 
     #[test]
