@@ -161,10 +161,11 @@ impl Process {
 
     /// Takes up what is due in the partitions that are owned here, and turns the epochs where partition 0 is.
     async fn look(process: &Arc<Self>, looked: &mut [Looked]) {
-        let (commander, now) = (&process.parts.commander, process.parts.clock.now());
+        let commander = &process.parts.commander;
         for partition in commander.owned() {
             let Some(looked) = looked.get_mut(usize::from(partition)) else { continue };
-            let stirred = commander.stirred_in(partition);
+            // The time is asked last, so that what stirred the partition is due by then.
+            let (stirred, now) = (commander.stirred_in(partition), process.parts.clock.now());
             let is_time =
                 looked.at.is_none_or(|at| now.micros().saturating_sub(at.micros()) >= look_every_us());
             if looked.stirred == stirred && !is_time {
