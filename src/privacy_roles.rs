@@ -277,7 +277,7 @@ mod tests {
         until(&asked, &id, taken, patience, false, Request::is_certified).await
     }
 
-    /// Tried with the first 404 as the end: a request that was taken is told as one that could not be made.
+    /// Catches: the first 404 as the end, so that a request that was taken is told as one that could not be made.
     #[tokio::test]
     async fn a_request_that_is_taken_and_not_shown_yet_is_waited_for() {
         let patient = Patience { no_wait: false, within: 120 };

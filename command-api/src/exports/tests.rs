@@ -289,7 +289,7 @@ pub(super) async fn an_export_that_a_crash_left_unrecorded_is_recorded_as_it_was
     assert_eq!(api.file(&request, "manifest.json").await, before);
 }
 
-/// Tried with an error of one that ends the pass for all: nobody gets anything.
+/// Catches: an error of one that ends the pass for all.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_whose_key_is_damaged_holds_up_nobody_else() {
     const DAMAGE: &str = "UPDATE subject_key SET wrapped = zeroblob(length(wrapped)) WHERE subject = ?1";

@@ -6,7 +6,7 @@ use uuid::Uuid;
 use super::{DAY_US, DAYS_KEPT, ROUND, Upkeep, day_keys::DESTROYED};
 use crate::{marks, testing::Bench};
 
-/// Tried with marks of the future that count, each of the two: nothing is done until the clock has come there.
+/// Catches: marks of the future that count, so that nothing is done until the clock has come there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_was_ahead_and_is_set_back_stops_nothing() {
     let bench = Bench::start().await;
