@@ -4,8 +4,9 @@ use privacy::MerchantScope;
 use uuid::Uuid;
 
 use crate::{
-    Answered, Error, EventSeen, OfRecords, Outcome, ReadStore, Value,
+    Answered, Error, EventSeen, OfRecords, Outcome, ReadStore,
     column::{Column as _, Json, word_column},
+    conditions::Conditions,
     recorded::actor_id,
     table::{Row as _, table},
 };
@@ -117,30 +118,25 @@ pub async fn page(
     after: Option<After>,
     limit: u32,
 ) -> Result<Vec<Attempt>, Error> {
-    let mut values = vec![scope.merchant().store()];
-    let mut narrower = String::new();
-    let mut narrow = |condition: &str, with: Vec<Value>| {
-        narrower.push_str(condition);
-        values.extend(with);
-    };
+    let mut wanted = Conditions::of(scope);
     if let Some(customer) = filter.customer {
-        narrow(" AND customer = ?", vec![customer.store()]);
+        wanted.and("customer = ?", [customer.store()]);
     }
     if let Some(order) = filter.order {
-        narrow(" AND order_id = ?", vec![order.store()]);
+        wanted.and("order_id = ?", [order.store()]);
     }
     if filter.without_repeats {
-        narrow(" AND outcome <> 'unchanged'", Vec::new());
+        wanted.and("outcome <> 'unchanged'", []);
     }
     if let Some(After { recorded_at, part, position }) = after {
-        let values = vec![recorded_at.store(), part.store(), position.store()];
-        narrow(" AND (recorded_at, part, position) < (?, ?, ?)", values);
+        let behind = [recorded_at.store(), part.store(), position.store()];
+        wanted.and("(recorded_at, part, position) < (?, ?, ?)", behind);
     }
-    values.push(limit.store());
+    let (wanted, values) = wanted.at_most(limit);
     store
         .query_rows(AuditLog::NAME, scope, move |session, table, columns| {
             let sql = format!(
-                "SELECT {columns} FROM {table} WHERE merchant = ?{narrower}
+                "SELECT {columns} FROM {table} WHERE {wanted}
                  ORDER BY recorded_at DESC, part DESC, position DESC LIMIT ?"
             );
             session.all(&sql, &values, Attempt::read)

@@ -13,8 +13,9 @@ use privacy::MerchantScope;
 use serde::{Deserialize, Serialize};
 
 use crate::{
-    Error, Key, Projection, ReadStore, Recorded, Unfoldable, Value,
+    Error, Key, Projection, ReadStore, Recorded, Unfoldable,
     column::{Column as _, Json, word_column},
+    conditions::Conditions,
     table::{Row as _, table},
 };
 
@@ -319,26 +320,22 @@ pub async fn page(
     after: Option<After>,
     limit: u32,
 ) -> Result<Vec<Request>, Error> {
-    let mut values = vec![scope.merchant().store()];
-    let mut narrower = String::new();
-    let mut narrow = |condition: &str, with: Vec<Value>| {
-        narrower.push_str(condition);
-        values.extend(with);
-    };
+    let mut wanted = Conditions::of(scope);
+    wanted.and("expired = 0", []);
     if let Some(status) = filter.status {
-        narrow(" AND status = ?", vec![status.store()]);
+        wanted.and("status = ?", [status.store()]);
     }
     if let Some(kind) = filter.kind {
-        narrow(" AND kind = ?", vec![kind.store()]);
+        wanted.and("kind = ?", [kind.store()]);
     }
     if let Some(After { requested_at, request }) = after {
-        narrow(" AND (requested_at, request) < (?, ?)", vec![requested_at.store(), request.store()]);
+        wanted.and("(requested_at, request) < (?, ?)", [requested_at.store(), request.store()]);
     }
-    values.push(limit.store());
+    let (wanted, values) = wanted.at_most(limit);
     store
         .query::<GdprRequests, _>(scope, move |session, table, columns| {
             let sql = format!(
-                "SELECT {columns} FROM {table} WHERE merchant = ? AND expired = 0{narrower}
+                "SELECT {columns} FROM {table} WHERE {wanted}
                  ORDER BY requested_at DESC, request DESC LIMIT ?"
             );
             session.all(&sql, &values, Request::read)

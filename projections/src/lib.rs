@@ -10,6 +10,7 @@ mod answered;
 pub mod audit_log;
 mod catch_up;
 mod column;
+mod conditions;
 pub mod customers;
 mod differences;
 mod digest;
