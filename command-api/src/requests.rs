@@ -228,7 +228,8 @@ impl Requests {
         Ok(Taken { kept, answered })
     }
 
-    /// The customers whom the id names, or the address if there is no id.
+    /// The customers whom the id names, or the address if there is no id. If Shopify's id leads to nobody, those who have the
+    /// address and no id at Shopify: whoever has another one is somebody else.
     async fn people_named(&self, merchant: MerchantId, named: &Named) -> Result<Vec<CustomerId>, NotTaken> {
         if let Some(customer) = named.customer {
             let known = self.commander.read(merchant, StreamRef::customer(customer), |known| match known {
@@ -239,15 +240,20 @@ impl Requests {
             });
             return Ok(known.await?.then_some(customer).into_iter().collect());
         }
-        let kinds: &[(Kind, &Option<Private>)] = match &named.shopify {
-            Some(_) => &[(Kind::ShopifyCustomer, &named.shopify)],
-            None => &[(Kind::Email, &named.email), (Kind::VerifiedEmail, &named.email)],
-        };
+        if let Some(Private(number)) = &named.shopify
+            && let Some(entry) = self.keys.find(merchant, Kind::ShopifyCustomer, number).await?
+        {
+            return Ok(vec![CustomerId(entry.id)]);
+        }
         let mut people = Vec::new();
-        for (kind, text) in kinds {
-            let Some(Private(text)) = text else { continue };
-            let found = self.keys.find_all(merchant, *kind, text).await?;
-            people.extend(found.into_iter().map(|entry| CustomerId(entry.id)));
+        let Some(Private(email)) = &named.email else { return Ok(people) };
+        for kind in [Kind::Email, Kind::VerifiedEmail] {
+            for entry in self.keys.find_all(merchant, kind, email).await? {
+                let known_to_shopify = self.keys.reveal(merchant, Kind::ShopifyCustomer, entry.id);
+                if named.shopify.is_none() || known_to_shopify.await?.is_none() {
+                    people.push(CustomerId(entry.id));
+                }
+            }
         }
         Ok(people)
     }

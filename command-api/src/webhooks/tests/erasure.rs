@@ -7,7 +7,7 @@ use event_schemas::{
     privacy_request::{RedactionScope, RequestSource},
 };
 use group_commit::values;
-use privacy::Kind;
+use privacy::{Kind, Reference};
 use serde_json::{Value, json};
 use uuid::Uuid;
 
@@ -171,6 +171,20 @@ pub(super) async fn an_address_alone_names_everybody_who_has_it_and_guests_becom
     let late = order(SHOP, 3).of_guest("guest@example.com").updated(30);
     stack.post(&Post::new(SHOP, "orders/updated", "late", &late.0)).await;
     stack.all_processed_as(merchant, "subject-erased", &["late"]).await;
+}
+
+/// With the address left alone wherever there is a number, which was so, nobody is erased here.
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn a_number_that_leads_to_nobody_leaves_the_address_to_whoever_has_none() {
+    let stack = Stack::start().await;
+    let merchant = stack.with_ada().await;
+    let member = stack.bench.customer(merchant).await;
+    let address = Reference::new(Kind::Email, ADA, member.0, Some(member));
+    stack.bench.keys.resolve(merchant, address).await.unwrap();
+    let unknown = redact(SHOP, Some(99), Some(ADA), &[]);
+    stack.post(&Post::new(SHOP, "customers/redact", "r", &unknown)).await;
+    stack.worked_off().await;
+    assert_eq!(stack.request().await.subjects, [member].into());
 }
 
 #[tokio::test(flavor = "multi_thread")]
