@@ -66,8 +66,13 @@ impl App {
         }))
     }
 
+    /// The shop of somebody who has its token. Tokens are handed out once a shop has joined, so if it is not here, this
+    /// node has not read as far.
     pub(crate) fn shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {
-        self.shops.by_id(merchant).ok_or_else(|| Problem::not_found("shop-not-found", "The shop is unknown"))
+        let behind = || {
+            Problem::unavailable("shop-not-loaded", "This node has not heard of the shop yet").retry_after_s(1)
+        };
+        self.shops.by_id(merchant).ok_or_else(behind)
     }
 
     /// Checks that the customer is registered at this shop, or was merged before that: then their account says into whom. Of

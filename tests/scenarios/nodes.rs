@@ -12,7 +12,7 @@ use serde_json::json;
 
 use self::{
     faults::restarted,
-    load::{Journal, World},
+    load::{Journal, World, opened, set},
 };
 use crate::harness::{Door, Nodes, OwnServer, Seed, Server, Shop, partitions, signal};
 
@@ -124,7 +124,8 @@ async fn each_role_can_be_a_process_of_its_own() {
 async fn a_dead_letter_of_one_node_is_driven_again_through_another() {
     let nodes = Nodes::on_postgres(2);
     let servers = nodes.start_all(&[]);
-    let shop = Shop::open(&servers[0]).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
+    let shop = opened(&servers).await;
     let ada = crate::shopify::person();
     let good = crate::shopify::order().by(&ada).line(50_00, 1).paid().json(&shop);
     for (at, other) in [(&servers[0], &servers[1]), (&servers[1], &servers[0])] {
@@ -175,13 +176,14 @@ async fn read_models_are_built_anew_while_several_nodes_fold_into_them() {
 async fn settings_that_are_changed_through_two_nodes_at_once_do_not_undo_each_other() {
     let nodes = Nodes::on_postgres(2);
     let servers = nodes.start_all(&[]);
-    let shop = Shop::open(&servers[0]).await;
+    until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
+    let shop = opened(&servers).await;
     let other = shop.at(&servers[1]);
     for round in 1..=10 {
         let (redeem, expiry) =
             (json!({"redeem": {"min_points": round}}), json!({"expiry": {"months": round}}));
-        tokio::join!(shop.set(&redeem), other.set(&expiry));
-        let now = shop.set(&json!({})).await;
+        tokio::join!(set(&shop, &redeem), set(&other, &expiry));
+        let now = set(&shop, &json!({})).await;
         assert_eq!((&now["redeem"]["min_points"], &now["expiry"]["months"]), (&json!(round), &json!(round)));
     }
 }

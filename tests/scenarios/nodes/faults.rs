@@ -6,22 +6,22 @@ use super::*;
 /// A pause that outlasts the session.
 const PAUSED_FOR: Duration = Duration::from_secs(8);
 
-/// The number of a customer of the world whose account is in a partition that this node serves, with the partition.
-async fn account_at(world: &World, server: &Server) -> (usize, u64) {
-    let here = owned(server).await;
-    let at = world.at(server);
-    for number in 0.. {
-        let body = json!({
-            "customer_id": world.customer(number), "points": 1, "reason": "goodwill", "source_id": "where"
-        });
-        let earned = at.post("/v1/api/points/earn", &body).await;
-        let position = earned.json()["position"].as_str().unwrap().to_owned();
-        let partition = position.split('-').nth(1).unwrap().parse().unwrap();
-        if here.contains(&partition) {
-            return (number, partition);
+/// Which node owns the account of this customer of the world, and in which partition it is. It has a point more then.
+async fn owner_of(world: &World, servers: &[Server], customer: &str) -> (usize, u64) {
+    let body = json!({"customer_id": customer, "points": 1, "reason": "goodwill", "source_id": "where"});
+    let earned = world.insist("/v1/api/points/earn", &body).await;
+    let partition = earned["position"].as_str().unwrap().split('-').nth(1).unwrap().parse().unwrap();
+    let mut owner = None;
+    until("a node owns the account", async || {
+        for (node, server) in servers.iter().enumerate() {
+            if owned(server).await.contains(&partition) {
+                owner = Some(node);
+            }
         }
-    }
-    unreachable!("no account is there")
+        owner.is_some()
+    })
+    .await;
+    (owner.unwrap(), partition)
 }
 
 /// What was seen of an owner that slept.
@@ -39,20 +39,22 @@ pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) ->
     let servers = nodes.start_all(more);
     until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
-    let (number, partition) = account_at(&world, &servers[0]).await;
-    let customer = world.customer(number).to_owned();
+    let customer = world.customer(0).to_owned();
     let load = world.load(&mut Seed::new());
     tokio::time::sleep(Duration::from_millis(500)).await;
     let mut journal = load.end().await;
+    let (owner, partition) = owner_of(&world, &servers, &customer).await;
+    let sleeper = &servers[owner];
+    let others: Vec<&Server> = servers.iter().filter(|server| server.id() != sleeper.id()).collect();
 
-    signal(servers[0].id(), "STOP");
+    signal(sleeper.id(), "STOP");
     let began = Instant::now();
     until("another node owns the partition", async || {
-        let mut others = Vec::new();
-        for server in &servers[1..] {
-            others.extend(owned(server).await);
+        let mut taken = Vec::new();
+        for server in &others {
+            taken.extend(owned(server).await);
         }
-        others.contains(&partition)
+        taken.contains(&partition)
     })
     .await;
     println!("taken over after {:?}", began.elapsed());
@@ -61,26 +63,25 @@ pub(super) async fn asked_when_it_wakes(nodes: &Nodes, more: &[(&str, &str)]) ->
         "customer_id": customer, "points": 1_000_000, "reason": "goodwill", "source_id": "meanwhile"
     });
     until("the new owner answers", async || {
-        world.at(&servers[1]).post("/v1/api/points/earn", &earn).await.status == 200
+        world.at(others[0]).post("/v1/api/points/earn", &earn).await.status == 200
     })
     .await;
     tokio::time::sleep(PAUSED_FOR.saturating_sub(began.elapsed())).await;
     // These are in its sockets when it wakes. An adjustment is decided by the account at once, one way or the other.
     let take = json!({"customer_id": customer, "points": -100_000, "reason_code": "correction"});
     let asked = (0..4).map(|_| {
-        let (shop, take) = (world.at(&servers[0]), take.clone());
+        let (shop, take) = (world.at(sleeper), take.clone());
         tokio::spawn(async move { shop.post("/v1/api/points/adjust", &take).await })
     });
     let asked: Vec<_> = asked.collect();
     tokio::time::sleep(Duration::from_millis(300)).await;
-    signal(servers[0].id(), "CONT");
+    signal(sleeper.id(), "CONT");
     let mut told = Vec::new();
     for asked in asked {
         told.push(asked.await.unwrap().status);
     }
     let taken = i64::try_from(told.iter().filter(|status| **status == 200).count()).unwrap() * 100_000;
-    (0..=number).for_each(|asked| journal.granted(asked, 1));
-    journal.granted(number, 1_000_000 - taken);
+    journal.granted(0, 1 + 1_000_000 - taken);
     Woken { servers, world, journal, told }
 }
 

@@ -116,7 +116,7 @@ impl Load {
 
 impl World {
     pub(super) async fn begin(servers: &[Server]) -> Self {
-        let shop = opened(&servers[0]).await;
+        let shop = opened(servers).await;
         let doors: Doors = Arc::new(RwLock::new(servers.iter().map(|server| shop.at(server)).collect()));
         let mut world = Self { shop, people: Arc::default(), doors };
         let mut people = Vec::new();
@@ -239,24 +239,35 @@ impl World {
     }
 }
 
-/// A shop whose deliveries only the machine limits. Partitions may still change hands.
-async fn opened(server: &Server) -> Shop {
-    let deadline = Instant::now() + INSISTS_FOR;
-    let pause = || async {
-        assert!(Instant::now() < deadline, "no shop within {INSISTS_FOR:?}");
-        tokio::time::sleep(Duration::from_millis(50)).await;
-    };
-    let shop = loop {
-        match Shop::ask_in(server, "USD").await {
-            Ok(shop) => break shop,
-            Err(_) => pause().await,
-        }
-    };
-    let fast = json!({"processing": {"per_second": 1_000_000, "burst": 1_000_000}});
-    while shop.put("/v1/api/core/settings", &fast).await.status == 503 {
-        pause().await;
+/// A shop that all of these nodes know, whose deliveries only the machine limits.
+pub(super) async fn opened(servers: &[Server]) -> Shop {
+    let shop = insisted(|| async { Shop::ask_in(&servers[0], "USD").await.ok() }).await;
+    for server in servers {
+        let fast = json!({"processing": {"per_second": 1_000_000, "burst": 1_000_000}});
+        set(&shop.at(server), &fast).await;
     }
     shop
+}
+
+/// Changes settings of a shop, however often partitions change hands meanwhile.
+pub(super) async fn set(shop: &Shop, patch: &Value) -> Value {
+    let asked = || async {
+        let answer = shop.put("/v1/api/core/settings", patch).await;
+        (answer.status != 503).then(|| answer.expect(200))
+    };
+    insisted(asked).await
+}
+
+/// Asks until there is something else than "not now".
+async fn insisted<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
+    let deadline = Instant::now() + INSISTS_FOR;
+    loop {
+        if let Some(answer) = ask().await {
+            return answer;
+        }
+        assert!(Instant::now() < deadline, "no answer within {INSISTS_FOR:?}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    }
 }
 
 /// A problem names the request that was answered, so that of a repeat differs in it.
