@@ -319,10 +319,12 @@ impl Decider for State {
         if self.merged_into.is_some() {
             return Vec::new();
         }
-        let release = self.lots.scheduled().next().and_then(|(_, lot)| match lot.release {
+        let scheduled = self.lots.scheduled().next().and_then(|(_, lot)| match lot.release {
             Some(Release::At(time)) => Some(time),
             _ => None,
         });
+        // What nobody will tell of has waited long enough.
+        let release = if self.is_forlorn() { Some(Timestamp::from_micros(0)) } else { scheduled };
         let expiry = self.lots.dates().next();
         let active = self.last_activity_at.filter(|_| self.balances.available.is_positive());
         let due = [

@@ -8,7 +8,7 @@ pub const ESTATE_PART_MAX: u32 = 4_000;
 /// So many lots end, or get a later date, by one record of a job.
 pub const LOTS_MAX: usize = 10_000;
 
-/// So many lots are released by one record: each is an event of its own.
+/// So many lots are released or voided by one record of a job: each is an event of its own.
 pub const RELEASES_MAX: usize = 4_000;
 
 /// Points of so many lots are spent or sent at once: they must fit into the record that brings them back, too.
@@ -22,7 +22,9 @@ pub fn is_full(events: &[Event]) -> bool {
         match event {
             Event::PointsAccount(PointsAccountEvent::PointsExpired(event)) => lots += event.allocations.len(),
             Event::PointsAccount(PointsAccountEvent::PointsExpiryExtended(event)) => lots += event.lots.len(),
-            Event::PointsAccount(PointsAccountEvent::PointsReleased(_)) => releases += 1,
+            Event::PointsAccount(PointsAccountEvent::PointsReleased(_) | PointsAccountEvent::PointsVoided(_)) => {
+                releases += 1;
+            }
             _ => {}
         }
     }

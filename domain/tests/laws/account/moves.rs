@@ -163,6 +163,9 @@ pub(crate) fn law_11_nothing_is_asked_of_an_erased_account() {
             return Ok(());
         }
         let comes_to_its_end = matches!(
+            &moment.event,
+            Event::PointsVoided(one) if one.reason.as_str() == "customer-erased"
+        ) || matches!(
             moment.event,
             Event::PointsReleased(_)
                 | Event::PointsExpired(_)
