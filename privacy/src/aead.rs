@@ -9,6 +9,11 @@ const LAYOUT: u8 = 1;
 const TAG_LEN: usize = 16;
 const HEAD_LEN: usize = 1 + NONCE_LEN;
 
+/// How long a clear value of this length is once it is sealed.
+pub(crate) const fn sealed_len(clear_len: usize) -> usize {
+    HEAD_LEN + clear_len + TAG_LEN
+}
+
 /// An expanded key; the library wipes it when it is dropped.
 pub(crate) struct Cipher(LessSafeKey);
 
@@ -21,7 +26,7 @@ impl Cipher {
     pub(crate) fn seal(&self, associated_data: &[u8], clear: &[u8]) -> Result<Vec<u8>, Error> {
         let mut nonce = [0; NONCE_LEN];
         chance::fill(&mut nonce)?;
-        let mut sealed = Vec::with_capacity(HEAD_LEN + clear.len() + TAG_LEN);
+        let mut sealed = Vec::with_capacity(sealed_len(clear.len()));
         sealed.push(LAYOUT);
         sealed.extend_from_slice(&nonce);
         sealed.extend_from_slice(clear);

@@ -36,6 +36,15 @@ impl<K: Eq + Hash + Copy, V: Clone> Cache<K, V> {
         self.lock().insert(key, value, self.young_max);
     }
 
+    /// Changes a value where it stands; to be used it does not count.
+    pub(crate) fn update(&self, key: &K, update: impl FnOnce(&mut V)) {
+        let mut generations = self.lock();
+        let Generations { young, old } = &mut *generations;
+        if let Some(value) = young.get_mut(key).or_else(|| old.get_mut(key)) {
+            update(value);
+        }
+    }
+
     pub(crate) fn remove(&self, key: &K) {
         let mut generations = self.lock();
         generations.young.remove(key);

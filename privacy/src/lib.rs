@@ -34,6 +34,7 @@ mod seal;
 mod session;
 mod signing;
 mod store;
+mod strip;
 mod sweep;
 mod token;
 mod vault;

@@ -158,6 +158,18 @@ impl Vault {
         }
     }
 
+    /// Remembers what keys were wrapped anew into, of those that are remembered. Who is fenced is not remembered as alive, so
+    /// what was destroyed meanwhile is not either.
+    pub(crate) fn wrapped_anew(&self, epoch: Epoch, keys: Vec<(DataKeyId, Vec<u8>)>) {
+        for (id, wrapped) in keys {
+            self.data_keys.update(&id, |state| {
+                if matches!(state, KeyState::Live { .. }) {
+                    *state = KeyState::Live { epoch, wrapped: wrapped.into() };
+                }
+            });
+        }
+    }
+
     /// For a notice that this program does not know.
     pub(crate) fn forget_all(&self) {
         self.obey(Notice::Epochs);
@@ -185,11 +197,6 @@ impl Vault {
     /// Holds these keys of epochs, and no others.
     pub(crate) fn hold_epochs(&self, keys: BTreeMap<Epoch, Cipher>) {
         *self.epochs.write().unwrap_or_else(PoisonError::into_inner) = shared(keys);
-    }
-
-    /// Whether other processes may have the store open too.
-    pub(crate) const fn is_shared(&self) -> bool {
-        self.file.is_none()
     }
 
     /// The merchant's key that wraps its data keys in `epoch`.
