@@ -1,4 +1,5 @@
-//! The log's writer as owners use it. With the feature `planted-bugs` an environment variable makes it break its word.
+//! The log's writer as owners use it. With the feature `planted-bugs` an environment variable makes it break its word; it
+//! names one bug or several, with commas between them.
 //!
 //! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
 //! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
@@ -7,9 +8,11 @@
 //! partition, which the log's claims must bear. `clock-ahead`, `clock-behind`: the machine's clock is a day off, which must
 //! be refused.
 //!
-//! `LOYALNEST_ERASURE_ABORT=<place>[:before|:after]` ends the process around a step of an erasure (`fence`, `destroy`,
-//! `mark`, `verify`) or around the record that one ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`,
-//! `finalized`).
+//! `destroy-without-fence`: an erasure raises no fence before it destroys the keys.
+//!
+//! An erasure may be stopped, or held (`privacy::planted`), at `<place>:before` and `<place>:after` of what a step does
+//! (`fence`, `follow`, `destroy`, `mark`, `purge`, `verify`, `certify`, `certify-final`, `rotate`) and of the record that it
+//! ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`, `finalized`).
 use event_schemas::privacy_request::RedactionStep;
 
 #[cfg(not(feature = "planted-bugs"))]
@@ -98,20 +101,24 @@ mod dishonest {
         }
     }
 
-    /// Ends the process here if `LOYALNEST_ERASURE_ABORT` names the place, as a power cut would.
-    pub(crate) fn erasure_at(place: &str) {
-        abort_if(&[place, &format!("{place}:before")]);
+    /// Whether an erasure destroys keys that are not fenced.
+    pub(crate) fn destroys_without_fence() -> bool {
+        is("destroy-without-fence")
+    }
+
+    /// Ends the process here, or waits, if a test says so.
+    pub(crate) async fn erasure_at(place: &str) {
+        stop_at(&format!("{place}:before")).await;
     }
 
     /// The same behind the place.
-    pub(crate) fn erasure_past(place: &str) {
-        abort_if(&[&format!("{place}:after")]);
+    pub(crate) async fn erasure_past(place: &str) {
+        stop_at(&format!("{place}:after")).await;
     }
 
-    fn abort_if(places: &[&str]) {
-        if std::env::var("LOYALNEST_ERASURE_ABORT").is_ok_and(|named| places.contains(&named.as_str())) {
-            std::process::abort();
-        }
+    async fn stop_at(place: &str) {
+        privacy::planted::abort_at(place);
+        privacy::planted::hold_at(place).await;
     }
 
     fn is(bug: &str) -> bool {
@@ -119,7 +126,7 @@ mod dishonest {
         if seeded::is_planted(bug) {
             return true;
         }
-        std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|planted| planted == bug)
+        std::env::var("LOYALNEST_PLANTED_BUG").is_ok_and(|all| all.split(',').any(|planted| planted == bug))
     }
 
     /// The answer to come for one record.
@@ -200,8 +207,8 @@ mod dishonest {
 
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
-    Hand, Writer, acks_before_commit, clock_wrong_us, erasure_at, erasure_past, forwards_twice,
-    is_proposed_everything, saves_progress_first, serves_revoked,
+    Hand, Writer, acks_before_commit, clock_wrong_us, destroys_without_fence, erasure_at, erasure_past,
+    forwards_twice, is_proposed_everything, saves_progress_first, serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
@@ -255,10 +262,16 @@ pub(crate) const fn recorded(step: RedactionStep) -> &'static str {
     }
 }
 
+/// Whether an erasure destroys keys that are not fenced: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn destroys_without_fence() -> bool {
+    false
+}
+
 /// Where a step of an erasure begins: nothing happens, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
-pub(crate) const fn erasure_at(_: &str) {}
+pub(crate) async fn erasure_at(_: &str) {}
 
 /// Where a step of an erasure is done: nothing happens, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
-pub(crate) const fn erasure_past(_: &str) {}
+pub(crate) async fn erasure_past(_: &str) {}

@@ -53,7 +53,11 @@ impl KeyStore {
         if gone.is_empty() {
             return Ok(gone);
         }
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::abort_at("epochs:emptied");
         self.clear_ring().await?;
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::abort_at("epochs:cleared");
         self.commit(move |session| session.close_for_good(gone, at)).await
     }
 

@@ -134,6 +134,8 @@ impl KeyStore {
             }
             Whom::Shop => {
                 self.commit(move |session| session.replace_shop_keys(merchant, request)).await?;
+                #[cfg(feature = "planted-bugs")]
+                crate::planted::abort_at("shop:replaced");
                 let mut from = Some(NOBODY);
                 while let Some(after) = from {
                     from = self.commit(move |session| session.destroy_some(merchant, after, request)).await?;

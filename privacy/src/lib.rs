@@ -25,7 +25,7 @@ mod lease;
 mod notices;
 mod open;
 #[cfg(feature = "planted-bugs")]
-mod planted;
+pub mod planted;
 mod ring;
 mod root;
 mod rotation;

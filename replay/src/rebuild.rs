@@ -169,6 +169,8 @@ pub async fn rebuild(
     };
     match built {
         Ok(projections) if !dry_run => {
+            #[cfg(feature = "planted-bugs")]
+            privacy::planted::hold_at("rebuilt").await;
             shadow.serve(log, &mut |_| {}).await?;
             Ok(Report { swapped: true, projections })
         }

@@ -7,6 +7,7 @@ use uuid::Uuid;
 use domain::privacy_request::{Certify, Finalize, Redaction};
 
 use super::{PortError, Process, Request, setback::Cause, whom};
+use crate::planted;
 
 impl Process {
     /// Certifies that nothing that is in use opens anything, and has it shown from here on.
@@ -47,7 +48,13 @@ impl Process {
         let text = issued.map_err(|error| unwritable(error.into()))?;
         let text = CertificateText::try_new(text).map_err(|error| unwritable(error.to_string().into()))?;
         let (merchant, whom) = (request.merchant, whom(redaction));
+        let place = match statement.level {
+            Level::Live => "certify",
+            Level::Final => "certify-final",
+        };
+        planted::erasure_at(place).await;
         self.parts.keys.certify(merchant, &whom, &statement.certificate).await?;
+        planted::erasure_past(place).await;
         Ok((certificate_id(request, statement.level), text))
     }
 

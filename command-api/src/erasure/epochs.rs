@@ -5,6 +5,7 @@ use std::sync::PoisonError;
 use event_schemas::Timestamp;
 
 use super::{Process, certificates::after, setback::Cause};
+use crate::planted;
 
 impl Process {
     /// Closes and destroys what is due. It may be done by several nodes at once.
@@ -29,7 +30,9 @@ impl Process {
     }
 
     async fn rotate(&self, now: Timestamp) -> Result<(), Cause> {
+        planted::erasure_at("rotate").await;
         let rotated = self.parts.keys.rotate(now).await?;
+        planted::erasure_past("rotate").await;
         if rotated.damaged > 0 {
             tracing::error!(
                 keys = rotated.damaged,
@@ -42,6 +45,7 @@ impl Process {
 
     async fn destroy_epochs(&self, closed_before: Timestamp, now: Timestamp) -> Result<(), Cause> {
         for epoch in self.parts.keys.destroy_epochs(closed_before, now).await? {
+            planted::erasure_past("epochs").await;
             tracing::info!(epoch, "Epoch {epoch} of the keys is destroyed");
         }
         Ok(())

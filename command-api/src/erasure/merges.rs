@@ -7,7 +7,7 @@ use event_schemas::{CustomerId, RequestId, privacy_request::RedactionScope};
 use uuid::Uuid;
 
 use super::{Process, Request, bugs::Bug, setback::Cause};
-use crate::requests::closure;
+use crate::{planted, requests::closure};
 
 /// The request for somebody who turned out to be the person whom this one is about.
 pub(crate) fn follow_up(request: RequestId, customer: CustomerId) -> (RequestId, StreamRef) {
@@ -47,6 +47,9 @@ impl Process {
             requested_at: redaction.requested.requested_at,
         };
         let opened = Request { merchant: request.merchant, id, stream };
-        self.record_as(&opened, "open", open).await.map(drop)
+        planted::erasure_at("follow").await;
+        self.record_as(&opened, "open", open).await?;
+        planted::erasure_past("follow").await;
+        Ok(())
     }
 }

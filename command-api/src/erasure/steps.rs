@@ -74,7 +74,9 @@ impl Process {
             RedactionStep::Mark | RedactionStep::Purge => {
                 let marked = self.mark(request, redaction).await;
                 let marks = marked.map_err(|cause| cause.at(RedactionStep::Mark))?;
+                planted::erasure_at("purge").await;
                 let purged = self.purge(request, &whom(redaction), &marks).await.map_err(failed)?;
+                planted::erasure_past("purge").await;
                 RecordPurge { purged, at: self.now() }.into()
             }
             RedactionStep::Verify => {
@@ -100,10 +102,14 @@ impl Process {
     }
 
     async fn fence(&self, request: &Request, redaction: &Redaction) -> Result<RecordFence, Cause> {
-        planted::erasure_at("fence");
-        let fenced = self.parts.keys.fence(request.merchant, &whom(redaction), request.id.0).await?;
-        planted::erasure_past("fence");
-        Ok(RecordFence { fence: fenced.number, at: self.now() })
+        planted::erasure_at("fence").await;
+        let number = if planted::destroys_without_fence() {
+            0
+        } else {
+            self.parts.keys.fence(request.merchant, &whom(redaction), request.id.0).await?.number
+        };
+        planted::erasure_past("fence").await;
+        Ok(RecordFence { fence: number, at: self.now() })
     }
 
     /// Waits until nobody seals or opens any more, removes what only the directory's references find, and destroys.
@@ -115,9 +121,9 @@ impl Process {
         }
         self.follow_merges(request, redaction).await?;
         self.purge_early(request, &whom, redaction.requested.requested_at).await?;
-        planted::erasure_at("destroy");
+        planted::erasure_at("destroy").await;
         let destroyed = self.parts.keys.destroy(request.merchant, &whom, request.id.0).await?;
-        planted::erasure_past("destroy");
+        planted::erasure_past("destroy").await;
         let privacy::Destroyed { keys, directory_rows, tombstones, epoch } = destroyed;
         let destroyed = SubjectKeyDestroyed { keys, directory_rows, tombstones, epoch, at: self.now() };
         Ok(RecordDestruction { destroyed })
@@ -141,14 +147,14 @@ impl Process {
                 redaction.requested.subjects.iter().copied().flat_map(of).collect()
             }
         };
-        planted::erasure_at("mark");
+        planted::erasure_at("mark").await;
         let told = marks.into_iter().map(|(stream, command)| self.tell(request, stream, command));
         let told = try_join_all(told).await?;
         if !self.bugs.has(Bug::LooksForMergesOnce) {
             // Whoever brought an estate up to here found nobody who was marked, and left who it is from to this request.
             self.follow_merges(request, redaction).await?;
         }
-        planted::erasure_past("mark");
+        planted::erasure_past("mark").await;
         Ok(told)
     }
 
@@ -171,7 +177,7 @@ impl Process {
 
     /// Searches every partition that holds streams of the people.
     async fn verify(&self, request: &Request, redaction: &Redaction) -> Result<Vec<Scanned>, Cause> {
-        planted::erasure_at("verify");
+        planted::erasure_at("verify").await;
         let mut searches: BTreeMap<u16, (StreamRef, Sought)> = BTreeMap::new();
         match redaction.requested.scope {
             RedactionScope::Shop => {
@@ -200,7 +206,7 @@ impl Process {
             .into_iter()
             .map(|(partition, (stream, sought))| self.scanner.scan(partition, stream, sought));
         let scanned = try_join_all(searches).await;
-        planted::erasure_past("verify");
+        planted::erasure_past("verify").await;
         scanned
     }
 
@@ -237,9 +243,9 @@ impl Process {
         command: impl Into<Command>,
     ) -> Result<Redaction, Cause> {
         let recorded = planted::recorded(step);
-        planted::erasure_at(recorded);
+        planted::erasure_at(recorded).await;
         let redaction = self.record_as(request, step.as_str(), command).await?;
-        planted::erasure_past(recorded);
+        planted::erasure_past(recorded).await;
         redaction.ok_or_else(|| Cause::new("request-unknown", "the request is not known to its owner"))
     }
 

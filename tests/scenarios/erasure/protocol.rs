@@ -51,7 +51,7 @@ async fn killed_at_any_step_every_erasure_is_certified_and_nobody_is_readable() 
         let (tag, point) = (format!("Gone{number}x"), POINTS[number % POINTS.len()]);
         let member = Member::join(&shop, &tag).await;
         assert!(server.end_by("TERM").0.success());
-        server = Server::start_on(&folder, &[("LOYALNEST_ERASURE_ABORT", point)]);
+        server = Server::start_on(&folder, &[("LOYALNEST_ABORT", point)]);
         // It may be dead before it answers.
         let body = json!({"customer_id": member.customer});
         let ask = shop.at(&server).request(reqwest::Method::POST, REDACT).json(&body);
