@@ -10,6 +10,7 @@ use command_api::{
 use event_log::{Log, Position};
 use event_schemas::Timestamp;
 use http_edge::{Auth, Operator, Problem, WithAuth};
+use query_api::{Ages, Deadlines};
 use serde::Serialize;
 use utoipa::{ToSchema, openapi::OpenApi};
 use utoipa_axum::{router::OpenApiRouter, routes};
@@ -27,6 +28,8 @@ pub(crate) struct Queues {
     pub(crate) webhooks: Webhooks,
     /// The read side's projections.
     pub(crate) progress: projections::Progress,
+    /// Whoever looks at the deadlines of requests about people's data, if this process does.
+    pub(crate) deadlines: Option<Deadlines>,
     /// Verifies the operator's token.
     pub(crate) auth: Arc<dyn Auth>,
 }
@@ -67,6 +70,10 @@ pub(crate) struct QueuesBody {
     schedules: Vec<Job>,
     /// Read models.
     projections: Vec<Projection>,
+    /// Open requests about people's data as they were a few seconds ago; not there before the first look, or on a node that
+    /// answers no queries.
+    #[serde(skip_serializing_if = "Option::is_none")]
+    privacy_requests: Option<Ages>,
 }
 
 /// Deliveries.
@@ -160,6 +167,7 @@ impl Queues {
             parked_tasks: self.policies.parked(),
             schedules: self.schedule.progress().into_iter().map(Job::from).collect(),
             projections: projections.collect(),
+            privacy_requests: self.deadlines.as_ref().and_then(Deadlines::ages),
         })
     }
 }

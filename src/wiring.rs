@@ -109,7 +109,7 @@ impl System {
         let mut probes = probes(&log, &commander, &policies, &keys, &work);
         probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
-        let now = watched_deadlines(settings, &reads, clock);
+        let (now, deadlines) = watched_deadlines(settings, &reads, clock);
         let live = Live::default();
         let local = Arc::new(Local::new(Arc::clone(&auth))?);
         let doors = Doors {
@@ -119,6 +119,7 @@ impl System {
                 schedule,
                 webhooks: webhooks.clone(),
                 progress: progress.clone(),
+                deadlines,
                 auth: Arc::clone(&auth),
             },
             rebuilds: Rebuilds::new(log.clone(), reads.clone(), progress.clone(), Arc::clone(&local)),
@@ -302,13 +303,15 @@ impl Working {
     }
 }
 
-/// Has somebody look at the deadlines of requests where questions are answered; gives what tells the time.
-fn watched_deadlines(settings: &Settings, reads: &ReadStore, clock: Clock) -> Now {
+/// Has somebody look at the deadlines of requests where questions are answered; gives what tells the time, and who looks.
+fn watched_deadlines(settings: &Settings, reads: &ReadStore, clock: Clock) -> (Now, Option<Deadlines>) {
     let now: Now = Arc::new(move || clock.now());
-    if settings.roles.has(Role::Queries) {
-        tokio::spawn(Deadlines::new(reads.clone(), Arc::clone(&now)).watch());
+    let deadlines =
+        settings.roles.has(Role::Queries).then(|| Deadlines::new(reads.clone(), Arc::clone(&now)));
+    if let Some(deadlines) = deadlines.clone() {
+        tokio::spawn(deadlines.watch());
     }
-    now
+    (now, deadlines)
 }
 
 type Now = Arc<dyn Fn() -> Timestamp + Send + Sync>;

@@ -39,7 +39,7 @@ use crate::{
     clock::Clock,
     commands::{Commander, Envelope, Lane, Origin, Unavailable},
     policies::Parts,
-    requests::{Kept, NotTaken, Redacted, Requests, is_erased},
+    requests::{Kept, Redacted, Requests, is_erased},
     shops::Shops,
 };
 
@@ -65,8 +65,8 @@ pub(crate) enum Error {
     Store(#[from] Fault),
     #[error("the export could not be recorded")]
     Command(#[from] Unavailable),
-    #[error("the request could not be looked up")]
-    Request(#[from] NotTaken),
+    #[error("the erasure of the person is not certified yet")]
+    NotCertified,
     #[error("the export was refused as {0}")]
     Refused(&'static str),
     #[error("a file could not be written as JSON")]
@@ -137,7 +137,11 @@ impl Exports {
             let is_asked = match prepared {
                 Some(prepared) => self.record(&kept, prepared).await.map(|()| false),
                 // Else kept a moment ago, and its record is still to come.
-                None if asked.len() < AT_ONCE => self.is_received(&kept).await,
+                None if asked.len() < AT_ONCE => self.is_received(&kept).await.inspect(|is_received| {
+                    if !is_received {
+                        self.aside.wait(kept.request);
+                    }
+                }),
                 None => Ok(false),
             };
             match is_asked {
@@ -221,11 +225,13 @@ impl Exports {
         Ok(received.await?)
     }
 
-    /// Whether one of them was erased: then nothing but that is said of any.
+    /// Whether one of them was erased: then nothing but that is said of any, with the certificate.
     async fn redacted(&self, kept: &Kept) -> Result<Option<Redacted>, Error> {
         for subject in &kept.subjects {
-            if let Some(redacted) = self.requests.redacted(kept.merchant, *subject).await? {
-                return Ok(Some(redacted));
+            match self.requests.redacted(kept.merchant, *subject).await? {
+                Some(Redacted { certificate: None }) => return Err(Error::NotCertified),
+                Some(redacted) => return Ok(Some(redacted)),
+                None => {}
             }
         }
         Ok(None)

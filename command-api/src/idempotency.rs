@@ -67,10 +67,16 @@ impl Attempt {
     pub fn about(self, customers: impl IntoIterator<Item = CustomerId>) -> Self {
         Self { about: customers.into_iter().collect(), ..self }
     }
+
+    /// For whoever turns out later whom the request is about, as [`name`] wants it.
+    pub(crate) const fn kept_as(&self) -> Option<KeptAs> {
+        self.kept_as
+    }
 }
 
+/// Where a request's ids are kept.
 #[derive(Clone, Copy, Debug)]
-struct KeptAs {
+pub struct KeptAs {
     merchant: MerchantId,
     key: [u8; 32],
     fingerprint: [u8; 32],
@@ -148,7 +154,7 @@ impl Idempotency {
     /// The store failed.
     pub async fn turned_out(&self, attempt: &Attempt, customer: CustomerId) -> Result<(), Problem> {
         let Some(kept_as) = attempt.kept_as.filter(|_| customer.0 != attempt.minted) else { return Ok(()) };
-        let noted = self.work.run(move |work| name(work, kept_as, customer)).await;
+        let noted = self.work.run(move |work| name(work, kept_as, [customer.0])).await;
         noted.map_err(|error| work_fault(&error))
     }
 
@@ -197,29 +203,31 @@ fn insert(
         ON CONFLICT DO NOTHING";
     let KeptAs { merchant, key, fingerprint } = &kept_as;
     work.execute(sql, values![&merchant.bytes(), key, fingerprint, &minted])?;
-    for customer in about {
-        name(work, kept_as, *customer)?;
-    }
+    name(work, kept_as, about.iter().map(|customer| customer.0))?;
     find(work, kept_as)?.ok_or(StoreError::Missing)
 }
 
-fn name(work: &dyn Session, kept_as: KeptAs, customer: CustomerId) -> Result<(), StoreError> {
+/// Names a kept request by whom it is about, customers or a request about people's data, so that it goes with them.
+pub(crate) fn name(
+    work: &dyn Session,
+    kept_as: KeptAs,
+    whom: impl IntoIterator<Item = Uuid>,
+) -> Result<(), StoreError> {
     let sql = "INSERT INTO idempotency_subject(merchant, subject, key_hash) VALUES (?1, ?2, ?3) ON CONFLICT DO NOTHING";
     let KeptAs { merchant, key, .. } = &kept_as;
-    work.execute(sql, values![&merchant.bytes(), &customer.bytes(), key]).map(drop)
+    for whom in whom {
+        work.execute(sql, values![&merchant.bytes(), whom.as_bytes(), key])?;
+    }
+    Ok(())
 }
 
-/// Removes what is kept of requests that were about this person; how many keys that were.
-pub(crate) fn forget(
-    work: &dyn Session,
-    merchant: MerchantId,
-    subject: CustomerId,
-) -> Result<u64, StoreError> {
+/// Removes what is kept of requests that were named so; how many keys that were.
+pub(crate) fn forget(work: &dyn Session, merchant: MerchantId, whom: Uuid) -> Result<u64, StoreError> {
     const ROWS: &str = "DELETE FROM idempotency WHERE merchant = ?1 AND key_hash IN \
         (SELECT key_hash FROM idempotency_subject WHERE merchant = ?1 AND subject = ?2)";
     const NAMES: &str = "DELETE FROM idempotency_subject WHERE merchant = ?1 AND subject = ?2";
-    let (merchant, subject) = (merchant.bytes(), subject.bytes());
-    let values = values![&merchant, &subject];
+    let merchant = merchant.bytes();
+    let values = values![&merchant, whom.as_bytes()];
     let removed = work.execute(ROWS, values)?;
     work.execute(NAMES, values)?;
     Ok(removed)

@@ -15,15 +15,18 @@ use event_schemas::{
     CertificateId, CommandKey, CustomerId, Digest, MerchantId, OrderId, RequestId, Timestamp,
     privacy_request::{RedactionScope, RequestSource},
 };
-use group_commit::{Fault, Store};
+use group_commit::{Fault, Session, Store};
 use privacy::{KeyStore, Kind};
 use uuid::Uuid;
 
 pub(crate) use closure::closure;
-pub(crate) use kept::{Kept, add_people, forget, people, read as read_kept};
+pub(crate) use kept::{
+    Kept, add_people, drop_ended, forget, keep_export, people, read as read_kept, remove, unasked,
+};
 
 use crate::{
     commands::{Answered, Commander, Envelope, Lane, Origin, Unavailable},
+    idempotency::{self, KeptAs},
     webhooks::{blind, translate::Private},
 };
 
@@ -52,6 +55,8 @@ pub(crate) struct Asking {
     pub(crate) origin: Origin,
     pub(crate) lane: Lane,
     pub(crate) at: Timestamp,
+    /// What is kept of the call, which goes with whom it is about.
+    pub(crate) call: Option<KeptAs>,
 }
 
 /// A request that was not taken, or perhaps was: it may be made again under the same ids.
@@ -78,7 +83,7 @@ pub(crate) struct Taken {
 /// That a person was erased.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub(crate) struct Redacted {
-    /// The certificate, once there is one and it can be found.
+    /// The newest certificate, once there is one.
     pub(crate) certificate: Option<CertificateId>,
 }
 
@@ -154,31 +159,18 @@ impl Requests {
         self.work.read(move |work| kept::find(work, request)).await
     }
 
-    /// Whether a person was erased, or is being.
+    /// Whether a person was erased, or is being. The key store says it for as long as there is one.
     pub(crate) async fn redacted(
         &self,
         merchant: MerchantId,
         customer: CustomerId,
-    ) -> Result<Option<Redacted>, NotTaken> {
-        let by = self.commander.read(merchant, StreamRef::customer(customer), |known| match known {
-            Aggregate::Customer(known) => known.redacted_by(),
-            _ => None,
-        });
-        let Some(request) = by.await? else {
-            let erased = self.keys.is_erased(merchant, Some(customer)).await?;
-            return Ok(erased.then_some(Redacted { certificate: None }));
-        };
-        let Some(kept) = self.kept(request).await? else {
-            return Ok(Some(Redacted { certificate: None }));
-        };
-        let certificate = self.commander.read(merchant, kept.stream(), |request| match request {
-            Aggregate::PrivacyRequest(request) => request
-                .redaction()
-                .and_then(|redaction| redaction.last.or(redaction.live))
-                .map(|certified| certified.id),
-            _ => None,
-        });
-        Ok(Some(Redacted { certificate: certificate.await? }))
+    ) -> Result<Option<Redacted>, privacy::Error> {
+        if !self.keys.is_erased(merchant, Some(customer)).await? {
+            return Ok(None);
+        }
+        let certificate = self.keys.certificate_of(merchant, customer).await?;
+        let certificate = certificate.and_then(|id| id.parse().ok()).map(CertificateId);
+        Ok(Some(Redacted { certificate }))
     }
 
     async fn keep(
@@ -202,8 +194,15 @@ impl Requests {
             None => Vec::new(),
         };
         let kept = Kept { request: asking.request, merchant, route, subjects };
-        let at = asking.at;
-        Ok(self.work.run(move |work| kept::keep(work, &kept, kind, &references, at)).await?)
+        let (at, call) = (asking.at, asking.call);
+        let keep = move |work: &dyn Session| {
+            if let Some(call) = call {
+                let people = kept.subjects.iter().map(|subject| subject.0);
+                idempotency::name(work, call, people.chain([kept.request.0]))?;
+            }
+            kept::keep(work, &kept, kind, &references, at)
+        };
+        Ok(self.work.run(keep).await?)
     }
 
     async fn open(

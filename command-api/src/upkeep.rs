@@ -4,12 +4,13 @@ mod day_keys;
 mod sweep;
 #[cfg(test)]
 mod tests;
+mod unasked;
 
 use std::{fmt, sync::Arc, time::Duration};
 
 use chrono::Days;
 use event_schemas::Timestamp;
-use group_commit::{Fault, Session, Store, StoreError, values};
+use group_commit::{Fault, Store, values};
 use privacy::KeyStore;
 
 use crate::{
@@ -18,6 +19,7 @@ use crate::{
     exports::{self, Exports},
     marks,
     policies::Parts,
+    requests,
 };
 
 /// How often it is looked whether there is something to do.
@@ -116,8 +118,9 @@ impl Upkeep {
             self.destroy_days(before, now).await?;
         }
         self.sweep(now).await?;
+        self.forget_unasked(now).await?;
         let asked_before = now.micros().saturating_sub(REQUEST_KEPT_DAYS * DAY_US);
-        self.work.run(move |work| forget_requests(work, asked_before)).await?;
+        self.work.run(move |work| requests::drop_ended(work, asked_before)).await?;
         Ok(())
     }
 
@@ -149,16 +152,6 @@ impl Upkeep {
         }
         Ok(told)
     }
-}
-
-/// Forgets whom requests of before were about.
-fn forget_requests(work: &dyn Session, asked_before: i64) -> Result<(), StoreError> {
-    const EXPORTS: &str = "DELETE FROM export WHERE status IN ('expired', 'erased') \
-        AND request IN (SELECT request FROM privacy_request WHERE asked_at < ?1)";
-    const REQUESTS: &str = "DELETE FROM privacy_request WHERE asked_at < ?1 \
-        AND request NOT IN (SELECT request FROM export)";
-    work.execute(EXPORTS, values![asked_before])?;
-    work.execute(REQUESTS, values![asked_before]).map(drop)
 }
 
 impl fmt::Debug for Upkeep {

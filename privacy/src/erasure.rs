@@ -101,6 +101,25 @@ impl KeyStore {
         .await
     }
 
+    /// The newest certificate of a person's erasure, or of their shop's; none before there is one.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn certificate_of(
+        &self,
+        merchant: MerchantId,
+        subject: CustomerId,
+    ) -> Result<Option<String>, Error> {
+        self.look(move |session| {
+            let own = session.fence(merchant, subject.bytes())?.and_then(|fence| fence.certificate);
+            Ok(match own {
+                Some(certificate) => Some(certificate),
+                None => session.fence(merchant, NOBODY)?.and_then(|fence| fence.certificate),
+            })
+        })
+        .await
+    }
+
     /// The hashes by which the directory knows them; for whoever keeps the same hashes beside sealed bodies, and only
     /// until [`KeyStore::destroy`].
     ///

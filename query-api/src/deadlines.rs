@@ -7,6 +7,8 @@ use std::{
 
 use event_schemas::{RequestId, Timestamp};
 use projections::{ReadStore, gdpr_requests};
+use serde::Serialize;
+use utoipa::ToSchema;
 
 /// After so many days people are told of a request that is not done, each time once.
 const TOLD_AFTER_DAYS: [i64; 3] = [7, 21, 27];
@@ -16,8 +18,8 @@ const LOOK_EVERY: Duration = Duration::from_secs(5);
 const REQUESTS_MAX: u32 = 10_000;
 const DAY_US: i64 = 86_400_000_000;
 
-/// How many open requests there are, by their age.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+/// How many open requests about people's data there are, by their age.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, ToSchema)]
 pub struct Ages {
     /// Younger than 7 days.
     pub fresh: u32,
@@ -40,7 +42,7 @@ pub struct Deadlines {
 struct Shared {
     store: ReadStore,
     now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
-    ages: Mutex<Ages>,
+    ages: Mutex<Option<Ages>>,
     /// How often each open request was told of.
     told: Mutex<BTreeMap<RequestId, usize>>,
 }
@@ -67,9 +69,9 @@ impl Deadlines {
         }
     }
 
-    /// How many requests were open at the last look.
+    /// How many requests were open at the last look; none before the first one.
     #[must_use]
-    pub fn ages(&self) -> Ages {
+    pub fn ages(&self) -> Option<Ages> {
         *self.shared.ages.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
@@ -104,7 +106,7 @@ impl Deadlines {
             }
         }
         drop(told);
-        *self.shared.ages.lock().unwrap_or_else(PoisonError::into_inner) = ages;
+        *self.shared.ages.lock().unwrap_or_else(PoisonError::into_inner) = Some(ages);
         publish(ages);
         Ok(news)
     }

@@ -247,5 +247,5 @@ async fn a_request_that_is_not_done_is_told_after_7_21_and_27_days_and_when_it_i
         told.extend(news.into_iter().map(|(_, days)| days));
     }
     assert_eq!(told, [7, 22, 29, 30]);
-    assert_eq!(deadlines.ages(), Ages { overdue: 1, ..Ages::default() });
+    assert_eq!(deadlines.ages(), Some(Ages { overdue: 1, ..Ages::default() }));
 }

@@ -1,4 +1,5 @@
-//! The tour of the README, command by command as it is written there, with the answers it shows.
+//! The tour of the README, command by command as it is written there, with the answers it shows; then what
+//! `docs/privacy.md` prints.
 use std::process::Command;
 
 use serde_json::Value;
@@ -20,10 +21,10 @@ enum Piece {
     Answer(String),
 }
 
-/// The commands and answers between two headings.
-fn tour() -> Vec<Piece> {
-    let text = std::fs::read_to_string(concat!(env!("CARGO_MANIFEST_DIR"), "/README.md")).unwrap();
-    let tour = text.split("## A short tour").nth(1).unwrap().split("\n## ").next().unwrap();
+/// The commands and answers of a document between this heading and the next one.
+fn pieces(document: &str, heading: &str) -> Vec<Piece> {
+    let text = std::fs::read_to_string(format!("{}/{document}", env!("CARGO_MANIFEST_DIR"))).unwrap();
+    let tour = text.split(heading).nth(1).unwrap().split("\n## ").next().unwrap();
     let mut pieces = Vec::new();
     let mut behind = "";
     for (index, block) in tour.split("```").enumerate() {
@@ -54,12 +55,13 @@ fn printed(text: &str, before: &str) -> String {
 }
 
 /// Runs a line of the tour; `cargo run` is the executable under test, on its own port and folder.
-fn run(line: &str, folder: &Folder, server: &Spoken, environment: &[(String, String)]) -> String {
+fn run(line: &str, folder: &Folder, url: &str, environment: &[(String, String)]) -> String {
     let own = line
         .replace("cargo run -q --", &format!("'{EXECUTABLE}'"))
-        .replace("webhook send", &format!("webhook send --url {}", server.url))
+        .replace("loyalnest privacy", &format!("'{EXECUTABLE}' privacy"))
+        .replace("webhook send", &format!("webhook send --url {url}"))
         .replace(" docs/", &format!(" '{}'/docs/", env!("CARGO_MANIFEST_DIR")))
-        .replace("http://127.0.0.1:8080", &server.url);
+        .replace("http://127.0.0.1:8080", url);
     let output = Command::new("sh")
         .args(["-c", &own])
         .current_dir(folder.root())
@@ -107,10 +109,10 @@ async fn the_tour_works_as_it_is_written() {
         .map(|(name, before)| (name.to_owned(), printed(&text, before)))
         .to_vec();
     let (mut last, mut commands, mut answers) = (String::new(), 0, 0);
-    for piece in tour() {
+    for piece in pieces("README.md", "## A short tour") {
         match piece {
             Piece::Command(line) => {
-                last = run(&line, &folder, &server, &environment);
+                last = run(&line, &folder, &server.url, &environment);
                 assert!(!last.contains("urn:loyalnest:problem"), "{line}\n{last}");
                 door.until_idle().await;
                 commands += 1;
@@ -126,4 +128,16 @@ async fn the_tour_works_as_it_is_written() {
         }
     }
     assert!(commands >= 20 && answers >= 6, "{commands} commands and {answers} answers were found");
+    let asking = pieces("docs/privacy.md", "\n## Asking\n").into_iter().filter_map(|piece| match piece {
+        Piece::Command(line) => Some(line),
+        _ => None,
+    });
+    let (offline, asking): (Vec<_>, Vec<_>) = asking.partition(|line| line.contains("rotate-root"));
+    assert!(asking.len() >= 4 && offline.len() == 1, "{asking:?} {offline:?}");
+    for line in asking {
+        run(&line, &folder, &server.url, &environment);
+    }
+    let url = server.url.clone();
+    assert!(server.end_by("TERM").success());
+    run(&offline[0], &folder, &url, &environment);
 }

@@ -26,13 +26,18 @@ fn noted(work: &dyn Session, request: RequestId) -> Result<Vec<(String, u64)>, S
     work.all(sql, values![&request.bytes()], |row| Ok((row.at(0)?, row.at(1)?)))
 }
 
-/// Removes what requests with an idempotency key left.
-fn forget_requests(work: &dyn Session, merchant: MerchantId, whom: &Whom) -> Result<u64, StoreError> {
+/// Removes what requests with an idempotency key left, also the call that asked for this.
+fn forget_requests(
+    work: &dyn Session,
+    merchant: MerchantId,
+    request: RequestId,
+    whom: &Whom,
+) -> Result<u64, StoreError> {
     match whom {
         Whom::Shop => idempotency::forget_shop(work, merchant),
         Whom::Person(subjects) => {
-            let removed = subjects.iter().map(|subject| idempotency::forget(work, merchant, *subject));
-            removed.sum()
+            let named = subjects.iter().map(|subject| subject.0).chain([request.0]);
+            named.map(|whom| idempotency::forget(work, merchant, whom)).sum()
         }
     }
 }
@@ -70,7 +75,7 @@ impl Process {
             if is_last {
                 requests::forget(work, id)?;
             }
-            let removed = remove(work, merchant, &whom, &deliveries)?;
+            let removed = remove(work, merchant, id, &whom, &deliveries)?;
             removed.iter().try_for_each(|(store, removed)| note(work, id, store, *removed))
         });
         removed.await?;
@@ -135,6 +140,7 @@ fn people(whom: &Whom) -> Option<&[CustomerId]> {
 fn remove(
     work: &dyn Session,
     merchant: MerchantId,
+    request: RequestId,
     whom: &Whom,
     deliveries: &[i64],
 ) -> Result<Vec<(&'static str, u64)>, StoreError> {
@@ -144,6 +150,6 @@ fn remove(
         ("dead-letters", dead_letters),
         ("open-deliveries", open),
         ("exports", exports::purge(work, merchant, people(whom))?),
-        ("idempotency-keys", forget_requests(work, merchant, whom)?),
+        ("idempotency-keys", forget_requests(work, merchant, request, whom)?),
     ])
 }

@@ -1,8 +1,9 @@
-//! An inbox that was restored from an older backup holds again what an erasure removed: it is removed again.
+//! An inbox that was restored from an older backup holds again what an erasure removed: it is removed again. What somebody
+//! asked to have and it knows nothing of is kept again.
 use std::{collections::HashSet, sync::Arc};
 
 use chrono::TimeDelta;
-use domain::DueKind;
+use domain::{Aggregate, DueKind, privacy_request::DataRequest};
 use event_schemas::{RequestId, Timestamp};
 use futures::future::try_join_all;
 use group_commit::values;
@@ -13,7 +14,11 @@ use super::{
     setback::Cause,
     steps::{Request, whom},
 };
-use crate::{owner::DueQuery, webhooks::purge as inbox};
+use crate::{
+    owner::DueQuery,
+    requests::{self, Kept},
+    webhooks::purge as inbox,
+};
 
 /// Longer than any request is shown.
 const LATEST: TimeDelta = TimeDelta::days(400);
@@ -36,6 +41,19 @@ impl Process {
         Ok(())
     }
 
+    /// Keeps again what somebody asked to have and was not given, if the store of the inbox knows nothing of it.
+    async fn hand_over_again(&self, request: &Request) -> Result<(), Cause> {
+        let asked = self.parts.commander.read(request.merchant, request.stream, |asked| match asked {
+            Aggregate::PrivacyRequest(asked) => asked.data_request().cloned(),
+            _ => None,
+        });
+        let Some(DataRequest { received, prepared: None, .. }) = asked.await? else { return Ok(()) };
+        let (merchant, route) = (request.merchant, request.stream.route);
+        let kept = Kept { request: request.id, merchant, route, subjects: received.subjects };
+        let keep = self.parts.work.run(move |work| requests::keep_export(work, &kept, received.requested_at));
+        Ok(keep.await?)
+    }
+
     /// Removes again what the requests of a partition removed, as far as the store of the inbox knows nothing of it.
     pub(super) async fn purge_again(self: &Arc<Self>, partition: u16, now: Timestamp) -> Result<(), Cause> {
         let known = "SELECT DISTINCT request FROM erasure_removed";
@@ -49,9 +67,12 @@ impl Process {
             for due in unknown {
                 let (merchant, stream) = (due.merchant, due.stream);
                 let request = Request { merchant, id: RequestId(stream.id), stream };
-                let redaction = self.read(&request).await?;
-                if let Some(redaction) = redaction.filter(|redaction| redaction.purged.is_some()) {
-                    self.purge_work(&request, &whom(&redaction)).await?;
+                match self.read(&request).await? {
+                    Some(redaction) if redaction.purged.is_some() => {
+                        self.purge_work(&request, &whom(&redaction)).await?;
+                    }
+                    Some(_) => {}
+                    None => self.hand_over_again(&request).await?,
                 }
             }
             if page.len() < PAGE {

@@ -1,4 +1,5 @@
 //! Erasures over real stores: from the request to the certificate, beside whatever else goes on.
+mod calls;
 mod ends;
 mod gaps;
 mod races;
@@ -35,6 +36,7 @@ use super::{
 };
 use crate::{
     commands::{Answered, Outcome},
+    requests,
     testing::{Bench, earn},
 };
 

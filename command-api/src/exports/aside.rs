@@ -34,13 +34,19 @@ impl Aside {
         self.lock().get(&request).is_some_and(|waits| Instant::now() < waits.until)
     }
 
-    /// Leaves it for a while, and says so.
-    pub(super) fn put(&self, kept: &Kept, error: &Error) {
+    /// Leaves it for a while.
+    pub(super) fn wait(&self, request: RequestId) -> Duration {
         let mut aside = self.lock();
-        let waits = aside.entry(kept.request).or_insert(Waits { tries: 0, until: Instant::now() });
+        let waits = aside.entry(request).or_insert(Waits { tries: 0, until: Instant::now() });
         waits.tries = waits.tries.saturating_add(1);
         let wait = wait(waits.tries);
         waits.until = Instant::now() + wait;
+        wait
+    }
+
+    /// Leaves it for a while, and says so.
+    pub(super) fn put(&self, kept: &Kept, error: &Error) {
+        let wait = self.wait(kept.request);
         metrics::counter!("privacy_exports_set_aside_total").increment(1);
         tracing::warn!(
             request.id = %kept.request, merchant.id = %kept.merchant,

@@ -10,7 +10,7 @@ use axum::{
 use domain::Aggregate;
 use event_schemas::{CustomerId, MerchantId, RequestId, Timestamp};
 use group_commit::{Store, values};
-use privacy::RootKey;
+use privacy::{RootKey, Whom};
 use serde_json::{Value, json};
 use tower::ServiceExt as _;
 use uuid::Uuid;
@@ -227,19 +227,24 @@ pub(super) async fn an_export_goes_with_its_person_and_one_asked_for_later_says_
     for name in FILES {
         assert_eq!(api.code(&made, name).await, (410, "subject-erased".to_owned()));
     }
-    // The one that waited says that she is erased, and nothing else.
-    api.exports.work_off().await.unwrap();
+    // The one that waited says that she is erased, with the certificate, and nothing else.
+    assert_eq!(api.exports.work_off().await.unwrap(), 0);
+    let (certificate, whom) = (Uuid::now_v7().to_string(), Whom::Person(vec![customer]));
+    api.bench.keys.certify(api.merchant, &whom, &certificate).await.unwrap();
+    assert_eq!(Exports::new(&api.bench.parts()).work_off().await.unwrap(), 1);
     let data = api.json(&waiting, "data.json").await;
-    assert_eq!(
-        (&data["held"], &data["redacted"], &data["points"]),
-        (&json!(false), &json!(true), &json!([]))
-    );
+    assert_eq!((&data["held"], &data["points"]), (&json!(false), &json!([])));
+    assert_eq!((&data["redacted"], &data["certificate"]), (&json!(true), &json!(certificate)));
 
+    // Also when the request is long forgotten.
+    let later = Timestamp::from_micros(api.bench.clock.now().micros() + 140 * DAY_US);
+    api.bench.clock.advance_to(later).await.unwrap();
+    let upkeep = Upkeep::new(&api.bench.parts());
+    upkeep.tick(later).await.unwrap();
+    assert!(api.exports.requests.kept(erasure).await.unwrap().is_none());
     let (status, answer) = api.post("privacy/export", json!({ "customer_id": customer })).await;
-    assert_eq!(
-        (status, &answer["status"], &answer["redaction"]["redacted"]),
-        (200, &json!("redacted"), &json!(true))
-    );
+    assert_eq!((status, &answer["status"]), (200, &json!("redacted")));
+    assert_eq!(answer["redaction"], json!({ "redacted": true, "certificate": certificate }));
     for who in [json!({ "email": MAIL }), json!({ "shopify_customer_id": "9007199254740993" })] {
         let unknown = api.asked(who).await;
         api.exports.work_off().await.unwrap();

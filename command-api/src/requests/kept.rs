@@ -5,7 +5,7 @@ use group_commit::{Cells, Session, StoreError, values};
 use privacy::Kind;
 use uuid::Uuid;
 
-use crate::webhooks::blind;
+use crate::{idempotency, webhooks::blind};
 
 pub(super) const REDACTION: &str = "redaction";
 pub(super) const SHOP_REDACTION: &str = "shop-redaction";
@@ -90,6 +90,38 @@ pub(crate) fn people(work: &dyn Session, request: RequestId) -> Result<Option<Ve
 /// Forgets the blind references of a request, once what they find is purged. In the caller's transaction.
 pub(crate) fn forget(work: &dyn Session, request: RequestId) -> Result<(), StoreError> {
     set_people(work, request, &[])
+}
+
+/// Keeps again what is to be handed over by the log's word, where the store knows nothing of it: it is an older copy.
+pub(crate) fn keep_export(work: &dyn Session, kept: &Kept, at: Timestamp) -> Result<(), StoreError> {
+    keep(work, kept, EXPORT, &[], at).map(drop)
+}
+
+/// Requests of before that were kept and may never have reached the log: those that still wait for what follows it.
+pub(crate) fn unasked(work: &dyn Session, asked_before: i64) -> Result<Vec<Kept>, StoreError> {
+    const UNASKED: &str = "SELECT privacy_request.request, privacy_request.merchant, route, subjects FROM privacy_request \
+        LEFT JOIN export ON export.request = privacy_request.request \
+        WHERE asked_at < ?1 AND (length(people) > 0 OR status = 'waiting')";
+    work.all(UNASKED, values![asked_before], |row| read(RequestId::from_bytes(row.at(0)?), row, 1))
+}
+
+/// Forgets a request, with what is kept of the call that it came by.
+pub(crate) fn remove(work: &dyn Session, kept: &Kept) -> Result<(), StoreError> {
+    idempotency::forget(work, kept.merchant, kept.request.0)?;
+    let request = kept.request.bytes();
+    work.execute("DELETE FROM export WHERE request = ?1", values![&request])?;
+    work.execute("DELETE FROM privacy_request WHERE request = ?1", values![&request]).map(drop)
+}
+
+/// Forgets whom requests of before were about, but for those whose files can still be had.
+pub(crate) fn drop_ended(work: &dyn Session, asked_before: i64) -> Result<(), StoreError> {
+    const EXPORTS: &str = "DELETE FROM export WHERE status IN ('expired', 'erased') \
+        AND request IN (SELECT request FROM privacy_request WHERE asked_at < ?1)";
+    const ENDED: &str = "SELECT request, merchant, route, subjects FROM privacy_request WHERE asked_at < ?1 \
+        AND request NOT IN (SELECT request FROM export)";
+    work.execute(EXPORTS, values![asked_before])?;
+    let ended = work.all(ENDED, values![asked_before], |row| read(RequestId::from_bytes(row.at(0)?), row, 1));
+    ended?.iter().try_for_each(|kept| remove(work, kept))
 }
 
 fn set_people(work: &dyn Session, request: RequestId, people: &[u8]) -> Result<(), StoreError> {

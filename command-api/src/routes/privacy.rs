@@ -133,7 +133,8 @@ pub(crate) async fn export(
     app.shop(merchant)?;
     let named = named(who)?;
     if let Some(customer_id) = named.customer
-        && let Some(redacted) = app.requests.redacted(merchant, customer_id).await?
+        && let Some(redacted) =
+            app.requests.redacted(merchant, customer_id).await.map_err(|error| key_fault(&error))?
     {
         let redaction = Redaction { redacted: true, certificate: redacted.certificate };
         let redacted = AlreadyRedacted { customer_id, status: "redacted", redaction };
@@ -239,6 +240,7 @@ fn asking(app: &App, merchant: MerchantId, attempt: &Attempt, context: RequestCo
         origin: origin(context, Actor::Merchant),
         lane: Lane::Interactive,
         at: app.clock.now(),
+        call: attempt.kept_as(),
     }
 }
 
@@ -281,7 +283,6 @@ impl From<Error> for Problem {
             Error::Keys(error) => key_fault(&error),
             Error::Store(error) => work_fault(&error),
             Error::Command(error) => error.into(),
-            Error::Request(error) => error.into(),
             other => Self::internal(&other),
         }
     }

@@ -129,6 +129,8 @@ pub(super) enum Error {
     Store(#[from] Fault),
     #[error("the keys of the inbox are not available")]
     Keys(#[from] privacy::Error),
+    #[error("the body of a delivery is gone")]
+    NoBody,
     #[error("the stored body of a delivery is not text")]
     NotText,
     #[error("the stored body of a delivery cannot be unpacked")]
@@ -212,10 +214,12 @@ impl Inbox {
     /// The delivery, if it is still open.
     pub(super) async fn load(&self, row: Uuid) -> Result<Option<Delivery>, Error> {
         const LOAD: &str = "SELECT merchant, topic, received_at, correlation, trace, attempts, shared, edited, drive, \
-            day, body FROM inbox JOIN inbox_body USING (seq) WHERE id = ?1 AND status = 'accepted'";
+            day, body FROM inbox LEFT JOIN inbox_body ON inbox_body.seq = inbox.seq \
+            WHERE id = ?1 AND status = 'accepted'";
         let found =
             self.work.read(move |work| work.first(LOAD, values![row.as_bytes()], |found| stored(row, found)));
         let Some((mut delivery, day, sealed)) = found.await? else { return Ok(None) };
+        let sealed = sealed.ok_or(Error::NoBody)?;
         let clear = self.keys.open_for_day(delivery.merchant, day, row, &sealed).await?;
         delivery.body = String::from_utf8(unpacked(clear)?).map_err(|_| Error::NotText)?;
         Ok(Some(delivery))
@@ -326,8 +330,8 @@ impl Inbox {
         const REDRIVE: &str = "UPDATE inbox SET status = 'accepted', reason = NULL, attempts = 0, next_attempt = 0, \
             drive = drive + 1, day = coalesce(?3, day), edited = CASE WHEN ?3 IS NULL THEN edited ELSE 1 END \
             WHERE id = ?1 AND merchant = ?2 AND status = 'dead_lettered'";
-        const EDIT: &str =
-            "UPDATE inbox_body SET body = ?2 WHERE seq = (SELECT seq FROM inbox WHERE id = ?1)";
+        const EDIT: &str = "INSERT INTO inbox_body(seq, body) VALUES ((SELECT seq FROM inbox WHERE id = ?1), ?2) \
+            ON CONFLICT (seq) DO UPDATE SET body = excluded.body";
         const EXISTS: &str = "SELECT count(*) FROM inbox WHERE id = ?1 AND merchant = ?2";
         let sealed = match &edited {
             Some(body) => Some(self.keys.seal_for_day(merchant, day(now), row, &packed(body)).await?),
@@ -499,7 +503,8 @@ fn standing(
     }
 }
 
-fn stored(row: Uuid, found: &dyn Cells) -> Result<(Delivery, NaiveDate, Sealed), StoreError> {
+/// The delivery, and its body if there is one, under the key of this day.
+fn stored(row: Uuid, found: &dyn Cells) -> Result<(Delivery, NaiveDate, Option<Sealed>), StoreError> {
     let delivery = Delivery {
         row,
         merchant: MerchantId::from_bytes(found.at(0)?),
@@ -514,7 +519,7 @@ fn stored(row: Uuid, found: &dyn Cells) -> Result<(Delivery, NaiveDate, Sealed),
         body: String::new(),
     };
     let day = found.cell(9)?.text()?.parse().map_err(StoreError::of_cell)?;
-    Ok((delivery, day, Sealed(found.at(10)?)))
+    Ok((delivery, day, found.at::<Option<Vec<u8>>>(10)?.map(Sealed)))
 }
 
 fn trace_bytes(trace: Trace) -> [u8; 24] {

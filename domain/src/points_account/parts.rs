@@ -22,9 +22,9 @@ pub fn is_full(events: &[Event]) -> bool {
         match event {
             Event::PointsAccount(PointsAccountEvent::PointsExpired(event)) => lots += event.allocations.len(),
             Event::PointsAccount(PointsAccountEvent::PointsExpiryExtended(event)) => lots += event.lots.len(),
-            Event::PointsAccount(PointsAccountEvent::PointsReleased(_) | PointsAccountEvent::PointsVoided(_)) => {
-                releases += 1;
-            }
+            Event::PointsAccount(
+                PointsAccountEvent::PointsReleased(_) | PointsAccountEvent::PointsVoided(_),
+            ) => releases += 1,
             _ => {}
         }
     }

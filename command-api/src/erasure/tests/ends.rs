@@ -97,7 +97,7 @@ async fn use_key(bench: &Bench, merchant: MerchantId, customer: CustomerId) {
     kept.keep(attempt.about([customer])).await.unwrap();
 }
 
-async fn keys_used(bench: &Bench) -> u64 {
+pub(super) async fn keys_used(bench: &Bench) -> u64 {
     let count =
         bench.work.read(|work| work.one("SELECT count(*) FROM idempotency", values![], |row| row.at(0)));
     count.await.unwrap()

@@ -43,6 +43,7 @@ impl Run<'_> {
             // Nothing bulky waits for it, and a deadline runs.
             lane: Lane::Interactive,
             at: delivery.received_at,
+            call: None,
         }
     }
 
