@@ -25,7 +25,7 @@ use std::{
 };
 
 use domain::{DueKind, privacy_request::Redaction};
-use event_schemas::{RequestId, StreamType, Timestamp, privacy_request::RedactionStep};
+use event_schemas::{Code, RequestId, StreamType, Timestamp, privacy_request::RedactionStep};
 use futures::FutureExt as _;
 use privacy::EpochState;
 use tokio::{sync::Semaphore, time::sleep};
@@ -53,7 +53,7 @@ const PAGE: usize = 512;
 const EARLY_MAX: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A step that failed so often is told of in its request.
+/// A step that failed so often for the same reason is told of in its request.
 const TOLD_AFTER: u32 = 3;
 
 /// The running erasures; they end with the runtime. Cheap to clone.
@@ -106,6 +106,24 @@ struct Looked {
     at: Option<Timestamp>,
     /// What an older inbox may hold again was looked for.
     restored: bool,
+}
+
+/// How often the step ahead failed for the reason of the last time.
+#[derive(Default)]
+struct Failing {
+    reason: Option<Code>,
+    tries: u32,
+}
+
+impl Failing {
+    /// It failed again; whether that is to be told now.
+    fn again(&mut self, reason: &Code) -> bool {
+        if self.reason.as_ref() != Some(reason) {
+            *self = Self { reason: Some(reason.clone()), tries: 0 };
+        }
+        self.tries = self.tries.saturating_add(1);
+        self.tries == TOLD_AFTER
+    }
 }
 
 /// A request that is seen through, until this goes; whatever ends that, the request can be taken up again.
@@ -257,14 +275,16 @@ impl Process {
     /// Does step after step, until there is none that can be done now, or the partition goes elsewhere.
     async fn see_through(&self, request: &Request) {
         let partition = self.partition_of(request.merchant, request.stream);
-        let (mut known, mut tries, mut pause) = (None, 0, PAUSE_MIN);
+        let (mut known, mut failing, mut pause) = (None, Failing::default(), PAUSE_MIN);
         while self.parts.commander.owned().contains(&partition) {
             match self.go_on(request, known.take()).await {
-                Ok(Some(redaction)) => (known, tries, pause) = (Some(redaction), 0, PAUSE_MIN),
+                Ok(Some(redaction)) => {
+                    (known, failing, pause) = (Some(redaction), Failing::default(), PAUSE_MIN);
+                }
                 Ok(None) => return,
                 Err(setback) => {
-                    tries += 1;
-                    self.report(request, &setback, tries).await;
+                    let is_to_be_told = failing.again(&setback.reason);
+                    self.report(request, &setback, is_to_be_told).await;
                     sleep(pause).await;
                     pause = (pause * 2).min(PAUSE_MAX);
                 }
@@ -297,7 +317,7 @@ impl Process {
         self.parts.commander.read(request.merchant, request.stream, redaction_of).await
     }
 
-    async fn report(&self, request: &Request, setback: &Setback, tries: u32) {
+    async fn report(&self, request: &Request, setback: &Setback, is_to_be_told: bool) {
         let (id, step, reason) = (request.id, setback.step.as_str(), &setback.reason);
         metrics::counter!("redaction_setbacks_total", "step" => step).increment(1);
         if reason.as_str() == "ciphertext-opens" {
@@ -307,7 +327,7 @@ impl Process {
             tracing::warn!(request = %id, error = setback as &dyn std::error::Error,
                 "Step {step} of request {id} has to wait: {reason}");
         }
-        if tries == TOLD_AFTER {
+        if is_to_be_told {
             self.tell_failure(request, setback).await;
         }
     }

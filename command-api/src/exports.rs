@@ -134,17 +134,12 @@ impl Exports {
         let is_due = |waiting: &Waiting| self.is_here(waiting) && !self.aside.has(waiting.kept.request);
         let mut asked = Vec::new();
         for Waiting { kept, round, prepared } in waiting.into_iter().filter(is_due) {
-            let is_asked = match prepared {
+            let is_to_be_made = match prepared {
                 Some(prepared) => self.record(&kept, prepared).await.map(|()| false),
-                // Else kept a moment ago, and its record is still to come.
-                None if asked.len() < AT_ONCE => self.is_received(&kept).await.inspect(|is_received| {
-                    if !is_received {
-                        self.aside.wait(kept.request);
-                    }
-                }),
+                None if asked.len() < AT_ONCE => self.is_to_be_made(&kept).await,
                 None => Ok(false),
             };
-            match is_asked {
+            match is_to_be_made {
                 Ok(true) => asked.push((kept, round)),
                 Ok(false) => {}
                 Err(error) => self.aside.put(&kept, &error),
@@ -217,6 +212,24 @@ impl Exports {
         self.commander.owned().contains(&partition)
     }
 
+    /// Whether files are to be made. Of an erased shop nobody is left to have any: its requests end without.
+    async fn is_to_be_made(&self, kept: &Kept) -> Result<bool, Error> {
+        if !self.is_received(kept).await? {
+            // Kept a moment ago, and its record is still to come.
+            self.aside.wait(kept.request);
+            return Ok(false);
+        }
+        if !self.keys.is_erased(kept.merchant, None).await? {
+            return Ok(true);
+        }
+        let at = self.clock.now();
+        let nothing = Prepared { files: 0, bytes: 0, manifest: Digest([0; 16]), at };
+        self.tell_prepared(kept, nothing).await?;
+        let request = kept.request;
+        self.work.run(move |work| stored::ended(work, request)).await?;
+        Ok(false)
+    }
+
     async fn is_received(&self, kept: &Kept) -> Result<bool, Error> {
         let received = self.commander.read(kept.merchant, kept.stream(), |request| match request {
             Aggregate::PrivacyRequest(request) => request.data_request().is_some(),
@@ -272,11 +285,7 @@ impl Exports {
 
     /// Records that the files can be had, and lets them be had.
     async fn record(&self, kept: &Kept, prepared: Prepared) -> Result<(), Error> {
-        let Prepared { files, bytes, manifest, at } = prepared;
-        let prepare = PrepareExport { files, bytes, manifest_digest: manifest, prepared_at: at };
-        let correlation = CorrelationId(chance::id());
-        let origin = Origin { actor: Actor::System, correlation, trace: Trace::default(), causation: None };
-        self.tell(kept, "prepare", prepare.into(), origin).await?;
+        self.tell_prepared(kept, prepared).await?;
         let expires_at = self.commander.read(kept.merchant, kept.stream(), |request| match request {
             Aggregate::PrivacyRequest(request) => request
                 .data_request()
@@ -287,6 +296,14 @@ impl Exports {
         let Some(expires_at) = expires_at.await? else { return Ok(()) };
         let request = kept.request;
         Ok(self.work.run(move |work| stored::ready(work, request, expires_at)).await?)
+    }
+
+    async fn tell_prepared(&self, kept: &Kept, prepared: Prepared) -> Result<(), Error> {
+        let Prepared { files, bytes, manifest, at } = prepared;
+        let prepare = PrepareExport { files, bytes, manifest_digest: manifest, prepared_at: at };
+        let correlation = CorrelationId(chance::id());
+        let origin = Origin { actor: Actor::System, correlation, trace: Trace::default(), causation: None };
+        self.tell(kept, "prepare", prepare.into(), origin).await
     }
 
     async fn tell(&self, kept: &Kept, step: &str, command: Command, origin: Origin) -> Result<(), Error> {

@@ -93,6 +93,13 @@ pub(super) fn ready(work: &dyn Session, request: RequestId, expires_at: Timestam
     work.execute(READY, values![&request.bytes(), expires_at.micros()]).map(drop)
 }
 
+/// There will be no files: whoever could have had them is erased.
+pub(super) fn ended(work: &dyn Session, request: RequestId) -> Result<(), StoreError> {
+    const ENDED: &str = "UPDATE export SET status = 'erased', round = round + 1 WHERE request = ?1";
+    work.execute(ENDED, values![&request.bytes()])?;
+    remove_parts(work, request).map(drop)
+}
+
 /// Where a shop's export stands.
 pub(super) fn standing(
     work: &dyn Session,

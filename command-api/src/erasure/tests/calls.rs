@@ -8,18 +8,18 @@ use super::{ends::keys_used, *};
 use crate::{exports::Exports, upkeep::Upkeep};
 
 /// Calls of one shop's program.
-struct Caller {
+pub(super) struct Caller {
     router: Router,
     token: String,
 }
 
 impl Caller {
-    fn of(world: &World) -> Self {
+    pub(super) fn of(world: &World) -> Self {
         Self { router: world.bench.router(), token: world.bench.token(world.merchant) }
     }
 
     /// The id of the request that the call made.
-    async fn ask(&self, path: &str, key: &str, body: &Value) -> RequestId {
+    pub(super) async fn ask(&self, path: &str, key: &str, body: &Value) -> RequestId {
         let call = Call::post(format!("/v1/api/privacy/{path}"))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
@@ -35,7 +35,7 @@ impl Caller {
 
 impl World {
     /// Rows of requests, and of what is to be handed over.
-    async fn kept(&self) -> (u64, u64) {
+    pub(super) async fn kept(&self) -> (u64, u64) {
         const KEPT: &str = "SELECT (SELECT count(*) FROM privacy_request), (SELECT count(*) FROM export WHERE status = 'waiting')";
         let kept = self.bench.work.read(|work| work.one(KEPT, values![], |row| Ok((row.at(0)?, row.at(1)?))));
         kept.await.unwrap()

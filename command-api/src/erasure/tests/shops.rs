@@ -1,7 +1,8 @@
 //! A shop that is erased with everybody in it.
 use std::sync::atomic::Ordering;
 
-use super::{ends::away, *};
+use super::{calls::Caller, ends::away, *};
+use crate::exports::Exports;
 
 #[tokio::test(flavor = "multi_thread")]
 async fn a_shop_is_erased_at_once_also_while_its_read_models_are_away() {
@@ -30,4 +31,34 @@ async fn a_shop_is_erased_at_once_also_while_its_read_models_are_away() {
     assert!(keys.sealer(other_shop, stranger).is_ok());
     let statement = world.statement(&request).await;
     assert_eq!((statement.scope, statement.subjects.len()), (privacy::certificate::Scope::Shop, 0));
+}
+
+/// Whoever comes first. Tried: a data request of an erased shop is made again and again, and is late for ever.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_is_open_in_a_shop_that_is_erased_comes_to_its_end() {
+    for shop_first in [true, false] {
+        let world = World::start().await;
+        let (ada, other) = (world.person().await, world.person().await);
+        let export =
+            Caller::of(&world).ask("export", "asked", &serde_json::json!({ "customer_id": other })).await;
+        let people = [ada];
+        let (one, all) = if shop_first {
+            let all = world.ask_for_the_shop().await;
+            world.until(&all, |redaction| redaction.destroyed.is_some()).await;
+            (world.ask(&people).await, all)
+        } else {
+            tokio::join!(world.ask(&people), world.ask_for_the_shop())
+        };
+        world.certified(&one).await;
+        world.certified(&all).await;
+        assert!(world.bench.keys.sealer(world.merchant, other).is_err());
+        assert_eq!(Exports::new(&world.bench.parts()).work_off().await.unwrap(), 0);
+        let stream = StreamRef::privacy_request(export, other.0);
+        let ended = world.bench.commander.read(world.merchant, stream, |asked| match asked {
+            Aggregate::PrivacyRequest(asked) => asked.ended_at().is_some(),
+            other => panic!("{other:?}"),
+        });
+        assert!(ended.await.unwrap());
+        assert_eq!(world.kept().await.1, 0);
+    }
 }
