@@ -10,6 +10,9 @@ use crate::{CustomerId, EventId, MerchantId};
 /// A value that leads to a person: in clear on its way in, sealed everywhere else.
 ///
 /// It has no `Display`, its `Debug` shows nothing, and serialising it in clear fails.
+/// ```compile_fail,E0277
+/// println!("{}", event_schemas::Personal::Clear("Ada"));
+/// ```
 #[derive(Clone, PartialEq, Eq)]
 pub enum Personal<T> {
     /// As it came in; never leaves the process.

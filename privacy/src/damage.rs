@@ -1,5 +1,10 @@
-//! Which wrapped keys do not open. Damage is named and the rest is served; nothing is ever made anew over it.
-use std::{collections::HashMap, sync::Arc};
+//! Which keys nobody can use although nobody destroyed them. Damage is named and the rest is served; nothing is ever made anew
+//! over it.
+use std::{
+    collections::{BTreeSet, HashMap},
+    fmt,
+    sync::{Arc, Mutex, PoisonError},
+};
 
 use event_schemas::MerchantId;
 use group_commit::values;
@@ -8,24 +13,171 @@ use crate::{
     Error, KeyStore,
     aead::Cipher,
     erasure::is_destroyed,
-    keys::{Epoch, Wrap},
+    keys::{DataKeyId, Epoch, Owner, Wrap},
     rotation::Table,
     session::Session,
 };
 
 /// Rows that one look reads.
 const PAGE: u32 = 1_000;
+/// Keys that are remembered between two looks.
+const KNOWN_MAX: usize = 1_000;
 
-/// A merchant's wrapping key; `None` if the shop is erased, the text of the fault if it does not open.
-type LiveWrapping = Result<Option<Arc<Cipher>>, String>;
+/// A merchant's wrapping key; `None` if the shop is erased, the fault if it does not open.
+type LiveWrapping = Result<Option<Arc<Cipher>>, ()>;
+
+/// A key that nobody can use although nobody destroyed it.
+#[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub struct DamagedKey {
+    /// Whose shop.
+    pub merchant: MerchantId,
+    /// `merchant`, `subject` or `day`.
+    pub kind: &'static str,
+    /// The merchant's or the subject's id, or the day.
+    pub whose: String,
+    /// The epoch that its row hangs under; none if there is no row.
+    pub epoch: Option<Epoch>,
+    /// What is wrong with it.
+    pub fault: KeyFault,
+}
+
+/// What is wrong with a key.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, PartialOrd, Ord)]
+pub enum KeyFault {
+    /// Its row is there, and what wrapped it does not open it.
+    DoesNotOpen,
+    /// There is no row, and something is sealed under it.
+    Missing,
+}
+
+impl KeyFault {
+    /// `does-not-open` or `missing`.
+    #[must_use]
+    pub const fn name(self) -> &'static str {
+        match self {
+            Self::DoesNotOpen => "does-not-open",
+            Self::Missing => "missing",
+        }
+    }
+}
+
+impl fmt::Display for DamagedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let Self { merchant, kind, whose, epoch, fault } = self;
+        write!(f, "the key of {kind} {whose} of merchant {merchant}")?;
+        if let Some(epoch) = epoch {
+            write!(f, " in epoch {epoch}")?;
+        }
+        write!(f, ": {}", fault.name())
+    }
+}
+
+impl DamagedKey {
+    fn merchants(merchant: MerchantId, epoch: Epoch) -> Self {
+        let fault = KeyFault::DoesNotOpen;
+        Self { merchant, kind: "merchant", whose: merchant.to_string(), epoch: Some(epoch), fault }
+    }
+
+    fn of(id: DataKeyId, epoch: Option<Epoch>, fault: KeyFault) -> Self {
+        let (kind, whose) = match id.owner {
+            Owner::Subject(subject) => ("subject", subject.to_string()),
+            Owner::Day(day) => ("day", day.to_string()),
+        };
+        Self { merchant: id.merchant, kind, whose, epoch, fault }
+    }
+}
+
+/// What is known of damage: what the last look found, and what was in somebody's way since.
+#[derive(Default)]
+pub(crate) struct Known {
+    keys: Mutex<BTreeSet<DamagedKey>>,
+}
+
+impl Known {
+    /// Notes a key that was in somebody's way; whether that is news.
+    fn add(&self, key: DamagedKey) -> bool {
+        let mut keys = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let is_news = keys.len() < KNOWN_MAX && keys.insert(key);
+        tell(keys.len());
+        is_news
+    }
+
+    fn all(&self) -> BTreeSet<DamagedKey> {
+        self.keys.lock().unwrap_or_else(PoisonError::into_inner).clone()
+    }
+
+    /// Takes the place of what was known; what of it is news.
+    fn replace(&self, keys: BTreeSet<DamagedKey>) -> Vec<DamagedKey> {
+        let mut known = self.keys.lock().unwrap_or_else(PoisonError::into_inner);
+        let news = keys.difference(&known).cloned().collect();
+        *known = keys;
+        tell(known.len());
+        news
+    }
+}
+
+fn tell(keys: usize) {
+    metrics::gauge!("keys_damaged").set(f64::from(u32::try_from(keys).unwrap_or(u32::MAX)));
+}
 
 impl KeyStore {
-    /// The rows whose keys do not open although nobody destroyed them, in words that name epoch, merchant and subject or
-    /// day. Reads the whole store, in pages beside the traffic.
+    /// The keys that are known not to open, or to be missing: as the last [`KeyStore::look_for_damage`] found them, and those
+    /// that were in somebody's way since. Needs no I/O.
+    #[must_use]
+    pub fn known_damage(&self) -> Vec<DamagedKey> {
+        self.vault.damage.all().into_iter().collect()
+    }
+
+    /// Looks at every row of the store, in pages beside the traffic, and again for what was missing. What it finds is known
+    /// from then on, and what is news of it is an alarm.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
-    pub async fn damaged(&self) -> Result<Vec<String>, Error> {
+    pub async fn look_for_damage(&self) -> Result<(), Error> {
+        let mut found: BTreeSet<_> = self.damaged().await?.into_iter().collect();
+        for key in self.known_damage().into_iter().filter(|key| key.fault == KeyFault::Missing) {
+            let Some(subject) = key.whose.parse().ok() else { continue };
+            let id = DataKeyId::subject(key.merchant, subject);
+            if self.look(move |session| session.find(id)).await?.is_none() {
+                found.insert(key);
+            }
+        }
+        for key in self.vault.damage.replace(found) {
+            tracing::error!(merchant.id = %key.merchant, "ALARM: {key}");
+        }
+        Ok(())
+    }
+
+    /// Notes that something is sealed under a key that is not there.
+    pub(crate) fn missed(&self, id: DataKeyId) -> Error {
+        metrics::counter!("keys_missing_total").increment(1);
+        let missing = id.missing();
+        if self.vault.damage.add(DamagedKey::of(id, None, KeyFault::Missing)) {
+            tracing::error!(merchant.id = %id.merchant, "ALARM: {missing}");
+        }
+        missing
+    }
+
+    /// Notes it if a key is damaged.
+    pub(crate) fn noting<T>(
+        &self,
+        id: DataKeyId,
+        epoch: Option<Epoch>,
+        opened: Result<T, Error>,
+    ) -> Result<T, Error> {
+        if let Err(error @ Error::Damaged { .. }) = &opened
+            && self.vault.damage.add(DamagedKey::of(id, epoch, KeyFault::DoesNotOpen))
+        {
+            tracing::error!(merchant.id = %id.merchant, "ALARM: {error}");
+        }
+        opened
+    }
+
+    /// The rows whose keys do not open although nobody destroyed them. Reads the whole store, in pages beside the traffic.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn damaged(&self) -> Result<Vec<DamagedKey>, Error> {
         let mut damaged = self.look(|session| session.damaged_merchants()).await?;
         for table in [Table::Subjects, Table::Days] {
             let mut after = Some(0);
@@ -40,7 +192,7 @@ impl KeyStore {
 }
 
 impl Session<'_> {
-    fn damaged_merchants(&self) -> Result<Vec<String>, Error> {
+    fn damaged_merchants(&self) -> Result<Vec<DamagedKey>, Error> {
         let mut damaged = Vec::new();
         let rows = "SELECT DISTINCT merchant FROM merchant_key ORDER BY merchant";
         for id in self.store.all(rows, values![], |row| row.at(0).map(MerchantId::from_bytes))? {
@@ -58,19 +210,20 @@ impl Session<'_> {
                     .rows
                     .iter()
                     .filter(|(_, row)| !(is_destroyed(&row.wrapped) && merchant.fence.is_some()))
-                    .filter_map(|(epoch, _)| opens(epoch).err().map(|error| error.to_string())),
+                    .filter(|(epoch, _)| opens(epoch).is_err())
+                    .map(|(epoch, _)| DamagedKey::merchants(id, *epoch)),
             );
         }
         Ok(damaged)
     }
 
     /// The damage of a page, and the row to go on behind.
-    fn damaged_rows(&self, table: Table, after: i64) -> Result<(Option<i64>, Vec<String>), Error> {
+    fn damaged_rows(&self, table: Table, after: i64) -> Result<(Option<i64>, Vec<DamagedKey>), Error> {
         let rows = self.wrapped_rows(table, after, PAGE)?;
         let last = rows.last().map(|row| row.n);
         let mut wrappings = HashMap::<(MerchantId, Epoch), LiveWrapping>::new();
         let mut damaged = Vec::new();
-        for row in rows.iter().filter(|row| !is_destroyed(&row.wrapped)) {
+        for row in &rows {
             let at = (row.id.merchant, row.epoch);
             let wrapping = match wrappings.get(&at) {
                 Some(known) => known,
@@ -79,30 +232,37 @@ impl Session<'_> {
                     wrappings.entry(at).or_insert(wrapping)
                 }
             };
-            let fault = match wrapping {
-                Ok(None) => None,
+            let is_sound = match wrapping {
+                Ok(None) => true,
+                Ok(Some(_)) if is_destroyed(&row.wrapped) => self.may_be_destroyed(row.id)?,
                 Ok(Some(cipher)) => {
-                    let opened =
-                        Wrap::Data(row.id, row.epoch).open::<64>(cipher, &self.vault.log_id, &row.wrapped);
-                    opened.err().map(|error| error.to_string())
+                    Wrap::Data(row.id, row.epoch).open::<64>(cipher, &self.vault.log_id, &row.wrapped).is_ok()
                 }
-                Err(fault) => Some(format!("{}: {fault}", row.id.missing())),
+                Err(()) => is_destroyed(&row.wrapped) && self.may_be_destroyed(row.id)?,
             };
-            damaged.extend(fault);
+            if !is_sound {
+                damaged.push(DamagedKey::of(row.id, Some(row.epoch), KeyFault::DoesNotOpen));
+            }
         }
         Ok((last, damaged))
     }
 
-    /// The merchant's wrapping key; `None` if the shop is erased, the text of the fault if it does not open.
+    /// Whether a fence says that the key was to be destroyed; a row of zero bytes without one is damage.
+    fn may_be_destroyed(&self, id: DataKeyId) -> Result<bool, Error> {
+        match id.owner {
+            Owner::Subject(subject) => Ok(self.fence(id.merchant, subject.bytes())?.is_some()),
+            Owner::Day(_) => Ok(false),
+        }
+    }
+
+    /// The merchant's wrapping key; `None` if the shop is erased.
     fn live_wrapping(&self, at: (MerchantId, Epoch)) -> Result<LiveWrapping, Error> {
         let (id, epoch) = at;
-        let Some(merchant) = self.read_merchant(id)? else {
-            return Ok(Err(Error::UnknownMerchant { merchant: id }.to_string()));
-        };
+        let Some(merchant) = self.read_merchant(id)? else { return Ok(Err(())) };
         if merchant.fence.is_some() {
             return Ok(Ok(None));
         }
         let opened = self.epoch_cipher(epoch).and_then(|_| self.vault.wrapping(id, &merchant, epoch));
-        Ok(opened.map(Some).map_err(|error| error.to_string()))
+        Ok(opened.map(Some).map_err(drop))
     }
 }

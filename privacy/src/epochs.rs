@@ -129,7 +129,8 @@ impl KeyStore {
     /// says how far it came: with the old one, do it again; with the new one, remove the old one's file and its ring.
     ///
     /// # Errors
-    /// [`Error::WrongRootKey`] if it was rotated to a third key; [`Error::Ring`], [`Error::Unavailable`].
+    /// [`Error::WrongRootKey`] if it was rotated to a third key; [`Error::Ring`], [`Error::Unavailable`];
+    /// [`Error::OldRootLeft`] if it is rotated, but the medium may still show what the old key wrapped.
     pub async fn rotate_root(self, to: &RootKey) -> Result<(), Error> {
         let ring: Arc<dyn Ring> = match &self.vault.file {
             Some(file) => Arc::new(FileRing::beside(to, file, self.vault.log_id)),
@@ -145,13 +146,32 @@ impl KeyStore {
             ring.destroy(session.store, &|slot| slot.root != new)
         })
         .await?;
-        if let Err(error) = self.clear_ring().await {
-            tracing::warn!(
-                error = &error as &dyn std::error::Error,
-                "What is left of the old root key's ring is not cleared away"
-            );
+        self.clear_ring().await.map_err(|error| Error::OldRootLeft { source: Box::new(error) })
+    }
+
+    /// Has epochs that were opened or closed at a time that is still to come be so by now: the clock was ahead, and without
+    /// this what hangs under them would be kept until it is.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn correct_epochs(&self, now: Timestamp) -> Result<(), Error> {
+        let now = seconds(now);
+        let ahead = "SELECT 1 FROM epoch_key WHERE opened_at > ?1 OR closed_at > ?1 LIMIT 1";
+        if self
+            .look(move |session| Ok(session.store.first(ahead, values![now], |_| Ok(()))?))
+            .await?
+            .is_none()
+        {
+            return Ok(());
         }
-        Ok(())
+        self.commit(move |session| {
+            for time in ["opened_at", "closed_at"] {
+                let correct = format!("UPDATE epoch_key SET {time} = ?1 WHERE {time} > ?1");
+                session.store.execute(&correct, values![now])?;
+            }
+            Ok(())
+        })
+        .await
     }
 }
 

@@ -17,6 +17,13 @@ use crate::{
 /// Rows of a shop that one transaction takes, so that nobody waits long for it.
 const BATCH: u32 = 500;
 
+/// What is deleted of an erased shop, and where a row of it would be found.
+const LEFT_OF_A_SHOP: [(&str, &str); 3] = [
+    ("a deleted directory row", "SELECT 1 FROM directory WHERE merchant = ?1 LIMIT 1"),
+    ("a deleted tombstone", "SELECT 1 FROM tombstone WHERE merchant = ?1 LIMIT 1"),
+    ("a deleted key of a day", "SELECT 1 FROM day_key WHERE merchant = ?1 LIMIT 1"),
+];
+
 /// Who of a merchant is to be erased.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub enum Whom {
@@ -448,9 +455,21 @@ impl Session<'_> {
             }
         }
         if *whom == Whom::Shop {
-            let row = "SELECT 1 FROM directory WHERE merchant = ?1";
-            if self.store.first(row, values![&merchant.bytes()], |_| Ok(()))?.is_some() {
-                return again(format!("a deleted directory row of merchant {merchant} is there again and"));
+            for (left, rows) in LEFT_OF_A_SHOP {
+                if self.store.first(rows, values![&merchant.bytes()], |_| Ok(()))?.is_some() {
+                    return again(format!("{left} of merchant {merchant} is there again and"));
+                }
+            }
+            let keys = "SELECT wrapped FROM subject_key WHERE merchant = ?1";
+            let mut kept = false;
+            self.store.each(keys, values![&merchant.bytes()], &mut |row| {
+                kept |= !is_destroyed(row.cell(0)?.bytes()?);
+                Ok(())
+            })?;
+            if kept {
+                return again(format!(
+                    "a destroyed key of a subject of merchant {merchant} is there again and"
+                ));
             }
         }
         Ok(())
@@ -500,4 +519,38 @@ fn known(kind: u32) -> Option<Kind> {
 /// Nothing that is wrapped is all zero bytes.
 pub(crate) fn is_destroyed(wrapped: &[u8]) -> bool {
     wrapped.iter().all(|byte| *byte == 0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::RootKey;
+
+    const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
+
+    /// Tried without the look at each of the tables: what is there again would be certified as gone.
+    #[tokio::test]
+    async fn whatever_of_an_erased_shop_is_there_again_is_found_when_it_is_read_back() {
+        let folder = tempfile::tempdir().unwrap();
+        let root = RootKey::from_bytes([7; 32]);
+        let store = KeyStore::create_or_open(&folder.path().join("keys.db"), &root, [9; 16]).await.unwrap();
+        store.ensure_merchant(SHOP).await.unwrap();
+        store.ensure_subject(SHOP, CustomerId::from_bytes([3; 16])).await.unwrap();
+        store.fence(SHOP, &Whom::Shop, Uuid::nil()).await.unwrap();
+        store.destroy(SHOP, &Whom::Shop, Uuid::nil()).await.unwrap();
+        let read_back = || store.look(|session| session.ensure_gone(SHOP, &Whom::Shop));
+        for again in [
+            "UPDATE subject_key SET wrapped = (SELECT own_key FROM merchant_key LIMIT 1)",
+            "INSERT INTO day_key (merchant, day, epoch, wrapped) SELECT merchant, 1, 1, wrapped FROM merchant_key",
+            "INSERT INTO tombstone (merchant, kind, ref_hash) SELECT merchant, 1, wrapped FROM merchant_key",
+            "INSERT INTO directory (merchant, kind, ref_hash, id, subject, added_at)
+                SELECT merchant, 1, wrapped, merchant, merchant, 0 FROM merchant_key",
+        ] {
+            read_back().await.unwrap();
+            let changed = store.commit(|session| Ok(session.store.execute(again, values![])?)).await;
+            assert_eq!(changed.unwrap(), 1);
+            assert!(matches!(read_back().await, Err(Error::Damaged { .. })), "{again}");
+            store.destroy(SHOP, &Whom::Shop, Uuid::nil()).await.unwrap();
+        }
+    }
 }

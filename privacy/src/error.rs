@@ -46,6 +46,14 @@ pub enum Error {
         /// Why.
         source: io::Error,
     },
+    /// The root key is rotated, and what the old one wrapped is deleted, but not cleared away from its medium.
+    #[error(
+        "the new root key is the right one from now on, but what the old one wrapped is not cleared away yet (VACUUM FULL of loyalnest_epochs.epoch_key does it, and so does the next end of an epoch)"
+    )]
+    OldRootLeft {
+        /// Why.
+        source: Box<Self>,
+    },
     /// Rows hang under an epoch whose key is not in the ring.
     #[error(
         "the key of epoch {epoch} is not in the ring: it was destroyed, so that nothing opens this copy of the key store, or the ring beside the root key is missing"

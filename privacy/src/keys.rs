@@ -1,4 +1,6 @@
 //! Data keys, and what each wrapping of a key is bound to, so that no wrapped key can stand in for another.
+use std::fmt;
+
 use aws_lc_rs::hmac;
 use chrono::{Datelike, NaiveDate};
 use event_schemas::{CustomerId, MerchantId};
@@ -64,11 +66,7 @@ impl DataKeyId {
     }
 
     pub(crate) fn missing(self) -> Error {
-        let what = match self.owner {
-            Owner::Subject(subject) => format!("of subject {subject}"),
-            Owner::Day(day) => format!("of the day {day}"),
-        };
-        Error::KeyMissing { merchant: self.merchant, what }
+        Error::KeyMissing { merchant: self.merchant, what: format!("of {}", self.owner) }
     }
 
     /// The answer for a key whose subject, or whole shop, is erased.
@@ -80,7 +78,7 @@ impl DataKeyId {
     }
 }
 
-/// A wrapped key's place in the tree.
+/// A wrapped key's place in the tree. Words for people name it by random ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wrap {
     /// Root over epoch.
@@ -139,8 +137,35 @@ impl Wrap {
         let mut key = Zeroizing::new([0; LEN]);
         cipher
             .open_into(&self.associated_data(log_id), wrapped, &mut *key)
-            .map_err(|_| Error::Damaged { what: format!("the wrapped key {self:?}") })?;
+            .map_err(|_| Error::Damaged { what: self.to_string() })?;
         Ok(key)
+    }
+}
+
+impl fmt::Display for Wrap {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Epoch(epoch) => write!(f, "the key of epoch {epoch}"),
+            Self::Global => f.write_str("the global key"),
+            Self::Token => f.write_str("the key of tokens"),
+            Self::Signing => f.write_str("the key that signs certificates"),
+            Self::Merchant(merchant, epoch) => {
+                write!(f, "the wrapping key of merchant {merchant} in epoch {epoch}")
+            }
+            Self::Own(merchant, epoch) => write!(f, "the own key of merchant {merchant} in epoch {epoch}"),
+            Self::Data(DataKeyId { merchant, owner }, epoch) => {
+                write!(f, "the key of {owner} of merchant {merchant} in epoch {epoch}")
+            }
+        }
+    }
+}
+
+impl fmt::Display for Owner {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Subject(subject) => write!(f, "subject {subject}"),
+            Self::Day(day) => write!(f, "the day {day}"),
+        }
     }
 }
 

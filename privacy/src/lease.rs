@@ -1,11 +1,13 @@
 //! Leases: no process uses what it remembers for longer than it is sure to have heard of every fence.
 //!
-//! Where several processes share a store, each has a row that says up to which notice it has obeyed, and until when it may
-//! rely on that. It renews the row by reading the notices behind; whoever waits for a fence waits until every row has seen
-//! it or is over. A file has one process, which obeys at once and for ever.
+//! Where several processes share a store, each has a row that says up to which notice it has obeyed. It renews the row by
+//! reading the notices behind, and may rely on that for a while; whoever waits for a fence waits until every row has seen it,
+//! or stood still for longer than that. Both measure by their own machine's clock since boot, so that no clock that is set
+//! can make a lease longer, or the waiting shorter. A file has one process, which obeys at once and for ever.
 use std::{
+    collections::HashMap,
     sync::{
-        Arc,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicU64, Ordering},
     },
     time::Duration,
@@ -24,13 +26,13 @@ use crate::{
     vault::Vault,
 };
 
-/// How long the others wait for a process that is silent, by the server's clock.
+/// How long the others wait for a process that is silent, from when they first saw it stand still.
 const GRANTED_MS: u64 = 10_000;
 /// How long the process itself relies on it, from before it asked: less, because two clocks need not run alike.
 const RELIED_ON_MS: u64 = 9_000;
 /// How often a lease is renewed. Who redacts waits this long for processes that are well.
 const RENEWED_EVERY: Duration = Duration::from_secs(1);
-/// How long a lease that is over is kept for who looks.
+/// How long a lease that is over is kept, lest a process be counted that comes back.
 const KEPT_MS: u64 = 3_600_000;
 
 const FOR_EVER: u64 = u64::MAX;
@@ -41,13 +43,45 @@ pub(crate) struct Lease {
     seen: AtomicU64,
     /// Milliseconds of the clock that goes on while the machine sleeps.
     until_ms: AtomicU64,
+    /// The leases of all processes as this one saw them stand.
+    leases: Mutex<HashMap<Vec<u8>, Standing>>,
+}
+
+/// A lease that is not renewed as far as this process knows.
+#[derive(Clone, Copy)]
+struct Standing {
+    /// As its row has it; each renewal changes it.
+    renewal: u64,
+    /// Since when it stands so, by this machine's clock since boot.
+    since_ms: u64,
 }
 
 impl Lease {
     /// On a file, for ever; else over until it is renewed.
     pub(crate) fn new(is_shared: bool, seen: u64) -> Self {
         let until_ms = if is_shared { 0 } else { FOR_EVER };
-        Self { process: Uuid::new_v4(), seen: seen.into(), until_ms: until_ms.into() }
+        let leases = Mutex::default();
+        Self { process: Uuid::new_v4(), seen: seen.into(), until_ms: until_ms.into(), leases }
+    }
+
+    /// For how many milliseconds each of these leases stood still while this process looked; it forgets the others.
+    fn note(&self, rows: &[Row]) -> Vec<u64> {
+        let (now_ms, mut known) = (since_boot_ms(), self.leases());
+        known.retain(|process, _| rows.iter().any(|row| row.process == *process));
+        let still = rows.iter().map(|row| {
+            let fresh = Standing { renewal: row.renewal, since_ms: now_ms };
+            let standing = known.entry(row.process.clone()).or_insert(fresh);
+            if standing.renewal != row.renewal {
+                *standing = fresh;
+            }
+            now_ms.saturating_sub(standing.since_ms)
+        });
+        still.collect()
+    }
+
+    fn leases(&self) -> MutexGuard<'_, HashMap<Vec<u8>, Standing>> {
+        // Every step leaves it valid, also if a thread panicked in between.
+        self.leases.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     pub(crate) fn holds(&self) -> bool {
@@ -63,6 +97,13 @@ impl Lease {
     fn end(&self) {
         self.until_ms.store(0, Ordering::Release);
     }
+}
+
+/// A lease as it is stored.
+struct Row {
+    process: Vec<u8>,
+    seen: u64,
+    renewal: u64,
 }
 
 /// What a piece of work may rely on: it began while the lease held, behind so many notices.
@@ -122,7 +163,7 @@ impl KeyStore {
     }
 
     /// Whether no process can any more use what it remembers from before the fence with this number: each has obeyed it,
-    /// or its lease is over by the server's clock.
+    /// or was silent for longer than a lease is relied on.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -198,23 +239,36 @@ impl Session<'_> {
             self.see_epochs()?;
         }
         lease.seen.fetch_max(seen, Ordering::AcqRel);
-        let now = self.server_ms()?;
+        // Never the same again, also if the server's clock is set back.
         self.store.execute(
-            "INSERT INTO lease (process, seen, until) VALUES (?1, ?2, ?3)
-             ON CONFLICT (process) DO UPDATE SET seen = excluded.seen, until = excluded.until",
-            values![lease.process.as_bytes(), stored(seen), stored(now.saturating_add(GRANTED_MS))],
+            "INSERT INTO lease (process, seen, until) VALUES (?1, ?2, ?3) ON CONFLICT (process) DO UPDATE SET
+                 seen = excluded.seen,
+                 until = CASE WHEN excluded.until > lease.until THEN excluded.until ELSE lease.until + 1 END",
+            values![
+                lease.process.as_bytes(),
+                stored(seen),
+                stored(self.server_ms()?.saturating_add(GRANTED_MS))
+            ],
         )?;
-        let old = now.saturating_sub(KEPT_MS);
-        self.store.execute("DELETE FROM lease WHERE until < ?1", values![stored(old)])?;
+        let rows = self.leases()?;
+        let is_old = |still: &u64| *still > KEPT_MS;
+        for (row, _) in rows.iter().zip(lease.note(&rows)).filter(|(_, still)| is_old(still)) {
+            let remove = "DELETE FROM lease WHERE process = ?1";
+            self.store.execute(remove, values![&row.process])?;
+        }
         Ok(())
     }
 
+    fn leases(&self) -> Result<Vec<Row>, Error> {
+        Ok(self.store.all("SELECT process, seen, until FROM lease", values![], |row| {
+            Ok(Row { process: row.at(0)?, seen: row.at(1)?, renewal: row.at(2)? })
+        })?)
+    }
+
     fn is_known(&self, number: u64) -> Result<bool, Error> {
-        let ignorant = "SELECT 1 FROM lease WHERE seen < ?1 AND until >= ?2";
-        Ok(self
-            .store
-            .first(ignorant, values![stored(number), stored(self.server_ms()?)], |_| Ok(()))?
-            .is_none())
+        let rows = self.leases()?;
+        let still = self.vault.lease.note(&rows);
+        Ok(rows.iter().zip(still).all(|(row, still)| row.seen >= number || still > GRANTED_MS))
     }
 
     fn give_up(&self) -> Result<(), Error> {
@@ -223,7 +277,7 @@ impl Session<'_> {
         Ok(())
     }
 
-    /// The clock that all processes share.
+    /// The server's clock, which says when a lease was renewed to whoever looks at the table; nothing is decided by it.
     fn server_ms(&self) -> Result<u64, Error> {
         let now = "SELECT (extract(epoch FROM clock_timestamp()) * 1000)::bigint";
         Ok(self.store.one(now, values![], |row| row.at(0))?)

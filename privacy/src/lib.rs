@@ -40,6 +40,7 @@ mod token;
 mod vault;
 
 pub use channel::Channel;
+pub use damage::{DamagedKey, KeyFault};
 pub use directory::{EVERY_MERCHANT, Entry, Reference};
 pub use epochs::EpochState;
 pub use erasure::{Destroyed, Fenced, Proof, Whom};

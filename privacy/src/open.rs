@@ -80,9 +80,7 @@ impl KeyStore {
     fn cipher(&self, id: DataKeyId, state: Option<&KeyState>) -> Result<Result<Cipher, Fence>, Error> {
         let Some(state) = state else {
             self.merchant(id.merchant)?;
-            let missing = id.missing();
-            tracing::error!(merchant.id = %id.merchant, "{missing}");
-            return Err(missing);
+            return Err(self.missed(id));
         };
         match self.data_key(id, state)? {
             Ok(key) => key.cipher().map(Ok),

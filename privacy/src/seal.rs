@@ -39,7 +39,7 @@ impl KeyStore {
             Some(state) => state,
             None => {
                 self.merchant(merchant)?;
-                self.look_blocking(move |session| session.find(id))?.ok_or_else(|| id.missing())?
+                self.look_blocking(move |session| session.find(id))?.ok_or_else(|| self.missed(id))?
             }
         };
         let key = self.data_key(id, &state)?.map_err(|_| id.redacted())?;
@@ -108,5 +108,47 @@ impl Seal for EventSealer<'_> {
     fn seal(&mut self, field: &'static str, clear: &[u8]) -> Result<Sealed, SealError> {
         self.address.field = field.into();
         self.sealer.seal(&self.address, clear).map_err(|source| SealError { field, source: source.into() })
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use event_schemas::RecordId;
+    use uuid::Uuid;
+
+    use super::*;
+
+    /// Under one key, so that nothing but the binding keeps it closed. Seen to fail with the planted bug `unbound-merchant`.
+    #[test]
+    fn a_value_is_bound_to_every_part_of_its_address() {
+        let id = Uuid::from_u128;
+        let from = FieldAddress {
+            merchant: MerchantId(id(1)),
+            subject: CustomerId(id(2)),
+            stream_type: 3,
+            stream: id(4),
+            version: 5,
+            record: RecordId(id(6)),
+            index: 7,
+            event_type: 8,
+            field: "email".into(),
+        };
+        let moved = [
+            FieldAddress { merchant: MerchantId(id(9)), ..from.clone() },
+            FieldAddress { subject: CustomerId(id(9)), ..from.clone() },
+            FieldAddress { stream_type: 9, ..from.clone() },
+            FieldAddress { stream: id(9), ..from.clone() },
+            FieldAddress { version: 9, ..from.clone() },
+            FieldAddress { record: RecordId(id(9)), ..from.clone() },
+            FieldAddress { index: 9, ..from.clone() },
+            FieldAddress { event_type: 9, ..from.clone() },
+            FieldAddress { field: "phone".into(), ..from.clone() },
+        ];
+        let cipher = Cipher::new(&[1; 32]).unwrap();
+        let sealed = cipher.seal(&binding(&from), b"ada").unwrap();
+        assert_eq!(cipher.open(&binding(&from), &sealed).unwrap(), b"ada");
+        for to in moved {
+            assert!(cipher.open(&binding(&to), &sealed).is_err(), "{to:?}");
+        }
     }
 }

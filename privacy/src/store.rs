@@ -210,6 +210,14 @@ impl KeyStore {
 
     /// A subject's or a day's key; its rows are read again if somebody has wrapped them anew.
     pub(crate) fn data_key(&self, id: DataKeyId, state: &KeyState) -> Result<Result<DataKey, Fence>, Error> {
+        let epoch = match state {
+            KeyState::Live { epoch, .. } => Some(*epoch),
+            KeyState::Shredded(_) => None,
+        };
+        self.noting(id, epoch, self.data_key_again(id, state))
+    }
+
+    fn data_key_again(&self, id: DataKeyId, state: &KeyState) -> Result<Result<DataKey, Fence>, Error> {
         match self.vault.data_key(id, &*self.merchant(id.merchant)?, state) {
             Err(stale) if stale.may_be_of_a_rotation() => {
                 let again = self.look_blocking(move |session| {

@@ -14,6 +14,7 @@ use crate::{
     Error, RootKey,
     aead::Cipher,
     cache::Cache,
+    damage::Known,
     keys::{DataKey, DataKeyId, Epoch, Wrap},
     lease::Lease,
     notices::{Mark, Notice, Notices},
@@ -34,6 +35,7 @@ pub(crate) struct Vault {
     pub(crate) notices: Notices,
     pub(crate) root: RootKey,
     pub(crate) ring: Arc<dyn Ring>,
+    pub(crate) damage: Known,
     /// The store's file, if it is one; else other processes may have it open too.
     pub(crate) file: Option<PathBuf>,
     epochs: RwLock<HashMap<Epoch, Arc<Cipher>>>,
@@ -96,6 +98,7 @@ impl Vault {
             log_id,
             root,
             ring,
+            damage: Known::default(),
             global: trunk.global,
             token: trunk.token,
             signer: trunk.signer,

@@ -11,6 +11,7 @@ impl Process {
     /// Closes and destroys what is due. It may be done by several nodes at once.
     pub(super) async fn turn_epochs(&self, now: Timestamp) -> Result<(), Cause> {
         let keys = &self.parts.keys;
+        keys.correct_epochs(now).await?;
         let open = keys.epochs().await?.into_iter().find(|epoch| epoch.closed_at.is_none());
         let is_over = |open: Timestamp| after(open, self.periods.rotate) <= now;
         if let Some(open) = open.filter(|epoch| epoch.shreds > 0 && is_over(epoch.opened_at)) {

@@ -3,7 +3,7 @@ use std::{future::Future, task::Poll};
 
 use chrono::{Days, NaiveDate};
 use event_schemas::{CustomerId, MerchantId, Sealed, Timestamp};
-use privacy::{Error, KeyStore, Kind, Opened, Reference, RootKey, Whom};
+use privacy::{DamagedKey, Error, KeyFault, KeyStore, Kind, Opened, Reference, RootKey, Whom};
 use uuid::Uuid;
 
 use super::{ADA, BOB, Home, LOG, OTHER_SHOP, SHOP, address};
@@ -55,7 +55,7 @@ async fn after_a_rotation_all_opens_as_before_and_the_old_epoch_can_go() {
         assert_eq!(store.hash(SHOP, "test", b"x").unwrap(), hash);
         assert!(store.hash(OTHER_SHOP, "test", b"x").is_ok(), "a shop without people is carried over too");
         assert_eq!(store.insert_count(), count, "nothing is new");
-        assert_eq!(store.damaged().await.unwrap(), Vec::<String>::new());
+        assert_eq!(store.damaged().await.unwrap(), Vec::new());
     }
 }
 
@@ -166,7 +166,9 @@ async fn a_damaged_row_is_named_keeps_its_epoch_and_the_rest_is_served() {
     let store = home.open().await;
     let damaged = store.damaged().await.unwrap();
     assert_eq!(damaged.len(), 1);
-    assert!(damaged[0].contains(&ADA.to_string()) && damaged[0].contains(&SHOP.to_string()), "{damaged:?}");
+    let DamagedKey { merchant, kind, whose, epoch, fault } = &damaged[0];
+    assert_eq!((*merchant, *kind, *epoch, *fault), (SHOP, "subject", Some(first), KeyFault::DoesNotOpen));
+    assert_eq!(*whose, ADA.to_string());
     let rotated = store.rotate(day(0)).await.unwrap();
     assert_eq!((rotated.rows, rotated.damaged), (1, 1));
     assert!(
@@ -183,6 +185,23 @@ async fn a_damaged_row_is_named_keeps_its_epoch_and_the_rest_is_served() {
         [first],
         "once it is destroyed it does not hold"
     );
+}
+
+/// Tried without the correction: nothing is due before the year is over.
+#[tokio::test]
+async fn epochs_that_a_clock_a_year_ahead_opened_and_closed_count_from_when_it_is_right_again() {
+    let home = Home::new();
+    let store = home.peopled().await;
+    let (ahead, now) = (day(365), day(1));
+    let first = store.epochs().await.unwrap()[0].number;
+    store.rotate(ahead).await.unwrap();
+    store.correct_epochs(now).await.unwrap();
+    let epochs = store.epochs().await.unwrap();
+    assert_eq!((epochs[0].closed_at, epochs[1].opened_at, epochs[1].closed_at), (Some(now), now, None));
+    assert!(store.destroy_epochs(now, now).await.unwrap().is_empty(), "nor is it destroyed early");
+    assert_eq!(store.destroy_epochs(day(9), day(9)).await.unwrap(), [first]);
+    store.correct_epochs(day(9)).await.unwrap();
+    assert_eq!(store.epochs().await.unwrap()[0].closed_at, Some(now), "what is over stays as it is");
 }
 
 #[tokio::test]

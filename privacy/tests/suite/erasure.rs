@@ -5,7 +5,7 @@ use std::sync::{
 };
 
 use event_schemas::{CustomerId, FieldAddress, Sealed};
-use privacy::{Destroyed, Error, KeyStore, Kind, Opened, Proof, Reference, Whom};
+use privacy::{Destroyed, Error, KeyFault, KeyStore, Kind, Opened, Proof, Reference, Whom};
 use uuid::Uuid;
 
 use super::{ADA, BOB, Home, OTHER_SHOP, SHOP, address};
@@ -155,6 +155,8 @@ async fn an_erased_shop_is_erased_for_every_person_in_it_and_its_neighbour_is_se
     assert_eq!((done.keys, done.directory_rows, done.tombstones), (3, 3, 0), "the shop's, Ada's, Bob's");
     assert_eq!(store.destroy(SHOP, &Whom::Shop, REQUEST).await.unwrap(), done);
     store.certify(SHOP, &Whom::Shop, "c-2").await.unwrap();
+    store.look_for_damage().await.unwrap();
+    assert_eq!(store.known_damage(), [], "what is erased is no damage");
     let newcomer = CustomerId::from_bytes([6; 16]);
     for store in [store, home.open().await] {
         assert_eq!(shown(&store, &sealed).await, shredded(Some("c-2")));
@@ -186,6 +188,15 @@ async fn a_key_that_is_missing_without_a_fence_is_an_error_and_never_a_blank() {
     assert!(matches!(store.open(&bobs, &sealed).await, Err(Error::DoesNotOpen)));
     let tried = store.prove_shredded(&[(&address("email"), &sealed)]).await.unwrap();
     assert_eq!(*tried[0].as_ref().unwrap(), Proof::NoKey);
+    // Until it is there again, each look says so.
+    for _ in 0..2 {
+        let missing = store.known_damage().into_iter().filter(|key| key.whose == ADA.to_string());
+        assert_eq!(missing.map(|key| key.fault).collect::<Vec<_>>(), [KeyFault::Missing]);
+        store.look_for_damage().await.unwrap();
+    }
+    store.ensure_subject(SHOP, ADA).await.unwrap();
+    store.look_for_damage().await.unwrap();
+    assert!(store.known_damage().iter().all(|key| key.whose != ADA.to_string()));
 }
 
 #[tokio::test]
@@ -193,8 +204,17 @@ async fn a_wrapped_key_that_was_changed_is_damage_and_the_rest_is_served() {
     let home = Home::new();
     let damage = format!("UPDATE subject_key SET wrapped = zeroblob(length(wrapped)) {}", of_ada());
     let (store, sealed) = after(&home, &damage).await;
-    assert!(matches!(store.open(&address("email"), &sealed).await, Err(Error::Damaged { .. })));
+    assert_eq!(store.known_damage(), []);
+    let refused = store.open(&address("email"), &sealed).await.unwrap_err();
+    assert!(matches!(refused, Error::Damaged { .. }) && refused.to_string().contains(&ADA.to_string()));
     assert!(store.sealer(SHOP, BOB).is_ok());
+    let known = store.known_damage();
+    assert_eq!(
+        known.iter().map(|key| (key.kind, &*key.whose)).collect::<Vec<_>>(),
+        [("subject", &*ADA.to_string())]
+    );
+    store.look_for_damage().await.unwrap();
+    assert_eq!(store.known_damage(), known, "a look finds the same, without anybody in its way");
 }
 
 /// Tried with a sealer that asks nobody before it seals: it goes on behind the fence.

@@ -120,7 +120,7 @@ fn moved(part: usize, salt: u128) -> FieldAddress {
     }
 }
 
-/// Seals under the target's key too, if it has another, so that only the binding can keep the value closed.
+/// Whether the value opens elsewhere, where there is a key too.
 async fn opens_at(store: &KeyStore, sealed: &Sealed, to: &FieldAddress) -> bool {
     store.ensure_merchant(to.merchant).await.unwrap();
     store.ensure_subject(to.merchant, to.subject).await.unwrap();
