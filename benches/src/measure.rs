@@ -55,6 +55,8 @@ pub(crate) enum Mark {
     AtMostPercentOfPeer(u64),
     /// At most this, in the row's unit.
     AtMost(u64),
+    /// At least this, in the row's unit.
+    AtLeast(u64),
     /// Nothing: the figure is only reported.
     Reported,
 }
@@ -130,6 +132,7 @@ impl Row {
                 self.permille().map(|permille| permille <= percent * 10)
             }
             Mark::AtMost(most) if self.judged => Some(self.ours <= most),
+            Mark::AtLeast(least) if self.judged => Some(self.ours >= least),
             _ => None,
         }
     }

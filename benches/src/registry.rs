@@ -163,7 +163,7 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         name: "erasures-beside-orders",
         what: "people forgotten beside 100 orders a second",
         peer: "",
-        mark: Mark::Reported,
+        mark: Mark::AtLeast(10_000),
         needs: &[],
         run: |bench| Box::pin(webhooks::erasures::beside_orders(bench)),
     },

@@ -84,6 +84,7 @@ fn mark(mark: Mark, row: &Row) -> String {
         Mark::PercentOfPeer(percent) => format!("≥ {}", ratio(percent * 10)),
         Mark::AtMostPercentOfPeer(percent) => format!("≤ {}", ratio(percent * 10)),
         Mark::AtMost(most) => format!("≤ {}", figure(most, row.unit)),
+        Mark::AtLeast(least) => format!("≥ {}", figure(least, row.unit)),
         Mark::Reported => String::new(),
     };
     format!("{wanted}: {}", if reached { "ok" } else { "missed" })
