@@ -5,6 +5,7 @@ mod delivery;
 mod disk;
 mod door;
 mod feed;
+mod hold;
 mod job;
 #[cfg(feature = "postgres")]
 mod nodes;
@@ -21,6 +22,7 @@ pub(crate) use delivery::{Outcome, Webhook};
 pub(crate) use disk::{Disk, Loss};
 pub(crate) use door::Door;
 pub(crate) use feed::{Feed, Heard};
+pub(crate) use hold::Hold;
 #[cfg(feature = "postgres")]
 pub(crate) use job::program_of_postgres;
 pub(crate) use job::{Job, refused, run};

@@ -221,7 +221,10 @@ impl Session<'_> {
             }
             return Ok(entry);
         }
-        if self.is_erased(merchant, kind, &hash)? {
+        let is_erased = self.is_erased(merchant, kind, &hash)?;
+        #[cfg(feature = "planted-bugs")]
+        let is_erased = is_erased && !crate::planted::is("key-minted-again");
+        if is_erased {
             return Err(Error::Erased { kind });
         }
         if let Some(subject) = subject {

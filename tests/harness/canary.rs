@@ -15,6 +15,8 @@ use flate2::read::GzDecoder;
 const GZIP: &[u8] = &[0x1f, 0x8b, 8];
 /// As much of a member is looked at.
 const INFLATED_MAX: u64 = 16 << 20;
+/// A page that nothing was written to; Kafka's files of indexes are mostly such.
+const EMPTY: [u8; 4096] = [0; 4096];
 
 /// What must not be found: its name, and every way in which it could be written.
 #[derive(Clone)]
@@ -79,7 +81,8 @@ pub(crate) struct Markers {
 impl Markers {
     pub(crate) fn new(markers: &[Marker]) -> Self {
         let names = markers.iter().map(|marker| marker.name.clone()).collect();
-        let (mut whose, mut forms) = (Vec::new(), Vec::new());
+        // The last one is none: it is where a gzip member may begin.
+        let (mut whose, mut forms) = (vec![markers.len()], vec![GZIP.to_vec()]);
         for (number, marker) in markers.iter().enumerate() {
             whose.extend(marker.forms.iter().map(|_| number));
             forms.extend(marker.forms.iter().cloned());
@@ -89,22 +92,29 @@ impl Markers {
 
     /// Which of them stand in these bytes, or in what is compressed in them.
     pub(crate) fn found(&self, bytes: &[u8]) -> Vec<&str> {
-        let mut found = vec![false; self.names.len()];
-        self.look(bytes, &mut found);
-        let members = bytes.windows(GZIP.len()).enumerate().filter(|(_, window)| *window == GZIP);
-        for (at, _) in members {
-            let mut inflated = Vec::new();
-            // What is no member, or no whole one, gives what it gives.
-            drop(GzDecoder::new(&bytes[at..]).take(INFLATED_MAX).read_to_end(&mut inflated));
-            self.look(&inflated, &mut found);
+        let mut found = vec![false; self.names.len() + 1];
+        for bytes in written(bytes) {
+            for at in self.look(bytes, &mut found) {
+                let mut inflated = Vec::new();
+                // What is no member, or no whole one, gives what it gives.
+                drop(GzDecoder::new(&bytes[at..]).take(INFLATED_MAX).read_to_end(&mut inflated));
+                self.look(&inflated, &mut found);
+            }
         }
         self.names.iter().zip(found).filter_map(|(name, found)| found.then_some(name.as_str())).collect()
     }
 
-    fn look(&self, bytes: &[u8], found: &mut [bool]) {
-        self.forms
-            .find_overlapping_iter(bytes)
-            .for_each(|at| found[self.whose[at.pattern().as_usize()]] = true);
+    /// Notes what stands there, and gives where something compressed may begin.
+    fn look(&self, bytes: &[u8], found: &mut [bool]) -> Vec<usize> {
+        let mut members = Vec::new();
+        for at in self.forms.find_overlapping_iter(bytes) {
+            let marker = self.whose[at.pattern().as_usize()];
+            found[marker] = true;
+            if marker == self.names.len() {
+                members.push(at.start());
+            }
+        }
+        members
     }
 
     /// None of them stands in any of these files. It has seen something there: `control` stands in one of them.
@@ -119,6 +129,21 @@ impl Markers {
         }
         assert!(seen, "the scan of {} files would not find a text that is there", all.len());
     }
+}
+
+/// The parts between pages of zeros.
+fn written(bytes: &[u8]) -> Vec<&[u8]> {
+    let (mut parts, mut begin) = (Vec::new(), 0);
+    for (number, page) in bytes.chunks(EMPTY.len()).enumerate() {
+        if *page == EMPTY[..page.len()] {
+            let at = number * EMPTY.len();
+            parts.push(&bytes[begin..at]);
+            begin = at + page.len();
+        }
+    }
+    parts.push(&bytes[begin..]);
+    parts.retain(|part| !part.is_empty());
+    parts
 }
 
 /// Every file below a folder.
@@ -143,4 +168,10 @@ fn the_scan_finds_a_text_in_every_form() {
     assert_eq!(markers.found(&[&gzip.finish().unwrap()[..], b"behind"].concat()), ["name"]);
     assert_eq!(markers.found(&[b"x".as_slice(), &820_982_911_u64.to_be_bytes()].concat()), ["id"]);
     assert_eq!(markers.found(b"Some body 82098291"), [""; 0]);
+    // Behind pages of zeros, and across the end of one.
+    for at in [3 * EMPTY.len(), 3 * EMPTY.len() - 5] {
+        let mut bytes = vec![0; 9 * EMPTY.len()];
+        bytes[at..at + 8].copy_from_slice(b"Somebody");
+        assert_eq!(markers.found(&bytes), ["name"], "{at}");
+    }
 }

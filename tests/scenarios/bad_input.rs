@@ -230,6 +230,10 @@ async fn unusable_bodies_of_every_other_topic_are_parked() {
             bytes(&json!({"id": shop.number, "myshopify_domain": shop.domain, "currency": "XXQ"})),
         ),
         ("app/uninstalled", b"{}".to_vec()),
+        ("customers/redact", b"{}".to_vec()),
+        ("customers/redact", bytes(&json!({"shop_domain": shop.domain, "customer": {"id": "x"}}))),
+        ("customers/data_request", b"{}".to_vec()),
+        ("shop/redact", b"{}".to_vec()),
     ] {
         let shown = String::from_utf8_lossy(&body[..body.len().min(60)]).into_owned();
         parked.push((format!("{topic} {shown}"), shop.deliver(topic, body).await));

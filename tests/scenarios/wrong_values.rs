@@ -12,6 +12,8 @@ const FREEZE: &str = "/v1/api/points/freeze";
 const EXTEND: &str = "/v1/api/points/expiry/extend";
 const REWARDS: &str = "/v1/api/rewards";
 const SYNC: &str = "/v1/api/points/sync";
+const REDACT: &str = "/v1/api/privacy/redact";
+const EXPORT: &str = "/v1/api/privacy/export";
 
 /// A path, a body that is wrong, the code, and the pointer of the field.
 type Wrong = (&'static str, Value, &'static str, &'static str);
@@ -109,6 +111,22 @@ fn batches(customer: &str, till: &str) -> Vec<Wrong> {
     ]
 }
 
+/// Whoever names nobody, or somebody in two ways, must not have somebody else forgotten.
+fn people(customer: &str) -> Vec<Wrong> {
+    let bodies = [
+        (json!({}), "/customer_id"),
+        (json!({"customer_id": customer, "email": "a@example.com"}), "/customer_id"),
+        (json!({"customer_id": "nobody"}), "/customer_id"),
+        (json!({"shopify_customer_id": "1.5"}), "/shopify_customer_id"),
+        (json!({"shopify_customer_id": "0"}), "/shopify_customer_id"),
+        (json!({"email": "nobody"}), "/email"),
+    ];
+    let each = |(body, pointer): (Value, &'static str)| {
+        [REDACT, EXPORT].map(|path| (path, body.clone(), "invalid-field", pointer))
+    };
+    bodies.into_iter().flat_map(each).collect()
+}
+
 #[tokio::test]
 async fn every_bad_value_gets_its_code_names_its_field_and_leaves_nothing() {
     let shop = Shop::open(shared()).await;
@@ -120,6 +138,7 @@ async fn every_bad_value_gets_its_code_names_its_field_and_leaves_nothing() {
         staff(&customer),
         rewards(),
         batches(&customer, &other),
+        people(&customer),
     ];
     for (path, body, code, pointer) in all.into_iter().flatten() {
         let problem = shop.post(path, &body).await.problem(422, code);

@@ -7,7 +7,7 @@ use super::*;
 use crate::harness::{Door, Folder, files};
 
 /// What the key store holds of everybody: wrapped keys, and the rows that lead to them.
-fn rows_of(folder: &Folder) -> Vec<(Vec<u8>, String, Vec<u8>)> {
+pub(super) fn rows_of(folder: &Folder) -> Vec<(Vec<u8>, String, Vec<u8>)> {
     let flags = OpenFlags::SQLITE_OPEN_READ_ONLY;
     let keys = Connection::open_with_flags(folder.data().join("keys.db"), flags).unwrap();
     let queries = [
@@ -88,6 +88,27 @@ mod on_servers {
     use super::*;
     use crate::harness::OwnServer;
 
+    /// What leads to one customer in the database, as text shows it.
+    fn keys_of(database: &TestDatabase, customer: &str) -> Vec<Marker> {
+        let own = format!("= decode('{}', 'hex')", customer.replace('-', ""));
+        let queries = [
+            (
+                "a wrapped key",
+                format!("SELECT encode(wrapped, 'hex') FROM loyalnest_keys.subject_key WHERE subject {own}"),
+            ),
+            (
+                "a sealed reference",
+                format!("SELECT encode(sealed_ref, 'hex') FROM loyalnest_keys.directory WHERE subject {own}"),
+            ),
+        ];
+        let mut keys = Vec::new();
+        for (name, query) in queries {
+            let found = database.texts("", &query).into_iter().flatten().flatten();
+            keys.extend(found.map(|hex| Marker::text(name, &hex)));
+        }
+        keys
+    }
+
     /// Every row of every table, as text.
     fn tables(database: &TestDatabase) -> String {
         let names = "SELECT format('%I.%I', table_schema, table_name) FROM information_schema.tables
@@ -111,6 +132,19 @@ mod on_servers {
         let gone = Member::join(&shop, "Gone").await;
         let named = Markers::new(&gone.markers("Gone"));
         let control = Marker::text("a type of the log's events", "points-account");
+        // Whoever may ask is told, and whoever looks for keys finds them: the scan would see what is left.
+        let told = gone.answers(&shop).await;
+        assert!(
+            told.iter().any(|(_, text)| !named.found(text.as_bytes()).is_empty()),
+            "nobody is told anything"
+        );
+        let keys = keys_of(&database, &gone.customer);
+        assert!(keys.len() >= 3, "a key, a Shopify id and an e-mail at least");
+        let keys = Markers::new(&keys);
+        assert!(
+            keys.found(tables(&database).as_bytes()).len() >= 2,
+            "the scan would not find a key that is there"
+        );
         for when in ["before", "after"] {
             let rows = tables(&database);
             assert!(rows.contains("points-account"), "{when}: the tables are not seen");
@@ -122,5 +156,7 @@ mod on_servers {
                 assert!(wrong.is_empty(), "{wrong:#?}");
             }
         }
+        let left = tables(&database);
+        assert_eq!(keys.found(left.as_bytes()), [""; 0]);
     }
 }

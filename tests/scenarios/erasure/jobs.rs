@@ -5,13 +5,13 @@ use super::*;
 use crate::harness::Folder;
 
 /// What it says on standard output, with its exit code.
-fn said(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String) {
+pub(super) fn said(folder: &Folder, arguments: &[&str]) -> (Option<i32>, String) {
     let output = run(folder, &[&["privacy"], arguments].concat(), &[]);
     (output.status.code(), String::from_utf8(output.stdout).unwrap())
 }
 
 /// The same as an object.
-fn told(folder: &Folder, arguments: &[&str]) -> (Option<i32>, Value) {
+pub(super) fn told(folder: &Folder, arguments: &[&str]) -> (Option<i32>, Value) {
     let (code, text) = said(folder, &[arguments, &["--json"]].concat());
     (code, serde_json::from_str(&text).unwrap_or_else(|error| panic!("{error}: {text}")))
 }

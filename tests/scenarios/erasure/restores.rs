@@ -3,13 +3,35 @@ use std::{fs, path::PathBuf};
 
 use rand::Rng as _;
 
-use super::{witness::copied, *};
-use crate::harness::{Folder, Seed};
+use super::{
+    kills::{OF_A_PERSON, killed_at},
+    time::{epoch_of, ring_of, until_rotated},
+    witness::copied,
+    *,
+};
+use crate::{
+    harness::{Folder, Seed},
+    shopify::person,
+};
 
 /// The files that are restored apart from each other.
-const PARTS: [&str; 5] = ["log.db", "keys.db", "work.db", "read.db", "snap.db"];
-/// Copies there are: nobody, one and two are erased; the last one is now.
-const COPIES: usize = 3;
+const PARTS: [&str; 6] = ["log.db", "keys.db", "work.db", "read.db", "snap.db", RING];
+/// Among the copies; it lies beside the root key.
+const RING: &str = "ring";
+
+/// The moments that there are copies of.
+mod copy {
+    /// Nobody is erased.
+    pub(super) const NOBODY: usize = 0;
+    /// Somebody is.
+    pub(super) const ONE: usize = 1;
+    /// The erasure of a second person was killed at some step.
+    pub(super) const UNDER_WAY: usize = 2;
+    /// Both are erased, and the epoch of their keys is closed.
+    pub(super) const ROTATED: usize = 3;
+    /// It is destroyed, and both certificates are final.
+    pub(super) const NOW: usize = 4;
+}
 
 fn restores() -> usize {
     let given = std::env::var("LOYALNEST_RESTORES").ok();
@@ -22,13 +44,14 @@ struct World {
     environment: [(&'static str, String); 1],
     shop: Shop,
     erased: [(&'static str, Member); 2],
-    stays: Member,
+    stays: Person,
+    clock: Ahead,
     /// What the witness says of the whole log.
     witness: Vec<u8>,
 }
 
 impl World {
-    async fn make() -> Self {
+    async fn make(seed: &mut Seed) -> Self {
         let folder = Folder::new();
         let root_key = folder.root().join("root.key").display().to_string();
         let environment = [("LOYALNEST_ROOT_KEY", root_key)];
@@ -37,16 +60,51 @@ impl World {
         let shop = Shop::open(&server).await;
         let erased =
             [("First", Member::join(&shop, "First").await), ("Second", Member::join(&shop, "Second").await)];
-        let stays = Member::join(&shop, "Stays").await;
-        let mut world = Self { folder, environment, shop, erased, stays, witness: Vec::new() };
-        world.keep(server, 0).await;
-        for (copy, (_, member)) in (1..).zip(&world.erased) {
-            let server = Server::start_on(&world.folder, &world.given());
-            super::erased(&world.shop.at(&server), &member.customer).await;
-            world.keep(server, copy).await;
-        }
-        world.witness = fs::read(world.witness_file()).unwrap();
+        let stays = person();
+        shop.delivered("customers/create", stays.body()).await;
+        let witness = Vec::new();
+        let mut world = Self { folder, environment, shop, erased, stays, clock: Ahead::default(), witness };
+        world.keep(server, copy::NOBODY).await;
+        world.erase(seed).await;
         world
+    }
+
+    /// One after the other, with a kill; then a day and a week go by.
+    async fn erase(&mut self, seed: &mut Seed) {
+        let [first, second] =
+            self.erased.each_ref().map(|(_, member)| json!({"customer_id": member.customer}));
+        let server = self.start();
+        asked_and_certified(&self.shop.at(&server), &first).await;
+        self.keep(server, copy::ONE).await;
+        let place = OF_A_PERSON[seed.rng.random_range(0..OF_A_PERSON.len())];
+        let (shop, body) = (self.shop.clone(), second.clone());
+        killed_at(&self.folder, &self.given(), place, async |door| {
+            let shop = Shop { door, ..shop };
+            drop(shop.request(reqwest::Method::POST, REDACT).json(&body).send().await);
+        })
+        .await;
+        self.copy_to(copy::UNDER_WAY);
+        let epoch = epoch_of(&self.folder);
+        let server = self.start();
+        let requests = [first, second].map(|body| {
+            let shop = self.shop.at(&server);
+            async move { asked_and_certified(&shop, &body).await }
+        });
+        let requests = futures::future::join_all(requests).await;
+        clock(&Door::of(&server), &self.clock.on_by(25)).send().await.unwrap();
+        until_rotated(&self.folder, epoch).await;
+        self.keep(server, copy::ROTATED).await;
+        let server = self.start();
+        clock(&Door::of(&server), &self.clock.on_by(8 * 24)).send().await.unwrap();
+        for request in requests {
+            finalized(&self.shop.at(&server), &request).await;
+        }
+        self.keep(server, copy::NOW).await;
+        self.witness = fs::read(self.witness_file()).unwrap();
+    }
+
+    fn start(&self) -> Server {
+        Server::start_on(&self.folder, &self.given())
     }
 
     fn witness_file(&self) -> PathBuf {
@@ -64,18 +122,27 @@ impl World {
     async fn keep(&self, server: Server, number: usize) {
         self.shop.at(&server).door.until_idle().await;
         assert!(server.end_by("TERM").0.success());
-        copied(&self.folder.data(), &self.copy(number));
+        self.copy_to(number);
     }
 
-    /// Has each part in the data folder from the copy of this number. The witness knows all of the log.
+    fn copy_to(&self, number: usize) {
+        copied(&self.folder.data(), &self.copy(number));
+        fs::copy(ring_of(&self.folder), self.copy(number).join(RING)).unwrap();
+    }
+
+    /// Has each part from the copy of this number. The witness knows all of the log.
     fn restore(&self, from: &[usize; PARTS.len()]) {
-        copied(&self.copy(COPIES - 1), &self.folder.data());
+        copied(&self.copy(copy::NOW), &self.folder.data());
+        fs::remove_file(self.folder.data().join(RING)).unwrap();
         fs::write(self.witness_file(), &self.witness).unwrap();
         for (part, number) in PARTS.iter().zip(from) {
             for suffix in ["", "-wal", "-shm", "-journal"] {
                 let name = format!("{part}{suffix}");
-                let (old, new) = (self.copy(*number).join(&name), self.folder.data().join(&name));
-                drop(fs::remove_file(&new));
+                let old = self.copy(*number).join(&name);
+                let new = if *part == RING { ring_of(&self.folder) } else { self.folder.data().join(&name) };
+                if *part != RING {
+                    drop(fs::remove_file(&new));
+                }
                 if old.exists() {
                     fs::copy(old, new).unwrap();
                 }
@@ -83,7 +150,7 @@ impl World {
         }
     }
 
-    /// Whoever was erased is not there, whoever was not is.
+    /// Whoever was erased is not there, whoever was not is; and an old ring does not bring an epoch back.
     async fn wrong(&self, server: &Server) -> Vec<String> {
         let shop = self.shop.at(server);
         shop.door.until_idle().await;
@@ -92,45 +159,77 @@ impl World {
             member.comes_late(&shop).await;
             wrong.extend(member.remembered(&shop, tag).await);
         }
-        let stays = shop.customer(self.stays.person.id).await;
-        if stays["email"] != self.stays.person.email.as_str() {
+        let stays = shop.customer(self.stays.id).await;
+        if stays["email"] != self.stays.email.as_str() {
             wrong.push(format!("who was not erased is gone: {stays}"));
         }
         wrong
     }
 }
 
+/// The request's id.
+async fn asked_and_certified(shop: &Shop, person: &Value) -> String {
+    let id = asked(shop, person).await;
+    certified(shop, &id).await;
+    id
+}
+
+/// Whether the ring of one copy has the key of the epoch that the key store of another hangs under.
+const fn fit(keys: usize, ring: usize) -> bool {
+    if keys < copy::ROTATED { ring < copy::NOW } else { ring >= copy::ROTATED }
+}
+
+/// What somebody will do first, log, keys, inbox, tables, snapshots and ring.
+const LIKELY: [[usize; PARTS.len()]; 10] = {
+    use copy::{NOBODY, NOW, ONE, ROTATED, UNDER_WAY};
+    [
+        [NOW, NOBODY, NOW, NOW, NOW, NOW],
+        [NOW, NOBODY, NOW, NOW, NOW, NOBODY],
+        [NOW, ONE, NOW, NOW, NOW, ROTATED],
+        [NOW, UNDER_WAY, UNDER_WAY, NOW, NOW, UNDER_WAY],
+        [NOW, NOW, NOBODY, NOW, NOW, NOW],
+        [NOW, NOW, NOW, NOBODY, NOBODY, NOW],
+        [NOW, NOW, NOW, NOW, NOW, ROTATED],
+        [NOW, NOW, NOW, NOW, NOW, NOBODY],
+        [NOW, NOBODY, NOBODY, NOBODY, NOBODY, NOBODY],
+        [NOBODY; PARTS.len()],
+    ]
+};
+
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn no_combination_of_old_and_new_parts_brings_anybody_back() {
-    let (mut seed, world, now) = (Seed::new(), World::make().await, COPIES - 1);
+    let mut seed = Seed::new();
+    let world = World::make(&mut seed).await;
     let (mut started, mut refused) = (0, 0);
     for round in 0..restores() {
-        // The first ones are those that somebody will do; the log is old in one of five.
-        let mut from = match round {
-            0 => [now, 0, now, now, now],
-            1 => [now, now, 0, now, now],
-            2 => [now, now, now, 0, 0],
-            3 => [now, 0, 0, 0, 0],
-            4 => [0; PARTS.len()],
-            _ => std::array::from_fn(|_| seed.rng.random_range(0..COPIES)),
+        let mut from = match LIKELY.get(round) {
+            Some(likely) => *likely,
+            None => std::array::from_fn(|_| seed.rng.random_range(0..=copy::NOW)),
         };
-        if round > 4 && !seed.one_in(5) {
-            from[0] = now;
+        // The log is old in one of five.
+        if round >= LIKELY.len() && !seed.one_in(5) {
+            from[0] = copy::NOW;
         }
+        let (is_old, fits) = (from[0] < copy::NOW, fit(from[1], from[PARTS.len() - 1]));
         world.restore(&from);
         match Server::try_start_with(&world.folder, &world.given()) {
             Ok(server) => {
-                assert_eq!(from[0], now, "it started on an old log: {from:?}");
+                assert!(!is_old && fits, "it started: {from:?}");
                 let wrong = world.wrong(&server).await;
                 assert!(wrong.is_empty(), "{from:?}: {wrong:#?}");
                 drop(server.kill());
                 started += 1;
             }
             Err(said) => {
-                assert!(from[0] < now, "{from:?}: {said}");
-                assert!(said.contains("was set back") && said.contains("declare-loss"), "{from:?}: {said}");
+                assert!(is_old || !fits, "{from:?}: {said}");
+                let set_back = said.contains("was set back") && said.contains("declare-loss");
+                let gone = said.contains("is not in the ring");
+                assert!(is_old && set_back || !fits && gone, "{from:?}: {said}");
                 refused += 1;
             }
+        }
+        if round % 50 == 49 {
+            println!("{} restores: {started} were served, {refused} were refused", round + 1);
         }
     }
     println!("{started} restores were served, {refused} were refused");
@@ -141,8 +240,8 @@ async fn no_combination_of_old_and_new_parts_brings_anybody_back() {
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn an_old_key_store_is_not_served_where_erasures_are_not_done_again() {
-    let (world, now) = (World::make().await, COPIES - 1);
-    world.restore(&[now, 0, now, now, now]);
+    let (world, now) = (World::make(&mut Seed::new()).await, copy::NOW);
+    world.restore(&[now, copy::NOBODY, now, now, now, copy::NOBODY]);
     let [given] = world.given();
     let environment = [given, ("LOYALNEST_PLANTED_BUG", "erasures-not-redone")];
     let said = Server::try_start_with(&world.folder, &environment).err().expect("it served an old key store");
