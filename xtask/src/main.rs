@@ -1,13 +1,16 @@
 //! What a developer runs: `cargo xtask test | soak | bench | services | generate`.
 mod bench;
+mod counts;
 mod generate;
 mod run;
 mod services;
+mod soak;
+mod test;
 
 use std::process::ExitCode;
 
 use clap::{Parser, Subcommand, ValueEnum};
-use run::Campaign;
+use soak::Campaign;
 
 #[derive(Parser)]
 #[command(about = "Tasks of the project")]
@@ -122,7 +125,7 @@ fn main() -> ExitCode {
 
 fn run_task(task: Task) -> anyhow::Result<()> {
     match task {
-        Task::Test { filter } => run::test(filter.as_deref()),
+        Task::Test { filter } => test::run(filter.as_deref()),
         Task::Soak {
             cycles,
             power_cuts,
@@ -151,7 +154,7 @@ fn run_task(task: Task) -> anyhow::Result<()> {
                 Campaign::restores(size(restores, 1_000)),
                 Campaign::model(!sized && !no_model),
             ];
-            run::soak(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
+            soak::run(&all.into_iter().flatten().collect::<Vec<_>>(), seed)
         }
         Task::Bench { arguments } => bench::run(&arguments),
         Task::Services { action: Action::Up, brokers } => {

@@ -120,6 +120,28 @@ impl Drop for Lease {
     }
 }
 
+/// Names this program to tests that need servers of their own.
+const THIS_PROGRAM: &str = "LOYALNEST_TEST_SERVICES";
+
+/// The servers that tests work on, and the variables that name them to tests.
+pub(crate) struct Servers([(&'static str, Lease); 2]);
+
+impl Servers {
+    pub(crate) fn lease() -> anyhow::Result<Self> {
+        println!("── servers");
+        let postgres = Lease::of(POSTGRES).context("tests need a Postgres")?;
+        let kafka = Lease::of(KAFKA).context("tests need a Kafka")?;
+        Ok(Self([("LOYALNEST_TEST_POSTGRES", postgres), ("LOYALNEST_TEST_KAFKA", kafka)]))
+    }
+
+    pub(crate) fn settings(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
+        let mut settings: Vec<_> =
+            self.0.iter().map(|(variable, lease)| (*variable, lease.url.clone())).collect();
+        settings.push((THIS_PROGRAM, std::env::current_exe()?.display().to_string()));
+        Ok(settings)
+    }
+}
+
 /// Brokers of its own for whoever started this.
 pub(crate) fn own_kafka(brokers: u8, secure: bool) -> anyhow::Result<()> {
     kafka::own(brokers.into(), secure)

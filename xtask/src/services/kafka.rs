@@ -36,6 +36,8 @@ const JAVA: [&str; 4] = [
     "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
     "-Dorg.slf4j.simpleLogger.log.kafka.server.KafkaRaftServer=info",
 ];
+/// For what does not live long enough to be paid back by the second compiler.
+const SHORT_LIVED: &str = "-XX:TieredStopAtLevel=1";
 
 /// One broker.
 pub(super) fn one(folder: &Path) -> anyhow::Result<Started> {
@@ -48,7 +50,11 @@ pub(super) fn three(folder: &Path) -> anyhow::Result<Started> {
 }
 
 fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
-    let mut cluster = Cluster::start(folder, count, &Purpose { session_ms: LONG_SESSION_MS, secure: None })?;
+    let mut cluster = Cluster::start(
+        folder,
+        count,
+        &Purpose { session_ms: LONG_SESSION_MS, is_short_lived: false, secure: None },
+    )?;
     let processes = cluster.processes();
     let url = std::mem::take(&mut cluster.url);
     cluster.brokers.clear();
@@ -61,7 +67,7 @@ fn start(folder: &Path, count: u16) -> anyhow::Result<Started> {
 pub(super) fn own(count: u16, secure: bool) -> anyhow::Result<()> {
     let folder = tempfile::Builder::new().prefix("own-kafka-").tempdir()?;
     let secure = if secure { Some(Secure::make(folder.path())?) } else { None };
-    let purpose = Purpose { session_ms: SESSION_MS, secure: secure.as_ref() };
+    let purpose = Purpose { session_ms: SESSION_MS, is_short_lived: true, secure: secure.as_ref() };
     let mut cluster = Cluster::start(folder.path(), count, &purpose)?;
     let processes = cluster.processes();
     let mut said = serde_json::json!({"url": cluster.url, "processes": processes, "folder": folder.path()});
@@ -72,7 +78,7 @@ pub(super) fn own(count: u16, secure: bool) -> anyhow::Result<()> {
         let broker = number.checked_sub(1).and_then(|index| cluster.brokers.get_mut(index));
         let broker = broker.context("there is no such broker")?;
         broker.end();
-        broker.process = broker_process(&cluster.jars, &broker.folder)?;
+        broker.process = broker_process(&cluster.jars, &broker.folder, &purpose)?;
         broker.wait_until_ready(Instant::now() + READY_WITHIN)?;
         println!("{}", broker.process.id());
     }
@@ -86,6 +92,8 @@ const LONG_SESSION_MS: u32 = 120_000;
 /// What differs between brokers.
 struct Purpose<'a> {
     session_ms: u32,
+    /// They serve one test.
+    is_short_lived: bool,
     secure: Option<&'a Secure>,
 }
 
@@ -101,8 +109,8 @@ impl Cluster {
         let jars = jars()?;
         let ports = free_ports(2 * count)?;
         let (clients, controllers) = ports.split_at(usize::from(count));
-        let id = said_by(java(&jars).args(["kafka.tools.StorageTool", "random-uuid"]))?;
-        let id = id.lines().last().context("Kafka named no cluster id")?.trim().to_owned();
+        // 16 bytes in Base64, which no other cluster of this machine has while this one lives.
+        let id = format!("{:A<22}", ports.iter().take(2).map(u16::to_string).collect::<String>());
         let addresses: Vec<String> = clients.iter().map(|port| format!("127.0.0.1:{port}")).collect();
         let url = format!("kafka://{}", addresses.join(","));
         let mut cluster = Self { jars, url, brokers: Vec::new() };
@@ -147,12 +155,17 @@ impl Broker {
         let properties = folder.join(PROPERTIES);
         fs::write(&properties, settings(&folder, nodes)?)?;
         let mut format = java(jars);
-        format.args(["kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).arg(&properties);
+        format.args([SHORT_LIVED, "kafka.tools.StorageTool", "format", "-t", cluster, "-c"]).arg(&properties);
         if let Some(secure) = nodes.purpose.secure {
             format.args(secure.formats());
         }
-        said_by(&mut format)?;
-        let process = broker_process(jars, &folder)?;
+        let formatted = format.output().context("java did not start")?;
+        ensure!(
+            formatted.status.success(),
+            "Kafka's tool failed: {}",
+            String::from_utf8_lossy(&formatted.stderr).trim()
+        );
+        let process = broker_process(jars, &folder, nodes.purpose)?;
         Ok(Self { folder, process })
     }
 
@@ -177,16 +190,17 @@ impl Broker {
 }
 
 /// Runs the broker of a folder; it outlives this program, and a Ctrl-C meant for it.
-fn broker_process(jars: &Path, folder: &Path) -> anyhow::Result<Child> {
+fn broker_process(jars: &Path, folder: &Path, purpose: &Purpose<'_>) -> anyhow::Result<Child> {
     let output = File::create(folder.join(PRINTED))?;
     let mut broker = java(jars);
+    broker.args(purpose.is_short_lived.then_some(SHORT_LIVED));
     broker.arg("kafka.Kafka").arg(folder.join(PROPERTIES)).current_dir(folder).process_group(0);
     broker.stdin(Stdio::null()).stdout(output.try_clone()?).stderr(output);
     Ok(broker.spawn()?)
 }
 
 fn settings(folder: &Path, nodes: &Nodes<'_>) -> anyhow::Result<String> {
-    let Nodes { node, clients, controllers, purpose: Purpose { session_ms, secure } } = *nodes;
+    let Nodes { node, clients, controllers, purpose: Purpose { session_ms, secure, .. } } = *nodes;
     let count = clients.len();
     let voters: Vec<String> =
         (1..).zip(controllers).map(|(node, port)| format!("{node}@127.0.0.1:{port}")).collect();
@@ -267,16 +281,6 @@ fn java(jars: &Path) -> Command {
     let mut command = Command::new("java");
     command.args(JAVA).arg("-cp").arg(jars.join("*"));
     command
-}
-
-fn said_by(command: &mut Command) -> anyhow::Result<String> {
-    let output = command.output().context("java did not start")?;
-    ensure!(
-        output.status.success(),
-        "Kafka's tool failed: {}",
-        String::from_utf8_lossy(&output.stderr).trim()
-    );
-    Ok(String::from_utf8(output.stdout)?)
 }
 
 /// All at once, so that no two are the same.
