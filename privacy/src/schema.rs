@@ -18,9 +18,10 @@ use crate::{
 const FORMAT: u32 = 2;
 
 /// A rollback journal that is deleted at each commit, and its folder synced: after a commit no file holds the old bytes
-/// of a page. `EXTRA` because with `FULL` a power cut may bring the journal back and undo an answered commit.
+/// of a page. `EXTRA` because with `FULL` a power cut may bring the journal back and undo an answered commit. The cache holds
+/// two pages of a rotation.
 pub(crate) const PRAGMAS: &str = "PRAGMA page_size=4096; PRAGMA secure_delete=ON; PRAGMA journal_mode=DELETE;
-    PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY;";
+    PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;";
 
 /// Times are Unix seconds, days count from 0001-01-01, ids are 16 bytes, and 16 zero bytes stand for nobody or for the
 /// whole shop.
