@@ -69,9 +69,7 @@ impl App {
     /// The shop of somebody who has its token. Tokens are handed out once a shop has joined, so if it is not here, this
     /// node has not read as far.
     pub(crate) fn shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {
-        let behind = || {
-            Problem::unavailable("shop-not-loaded", "This node has not heard of the shop yet").retry_after_s(1)
-        };
+        let behind = || Problem::unavailable("shop-not-loaded", "This node has not heard of the shop yet");
         self.shops.by_id(merchant).ok_or_else(behind)
     }
 

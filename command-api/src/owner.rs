@@ -159,6 +159,14 @@ struct Gauge {
     watch: Mutex<Option<Watch>>,
 }
 
+impl Gauge {
+    /// What was last seen admitted by the writer of the last claim here, with the highest key count up to there.
+    fn admitted(&self) -> Option<(Checkpoint, u64)> {
+        let watch = self.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
+        watch.map(|watch| watch.admitted())
+    }
+}
+
 impl Handle {
     pub(crate) fn post(&self, message: Message) -> Result<(), Unavailable> {
         if self.gauge.waiting.load(Ordering::Relaxed) >= WAITING_MAX {
@@ -184,8 +192,7 @@ impl Handle {
 
     /// What this process last saw admitted as an owner, with the highest key count up to there.
     pub(crate) fn admitted(&self) -> Option<(Checkpoint, u64)> {
-        let watch = self.gauge.watch.lock().unwrap_or_else(PoisonError::into_inner).clone();
-        watch.map(|watch| watch.admitted())
+        self.gauge.admitted()
     }
 
     /// How often there may have been a privacy request more that is open.
@@ -396,9 +403,11 @@ impl Owner {
     async fn claim(&mut self, stood_by: Option<Following>) -> Result<Partition, StartError> {
         let begun = Instant::now();
         let (log, number, keeping) = (&self.log, self.number, self.keeping.as_ref());
-        let clock = Some(&self.clock);
+        let (clock, remembered) = (Some(&self.clock), self.gauge.admitted());
+        holds(log, remembered.as_ref()).await?;
         let claimed = catch_up::claim(log, number, keeping, self.distrusted, stood_by, clock).await;
         let Claimed { folded, writer, records } = claimed?;
+        holds(log, remembered.as_ref()).await?;
         self.distrusted = false;
         self.gauge.records.store(records, Ordering::Relaxed);
         tracing::info!(
@@ -446,7 +455,7 @@ impl Owner {
                 },
                 news = saver.news() => tenure.take(&mut saver, news).await,
                 () = nodes::until_withdrawn(proposed.as_mut(), self.number),
-                    if !withdrawn && !planted::serves_revoked() =>
+                    if !withdrawn && !planted::serves_revoked() && !planted::hears_late() =>
                 {
                     self.gauge.here.store(false, Ordering::Release);
                     withdrawn = true;
@@ -553,6 +562,16 @@ impl Owner {
             self.refuse_waiting(&Unavailable::Stopped);
             self.fill().await;
         }
+    }
+}
+
+/// What this process saw admitted as an owner must be in the log still: its snapshots may be older, and fit a log that
+/// lost records since.
+async fn holds(log: &Log, remembered: Option<&(Checkpoint, u64)>) -> Result<(), StartError> {
+    let Some((checkpoint, _)) = remembered else { return Ok(()) };
+    match log.contradicts(checkpoint).await.map_err(StartError::Log)? {
+        Some(diverged) => Err(StartError::Log(diverged.into())),
+        None => Ok(()),
     }
 }
 

@@ -5,14 +5,14 @@
 //! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
 //! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner
 //! that lost its partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every
-//! partition, which the log's claims must bear. `clock-ahead`, `clock-behind`: the machine's clock is a day off, which must
+//! partition, and `hears-late`: an owner is not told that it lost one; both the log's claims must bear. `clock-ahead`, `clock-behind`: the machine's clock is a day off, which must
 //! be refused.
 //!
 //! `destroy-without-fence`: an erasure raises no fence before it destroys the keys.
 //!
 //! An erasure may be stopped, or held (`privacy::planted`), at `<place>:before` and `<place>:after` of what a step does
-//! (`fence`, `follow`, `destroy`, `mark`, `purge`, `verify`, `certify`, `certify-final`, `rotate`) and of the record that it
-//! ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`, `finalized`).
+//! (`named`, `fence`, `follow`, `destroy`, `mark`, `purge`, `verify`, `certify`, `certify-final`, `rotate`) and of the
+//! record that it ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`, `finalized`).
 use event_schemas::privacy_request::RedactionStep;
 
 #[cfg(not(feature = "planted-bugs"))]
@@ -84,6 +84,11 @@ mod dishonest {
     /// Whether an owner answers from its own state without a proof that it is one.
     pub(crate) fn serves_revoked() -> bool {
         is("serves-revoked")
+    }
+
+    /// Whether an owner hears of the loss of a partition from its log only.
+    pub(crate) fn hears_late() -> bool {
+        is("hears-late")
     }
 
     /// Whether all partitions are proposed to every node.
@@ -208,7 +213,7 @@ mod dishonest {
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
     Hand, Writer, acks_before_commit, clock_wrong_us, destroys_without_fence, erasure_at, erasure_past,
-    forwards_twice, is_proposed_everything, saves_progress_first, serves_revoked,
+    forwards_twice, hears_late, is_proposed_everything, saves_progress_first, serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
@@ -234,6 +239,12 @@ pub(crate) const fn forwards_twice() -> bool {
 /// Whether an owner answers without a proof that it is one: never, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) const fn serves_revoked() -> bool {
+    false
+}
+
+/// Whether an owner hears of the loss of a partition from its log only: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn hears_late() -> bool {
     false
 }
 

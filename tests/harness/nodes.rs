@@ -1,5 +1,7 @@
 //! Several nodes of one installation, each a process: log, keys, inbox and read models are shared, and each node has a
 //! folder of its own for what it may lose.
+use std::path::Path;
+
 use postgres_store::testing::TestDatabase;
 use serde_json::Value;
 
@@ -43,6 +45,22 @@ impl Nodes {
     #[cfg(feature = "kafka")]
     pub(crate) fn on_kafka(nodes: usize, log: &str) -> Self {
         Self { log: log.to_owned(), partitions: PARTITIONS_ON_KAFKA, ..Self::on_postgres(nodes) }
+    }
+
+    /// The same with the log there and everything else in this database.
+    #[cfg(feature = "kafka")]
+    pub(crate) fn on_servers(nodes: usize, log: &str, address: &str) -> Self {
+        Self { log: log.to_owned(), partitions: PARTITIONS_ON_KAFKA, ..Self::at(nodes, address) }
+    }
+
+    /// The database where everything is but the log.
+    pub(crate) fn stores(&self) -> &str {
+        &self.stores
+    }
+
+    /// A folder beside those of the nodes' data.
+    pub(crate) fn spare(&self) -> &Path {
+        self.folders[0].root()
     }
 
     /// The database of their own.
@@ -94,7 +112,12 @@ impl Nodes {
 
     /// Runs a job of the executable, such as `verify`, with its report.
     pub(crate) fn job(&self, arguments: &[&str]) -> (Option<i32>, Value) {
-        Self::reported(&self.folders[0], &self.environment(0), arguments)
+        self.job_of(0, arguments)
+    }
+
+    /// The same with what another node is told.
+    pub(crate) fn job_of(&self, node: usize, arguments: &[&str]) -> (Option<i32>, Value) {
+        Self::reported(&self.folders[node], &self.environment(node), arguments)
     }
 
     /// The same while this task's neighbours go on.

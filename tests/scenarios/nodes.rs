@@ -5,16 +5,18 @@ mod faults;
 #[cfg(feature = "kafka")]
 mod kafka;
 mod load;
+mod loss;
+mod running;
 
 use std::time::{Duration, Instant};
 
 use serde_json::json;
 
 use self::{
-    faults::restarted,
     load::{Journal, World, opened, set},
+    running::{PAUSED_FOR, Running, restarted},
 };
-use crate::harness::{Door, Nodes, OwnServer, Seed, Server, Shop, partitions, signal};
+use crate::harness::{Door, Nodes, OwnServer, Seed, Server, Shop, partitions, program_of_postgres, signal};
 
 /// How many times the short form a campaign lasts, by this variable.
 const SIZE: &str = "LOYALNEST_NODES_SIZE";
@@ -56,6 +58,15 @@ async fn until_shared(nodes: &Nodes, servers: &[&Server]) {
         all.into_iter().eq(nodes.partitions())
     })
     .await;
+}
+
+/// What waits for a server, beside the tasks that go on.
+async fn on_a_thread(mut server: OwnServer, wait: impl FnOnce(&mut OwnServer) + Send + 'static) -> OwnServer {
+    let waiting = tokio::task::spawn_blocking(move || {
+        wait(&mut server);
+        server
+    });
+    waiting.await.unwrap()
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

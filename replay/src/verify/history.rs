@@ -139,7 +139,12 @@ impl History {
         }
         loop {
             let records = match sweeper.next(step).await {
-                Ok(batch) => batch.records,
+                Ok(batch) => {
+                    self.counted.stale += batch.skipped.stale;
+                    self.counted.orphans += batch.skipped.orphans;
+                    self.counted.undecodable += batch.skipped.undecodable;
+                    batch.records
+                }
                 Err(LogError::Diverged(_)) if step > 1 => {
                     let resumed: Vec<_> = sweeper.checkpoints().map(|from| Span::behind(*from)).collect();
                     (sweeper, step) = (log.sweep(&resumed)?, 1);

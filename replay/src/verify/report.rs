@@ -154,6 +154,12 @@ pub struct Counted {
     pub accounts: u64,
     /// Shops.
     pub merchants: u64,
+    /// Records that are no history, because they came too late: of an owner that had lost its partition, or repeated.
+    pub stale: u64,
+    /// The same of those behind a gap.
+    pub orphans: u64,
+    /// What is no record at all.
+    pub undecodable: u64,
 }
 
 /// The whole answer in one word.
@@ -254,10 +260,17 @@ impl fmt::Display for Fault {
 
 impl fmt::Display for Report {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        let Counted { records, events, outcomes, streams, accounts, merchants } = self.counted;
+        let Counted { records, events, outcomes, streams, accounts, merchants, stale, orphans, undecodable } =
+            self.counted;
         writeln!(f, "log {} of {} partitions", self.log_id, self.partitions)?;
         writeln!(f, "  {records} records, {events} events and {outcomes} answers without events")?;
         writeln!(f, "  {streams} streams of {merchants} shops, {accounts} accounts among them")?;
+        if stale + orphans + undecodable > 0 {
+            writeln!(
+                f,
+                "  skipped by every reader: {stale} records too late, {orphans} behind a gap, {undecodable} unreadable"
+            )?;
+        }
         for Checked { check, says, outcome } in &self.checks {
             let name = check.name();
             match outcome {

@@ -12,6 +12,7 @@ use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use uuid::Uuid;
 
+use super::until;
 use crate::{
     harness::{Answer, Nodes, Seed, Server, Shop, Webhook},
     shopify::{Person, order, person},
@@ -19,13 +20,15 @@ use crate::{
 
 /// Clients that send at once.
 const CLIENTS: usize = 6;
-const PEOPLE: usize = 8;
+pub(super) const PEOPLE: usize = 8;
 const OPENING: i64 = 500;
 /// How long a node may take before a client asks another one.
 const ANSWER_WITHIN: Duration = Duration::from_secs(4);
 /// How long a client insists.
 const INSISTS_FOR: Duration = Duration::from_secs(90);
-const EARN: &str = "/v1/api/points/earn";
+/// Of how many answers it is looked whether they are given again. The balances are of all.
+const SAMPLES: usize = 60;
+pub(super) const EARN: &str = "/v1/api/points/earn";
 const ADJUST: &str = "/v1/api/points/adjust";
 const REDEEM: &str = "/v1/api/points/redeem";
 
@@ -64,7 +67,7 @@ pub(super) struct Journal {
 }
 
 impl Journal {
-    fn add(&mut self, other: Self) {
+    pub(super) fn add(&mut self, other: Self) {
         self.done.extend(other.done);
         self.placed.extend(other.placed);
         self.granted.extend(other.granted);
@@ -151,9 +154,13 @@ impl World {
 
     /// Asks any node until there is an answer, which must be that it is done.
     pub(super) async fn insist(&self, path: &'static str, body: &Value) -> Value {
-        let (key, mut journal) = (Uuid::now_v7().to_string(), Journal::default());
-        let mut rng = StdRng::seed_from_u64(0);
-        let answer = ask(&self.doors, &mut rng, &mut journal, |shop| keyed(shop, path, &key, body)).await;
+        self.insist_by(&Uuid::now_v7().to_string(), path, body).await
+    }
+
+    /// The same under a key that was asked by before.
+    pub(super) async fn insist_by(&self, key: &str, path: &'static str, body: &Value) -> Value {
+        let (mut rng, mut journal) = (StdRng::seed_from_u64(0), Journal::default());
+        let answer = ask(&self.doors, &mut rng, &mut journal, |shop| keyed(shop, path, key, body)).await;
         let (status, text) = answer.expect("an answer");
         assert!(matches!(status, 200 | 201), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap()
@@ -174,6 +181,7 @@ impl World {
         let mut wrong = journal.violations.clone();
         let doors = self.doors.read().unwrap().clone();
         for shop in &doors {
+            until("a node is ready", async || shop.door.get("/readyz").await.status == 200).await;
             shop.door.until_idle().await;
         }
         self.check_answers(journal, &mut wrong).await;
@@ -185,8 +193,8 @@ impl World {
             owned[done.owner] += done.points;
         }
         journal.granted.iter().for_each(|(owner, points)| owned[*owner] += points);
-        for placed in &journal.placed {
-            owned[placed.owner] += placed.points;
+        journal.placed.iter().for_each(|placed| owned[placed.owner] += placed.points);
+        for placed in journal.placed.iter().step_by(journal.placed.len() / SAMPLES + 1) {
             let seen = doors[0].get(&format!("/v1/api/orders/{}", placed.order)).await;
             if seen.status != 200 || seen.json()["points_granted"] != placed.points {
                 wrong.push(format!("order {} is {}", placed.order, seen.text));
@@ -204,6 +212,9 @@ impl World {
                 doors[0].statement(customer).await;
             }
         }
+        if !wrong.is_empty() {
+            return wrong;
+        }
         for (job, expected) in [(&["verify"][..], "verdict"), (&["rebuild", "--dry-run"], "equal")] {
             let (code, report) = nodes.job(job);
             let holds = report[expected] == "sound" || report[expected] == true;
@@ -217,8 +228,7 @@ impl World {
     /// Every answer is given again, by whichever node.
     async fn check_answers(&self, journal: &Journal, wrong: &mut Vec<String>) {
         let mut rng = StdRng::seed_from_u64(1);
-        let step = (journal.done.len() / 60).max(1);
-        for done in journal.done.iter().step_by(step) {
+        for done in journal.done.iter().step_by(journal.done.len() / SAMPLES + 1) {
             let Done { path, key, body, .. } = done;
             let mut again = Journal::default();
             let told = ask(&self.doors, &mut rng, &mut again, |shop| keyed(shop, path, key, body)).await;
@@ -228,7 +238,7 @@ impl World {
                 wrong.push(format!("{path} was answered {first:?}, and then {told:?}"));
             }
         }
-        for placed in journal.placed.iter().step_by(step) {
+        for placed in journal.placed.iter().step_by(journal.placed.len() / SAMPLES + 1) {
             let mut again = Journal::default();
             let told =
                 ask(&self.doors, &mut rng, &mut again, |shop| placed.webhook.request(&shop.door)).await;
