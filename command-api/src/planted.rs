@@ -3,10 +3,10 @@
 //!
 //! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
 //! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
-//! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner
-//! that lost its partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every
-//! partition, and `hears-late`: an owner is not told that it lost one; both the log's claims must bear. `clock-ahead`, `clock-behind`: the machine's clock is a day off, which must
-//! be refused.
+//! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner that lost its
+//! partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every partition, and
+//! `hears-late`: an owner is not told that it lost one; the log's claims must bear both. `clock-ahead`, `clock-behind`:
+//! the machine's clock is a day off, which must be refused.
 //!
 //! `destroy-without-fence`: an erasure raises no fence before it destroys the keys.
 //!
