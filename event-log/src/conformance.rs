@@ -29,6 +29,11 @@ pub(crate) trait Fixture {
     /// Changes partition 0 behind the log's back.
     fn tamper(&self, tamper: Tamper);
 
+    /// Every so many records are edited where a test would edit each: more where an edit takes seconds.
+    fn edited_every(&self) -> usize {
+        1
+    }
+
     /// How long a record may take where a test waits for one that never comes.
     fn quick(&self) -> Timing {
         QUICK

@@ -31,7 +31,7 @@ async fn read_both_ways(log: &Log, end: crate::Checkpoint) -> [Option<Diverged>;
 pub(crate) async fn an_edited_record_is_found(fixture: impl Fixture) {
     let log = fixture.log();
     let (records, end) = written(&log).await;
-    for index in 0..records.len() {
+    for index in (0..records.len()).rev().step_by(fixture.edited_every()) {
         let original = Record::encode(records[index].frame, &records[index].body).bytes;
         fixture.tamper(Tamper::Edit(index, edited(&records[index])));
         let [straight, resumed] = read_both_ways(&log, end).await;

@@ -96,7 +96,7 @@ pub(crate) async fn a_pass_finds_what_a_reader_finds(fixture: impl Fixture) {
     let log = fixture.log();
     written(&log).await;
     let records = read_all(&log).await.unwrap().0;
-    for (index, record) in records.iter().enumerate() {
+    for (index, record) in records.iter().enumerate().rev().step_by(fixture.edited_every()) {
         let original = Record::encode(record.frame, &record.body).bytes;
         let edited = Record::encode(record.frame, b"edited").bytes;
         fixture.tamper(Tamper::Edit(index, edited));

@@ -105,6 +105,11 @@ impl Fixture for Topic {
         self.raise_doubts();
     }
 
+    /// The topic is made again for each edit. There are claims and commits among these, and the last record.
+    fn edited_every(&self) -> usize {
+        3
+    }
+
     fn quick(&self) -> Timing {
         Timing { append_timeout: std::time::Duration::from_secs(3), ..crate::conformance::QUICK }
     }
