@@ -137,6 +137,8 @@ async fn the_tour_works_as_it_is_written() {
     for line in asking {
         run(&line, &folder, &server.url, &environment);
     }
+    let open = door.queues().await["privacy_requests"].clone();
+    assert!(open["overdue"] == 0 && open["from_day_27"] == 0, "{open}");
     let url = server.url.clone();
     assert!(server.end_by("TERM").success());
     run(&offline[0], &folder, &url, &environment);
