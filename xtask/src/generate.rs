@@ -7,6 +7,8 @@ use std::{
 use anyhow::Context as _;
 use event_schemas::EVENTS;
 
+use crate::run::{ALL_FEATURES, output_of};
+
 pub(crate) fn run() -> anyhow::Result<()> {
     let crate_folder = PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../event-schemas");
     for kind in EVENTS {
@@ -19,7 +21,9 @@ pub(crate) fn run() -> anyhow::Result<()> {
             write(&golden, &serde_json::to_string_pretty(&sample)?)?;
         }
     }
-    let document = crate::run::output_of(&["run", "--quiet", "--package", "loyalnest", "--", "openapi"])?;
+    // As the tests are built, so that nothing is built for this alone.
+    let built = ["run", "--quiet", "--package", "loyalnest", "--features", ALL_FEATURES, "--", "openapi"];
+    let document = output_of(&built)?;
     write(&crate_folder.join("../docs/openapi.json"), document.trim_end())
 }
 

@@ -124,21 +124,25 @@ impl Drop for Lease {
 const THIS_PROGRAM: &str = "LOYALNEST_TEST_SERVICES";
 
 /// The servers that tests work on, and the variables that name them to tests.
-pub(crate) struct Servers([(&'static str, Lease); 2]);
+pub(crate) struct Servers {
+    leases: [(&'static str, Lease); 2],
+    this_program: PathBuf,
+}
 
 impl Servers {
     pub(crate) fn lease() -> anyhow::Result<Self> {
         println!("── servers");
+        // A build may put another program in its place later.
+        let this_program = std::env::current_exe()?;
         let postgres = Lease::of(POSTGRES).context("tests need a Postgres")?;
         let kafka = Lease::of(KAFKA).context("tests need a Kafka")?;
-        Ok(Self([("LOYALNEST_TEST_POSTGRES", postgres), ("LOYALNEST_TEST_KAFKA", kafka)]))
+        let leases = [("LOYALNEST_TEST_POSTGRES", postgres), ("LOYALNEST_TEST_KAFKA", kafka)];
+        Ok(Self { leases, this_program })
     }
 
-    pub(crate) fn settings(&self) -> anyhow::Result<Vec<(&'static str, String)>> {
-        let mut settings: Vec<_> =
-            self.0.iter().map(|(variable, lease)| (*variable, lease.url.clone())).collect();
-        settings.push((THIS_PROGRAM, std::env::current_exe()?.display().to_string()));
-        Ok(settings)
+    pub(crate) fn settings(&self) -> Vec<(&'static str, String)> {
+        let urls = self.leases.iter().map(|(variable, lease)| (*variable, lease.url.clone()));
+        urls.chain([(THIS_PROGRAM, self.this_program.display().to_string())]).collect()
     }
 }
 

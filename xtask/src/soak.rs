@@ -12,8 +12,8 @@ use crate::{
     services::Servers,
 };
 
-/// The features of campaigns on the executable that need no server.
-const ON_FILES: &str = "planted-bugs";
+/// Of campaigns on the executable: what is built for the tests is built for them.
+const ON_EXECUTABLE: &[&str] = &["--features", ALL_FEATURES];
 
 /// Tests that the soak runs at another size.
 pub(crate) struct Campaign {
@@ -32,16 +32,14 @@ impl Campaign {
     /// The executable is killed this often under load; 0 leaves it out.
     pub(crate) fn crashes(cycles: u32) -> Option<Self> {
         let setting = ("LOYALNEST_CRASH_CYCLES", cycles.to_string());
-        let features = &["--features", ON_FILES];
-        let tests = ["suite", "crash"];
-        (cycles > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
+        let tests = ["suite", "scenarios::crash::"];
+        (cycles > 0).then_some(Self::on_executable(tests, setting))
     }
 
     /// So many power cuts must lose nothing that was answered; 0 leaves it out.
     pub(crate) fn power_cuts(cuts: u32) -> Option<Self> {
         let setting = ("LOYALNEST_POWER_CUTS", cuts.to_string());
-        let (features, tests) = (&["--features", ON_FILES], ["suite", "outlasts_a_power_cut"]);
-        (cuts > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
+        (cuts > 0).then_some(Self::on_executable(["suite", "outlasts_a_power_cut"], setting))
     }
 
     /// So many seeded worlds must come through; 0 leaves it out.
@@ -79,22 +77,25 @@ impl Campaign {
     /// What may happen to several nodes, so many times longer than in the tests; 0 leaves it out.
     pub(crate) fn nodes(times: u32) -> Option<Self> {
         let setting = ("LOYALNEST_NODES_SIZE", times.to_string());
-        let (features, tests) = (&["--features", ALL_FEATURES], ["suite", "scenarios::nodes"]);
-        (times > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: true })
+        let campaign = Self::on_executable(["suite", "scenarios::nodes"], setting);
+        (times > 0).then_some(Self { on_servers: true, ..campaign })
     }
 
     /// So many people are erased, each with a kill at a step of it; 0 leaves it out.
     pub(crate) fn erasures(erasures: u32) -> Option<Self> {
         let setting = ("LOYALNEST_ERASURES", erasures.to_string());
-        let (features, tests) = (&["--features", ON_FILES], ["suite", "killed_at_any_step"]);
-        (erasures > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
+        (erasures > 0).then_some(Self::on_executable(["suite", "killed_at_any_step"], setting))
     }
 
     /// So many times parts of an installation come from older backups; 0 leaves it out.
     pub(crate) fn restores(restores: u32) -> Option<Self> {
         let setting = ("LOYALNEST_RESTORES", restores.to_string());
-        let (features, tests) = (&["--features", ON_FILES], ["suite", "no_combination_of_old_and_new"]);
-        (restores > 0).then_some(Self { package: "loyalnest", features, tests, setting, on_servers: false })
+        (restores > 0).then_some(Self::on_executable(["suite", "no_combination_of_old_and_new"], setting))
+    }
+
+    /// One that drives the executable on files.
+    const fn on_executable(tests: [&'static str; 2], setting: (&'static str, String)) -> Self {
+        Self { package: "loyalnest", features: ON_EXECUTABLE, tests, setting, on_servers: false }
     }
 
     /// One that needs no more than its package.
@@ -108,7 +109,7 @@ pub(crate) fn run(campaigns: &[Campaign], seed: Option<u64>) -> anyhow::Result<(
     install_programs()?;
     let mut all = Counts::default();
     let servers = campaigns.iter().any(|campaign| campaign.on_servers).then(Servers::lease).transpose()?;
-    let named = servers.as_ref().map(Servers::settings).transpose()?.unwrap_or_default();
+    let named = servers.as_ref().map(Servers::settings).unwrap_or_default();
     for Campaign { package, features, tests: [target, names], setting, on_servers } in campaigns {
         let mut settings = vec![setting.clone()];
         settings.extend(named.iter().filter(|_| *on_servers).cloned());
@@ -117,6 +118,7 @@ pub(crate) fn run(campaigns: &[Campaign], seed: Option<u64>) -> anyhow::Result<(
             [&["test", "--package", package][..], features, &["--test", target, names, "--", "--nocapture"]];
         let (counts, succeeded) = cargo_test(&arguments.concat(), &settings)?;
         ensure!(succeeded, "the campaign {target} {names} of {package} failed; its seed is printed above");
+        ensure!(counts.passed > 0, "no test of {target} in {package} is called {names}");
         all += counts;
     }
     all.close()

@@ -22,50 +22,32 @@ const SIDE_BY_SIDE: usize = 2;
 /// So many of the slowest tests are named.
 const NAMED: usize = 15;
 
+/// A part of the run, and how long it took.
+type Step = (Duration, String);
+
 /// Runs everything, or only tests whose name contains the filter.
 pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
     let started = Instant::now();
     install_programs()?;
-    let mut steps = Vec::new();
-    if filter.is_none() {
-        for (name, arguments) in [
-            ("formatting", &["fmt", "--all", "--check"][..]),
-            (
-                "lints",
-                &[
-                    "clippy",
-                    "--workspace",
-                    "--all-targets",
-                    "--features",
-                    ALL_FEATURES,
-                    "--",
-                    "-D",
-                    "warnings",
-                ],
-            ),
-            ("lints of the lean default", &["clippy", "--quiet", "--", "-D", "warnings"]),
-        ] {
-            println!("── {name}");
-            let begun = Instant::now();
-            if !cargo().args(arguments).status()?.success() {
-                println!("0 passed, 1 failed");
-                bail!("{name} failed");
-            }
-            steps.push((begun.elapsed(), name.to_owned()));
-        }
-    }
-    println!("── servers");
-    let servers = Servers::lease()?;
-    println!("── building the tests");
-    let begun = Instant::now();
-    let Some(programs) = program::build()? else {
-        println!("0 passed, 1 failed");
-        bail!("a test program could not be built");
-    };
-    steps.push((begun.elapsed(), "building the tests".to_owned()));
-    println!("── {} test programs, {SIDE_BY_SIDE} at once", programs.len());
-    let ran = run_all(programs, filter, &servers.settings()?)?;
-    drop(servers);
+    let (mut steps, ran) = thread::scope(|scope| {
+        // They are fetched and start while cargo works; whatever ends this scope waits for them, and ends them.
+        let servers = scope.spawn(Servers::lease);
+        let mut steps = if filter.is_none() { look()? } else { Vec::new() };
+        let (programs, step) = timed("building the tests", program::build);
+        steps.push(step);
+        let Some(programs) = programs? else {
+            println!("0 passed, 1 failed");
+            bail!("a test program could not be built");
+        };
+        let (servers, step) = timed("waiting for the servers", || servers.join());
+        steps.push(step);
+        let Ok(servers) = servers else { bail!("what starts the servers failed") };
+        let servers = servers?;
+        println!("── {} test programs, {SIDE_BY_SIDE} at once", programs.len());
+        let ran = run_all(programs, filter, &servers.settings())?;
+        Ok((steps, ran))
+    })?;
+    steps.retain(|(took, _)| took.as_secs() > 0);
     tell_times(&steps, &ran);
     let mut counts = Counts::default();
     for ran in &ran {
@@ -74,6 +56,34 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
     }
     println!("\nall tests in {} s", started.elapsed().as_secs());
     counts.close()
+}
+
+fn timed<T>(name: &str, work: impl FnOnce() -> T) -> (T, Step) {
+    println!("── {name}");
+    let begun = Instant::now();
+    let done = work();
+    (done, (begun.elapsed(), name.to_owned()))
+}
+
+/// What can be said of the sources without running them.
+fn look() -> anyhow::Result<Vec<Step>> {
+    let mut steps = Vec::new();
+    for (name, arguments) in [
+        ("formatting", &["fmt", "--all", "--check"][..]),
+        (
+            "lints",
+            &["clippy", "--workspace", "--all-targets", "--features", ALL_FEATURES, "--", "-D", "warnings"],
+        ),
+        ("lints of the lean default", &["clippy", "--quiet", "--", "-D", "warnings"]),
+    ] {
+        let (status, step) = timed(name, || cargo().args(arguments).status());
+        steps.push(step);
+        if !status?.success() {
+            println!("0 passed, 1 failed");
+            bail!("{name} failed");
+        }
+    }
+    Ok(steps)
 }
 
 /// Runs the programs side by side, in this order, and shows what each printed once it has ended.
@@ -104,11 +114,11 @@ fn run_all(
 }
 
 /// Says where the time went, so that whoever adds a slow test sees it.
-fn tell_times(steps: &[(Duration, String)], ran: &[Ran]) {
+fn tell_times(steps: &[Step], ran: &[Ran]) {
     let tell = |took: Duration, what: &str| {
         println!("{:>4}.{} s  {what}", took.as_secs(), took.subsec_millis() / 100);
     };
-    println!("\n── seconds of each step, and of each test program that took any");
+    println!("\n── seconds of each step and test program that took any");
     let programs = ran.iter().map(|ran| (ran.took, &ran.name)).filter(|(took, _)| took.as_secs() > 0);
     steps.iter().map(|(took, name)| (*took, name)).chain(programs).for_each(|(took, name)| tell(took, name));
     let mut tests: Vec<_> = ran.iter().flat_map(Ran::durations).collect();

@@ -17,10 +17,10 @@ use crate::{
     run::{ALL_FEATURES, cargo},
 };
 
-/// Programs whose tests mostly wait for servers and processes of their own, by their source: they begin first, with so
-/// many tests at once for each core.
+/// Programs whose tests often wait for servers and processes of their own, by their source: they begin first, with so many
+/// tests at once besides one for each core.
 const WAITING: &[(&str, usize)] =
-    &[("tests/main.rs", 2), ("event-log/src/lib.rs", 3), ("privacy/tests/suite/on_postgres.rs", 2)];
+    &[("tests/main.rs", 1), ("event-log/src/lib.rs", 3), ("privacy/tests/suite/on_postgres.rs", 1)];
 
 /// A line of what cargo says about a build.
 #[derive(Deserialize)]
@@ -110,8 +110,8 @@ impl Program {
         let source = target.src_path.strip_prefix(root).unwrap_or(&target.src_path);
         let name = source.display().to_string();
         let folder = manifest_path.parent().context("a manifest stands in a folder")?.to_owned();
-        let times = WAITING.iter().find(|(waiting, _)| name == *waiting).map_or(1, |(_, times)| *times);
-        let threads = cores * times;
+        let besides = WAITING.iter().find(|(waiting, _)| name == *waiting).map_or(0, |(_, besides)| *besides);
+        let threads = cores + besides;
         let arguments = vec![format!("--test-threads={threads}")];
         Ok(Some(Self { name, executable, arguments, folder, threads: Some(threads) }))
     }
@@ -258,7 +258,7 @@ mod tests {
         };
         let program = |line: &str| Program::of(line, Path::new(ROOT), 2).unwrap();
         let found = program(&artifact(true)).unwrap();
-        assert_eq!((found.name, found.threads), ("event-log/src/lib.rs".to_owned(), Some(6)));
+        assert_eq!((found.name, found.threads), ("event-log/src/lib.rs".to_owned(), Some(5)));
         assert_eq!(found.folder, Path::new("/checkout/event-log"));
         assert!(program(&artifact(false)).is_none());
         assert!(program(r#"{"reason":"build-finished","success":true}"#).is_none());
