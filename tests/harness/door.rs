@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::{Answer, Server};
 
 /// The longest that accepted work may take to become visible, on a busy machine in a debug build.
-const WORKED_OFF_WITHIN: Duration = Duration::from_secs(60);
+const WORKED_OFF_WITHIN: Duration = Duration::from_secs(180);
 
 /// A client of one server. A test makes its own, because connections belong to the test's runtime.
 #[derive(Clone)]
@@ -26,8 +26,10 @@ impl Door {
 
     /// A door for the operator alone.
     pub(crate) fn at(url: &str, operator_token: &str) -> Self {
+        // No server under test speaks TLS; to read the machine's certificates takes a debug build long.
+        let http = Client::builder().tls_certs_only([]).timeout(Duration::from_secs(60));
         Self {
-            http: Client::builder().timeout(Duration::from_secs(60)).build().unwrap(),
+            http: http.build().unwrap(),
             url: url.to_owned(),
             webhook_secret: String::new(),
             operator_token: operator_token.to_owned(),

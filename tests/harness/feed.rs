@@ -7,7 +7,7 @@ use serde_json::Value;
 use super::Shop;
 
 /// The longest wait for the next word; a heartbeat comes in between.
-const PATIENCE: Duration = Duration::from_secs(60);
+const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A connection to `GET /v1/api/live`.
 pub(crate) struct Feed {

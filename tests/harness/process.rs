@@ -19,7 +19,7 @@ use tempfile::TempDir;
 /// The executable under test.
 pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_loyalnest");
 /// Longest wait for the ready line and for an orderly end; a debug build on a busy machine is slow.
-pub(super) const PATIENCE: Duration = Duration::from_secs(60);
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A folder with the data of one installation and, beside it, what its processes printed. Gone with its last owner.
 #[derive(Clone)]

@@ -148,7 +148,7 @@ async fn latency(shop: &Shop) -> Duration {
                     break;
                 }
             }
-            assert!(sent.elapsed() < Duration::from_secs(30), "no points within 30 s");
+            assert!(sent.elapsed() < Duration::from_secs(120), "no points within two minutes");
         }
         times.push(sent.elapsed());
     }
@@ -187,7 +187,7 @@ async fn a_throttled_merchant_with_ten_thousand_open_deliveries_delays_nobody_el
     throttled.set(&json!({"processing": {"per_second": 1_000_000, "burst": 1_000_000}})).await;
     let started = Instant::now();
     while server_pending(&throttled).await > pending - 200 {
-        assert!(started.elapsed() < Duration::from_secs(30), "the new rate is not in effect");
+        assert!(started.elapsed() < Duration::from_secs(120), "the new rate is not in effect");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

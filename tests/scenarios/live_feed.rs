@@ -134,7 +134,7 @@ async fn a_consumer_that_falls_behind_is_told_to_read_anew_and_let_go() {
     let mut told = Vec::new();
     // It fails if nothing comes for so long, which is another end than that of the connection.
     let ended =
-        slow.set_read_timeout(Some(Duration::from_secs(10))).and_then(|()| slow.read_to_end(&mut told));
+        slow.set_read_timeout(Some(Duration::from_secs(60))).and_then(|()| slow.read_to_end(&mut told));
     let told = String::from_utf8_lossy(&told);
     let last = told.rsplit("event: ").next().unwrap_or_default();
     assert!(ended.is_ok(), "it is still served: …{last}");

@@ -130,7 +130,7 @@ fn micros(at: SystemTime) -> u64 {
 
 /// The tracer outlives the process by a moment, and its last line is the process's end.
 fn until_written(trace: &Path, process: u32) {
-    let deadline = Instant::now() + Duration::from_secs(60);
+    let deadline = Instant::now() + Duration::from_secs(180);
     loop {
         let text = std::fs::read(trace).unwrap();
         let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(4_000)..]).into_owned();
