@@ -2,6 +2,7 @@
 mod banner;
 mod catch_up;
 mod contact;
+mod damaged_keys;
 mod data_folder;
 pub mod declare_loss;
 mod demo;

@@ -21,6 +21,7 @@ pub fn document() -> anyhow::Result<String> {
     document.merge(crate::nodes::document());
     document.merge(crate::rebuilds::document());
     document.merge(crate::tokens::document());
+    document.merge(crate::damaged_keys::document());
     Ok(serde_json::to_string_pretty(&complete(document))?)
 }
 

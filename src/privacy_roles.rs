@@ -26,10 +26,10 @@ use crate::{
     settings::Settings,
 };
 
-use asked::Asked;
+use asked::{Asked, Local};
 pub use certificate::verify as verify_certificate;
 pub use root::rotate_root;
-use shown::{Request, Requests};
+use shown::{DamagedKey, Request, Requests};
 
 /// How often the server is asked whether it got on.
 const LOOK_EVERY: Duration = Duration::from_millis(250);
@@ -74,16 +74,30 @@ pub struct Patience {
     pub within: u64,
 }
 
-/// Shows the requests of a shop, or one of them. 0: none is late or fails; 1: one is or does; 2: could not ask.
+/// Shows the requests of a shop, or one of them, and the keys of the shop that do not open or are missing; without a shop
+/// those of all. 0: all is in order; 1: a request is late or fails, or a key is damaged; 2: could not ask.
 pub async fn status(settings: &Settings, shop: Shop, request: Option<String>, json: bool) -> ExitCode {
-    let looked = look(settings, shop, request).await.context("could not ask for requests");
-    let Some(requests) = told(looked, json) else { return UNKNOWN.into() };
+    let asked = async || -> anyhow::Result<(Option<Requests>, Vec<DamagedKey>)> {
+        let damaged = Local::damaged_keys(settings, &shop).await?;
+        let is_of_none = shop.shop.is_none() && shop.token.is_none() && request.is_none();
+        Ok((if is_of_none { None } else { Some(look(settings, shop, request).await?) }, damaged))
+    };
+    let asked = asked().await.context("could not ask for requests");
+    let Some((requests, damaged)) = told(asked, json) else { return UNKNOWN.into() };
+    let in_order = damaged.is_empty() && requests.as_ref().is_none_or(Requests::are_in_order);
     if json {
-        println!("{}", json!({"in_order": requests.are_in_order(), "requests": requests.values()}));
+        let keys: Vec<_> = damaged.iter().map(DamagedKey::value).collect();
+        let requests = requests.as_ref().map(Requests::values);
+        println!("{}", json!({"in_order": in_order, "requests": requests, "damaged_keys": keys}));
     } else {
-        print!("{requests}");
+        if let Some(requests) = requests {
+            print!("{requests}");
+        } else if damaged.is_empty() {
+            println!("All keys open. --shop DOMAIN shows a shop's requests.");
+        }
+        damaged.iter().for_each(|key| print!("{key}"));
     }
-    if requests.are_in_order() { ExitCode::SUCCESS } else { FOUND.into() }
+    if in_order { ExitCode::SUCCESS } else { FOUND.into() }
 }
 
 async fn look(settings: &Settings, shop: Shop, request: Option<String>) -> anyhow::Result<Requests> {

@@ -58,7 +58,7 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
             "There is no witness at {file}: nobody can tell whether log and keys were set back together"
         );
     }
-    catch_up::catch_up(&stores.log, &stores.keys).await?;
+    catch_up::catch_up(&stores.log, &stores.keys, witness::key_count(settings)?).await?;
     contact::forget(&settings.data)?;
     let seeding = settings.data.join(SEEDING);
     let shows = options.demo && settings.mode == Mode::Development && settings.roles.are_all();

@@ -24,6 +24,7 @@ use query_api::{Deadlines, Live, Probe, Reads};
 
 use crate::{
     contact::Local,
+    damaged_keys,
     data_folder::Stores,
     demo, erasing,
     log_address::FolderLock,
@@ -124,6 +125,7 @@ impl System {
             },
             rebuilds: Rebuilds::new(log.clone(), reads.clone(), progress.clone(), Arc::clone(&local)),
             tokens: Tokens::new(&keys, &shops, TOKEN_GENERATION, &local),
+            damaged: damaged_keys::Page::new(&keys, &local),
             page: nodes::Page::new(membership.as_ref(), &commander, &auth),
             app: App::new(parts, policies, webhooks.clone(), Arc::clone(&auth)),
             reads: Reads {
@@ -324,6 +326,7 @@ struct Doors {
     page: nodes::Page,
     rebuilds: Rebuilds,
     tokens: Tokens,
+    damaged: damaged_keys::Page,
 }
 
 impl Doors {
@@ -338,7 +341,8 @@ impl Doors {
             .merge(queues::router(self.queues))
             .merge(nodes::router(self.page))
             .merge(rebuilds::router(self.rebuilds))
-            .merge(tokens::router(self.tokens));
+            .merge(tokens::router(self.tokens))
+            .merge(damaged_keys::router(self.damaged));
         openapi::served(routes)
     }
 }
@@ -445,7 +449,7 @@ fn probes(
     work: &Store,
 ) -> Vec<Arc<dyn Probe>> {
     let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
-    let (keys, work, store, claiming) = (keys.clone(), work.clone(), log.clone(), commander.clone());
+    let (work, store, claiming) = (work.clone(), log.clone(), commander.clone());
     vec![
         Arc::new(Check("store", move || store.silence().is_none(), "the store of the log does not answer")),
         Arc::new(Check(
@@ -460,7 +464,7 @@ fn probes(
             "a record of the log is missing",
         )),
         Arc::new(Check("policies", move || policies.stopped_partitions().is_empty(), "a policy has stopped")),
-        Arc::new(Check("keys", move || keys.is_open(), "the key store has ended")),
+        damaged_keys::probe(keys),
         Arc::new(Check("work", move || work.is_open(), "the store of the inbox has ended")),
     ]
 }

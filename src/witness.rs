@@ -183,6 +183,16 @@ pub(crate) fn remembered(settings: &Settings) -> anyhow::Result<Vec<Checkpoint>>
     Ok(each.collect::<anyhow::Result<Vec<_>>>()?.concat())
 }
 
+/// The highest count of keys that any record had seen, as far as anybody on this machine remembers.
+pub(crate) fn key_count(settings: &Settings) -> anyhow::Result<u64> {
+    let mut highest = 0;
+    for file in files(settings)? {
+        let places = read(&file)?.map(|seen| seen.partitions).unwrap_or_default();
+        highest = places.values().map(|place| place.key_count).fold(highest, u64::max);
+    }
+    Ok(highest)
+}
+
 /// Forgets what was seen of these partitions, for a log whose loss is declared.
 pub(crate) fn forget(settings: &Settings, partitions: &[u16]) -> anyhow::Result<()> {
     for file in files(settings)? {
@@ -335,6 +345,7 @@ mod tests {
             assert!(check(&of_another_node, &log).await.is_err(), "it lies on the same machine");
             forget(&settings, &[1]).unwrap();
             check(&settings, &log).await.unwrap();
+            assert_eq!(key_count(&settings).unwrap(), 0);
         }
     }
 
@@ -347,6 +358,7 @@ mod tests {
         let file = file(&settings);
         assert_eq!(file.metadata().unwrap().permissions().mode() & 0o777, 0o600);
         assert_eq!(remembered(&settings).unwrap(), [checkpoint]);
+        assert_eq!(key_count(&settings).unwrap(), 7);
         let mut seen = read(&file).unwrap().unwrap();
         let mut older = checkpoint;
         older.state.height -= 1;

@@ -1,4 +1,5 @@
 //! Faults of the stores as problems: what may pass is 503, everything else is ours to mend.
+use axum::http::StatusCode;
 use http_edge::Problem;
 
 pub(crate) fn of_store(error: &projections::Error) -> Problem {
@@ -13,8 +14,15 @@ pub(crate) fn of_keys(error: &privacy::Error) -> Problem {
         privacy::Error::Unavailable(_) => {
             Problem::unavailable("unavailable", "The key store does not answer").fault(error)
         }
+        privacy::Error::Damaged { .. } => broken("key-damaged", "A key does not open", error),
+        privacy::Error::KeyMissing { .. } => broken("key-missing", "A key is missing", error),
         _ => Problem::internal(error),
     }
+}
+
+/// 500 that names the key, by random ids.
+fn broken(code: &'static str, title: &'static str, error: &privacy::Error) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, title).detail(error.to_string()).fault(error)
 }
 
 pub(crate) fn customer_not_found() -> Problem {

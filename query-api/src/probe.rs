@@ -10,4 +10,9 @@ pub trait Probe: Send + Sync {
     /// # Errors
     /// Why it does not, in words that may be shown to anybody.
     fn check(&self) -> Result<(), String>;
+
+    /// What is wrong with a part of it while the rest serves, in words that may be shown to anybody; as cheap.
+    fn trouble(&self) -> Option<String> {
+        None
+    }
 }

@@ -7,7 +7,7 @@ use serde_json::{Value, json};
 
 use super::{
     Shop,
-    shown::{Request, Requests},
+    shown::{DamagedKey, Request, Requests},
 };
 use crate::{contact::Contact, settings::Settings};
 
@@ -18,6 +18,9 @@ pub(super) struct Asked {
     token: String,
 }
 
+/// The server that runs on the data folder, asked by whoever can read the folder.
+pub(super) struct Local(Asked);
+
 impl Asked {
     /// The server that is named, or the one that runs on the data folder, for the shop that is named.
     pub(super) async fn of(settings: &Settings, shop: Shop) -> anyhow::Result<Self> {
@@ -27,15 +30,20 @@ impl Asked {
         if let (Some(url), Some(token)) = (&url, &token) {
             return Ok(Self::at(client, url, token));
         }
-        let contact = Contact::of(&settings.data).context("no server runs on this data folder")?;
+        let Local(local) = Local::of(settings, client)?;
         if let Some(token) = token {
-            return Ok(Self { client, url: contact.url, token });
+            return Ok(Self { token, ..local });
         }
         let shop = shop.context("say which shop: --shop DOMAIN")?;
-        let local = Self { client, url: contact.url, token: contact.token };
-        let given = local.call(Method::POST, "/admin/tokens", Some(&json!({"shop_domain": shop}))).await?;
-        let token = text(&given.json::<Value>().await?, "token")?;
+        let (_, token) = local.shop(&shop).await?;
         Ok(Self { token, ..local })
+    }
+
+    /// The id of the shop's merchant, and their token.
+    async fn shop(&self, domain: &str) -> anyhow::Result<(String, String)> {
+        let given = self.call(Method::POST, "/admin/tokens", Some(&json!({"shop_domain": domain}))).await?;
+        let given = given.json::<Value>().await?;
+        Ok((text(&given, "merchant_id")?, text(&given, "token")?))
     }
 
     pub(super) fn at(client: reqwest::Client, url: &str, token: &str) -> Self {
@@ -102,6 +110,30 @@ impl Asked {
         let (code, detail) = (said("code"), said("detail"));
         let field = problem["errors"][0]["pointer"].as_str().map(|field| format!(" ({field})"));
         Err(Refused { code, field: field.unwrap_or_default(), detail }.into())
+    }
+}
+
+impl Local {
+    fn of(settings: &Settings, client: reqwest::Client) -> anyhow::Result<Self> {
+        let contact = Contact::of(&settings.data).context("no server runs on this data folder")?;
+        Ok(Self(Asked { client, url: contact.url, token: contact.token }))
+    }
+
+    /// The keys that do not open or are missing, of this shop or of all. Another server than that of the data folder tells
+    /// them only its operator: nothing.
+    pub(super) async fn damaged_keys(settings: &Settings, shop: &Shop) -> anyhow::Result<Vec<DamagedKey>> {
+        if shop.url.is_some() || shop.token.is_some() {
+            return Ok(Vec::new());
+        }
+        let Self(local) = Self::of(settings, reqwest::Client::builder().no_proxy().build()?)?;
+        let merchant = match &shop.shop {
+            Some(domain) => Some(local.shop(domain).await?.0),
+            None => None,
+        };
+        let mut answer: Value = local.call(Method::GET, "/admin/keys", None).await?.json().await?;
+        let keys = answer["damaged"].as_array_mut().context("the server gave no list")?;
+        let keys = keys.drain(..).map(DamagedKey::new);
+        Ok(keys.filter(|key| merchant.as_deref().is_none_or(|merchant| key.is_of(merchant))).collect())
     }
 }
 

@@ -7,6 +7,9 @@ use serde_json::Value;
 /// One request.
 pub(super) struct Request(Value);
 
+/// A key that does not open or is missing, as the server tells it.
+pub(super) struct DamagedKey(Value);
+
 /// Some requests.
 pub(super) struct Requests(pub(super) Vec<Request>);
 
@@ -51,6 +54,32 @@ impl Request {
 
     fn text(&self, field: &str) -> &str {
         text(&self.0, field)
+    }
+}
+
+impl DamagedKey {
+    pub(super) const fn new(value: Value) -> Self {
+        Self(value)
+    }
+
+    pub(super) const fn value(&self) -> &Value {
+        &self.0
+    }
+
+    pub(super) fn is_of(&self, merchant: &str) -> bool {
+        text(&self.0, "merchant_id") == merchant
+    }
+}
+
+impl fmt::Display for DamagedKey {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let [merchant, kind, whose, fault] =
+            ["merchant_id", "kind", "whose", "fault"].map(|field| text(&self.0, field));
+        write!(f, "key of {kind} {whose} of merchant {merchant}")?;
+        if let Some(epoch) = self.0["epoch"].as_u64() {
+            write!(f, " in epoch {epoch}")?;
+        }
+        writeln!(f, ": {fault}")
     }
 }
 
@@ -134,6 +163,13 @@ mod tests {
     fn a_request_that_was_just_taken_is_shown_by_its_id() {
         let taken = json!({"request_id": "01a1", "status": "requested", "held": true, "due_at": "2026-03-31T10:00:00Z"});
         assert_eq!(Request::new(taken).to_string(), "01a1  due 2026-03-31: requested\n");
+    }
+
+    #[test]
+    fn a_damaged_key_is_shown_with_its_shop_and_its_fault() {
+        let key = json!({"merchant_id": "m", "kind": "subject", "whose": "01a3", "epoch": 7, "fault": "does-not-open"});
+        let shown = "key of subject 01a3 of merchant m in epoch 7: does-not-open\n";
+        assert_eq!(DamagedKey::new(key).to_string(), shown);
     }
 
     #[test]

@@ -17,7 +17,7 @@ pub(crate) struct HealthBody {
 /// Every part and whether it works.
 #[derive(Serialize, ToSchema)]
 pub(crate) struct ChecksBody {
-    /// `healthy` or `unhealthy`.
+    /// `healthy`, `degraded` or `unhealthy`.
     status: &'static str,
     checks: Vec<CheckBody>,
 }
@@ -26,26 +26,31 @@ pub(crate) struct ChecksBody {
 #[derive(Serialize, ToSchema)]
 pub(crate) struct CheckBody {
     name: &'static str,
-    /// `healthy` or `unhealthy`.
+    /// `healthy`, `degraded` or `unhealthy`.
     status: &'static str,
-    /// Why it does not work.
+    /// Why it does not work, or what of it.
     #[serde(skip_serializing_if = "Option::is_none")]
     detail: Option<String>,
 }
 
+const HEALTHY: &str = "healthy";
+/// Something of it does not work, and the rest serves.
+const DEGRADED: &str = "degraded";
+const UNHEALTHY: &str = "unhealthy";
+
 impl CheckBody {
-    fn new(name: &'static str, checked: Result<(), String>) -> Self {
-        let detail = checked.err();
-        Self { name, status: word(detail.is_none()), detail }
+    fn new(name: &'static str, checked: Result<Option<String>, String>) -> Self {
+        let (status, detail) = match checked {
+            Ok(None) => (HEALTHY, None),
+            Ok(trouble) => (DEGRADED, trouble),
+            Err(failure) => (UNHEALTHY, Some(failure)),
+        };
+        Self { name, status, detail }
     }
 
-    const fn works(&self) -> bool {
-        self.detail.is_none()
+    fn works(&self) -> bool {
+        self.status != UNHEALTHY
     }
-}
-
-const fn word(works: bool) -> &'static str {
-    if works { "healthy" } else { "unhealthy" }
 }
 
 const fn status(works: bool) -> StatusCode {
@@ -66,13 +71,14 @@ pub(crate) async fn livez() -> Json<HealthBody> {
     Json(HealthBody { status: "alive" })
 }
 
-/// Every part: log, stores, queues, projections.
+/// Every part: log, stores, queues, projections. One of which something does not work and the rest serves is `degraded`.
 #[utoipa::path(get, path = "/healthz", operation_id = "healthz", tag = "health",
     responses((status = 200, body = ChecksBody), (status = 503, body = ChecksBody)))]
 pub(crate) async fn healthz(State(reads): State<Arc<Reads>>) -> (StatusCode, Json<ChecksBody>) {
     let checks = checks(&reads);
-    let works = checks.iter().all(CheckBody::works);
-    (status(works), Json(ChecksBody { status: word(works), checks }))
+    let worst =
+        [UNHEALTHY, DEGRADED].into_iter().find(|word| checks.iter().any(|check| check.status == *word));
+    (status(worst != Some(UNHEALTHY)), Json(ChecksBody { status: worst.unwrap_or(HEALTHY), checks }))
 }
 
 /// Whether traffic is welcome: every part works.
@@ -85,7 +91,10 @@ pub(crate) async fn readyz(State(reads): State<Arc<Reads>>) -> (StatusCode, Json
 
 fn checks(reads: &Reads) -> Vec<CheckBody> {
     let failing = reads.progress.report().into_iter().find_map(|report| report.error);
-    let own = CheckBody::new("projections", failing.map_or(Ok(()), Err));
-    let others = reads.probes.iter().map(|probe| CheckBody::new(probe.name(), probe.check()));
+    let own = CheckBody::new("projections", failing.map_or(Ok(None), Err));
+    let others = reads
+        .probes
+        .iter()
+        .map(|probe| CheckBody::new(probe.name(), probe.check().map(|()| probe.trouble())));
     std::iter::once(own).chain(others).collect()
 }
