@@ -64,13 +64,13 @@ impl Brokers {
         Self { runner, said, address, told: line, processes }
     }
 
+    fn folder(&self, broker: usize) -> PathBuf {
+        PathBuf::from(between(&self.told, "\"folder\":\"", "\"")).join(format!("broker-{broker}"))
+    }
+
     /// What the first broker keeps of the log's first partition.
     pub(super) fn segment(&self) -> PathBuf {
-        let folder = PathBuf::from(between(&self.told, "\"folder\":\"", "\""));
-        folder
-            .join("broker-1/data")
-            .join(format!("{}-0", self.address.topic))
-            .join("00000000000000000000.log")
+        self.folder(1).join("data").join(format!("{}-0", self.address.topic)).join("00000000000000000000.log")
     }
 
     /// What it said of its secure listener under this name.
@@ -98,6 +98,33 @@ impl Brokers {
             }
         };
         tokio::task::spawn_blocking(ask).await.unwrap()
+    }
+
+    /// Ends a broker in order, so that the others do without it at once.
+    pub(super) fn end(&self, broker: usize) {
+        self.signal(broker, "TERM");
+        let status = format!("/proc/{}/stat", self.processes[broker - 1]);
+        // Whoever started it has not looked yet.
+        while std::fs::read_to_string(&status).is_ok_and(|status| !status.contains(") Z ")) {
+            std::thread::sleep(Duration::from_millis(20));
+        }
+    }
+
+    /// When it is started again, this broker elects controllers and keeps no log.
+    pub(super) fn votes_only(&self, broker: usize) {
+        let file = self.folder(broker).join("server.properties");
+        let settings = std::fs::read_to_string(&file).unwrap();
+        let of_brokers = ["process.roles=", "advertised.listeners=", "inter.broker.listener.name="];
+        let kept = settings.lines().filter(|line| !of_brokers.iter().any(|name| line.starts_with(name)));
+        let kept: Vec<String> = kept
+            .map(|line| match line.split_once(",CONTROLLER://") {
+                Some((_, controller)) if line.starts_with("listeners=") => {
+                    format!("listeners=CONTROLLER://{controller}")
+                }
+                _ => line.to_owned(),
+            })
+            .collect();
+        std::fs::write(&file, format!("process.roles=controller\n{}\n", kept.join("\n"))).unwrap();
     }
 
     /// Starts a broker that was killed.
