@@ -4,6 +4,7 @@
 mod commands;
 mod commands_on_kafka;
 mod expiry;
+mod hand_over;
 mod history;
 mod http;
 mod keys;

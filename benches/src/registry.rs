@@ -1,6 +1,6 @@
 //! Every measurement, one entry each: name, what, beside what, and the mark.
 use crate::{
-    commands, commands_on_kafka, expiry, keys, large_account,
+    commands, commands_on_kafka, expiry, hand_over, keys, large_account,
     measure::{Mark, Measurement, Server},
     memory, rebuild, rebuild_on_postgres, replay, start_up, webhooks,
 };
@@ -86,6 +86,22 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
         mark: Mark::Reported,
         needs: &[Server::Kafka, Server::Postgres],
         run: |bench| Box::pin(webhooks::until_visible_on_kafka(bench)),
+    },
+    Measurement {
+        name: "hand-over-on-postgres",
+        what: "without an answer while a node that ends gives its partitions to another one",
+        peer: "",
+        mark: Mark::AtMost(1_000_000),
+        needs: &[Server::Postgres],
+        run: |bench| Box::pin(hand_over::on_postgres(bench)),
+    },
+    Measurement {
+        name: "hand-over-on-kafka",
+        what: "the same with the log on Kafka",
+        peer: "",
+        mark: Mark::AtMost(1_000_000),
+        needs: &[Server::Kafka, Server::Postgres],
+        run: |bench| Box::pin(hand_over::on_kafka(bench)),
     },
     Measurement {
         name: "replay",
