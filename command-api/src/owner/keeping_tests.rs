@@ -443,9 +443,11 @@ fn a_row_with_one_wrong_byte_is_read_from_the_log_again() {
         told.check(&commander).await;
         let found = (read, states(&commander, &accounts).await, due(&commander).await);
         commander.save().await.unwrap();
-        found
+        (found, commander)
     };
-    let (read, states, due) = process(found());
+    // Whoever is still held when its process ends does not save at its leisure, over what is spoilt next.
+    let found = || process(found()).0;
+    let (read, states, due) = found();
     let all = told.0.len() as u64;
     assert!(read < all);
     let state =
@@ -463,7 +465,7 @@ fn a_row_with_one_wrong_byte_is_read_from_the_log_again() {
         file.busy_timeout(Duration::from_secs(5)).unwrap();
         assert!(file.execute(spoil, [value]).unwrap() > 0);
         drop(file);
-        let spoilt = process(found());
+        let spoilt = found();
         let is_dropped = spoilt.0 >= all || !spoil.contains("covering");
         if !is_dropped || spoilt.1 != states || spoilt.2 != due {
             believed.push((spoil, value));
