@@ -297,7 +297,7 @@ impl Session<'_> {
         }
         let delete = "DELETE FROM merchant_key WHERE merchant = ?1 AND epoch < ?2";
         self.store.execute(delete, values![&shop, epoch])?;
-        self.see_merchant(id)
+        self.see_merchant(id).map(drop)
     }
 }
 

@@ -52,12 +52,11 @@ impl<'a> Session<'a> {
         Ok(())
     }
 
-    /// Has the merchant's rows cached, if there are any.
-    pub(crate) fn see_merchant(&mut self, id: MerchantId) -> Result<(), Error> {
-        if let Some(merchant) = self.read_merchant(id)? {
-            self.seen.push(Seen::Merchant(id, merchant));
-        }
-        Ok(())
+    /// Has the merchant's rows cached, if there are any; they are given too.
+    pub(crate) fn see_merchant(&mut self, id: MerchantId) -> Result<Option<Arc<Merchant>>, Error> {
+        let merchant = self.read_merchant(id)?.map(Arc::new);
+        self.seen.extend(merchant.clone().map(|merchant| Seen::Merchant(id, merchant)));
+        Ok(merchant)
     }
 
     pub(crate) fn ensure_merchant(&mut self, id: MerchantId) -> Result<(), Error> {
@@ -65,7 +64,7 @@ impl<'a> Session<'a> {
             Some(merchant) => merchant,
             None => self.mint_merchant(id)?,
         };
-        self.seen.push(Seen::Merchant(id, merchant));
+        self.seen.push(Seen::Merchant(id, Arc::new(merchant)));
         Ok(())
     }
 
@@ -129,7 +128,7 @@ impl<'a> Session<'a> {
                 self.see_epochs()?;
                 let merchant = self.read_merchant(id)?.ok_or(stale)?;
                 let value = unwrap(&merchant)?;
-                self.seen.push(Seen::Merchant(id, merchant));
+                self.seen.push(Seen::Merchant(id, Arc::new(merchant)));
                 Ok(value)
             }
             unwrapped => unwrapped,

@@ -235,9 +235,9 @@ impl KeyStore {
     /// The merchant's rows. If they are not remembered they are read, which blocks this thread.
     pub(crate) fn merchant(&self, id: MerchantId) -> Result<Arc<Merchant>, Error> {
         match self.vault.merchant(id) {
-            Err(Error::UnknownMerchant { .. }) => {
-                self.look_blocking(move |session| session.see_merchant(id))?;
-                self.vault.merchant(id)
+            // Given as they were read: while epochs come and go they may not be remembered.
+            Err(unknown @ Error::UnknownMerchant { .. }) => {
+                self.look_blocking(move |session| session.see_merchant(id))?.ok_or(unknown)
             }
             known => known,
         }

@@ -87,7 +87,7 @@ pub(crate) enum KeyState {
 
 /// A row that a session has read or written, to be cached once its commit is durable.
 pub(crate) enum Seen {
-    Merchant(MerchantId, Merchant),
+    Merchant(MerchantId, Arc<Merchant>),
     DataKey(DataKeyId, KeyState),
 }
 
@@ -128,7 +128,7 @@ impl Vault {
             match row {
                 Seen::Merchant(id, merchant) => {
                     if !notices.concern_merchant_since(mark, id) {
-                        self.merchants_mut().insert(id, Arc::new(merchant));
+                        self.merchants_mut().insert(id, merchant);
                     }
                 }
                 Seen::DataKey(id, state) => {
