@@ -27,6 +27,7 @@ pub(crate) use kept::{
 use crate::{
     commands::{Answered, Commander, Envelope, Lane, Origin, Unavailable},
     idempotency::{self, KeptAs},
+    planted,
     webhooks::{blind, translate::Private},
 };
 
@@ -110,7 +111,10 @@ impl Requests {
         let kept = match self.kept(asking.request).await? {
             Some(kept) => kept,
             None => {
+                // Before anybody is looked for: who becomes known in between would be missed, and stay.
+                self.bury_unknown(asking, named).await?;
                 let people = self.people_named(asking.merchant, named).await?;
+                planted::erasure_past("named").await;
                 let mut people = closure(&self.commander, asking.merchant, people).await?;
                 if people.is_empty() && !self.unowned(asking.merchant, named, &people).await?.is_empty() {
                     people.insert(CustomerId(Uuid::new_v5(&asking.request.0, b"guest")), None);
@@ -279,7 +283,7 @@ impl Requests {
         Ok(orders)
     }
 
-    /// Makes theirs what belongs to nobody, and buries what is not known. What is erased already stays as it is.
+    /// Makes theirs what belongs to nobody. What is erased already stays as it is.
     async fn take_in(&self, asking: &Asking, named: &Named, kept: &Kept) -> Result<(), NotTaken> {
         let merchant = asking.merchant;
         let people = kept.subjects.iter().map(|subject| (*subject, None)).collect();
@@ -293,13 +297,18 @@ impl Requests {
                 }
             }
         }
+        Ok(())
+    }
+
+    /// Has whom Shopify names and nobody here knows never become known, and so the orders.
+    async fn bury_unknown(&self, asking: &Asking, named: &Named) -> Result<(), NotTaken> {
         if asking.source != RequestSource::Shopify {
             return Ok(());
         }
         let ids = named.shopify.iter().map(|id| (Kind::ShopifyCustomer, id));
         let unknown = ids.chain(named.orders.iter().map(|order| (Kind::Order, order)));
         let unknown = unknown.map(|(kind, Private(text))| (kind, text.clone())).collect();
-        match self.keys.bury(merchant, unknown).await {
+        match self.keys.bury(asking.merchant, unknown).await {
             Err(error) if is_erased(&error) => Ok(()),
             buried => Ok(buried.map(drop)?),
         }
