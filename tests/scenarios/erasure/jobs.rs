@@ -138,3 +138,45 @@ async fn the_root_key_is_rotated_and_only_the_new_one_opens_anything() {
     assert_eq!(shop.customer(member.person.id).await["email"], member.person.email.as_str());
     erased(&shop, &member.customer).await;
 }
+
+/// A row of the key store holds what is another person's: it is named, nobody is shown a blank, and the rest is served.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_damaged_key_is_named_and_everybody_else_is_served() {
+    let server = Server::start();
+    let shop = Shop::open(&server).await;
+    let (hurt, stays) = (Member::join(&shop, "Hurt").await, Member::join(&shop, "Stays").await);
+    let folder = server.folder.clone();
+    assert!(server.end_by("TERM").0.success());
+    let [damaged, other] = [&hurt, &stays].map(|member| member.customer.replace('-', ""));
+    let swap = format!(
+        "UPDATE subject_key SET wrapped = (SELECT wrapped FROM subject_key WHERE subject = x'{other}')
+         WHERE subject = x'{damaged}'"
+    );
+    let keys = rusqlite::Connection::open(folder.data().join("keys.db")).unwrap();
+    assert_eq!(keys.execute(&swap, []).unwrap(), 1);
+    drop(keys);
+    let server = Server::start_on(&folder, &[]);
+    let shop = shop.at(&server);
+    let user = shop.ask("/v1/api/users/get", &[("customer_id", &hurt.customer)]).await;
+    assert!(user.status >= 500 && !user.text.contains("email"), "{}: {}", user.status, user.text);
+    assert_eq!(shop.customer(stays.person.id).await["email"], stays.person.email.as_str());
+    assert_eq!(shop.balance(&hurt.customer).await.available, hurt.points);
+
+    let deadline = Instant::now() + CERTIFIED_WITHIN;
+    let report = loop {
+        let (code, report) = told(&folder, &["status", "--data", "data"]);
+        if code == Some(1) {
+            break report;
+        }
+        assert!(Instant::now() < deadline, "{code:?} {report}");
+        tokio::time::sleep(Duration::from_millis(50)).await;
+    };
+    let key = &report["damaged_keys"][0];
+    let named = (&key["kind"], &key["whose"], &key["fault"]);
+    assert_eq!(named, (&json!("subject"), &json!(hurt.customer), &json!("does-not-open")), "{report}");
+    let health = shop.door.get("/healthz").await;
+    assert!(health.status == 200 && health.text.contains("degraded"), "{}", health.text);
+    // What does not open can be erased all the same.
+    erased(&shop, &hurt.customer).await;
+    assert_eq!(hurt.remembered(&shop, "Hurt").await, [""; 0]);
+}
