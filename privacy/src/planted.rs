@@ -29,7 +29,7 @@ static HELD: LazyLock<Mutex<HashMap<String, PathBuf>>> = LazyLock::new(|| {
 
 /// Whether this is the bug of this process.
 pub(crate) fn is(bug: &str) -> bool {
-    *PLANTED == bug
+    PLANTED.split(',').any(|planted| planted == bug)
 }
 
 /// Ends the process here if this is the place.
