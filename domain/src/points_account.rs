@@ -56,7 +56,7 @@ pub use parts::{ESTATE_PART_MAX, LOTS_MAX, RELEASES_MAX, SPENT_LOTS_MAX, is_full
 pub use record_action::RecordAction;
 pub use redact_account::RedactAccount;
 pub use reinstate_points::ReinstatePoints;
-pub use release_pending_points::ReleasePendingPoints;
+pub use release_pending_points::{CUSTOMER_ERASED, ReleasePendingPoints};
 pub use release_reservation::ReleaseReservation;
 pub use reservations::Reservation;
 pub use reserve_points::ReservePoints;

@@ -27,10 +27,10 @@ use tempfile::TempDir;
 use uuid::Uuid;
 
 use self::commands::{
-    adjust, earn_at, estate, expiry, extend, freeze, give_back, give_up, redemption, reserve, sent, settle,
-    transfer_back, transfer_in, unfreeze,
+    adjust, earn_at, estate, extend, freeze, give_back, give_up, redemption, reserve, sent, transfer_back,
+    transfer_in, unfreeze,
 };
-pub(crate) use self::commands::{earn, transfer_out};
+pub(crate) use self::commands::{earn, expiry, settle, transfer_out};
 
 const PARTITIONS: u16 = 3;
 /// So that most estates leave in parts.

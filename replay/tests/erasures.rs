@@ -1,8 +1,8 @@
 //! What an auditor sees of erased people: their history stays sound, and every certificate is held against the log.
 use domain::{
-    StreamRef,
+    Aggregate, StreamRef,
     customer::RedactCustomer,
-    points_account::RedactAccount,
+    points_account::{RedactAccount, ReleasePendingPoints},
     privacy_request::{
         Certify, Finalize, OpenRedaction, RecordDestruction, RecordFence, RecordPurge, RecordVerification,
         Redaction,
@@ -13,7 +13,7 @@ use event_schemas::{
     CertificateId, CertificateText, CustomerId, Event, MerchantId, Points, RequestId, Timestamp,
     catalogue::PointsAccountEvent,
     payload::Payload as _,
-    points_account::PointsEarned,
+    points_account::{PointsEarned, Release},
     privacy_request::{RedactionScope, RedactionVerified, RequestSource, SubjectKeyDestroyed},
     record::{Answer, Body},
     sample::{self, CERTIFICATE, OTHER_CERTIFICATE},
@@ -23,7 +23,10 @@ use rand::{SeedableRng as _, rngs::StdRng};
 use replay::verify::{Check, Verdict};
 use uuid::Uuid;
 
-use crate::{book::Book, verify::verified};
+use crate::{
+    book::{Book, expiry, settle},
+    verify::verified,
+};
 
 /// A customer of a busy shop, and the request to forget them up to where it is certified.
 struct Case {
@@ -41,7 +44,15 @@ impl Case {
     async fn new(seed: u64) -> Self {
         let mut book = Book::open(StdRng::seed_from_u64(seed)).await;
         book.lives(60).await;
-        let (merchant, customer) = book.somebody();
+        let (merchant, customer) = loop {
+            let (merchant, customer) = book.somebody();
+            match book.aggregate(merchant, StreamRef::account(customer)) {
+                Aggregate::PointsAccount(account) if account.merged_into().is_none() => {
+                    break (merchant, customer);
+                }
+                _ => {}
+            }
+        };
         let request = RequestId(Uuid::from_u128(0xe0));
         let mut case = Self { book, merchant, customer, request };
         case.steps().await;
@@ -60,6 +71,10 @@ impl Case {
         let destroyed = SubjectKeyDestroyed { at: at(2), ..SubjectKeyDestroyed::sample() };
         let scanned = RedactionVerified::sample().scanned;
         let book = &mut self.book;
+        // Points of a purchase and of a bonus that wait for the fulfilment.
+        let waits = settle(customer, Uuid::from_u128(1), at(0), 4, 40);
+        assert_eq!(waits.release, Some(Release::AwaitingFulfilment));
+        book.tell(merchant, StreamRef::account(customer), waits).await;
         book.tell(merchant, stream, open).await;
         book.tell(merchant, stream, RecordFence { fence: 7, at: at(1) }).await;
         book.tell(merchant, stream, RecordDestruction { destroyed }).await;
@@ -71,7 +86,7 @@ impl Case {
 
     fn redaction(&self) -> Redaction {
         match self.book.aggregate(self.merchant, self.stream()) {
-            domain::Aggregate::PrivacyRequest(state) => state.redaction().unwrap().clone(),
+            Aggregate::PrivacyRequest(state) => state.redaction().unwrap().clone(),
             other => panic!("{other:?}"),
         }
     }
@@ -143,6 +158,10 @@ async fn a_log_with_erased_people_passes_every_check_and_says_who_signed() {
     let certificate = CertificateText::try_new(last.text().unwrap()).unwrap();
     let finalize = Finalize { certificate_id: OTHER_CERTIFICATE, certificate, at: at(5) };
     case.book.tell(case.merchant, case.stream(), finalize).await;
+    let release = ReleasePendingPoints { as_of: at(0), expiry: expiry() };
+    let ended = case.book.send(case.merchant, StreamRef::account(case.customer), release).await;
+    let is_void = |event: &Event| matches!(event, Event::PointsAccount(PointsAccountEvent::PointsVoided(_)));
+    assert!(ended.iter().filter(|event| is_void(event)).count() > 1, "{ended:?}");
     case.book.lives(60).await;
     case.book.catch_up().await;
     let report = verified(&case.book.files()).await;

@@ -13,6 +13,9 @@ use super::{
 };
 use crate::Rejection;
 
+/// Why points of an erased account are voided.
+pub const CUSTOMER_ERASED: &str = "customer-erased";
+
 /// Makes pending points active whose time has come, of so many lots as one record says; asked again, the others. Of an
 /// erased account it also voids those that wait for a fulfilment.
 #[derive(Clone, Debug, PartialEq, Serialize, Deserialize)]
@@ -71,7 +74,7 @@ fn void(draft: &mut Draft<'_>, forlorn: &Forlorn<'_>) -> Result<(), Rejection> {
         order: *order,
         version: settled.version.saturating_add(1),
         rule: level.rule.code(),
-        reason: Code::fixed("customer-erased"),
+        reason: Code::fixed(CUSTOMER_ERASED),
         allocations,
         points,
         reference: None,

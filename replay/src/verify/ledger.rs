@@ -8,7 +8,10 @@ use std::{
     panic::{AssertUnwindSafe, catch_unwind},
 };
 
-use domain::{Decider as _, points_account::State};
+use domain::{
+    Decider as _,
+    points_account::{CUSTOMER_ERASED, State},
+};
 use event_schemas::{
     Overflow, Points,
     catalogue::PointsAccountEvent as Event,
@@ -142,7 +145,10 @@ impl Account {
 }
 
 /// Whether time brings it, or something that began before must come to its end.
-const fn outlives_erasure(event: &Event) -> bool {
+fn outlives_erasure(event: &Event) -> bool {
+    if let Event::PointsVoided(voided) = event {
+        return voided.reason.as_str() == CUSTOMER_ERASED;
+    }
     matches!(
         event,
         Event::PointsAccountOpened(_)

@@ -18,7 +18,7 @@ use uuid::Uuid;
 const DAY_US: i64 = 86_400_000_000;
 
 /// Points live for a month.
-pub(super) fn expiry() -> ExpiryRule {
+pub(crate) fn expiry() -> ExpiryRule {
     ExpiryRule { mode: ExpiryMode::PerLot, months: 1, timezone: TimeZone::try_new("UTC").unwrap() }
 }
 
@@ -66,7 +66,7 @@ pub(super) fn adjust(id: Uuid, at: Timestamp, points: i64) -> AdjustPoints {
 
 /// Few orders for each customer. Versions come from the level, so that older ones come again; some have a bonus, some
 /// wait.
-pub(super) fn settle(customer: CustomerId, id: Uuid, at: Timestamp, order: u8, target: i64) -> SettleOrder {
+pub(crate) fn settle(customer: CustomerId, id: Uuid, at: Timestamp, order: u8, target: i64) -> SettleOrder {
     let bonus = BonusTarget {
         rule: Code::fixed("double-days"),
         multiplier: Rate::ONE,

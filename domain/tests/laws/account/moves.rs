@@ -164,7 +164,7 @@ pub(crate) fn law_11_nothing_is_asked_of_an_erased_account() {
         }
         let comes_to_its_end = matches!(
             &moment.event,
-            Event::PointsVoided(one) if one.reason.as_str() == "customer-erased"
+            Event::PointsVoided(one) if one.reason.as_str() == domain::points_account::CUSTOMER_ERASED
         ) || matches!(
             moment.event,
             Event::PointsReleased(_)
