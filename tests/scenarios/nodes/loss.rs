@@ -19,7 +19,7 @@ async fn nodes_whose_log_lost_records_stop_and_go_on_once_each_of_them_declared_
     until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let shop = opened(&servers).await;
     let mut customers = Vec::new();
-    for _ in 0..nodes.partitions().end {
+    for _ in 0..2 * nodes.partitions().end {
         customers.push(shop.enrol_with(1000).await);
     }
     for server in &servers {
@@ -57,13 +57,14 @@ async fn nodes_whose_log_lost_records_stop_and_go_on_once_each_of_them_declared_
         assert!(code == Some(2) && said.contains(wanted), "{said}");
         drop(ending.remove(0).end_by("TERM"));
     }
+    let refused = nodes.try_start(0, &[]).err().expect("it went on with what is left");
+    assert!(refused.contains("diverged") && refused.contains("declare-loss"), "{refused}");
+    let (code, looked) = nodes.job(&["declare-loss"]);
+    assert_eq!((code, &looked["declared"]), (Some(1), &json!(false)), "{looked:#}");
     for node in 0..nodes.count() {
-        let refused = nodes.try_start(node, &[]).err().expect("it went on with what is left");
-        assert!(refused.contains("diverged") && refused.contains("declare-loss"), "{refused}");
-        let (code, looked) = nodes.job_of(node, &["declare-loss"]);
-        assert_eq!(code, Some(1), "{looked:#}");
+        // What the other one remembers may be no more than what the first declaration was about.
         let (code, done) = nodes.job_of(node, &SIGNED);
-        assert_eq!((code, &done["declared"]), (Some(0), &json!(true)), "{done:#}");
+        assert!(code == Some(0) && (node > 0 || done["declared"] == true), "{done:#}");
         let (code, again) = nodes.job_of(node, &["declare-loss"]);
         assert_eq!((code, &again["lost"]), (Some(0), &json!([])), "{again:#}");
     }
