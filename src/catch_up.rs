@@ -135,7 +135,7 @@ mod tests {
 
     use super::*;
 
-    /// Tried with the last records alone: the witness remembers for nothing.
+    /// Catches: the last records alone, so that the witness remembers for nothing.
     #[tokio::test]
     async fn a_store_below_what_the_witness_remembers_is_refused_though_the_log_says_nothing() {
         let folder = tempfile::tempdir().unwrap();

@@ -13,6 +13,7 @@ mod scenarios {
     mod commands;
     mod crash;
     mod customers;
+    mod damaged_keys;
     mod deliveries;
     #[cfg(all(feature = "kafka", feature = "postgres"))]
     mod deployment;
