@@ -1,6 +1,7 @@
 //! A Kafka or a Postgres of one test alone, which stops it and starts it again.
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
 };
@@ -50,6 +51,8 @@ impl OwnServer {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // It ends with its input; whoever interrupts the test must not end it before the servers.
+            .process_group(0)
             .spawn()
             .unwrap();
         let mut said = BufReader::new(runner.stdout.take().unwrap());

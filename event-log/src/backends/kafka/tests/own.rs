@@ -2,6 +2,7 @@
 
 use std::{
     io::{BufRead as _, BufReader, Write as _},
+    os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
     time::Duration,
@@ -50,6 +51,8 @@ impl Brokers {
             .args(arguments)
             .stdin(Stdio::piped())
             .stdout(Stdio::piped())
+            // It ends with its input; whoever interrupts the test must not end it before the servers.
+            .process_group(0)
             .spawn()
             .unwrap();
         let mut said = BufReader::new(runner.stdout.take().unwrap());
