@@ -528,7 +528,7 @@ mod tests {
 
     const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
 
-    /// Tried without the look at each of the tables: what is there again would be certified as gone.
+    /// Catches: a read-back that looks at the directory alone, so that what is there again is certified as gone.
     #[tokio::test]
     async fn whatever_of_an_erased_shop_is_there_again_is_found_when_it_is_read_back() {
         let folder = tempfile::tempdir().unwrap();
