@@ -21,11 +21,16 @@ fn topic() -> String {
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_nodes_that_sleep_and_die_and_fight_keep_every_promise() {
     let nodes = Nodes::on_kafka(3, &topic());
-    // Told in time, an owner that woke was seen to write nothing; so nobody tells it.
+    // Told in time, an owner that woke was seen to write nothing; so nobody tells it. It may read of its loss in time, too.
     let mut running = Running::begin(&nodes, &[("LOYALNEST_PLANTED_BUG", "hears-late")]).await;
     running.sleep_until_it_is_too_late().await;
     running.holds_after("owners that slept past their session").await;
-    running.fight(FIGHT * size(), "assigned-everything").await;
+    let mut fights = 0;
+    while fights == 0 || running.late_records() == 0 {
+        assert!(fights < 3, "no record came too late, so nothing had to be skipped");
+        running.fight(FIGHT * size(), "assigned-everything").await;
+        fights += 1;
+    }
     running.holds_after("a fight for every partition").await;
     running.kill(2 * size()).await;
     running.holds_after("kills between append and answer").await;
@@ -47,16 +52,6 @@ async fn on_kafka_answers_before_their_records_are_caught_by_kills_and_shares_an
     running = running.anew().await;
     running.fight(FIGHT, "assigned-everything,ack-before-commit").await;
     assert!(!running.wrong().await.is_empty(), "the fight showed nothing");
-}
-
-/// An owner that refuses by what it knew before it was revoked tells somebody with points that there are none.
-#[cfg(feature = "planted-bugs")]
-#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_kafka_an_owner_that_serves_after_its_revocation_is_caught() {
-    let nodes = Nodes::on_kafka(3, &topic());
-    let mut running = Running::begin(&nodes, &[("LOYALNEST_PLANTED_BUG", "serves-revoked")]).await;
-    // On a busy machine it may hear of its loss before it is asked; there are people enough.
-    while !running.sleep_and_wake().await.contains(&409) {}
 }
 
 /// All records are on one broker; and everything else is in one Postgres, whose read models are set back in the end.

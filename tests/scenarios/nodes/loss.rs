@@ -35,18 +35,7 @@ async fn nodes_whose_log_lost_records_stop_and_go_on_once_each_of_them_declared_
     }
     nodes.database().execute(LOSE).unwrap();
     for server in &servers {
-        let (door, shop) = (Door::of(server), shop.at(server));
-        until("a node says that its history is another one", async || {
-            // Who only waits for more is told by the first command.
-            for customer in &customers {
-                let refused = shop.redeem(customer, 1).await;
-                assert_eq!(refused.status, 503, "{}", refused.text);
-            }
-            let said = door.get("/healthz").await.text;
-            said.contains("diverged") || said.contains("stopped")
-        })
-        .await;
-        assert_eq!(door.get("/readyz").await.status, 503);
+        stops(&shop.at(server), &customers).await;
     }
 
     // Neither beside the own server nor beside another one.
@@ -85,4 +74,19 @@ async fn nodes_whose_log_lost_records_stop_and_go_on_once_each_of_them_declared_
     }
     let (code, report) = nodes.job(&["verify"]);
     assert_eq!((code, &report["verdict"]), (Some(0), &json!("sound")), "{report:#}");
+}
+
+/// Nobody is answered there, and it says why.
+async fn stops(shop: &Shop, customers: &[String]) {
+    until("a node says that its history is another one", async || {
+        // Who only waits for more is told by the first command.
+        for customer in customers {
+            let refused = shop.redeem(customer, 1).await;
+            assert_eq!(refused.status, 503, "{}", refused.text);
+        }
+        let said = shop.door.get("/healthz").await.text;
+        said.contains("diverged") || said.contains("stopped")
+    })
+    .await;
+    assert_eq!(shop.door.get("/readyz").await.status, 503);
 }

@@ -29,6 +29,10 @@ use crate::{
 /// How long the thread waits for news of the group at most, and so for the end.
 const POLL: Duration = Duration::from_millis(100);
 
+/// Members hear from the broker with their next sign of life that shares are made anew, so a node that ends is followed by
+/// another one this late.
+const HEARTBEAT_MAX: Duration = Duration::from_millis(250);
+
 /// This process's part in the group. It leaves when this is dropped.
 pub struct Group {
     proposed: watch::Receiver<BTreeSet<u16>>,
@@ -82,7 +86,7 @@ impl Drop for Group {
 }
 
 fn config(address: &Address, log: LogId, name: &str, session: Duration) -> ClientConfig {
-    let heartbeat = session / 3;
+    let heartbeat = (session / 3).min(HEARTBEAT_MAX);
     let mut config = client::consumer(address);
     config
         .set("group.id", format!("loyalnest-{log}"))
