@@ -13,7 +13,7 @@ use anyhow::bail;
 use self::program::{Program, Ran};
 use crate::{
     counts::Counts,
-    run::{ALL_FEATURES, cargo, install_programs},
+    run::{ALL_FEATURES, build_setting, cargo, install_programs},
     services::Servers,
 };
 
@@ -44,7 +44,8 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
         let Ok(servers) = servers else { bail!("what starts the servers failed") };
         let servers = servers?;
         println!("── {} test programs, {SIDE_BY_SIDE} at once", programs.len());
-        let ran = run_all(programs, filter, &servers.settings())?;
+        let settings: Vec<_> = servers.settings().into_iter().chain(build_setting()).collect();
+        let ran = run_all(programs, filter, &settings)?;
         Ok((steps, ran))
     })?;
     steps.retain(|(took, _)| took.as_secs() > 0);
