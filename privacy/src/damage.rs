@@ -16,6 +16,7 @@ use crate::{
     keys::{DataKeyId, Epoch, Owner, Wrap},
     rotation::Table,
     session::Session,
+    vault::Vault,
 };
 
 /// Rows that one look reads.
@@ -120,6 +121,18 @@ fn tell(keys: usize) {
     metrics::gauge!("keys_damaged").set(f64::from(u32::try_from(keys).unwrap_or(u32::MAX)));
 }
 
+impl Vault {
+    /// Notes that something is sealed under a key that is not there.
+    pub(crate) fn missed(&self, id: DataKeyId) -> Error {
+        metrics::counter!("keys_missing_total").increment(1);
+        let missing = id.missing();
+        if self.damage.add(DamagedKey::of(id, None, KeyFault::Missing)) {
+            tracing::error!(merchant.id = %id.merchant, "ALARM: {missing}");
+        }
+        missing
+    }
+}
+
 impl KeyStore {
     /// The keys that are known not to open, or to be missing: as the last [`KeyStore::look_for_damage`] found them, and those
     /// that were in somebody's way since. Needs no I/O.
@@ -146,16 +159,6 @@ impl KeyStore {
             tracing::error!(merchant.id = %key.merchant, "ALARM: {key}");
         }
         Ok(())
-    }
-
-    /// Notes that something is sealed under a key that is not there.
-    pub(crate) fn missed(&self, id: DataKeyId) -> Error {
-        metrics::counter!("keys_missing_total").increment(1);
-        let missing = id.missing();
-        if self.vault.damage.add(DamagedKey::of(id, None, KeyFault::Missing)) {
-            tracing::error!(merchant.id = %id.merchant, "ALARM: {missing}");
-        }
-        missing
     }
 
     /// Notes it if a key is damaged.

@@ -26,7 +26,7 @@ pub struct Reference {
     pub text: String,
     /// A fresh random id.
     pub proposed: Uuid,
-    /// The person, if known. Their key is made with the row.
+    /// The person, if known. Their key is made with the row if they are who is proposed, else they have one.
     pub subject: Option<CustomerId>,
 }
 
@@ -76,7 +76,7 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`Error::Erased`] if a reference belonged to an erased person, [`Error::Redacted`] if a subject is erased,
-    /// [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    /// [`Error::KeyMissing`] if a subject who was there before has no key; [`Error::UnknownMerchant`], [`Error::Unavailable`].
     pub async fn resolve_many(
         &self,
         merchant: MerchantId,
@@ -165,7 +165,8 @@ impl KeyStore {
     /// `None` if the id has no row.
     ///
     /// # Errors
-    /// [`Error::Redacted`] if the subject is erased, [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    /// [`Error::Redacted`] if the subject is erased, [`Error::KeyMissing`] if they have no key; [`Error::UnknownMerchant`],
+    /// [`Error::Unavailable`].
     pub async fn attach(
         &self,
         merchant: MerchantId,
@@ -173,8 +174,30 @@ impl KeyStore {
         id: Uuid,
         subject: CustomerId,
     ) -> Result<Option<Entry>, Error> {
-        self.commit(move |session| session.attach(merchant, kind, id, subject)).await
+        self.commit(move |session| session.attach(merchant, kind, id, subject, Keyless::Refused)).await
     }
+
+    /// The same for a request to erase the person: also one whose key is missing, which is an alarm, can be erased with all
+    /// that is theirs. Of such a row only the hash is kept.
+    ///
+    /// # Errors
+    /// As [`KeyStore::attach`], but for the missing key.
+    pub async fn attach_for_request(
+        &self,
+        merchant: MerchantId,
+        kind: Kind,
+        id: Uuid,
+        subject: CustomerId,
+    ) -> Result<Option<Entry>, Error> {
+        self.commit(move |session| session.attach(merchant, kind, id, subject, Keyless::Given)).await
+    }
+}
+
+/// What becomes of a row that is to belong to a person without a key.
+#[derive(Clone, Copy)]
+enum Keyless {
+    Refused,
+    Given,
 }
 
 /// A row's own key: what its sealed reference is bound to, beside its subject.
@@ -228,7 +251,8 @@ impl Session<'_> {
             return Err(Error::Erased { kind });
         }
         if let Some(subject) = subject {
-            self.ensure(DataKeyId::subject(merchant, subject))?;
+            let id = DataKeyId::subject(merchant, subject);
+            if subject.0 == proposed { self.ensure(id).map(drop)? } else { self.expect(id)? }
         }
         let key = RowKey { merchant: scope(merchant, kind), kind, hash, id: proposed };
         let sealed = kind
@@ -340,22 +364,25 @@ impl Session<'_> {
         kind: Kind,
         id: Uuid,
         subject: CustomerId,
+        keyless: Keyless,
     ) -> Result<Option<Entry>, Error> {
         self.ensure_shop_stands(merchant)?;
         let mut entry = None;
         for row in self.rows(merchant, kind, id)? {
             let owner = match row.subject {
                 Some(owner) => owner,
-                None => self.give(&row, subject).map(|()| subject)?,
+                None => self.give(&row, subject, keyless).map(|()| subject)?,
             };
             entry = Some(Entry { id, subject: Some(owner), fresh: false });
         }
         Ok(entry)
     }
 
-    fn give(&mut self, row: &Row, subject: CustomerId) -> Result<(), Error> {
-        self.ensure(DataKeyId::subject(row.key.merchant, subject))?;
-        let reference = self.open_reference(row)?;
+    fn give(&mut self, row: &Row, subject: CustomerId, keyless: Keyless) -> Result<(), Error> {
+        let reference = match (self.expect(DataKeyId::subject(row.key.merchant, subject)), keyless) {
+            (Err(Error::KeyMissing { .. }), Keyless::Given) => None,
+            (has_key, _) => has_key.and_then(|()| self.open_reference(row))?,
+        };
         let sealed = reference.map(|text| self.seal_reference(&row.key, Some(subject), &text)).transpose()?;
         let RowKey { merchant, kind, hash, id } = &row.key;
         self.store.execute(

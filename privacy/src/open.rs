@@ -80,7 +80,7 @@ impl KeyStore {
     fn cipher(&self, id: DataKeyId, state: Option<&KeyState>) -> Result<Result<Cipher, Fence>, Error> {
         let Some(state) = state else {
             self.merchant(id.merchant)?;
-            return Err(self.missed(id));
+            return Err(self.vault.missed(id));
         };
         match self.data_key(id, state)? {
             Ok(key) => key.cipher().map(Ok),

@@ -39,7 +39,7 @@ impl KeyStore {
             Some(state) => state,
             None => {
                 self.merchant(merchant)?;
-                self.look_blocking(move |session| session.find(id))?.ok_or_else(|| self.missed(id))?
+                self.look_blocking(move |session| session.find(id))?.ok_or_else(|| self.vault.missed(id))?
             }
         };
         let key = self.data_key(id, &state)?.map_err(|_| id.redacted())?;

@@ -95,23 +95,45 @@ impl<'a> Session<'a> {
         Ok(state)
     }
 
-    /// The row of a data key, minted if there is none; [`Error::Redacted`] for a subject that is erased.
+    /// The row of a data key, minted if there is none; [`Error::Redacted`] for a subject that is erased,
+    /// [`Error::KeyMissing`] for one that the directory leads to already: that one had a key.
     pub(crate) fn ensure(&mut self, id: DataKeyId) -> Result<KeyState, Error> {
         match self.find(id)? {
             #[cfg(feature = "planted-bugs")]
             Some(KeyState::Shredded(_)) if crate::planted::is("key-minted-again") => self.mint(id),
             Some(KeyState::Shredded(_)) => Err(id.redacted()),
             Some(state) => Ok(state),
+            None if self.had_a_key(id)? => Err(self.vault.missed(id)),
             None => self.mint(id),
         }
+    }
+
+    /// That somebody has a key, who is there already; nothing is made anew in a missing one's place.
+    pub(crate) fn expect(&mut self, id: DataKeyId) -> Result<(), Error> {
+        match self.find(id)? {
+            Some(KeyState::Live { .. }) => Ok(()),
+            #[cfg(feature = "planted-bugs")]
+            Some(KeyState::Shredded(_)) if crate::planted::is("key-minted-again") => self.mint(id).map(drop),
+            Some(KeyState::Shredded(_)) => Err(id.redacted()),
+            None => Err(self.vault.missed(id)),
+        }
+    }
+
+    /// Whether a row of the directory belongs to the subject: it was made with their key. Who is in a shop that is being erased
+    /// is not missed.
+    fn had_a_key(&self, id: DataKeyId) -> Result<bool, Error> {
+        let Owner::Subject(subject) = id.owner else { return Ok(false) };
+        let row = "SELECT 1 FROM directory WHERE merchant = ?1 AND subject = ?2 LIMIT 1";
+        let row = self.store.first(row, values![&id.merchant.bytes(), &subject.bytes()], |_| Ok(()))?;
+        Ok(row.is_some() && self.fence(id.merchant, NOBODY)?.is_none())
     }
 
     /// The data key itself.
     ///
     /// # Errors
-    /// [`Error::Redacted`] for a subject that is erased, [`Error::KeyMissing`] if it was never minted.
+    /// [`Error::Redacted`] for a subject that is erased, [`Error::KeyMissing`] if there is none.
     pub(crate) fn data_key(&mut self, id: DataKeyId) -> Result<DataKey, Error> {
-        let state = self.find(id)?.ok_or_else(|| id.missing())?;
+        let state = self.find(id)?.ok_or_else(|| self.vault.missed(id))?;
         let vault = self.vault;
         self.unwrapped(id.merchant, |merchant| vault.data_key(id, merchant, &state))?
             .map_err(|_| id.redacted())

@@ -147,7 +147,8 @@ impl KeyStore {
     /// Makes the subject's key if it has none; durable when it returns.
     ///
     /// # Errors
-    /// [`Error::Redacted`] for an erased subject, [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    /// [`Error::Redacted`] for an erased subject; [`Error::KeyMissing`] if the directory leads to the subject already;
+    /// [`Error::UnknownMerchant`], [`Error::Unavailable`].
     pub async fn ensure_subject(&self, merchant: MerchantId, subject: CustomerId) -> Result<(), Error> {
         let id = DataKeyId::subject(merchant, subject);
         match self.vault.cached(id) {
