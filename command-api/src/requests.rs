@@ -25,6 +25,7 @@ pub(crate) use kept::{
 };
 
 use crate::{
+    clock::Clock,
     commands::{Answered, Commander, Envelope, Lane, Origin, Unavailable},
     idempotency::{self, KeptAs},
     planted,
@@ -94,11 +95,12 @@ pub(crate) struct Requests {
     commander: Commander,
     keys: KeyStore,
     work: Store,
+    clock: Clock,
 }
 
 impl Requests {
-    pub(crate) const fn new(commander: Commander, keys: KeyStore, work: Store) -> Self {
-        Self { commander, keys, work }
+    pub(crate) const fn new(commander: Commander, keys: KeyStore, work: Store, clock: Clock) -> Self {
+        Self { commander, keys, work, clock }
     }
 
     /// Asks that a person be forgotten: everybody whom the id or the address names, with everybody who turned out to be
@@ -198,7 +200,8 @@ impl Requests {
             None => Vec::new(),
         };
         let kept = Kept { request: asking.request, merchant, route, subjects };
-        let (at, call) = (asking.at, asking.call);
+        // Not when it was asked for: a delivery may have waited for days, and its day to reach the log begins now.
+        let (at, call) = (self.clock.now(), asking.call);
         let keep = move |work: &dyn Session| {
             if let Some(call) = call {
                 let people = kept.subjects.iter().map(|subject| subject.0);
@@ -290,7 +293,7 @@ impl Requests {
         if let Some(subject) = kept.subjects.first() {
             for OrderId(order) in self.unowned(merchant, named, &people).await? {
                 for kind in [Kind::Order, Kind::GuestEmail] {
-                    match self.keys.attach(merchant, kind, order, *subject).await {
+                    match self.keys.attach_for_request(merchant, kind, order, *subject).await {
                         Err(error) if is_erased(&error) => return Ok(()),
                         attached => attached?,
                     };
@@ -342,5 +345,47 @@ pub(crate) const fn is_erased(error: &privacy::Error) -> bool {
 impl fmt::Debug for Requests {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         f.write_str("Requests")
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use chrono::TimeDelta;
+    use event_schemas::{
+        CorrelationId,
+        record::{Actor, Trace},
+    };
+
+    use super::*;
+    use crate::{testing::Bench, upkeep::Upkeep};
+
+    /// Catches, tried: a delivery's own time, by which what was kept a moment ago has waited for days.
+    #[tokio::test]
+    async fn what_is_kept_of_an_old_delivery_has_a_day_to_reach_the_log() {
+        let bench = Bench::start().await;
+        let merchant = bench.install("demo-1.myshopify.com").await;
+        let Bench { commander, keys, work, clock, .. } = &bench;
+        let requests = Requests::new(commander.clone(), keys.clone(), work.clone(), clock.clone());
+        let later = |days: i64| {
+            let time = clock.now().utc().checked_add_signed(TimeDelta::days(days)).unwrap();
+            Timestamp::from_micros(time.timestamp_micros())
+        };
+        let (request, correlation) = (RequestId(Uuid::now_v7()), CorrelationId(Uuid::now_v7()));
+        let asking = Asking {
+            merchant,
+            request,
+            source: RequestSource::Shopify,
+            key: CommandKey(Uuid::now_v7()),
+            origin: Origin { actor: Actor::System, correlation, trace: Trace::default(), causation: None },
+            lane: Lane::Interactive,
+            at: later(-3),
+            call: None,
+        };
+        requests.keep(&asking, kept::EXPORT, &BTreeMap::new(), None).await.unwrap();
+        let upkeep = Upkeep::new(&bench.parts());
+        upkeep.forget_unasked(clock.now()).await.unwrap();
+        assert!(requests.kept(request).await.unwrap().is_some());
+        upkeep.forget_unasked(later(2)).await.unwrap();
+        assert_eq!(requests.kept(request).await.unwrap(), None);
     }
 }

@@ -6,7 +6,7 @@ use std::{
     sync::{Arc, Mutex, PoisonError},
 };
 
-use event_schemas::MerchantId;
+use event_schemas::{CustomerId, MerchantId};
 use group_commit::values;
 
 use crate::{
@@ -15,8 +15,9 @@ use crate::{
     erasure::is_destroyed,
     keys::{DataKeyId, Epoch, Owner, Wrap},
     rotation::Table,
+    schema::NOBODY,
     session::Session,
-    vault::Vault,
+    vault::{MerchantRow, Vault},
 };
 
 /// Rows that one look reads.
@@ -176,12 +177,19 @@ impl KeyStore {
         opened
     }
 
-    /// The rows whose keys do not open although nobody destroyed them. Reads the whole store, in pages beside the traffic.
+    /// The rows whose keys do not open although nobody destroyed them, and whose key is missing although the directory leads to
+    /// them. Reads the whole store, in pages beside the traffic.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
     pub async fn damaged(&self) -> Result<Vec<DamagedKey>, Error> {
-        let mut damaged = self.look(|session| session.damaged_merchants()).await?;
+        let mut damaged = Vec::new();
+        let mut after = Some(NOBODY);
+        while let Some(last) = after {
+            let (next, more) = self.look(move |session| session.damaged_merchants(last)).await?;
+            damaged.extend(more);
+            after = next;
+        }
         for table in [Table::Subjects, Table::Days] {
             let mut after = Some(0);
             while let Some(last) = after {
@@ -190,34 +198,60 @@ impl KeyStore {
                 after = next;
             }
         }
+        let mut after = Some(0);
+        while let Some(last) = after {
+            let (next, more) = self.look(move |session| session.missing_subjects(last)).await?;
+            damaged.extend(more);
+            after = next;
+        }
         Ok(damaged)
     }
 }
 
 impl Session<'_> {
-    fn damaged_merchants(&self) -> Result<Vec<DamagedKey>, Error> {
+    /// The damage of some merchants' own rows, and the merchant to go on behind.
+    fn damaged_merchants(&self, after: [u8; 16]) -> Result<(Option<[u8; 16]>, Vec<DamagedKey>), Error> {
+        let merchants = self.merchants_behind(after)?;
         let mut damaged = Vec::new();
-        let rows = "SELECT DISTINCT merchant FROM merchant_key ORDER BY merchant";
-        for id in self.store.all(rows, values![], |row| row.at(0).map(MerchantId::from_bytes))? {
+        for id in merchants.iter().copied().map(MerchantId::from_bytes) {
             let Some(merchant) = self.read_merchant(id)? else { continue };
-            let opens = |epoch: &Epoch| {
-                let wrapping = self.vault.wrapping(id, &merchant, *epoch);
-                wrapping.and_then(|wrapping| {
-                    let own_key =
-                        merchant.rows.get(epoch).map(|row| row.own_key.as_slice()).unwrap_or_default();
-                    Wrap::Own(id, *epoch).open::<64>(&wrapping, &self.vault.log_id, own_key)
-                })
+            let opens = |epoch: Epoch, row: &MerchantRow| {
+                // Somebody else may have opened it since.
+                self.epoch_cipher(epoch)?;
+                let wrapping = self.vault.wrapping(id, &merchant, epoch)?;
+                Wrap::Own(id, epoch).open::<64>(&wrapping, &self.vault.log_id, &row.own_key)
             };
             damaged.extend(
                 merchant
                     .rows
                     .iter()
                     .filter(|(_, row)| !(is_destroyed(&row.wrapped) && merchant.fence.is_some()))
-                    .filter(|(epoch, _)| opens(epoch).is_err())
+                    .filter(|(epoch, row)| opens(**epoch, row).is_err())
                     .map(|(epoch, _)| DamagedKey::merchants(id, *epoch)),
             );
         }
-        Ok(damaged)
+        Ok((merchants.last().copied(), damaged))
+    }
+
+    /// Who is missing among those to whom a page of the directory leads, and the row to go on behind.
+    fn missing_subjects(&self, after: i64) -> Result<(Option<i64>, Vec<DamagedKey>), Error> {
+        let page = "SELECT n FROM directory WHERE n > ?1 ORDER BY n LIMIT ?2";
+        let Some(last) = self.store.all(page, values![after, PAGE], |row| row.at::<i64>(0))?.pop() else {
+            return Ok((None, Vec::new()));
+        };
+        let rows = "SELECT DISTINCT d.merchant, d.subject FROM directory d
+            WHERE d.n > ?1 AND d.n <= ?2 AND d.subject <> ?3 AND NOT EXISTS
+                (SELECT 1 FROM subject_key k WHERE k.merchant = d.merchant AND k.subject = d.subject)";
+        let rows = self.store.all(rows, values![after, last, &NOBODY], |row| {
+            Ok(DataKeyId::subject(MerchantId::from_bytes(row.at(0)?), CustomerId::from_bytes(row.at(1)?)))
+        })?;
+        let mut missing = Vec::new();
+        for id in rows {
+            if !self.may_be_destroyed(id)? && self.fence(id.merchant, NOBODY)?.is_none() {
+                missing.push(DamagedKey::of(id, None, KeyFault::Missing));
+            }
+        }
+        Ok((Some(last), missing))
     }
 
     /// The damage of a page, and the row to go on behind.

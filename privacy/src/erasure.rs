@@ -9,6 +9,7 @@ use crate::{
     directory::EVERY_MERCHANT,
     keys::{DataKey, DataKeyId, Epoch, Wrap},
     notices::Notice,
+    rotation::WrappedRow,
     schema::{NOBODY, now, stored},
     seal::binding,
     session::Session,
@@ -168,12 +169,24 @@ impl KeyStore {
                 }
             }
         }
-        let whom = whom.clone();
-        self.look(move |session| {
-            session.ensure_gone(merchant, &whom)?;
-            session.destroyed(request)
-        })
-        .await
+        self.ensure_gone(merchant, whom).await?;
+        self.look(move |session| session.destroyed(request)).await
+    }
+
+    /// Reads back what was destroyed, in pages where it may be much.
+    async fn ensure_gone(&self, merchant: MerchantId, whom: &Whom) -> Result<(), Error> {
+        let all = whom.clone();
+        self.look(move |session| session.ensure_gone(merchant, &all)).await?;
+        let mut after = (*whom == Whom::Shop).then_some(NOBODY);
+        while let Some(last) = after {
+            let page = self.look(move |session| session.keys_of_shop(merchant, last)).await?;
+            if page.iter().any(|row| !is_destroyed(&row.wrapped)) {
+                let what = format!("a destroyed key of a subject of merchant {merchant} is there again and");
+                return Err(Error::Damaged { what });
+            }
+            after = page.last().and_then(WrappedRow::subject);
+        }
+        Ok(())
     }
 
     /// Names the certificate that whoever reads what was sealed for them is shown from here on.
@@ -404,13 +417,9 @@ impl Session<'_> {
     ) -> Result<Option<[u8; 16]>, Error> {
         let shop = merchant.bytes();
         let mut done = Destroyed { epoch: self.epoch()?, ..Destroyed::default() };
-        let keys = "SELECT n, wrapped, subject FROM subject_key WHERE merchant = ?1 AND subject > ?2
-            ORDER BY subject LIMIT ?3";
-        let keys = self.store.all(keys, values![&shop, &after, BATCH], |row| {
-            Ok(((row.at::<i64>(0)?, row.at::<Vec<u8>>(1)?), row.at::<[u8; 16]>(2)?))
-        })?;
-        let last = keys.last().map(|(_, subject)| *subject);
-        let keys: Vec<_> = keys.into_iter().map(|(key, _)| key).collect();
+        let keys = self.keys_of_shop(merchant, after)?;
+        let last = keys.last().and_then(WrappedRow::subject);
+        let keys: Vec<_> = keys.into_iter().map(|row| (row.n, row.wrapped)).collect();
         done.keys = self.overwrite(&keys)?;
         let days = self.delete_some("day_key", "merchant = ?1", values![&shop])?;
         done.keys += days;
@@ -428,6 +437,17 @@ impl Session<'_> {
         Ok((!is_all).then_some(last.unwrap_or([u8::MAX; 16])))
     }
 
+    /// A page of the shop's subjects' rows in the order of their ids.
+    pub(crate) fn keys_of_shop(
+        &self,
+        merchant: MerchantId,
+        after: [u8; 16],
+    ) -> Result<Vec<WrappedRow>, Error> {
+        let keys = "SELECT n, merchant, subject, epoch, wrapped FROM subject_key
+            WHERE merchant = ?1 AND subject > ?2 ORDER BY subject LIMIT ?3";
+        Ok(self.store.all(keys, values![&merchant.bytes(), &after, BATCH], WrappedRow::of_subject)?)
+    }
+
     fn delete_some(
         &self,
         table: &str,
@@ -439,7 +459,7 @@ impl Session<'_> {
         Ok(self.store.execute(&delete, values)?)
     }
 
-    /// Reads back what was destroyed.
+    /// Reads back what was destroyed, but for the keys of a shop's subjects.
     fn ensure_gone(&self, merchant: MerchantId, whom: &Whom) -> Result<(), Error> {
         let again = |what: String| Err(Error::Damaged { what });
         for subject in whom.subjects() {
@@ -459,17 +479,6 @@ impl Session<'_> {
                 if self.store.first(rows, values![&merchant.bytes()], |_| Ok(()))?.is_some() {
                     return again(format!("{left} of merchant {merchant} is there again and"));
                 }
-            }
-            let keys = "SELECT wrapped FROM subject_key WHERE merchant = ?1";
-            let mut kept = false;
-            self.store.each(keys, values![&merchant.bytes()], &mut |row| {
-                kept |= !is_destroyed(row.cell(0)?.bytes()?);
-                Ok(())
-            })?;
-            if kept {
-                return again(format!(
-                    "a destroyed key of a subject of merchant {merchant} is there again and"
-                ));
             }
         }
         Ok(())
@@ -538,7 +547,7 @@ mod tests {
         store.ensure_subject(SHOP, CustomerId::from_bytes([3; 16])).await.unwrap();
         store.fence(SHOP, &Whom::Shop, Uuid::nil()).await.unwrap();
         store.destroy(SHOP, &Whom::Shop, Uuid::nil()).await.unwrap();
-        let read_back = || store.look(|session| session.ensure_gone(SHOP, &Whom::Shop));
+        let read_back = || store.ensure_gone(SHOP, &Whom::Shop);
         for again in [
             "UPDATE subject_key SET wrapped = (SELECT own_key FROM merchant_key LIMIT 1)",
             "INSERT INTO day_key (merchant, day, epoch, wrapped) SELECT merchant, 1, 1, wrapped FROM merchant_key",

@@ -3,14 +3,14 @@ use std::{collections::HashMap, sync::Arc};
 
 use chrono::NaiveDate;
 use event_schemas::{CustomerId, MerchantId, Timestamp};
-use group_commit::values;
+use group_commit::{Cells, StoreError, values};
 
 use crate::{
     Error, KeyStore,
     aead::Cipher,
     epochs::seconds,
     erasure::is_destroyed,
-    keys::{DataKeyId, Epoch, Wrap},
+    keys::{DataKeyId, Epoch, Owner, Wrap},
     notices::Notice,
     schema::NOBODY,
     session::Session,
@@ -60,6 +60,23 @@ pub(crate) struct WrappedRow {
     pub(crate) id: DataKeyId,
     pub(crate) epoch: Epoch,
     pub(crate) wrapped: Vec<u8>,
+}
+
+impl WrappedRow {
+    /// A row of subjects as n, merchant, subject, epoch, wrapped.
+    pub(crate) fn of_subject(row: &dyn Cells) -> Result<Self, StoreError> {
+        let subject = CustomerId::from_bytes(row.at(2)?);
+        let id = DataKeyId::subject(MerchantId::from_bytes(row.at(1)?), subject);
+        Ok(Self { n: row.at(0)?, id, epoch: row.at(3)?, wrapped: row.at(4)? })
+    }
+
+    /// Whose it is, if it is a subject's.
+    pub(crate) fn subject(&self) -> Option<[u8; 16]> {
+        match self.id.owner {
+            Owner::Subject(subject) => Some(subject.bytes()),
+            Owner::Day(_) => None,
+        }
+    }
 }
 
 /// Wrapping keys of merchants, unwrapped for one page; or why they do not open.
@@ -187,14 +204,11 @@ impl Session<'_> {
             "SELECT n, merchant, {owner}, epoch, wrapped FROM {name} WHERE n > ?1 ORDER BY n LIMIT ?2"
         );
         Ok(self.store.all(&rows, values![after, limit], |row| {
-            let merchant = MerchantId::from_bytes(row.at(1)?);
-            let id = match table {
-                Table::Subjects => DataKeyId::subject(merchant, CustomerId::from_bytes(row.at(2)?)),
-                Table::Days => {
-                    let day = NaiveDate::from_num_days_from_ce_opt(row.at(2)?);
-                    DataKeyId::day(merchant, day.ok_or(group_commit::StoreError::misread("a day"))?)
-                }
-            };
+            if matches!(table, Table::Subjects) {
+                return WrappedRow::of_subject(row);
+            }
+            let day = NaiveDate::from_num_days_from_ce_opt(row.at(2)?).ok_or(StoreError::misread("a day"))?;
+            let id = DataKeyId::day(MerchantId::from_bytes(row.at(1)?), day);
             Ok(WrappedRow { n: row.at(0)?, id, epoch: row.at(3)?, wrapped: row.at(4)? })
         })?)
     }
@@ -251,14 +265,19 @@ impl Session<'_> {
         Ok(merchant)
     }
 
+    /// A page of merchants in the order of their ids.
+    pub(crate) fn merchants_behind(&self, after: [u8; 16]) -> Result<Vec<[u8; 16]>, Error> {
+        let merchants =
+            "SELECT DISTINCT merchant FROM merchant_key WHERE merchant > ?1 ORDER BY merchant LIMIT 100";
+        Ok(self.store.all(merchants, values![&after], |row| row.at(0))?)
+    }
+
     /// Gives merchants a row under the open epoch; the merchant to go on behind.
     fn carry_merchants(&mut self, after: [u8; 16], epoch: Epoch) -> Result<Option<[u8; 16]>, Error> {
         if self.epoch()? != epoch {
             return Ok(None);
         }
-        let merchants =
-            "SELECT DISTINCT merchant FROM merchant_key WHERE merchant > ?1 ORDER BY merchant LIMIT 100";
-        let merchants: Vec<[u8; 16]> = self.store.all(merchants, values![&after], |row| row.at(0))?;
+        let merchants = self.merchants_behind(after)?;
         for merchant in &merchants {
             let id = MerchantId::from_bytes(*merchant);
             if let Err(fault) = damage(self.merchant_wrapping(id, epoch))? {

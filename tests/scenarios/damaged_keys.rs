@@ -39,7 +39,7 @@ async fn until_degraded(shop: &Shop) -> Value {
 }
 
 /// Catches: a health that knows only whether the store serves, a look that takes what is overwritten without a fence for erased,
-/// a missing key that nobody notes.
+/// a missing key that nobody notes, an erasure that waits for ever for a row that is not there.
 #[tokio::test]
 async fn a_damaged_and_a_missing_key_are_named_and_everybody_else_is_served() {
     let server = Server::start();
@@ -53,7 +53,7 @@ async fn a_damaged_and_a_missing_key_are_named_and_everybody_else_is_served() {
     let server = Server::start_on(&folder, &[]);
     let shop = shop.at(&server);
     let health = until_degraded(&shop).await.to_string();
-    assert!(health.contains("1 keys do not open or are missing"), "{health}");
+    assert!(health.contains("2 keys do not open or are missing"), "{health}");
     shop.door.get("/readyz").await.expect(200);
     for (customer, code) in [(&damaged, "key-damaged"), (&missing, "key-missing")] {
         let answer = shop.ask("/v1/api/users/get", &[("customer_id", customer)]).await;
@@ -63,7 +63,8 @@ async fn a_damaged_and_a_missing_key_are_named_and_everybody_else_is_served() {
     let user = shop.ask("/v1/api/users/get", &[("customer_id", &sound)]).await.expect(200);
     assert!(user["email"].is_string(), "{user}");
     shop.earn(&sound, 5, "as ever").await.expect(200);
-    assert!(shop.earn(&damaged, 5, "for nobody").await.status >= 500);
+    let earned = shop.earn(&damaged, 5, "for nobody").await;
+    assert_eq!((earned.status, &earned.json()["code"]), (500, &"key-damaged".into()), "{}", earned.text);
 
     let metrics = shop.door.get("/metrics").await.text;
     for line in ["keys_damaged 2", "keys_missing_total 1"] {
@@ -79,6 +80,17 @@ async fn a_damaged_and_a_missing_key_are_named_and_everybody_else_is_served() {
             keys.iter().filter(is_it).count() == 1
         };
         assert!(keys.len() == 2 && named(&damaged, "does-not-open") && named(&missing, "missing"), "{told}");
+    }
+    let earned = shop.earn(&missing, 5, "for nobody").await;
+    assert_eq!((earned.status, &earned.json()["code"]), (500, &"key-missing".into()), "{}", earned.text);
+
+    // Neither has anything that could be destroyed, and both are erased.
+    for customer in [&damaged, &missing] {
+        let redact = ["privacy", "redact", "--data", "data", "--shop", &shop.domain, "--customer", customer];
+        let redacted = run(&folder, &redact, &[]);
+        assert_eq!(redacted.status.code(), Some(0), "{}", String::from_utf8_lossy(&redacted.stderr));
+        let user = shop.ask("/v1/api/users/get", &[("customer_id", customer)]).await.expect(200);
+        assert_eq!(user["status"], "redacted", "{user}");
     }
     let elsewhere = Shop::open(&server).await;
     let (code, told) = status(&folder, &["--shop", elsewhere.domain.as_str()]);

@@ -204,8 +204,8 @@ async fn no_key_is_minted_for_whom_the_fence_is_raised() {
             let keys = world.bench.keys.clone();
             minters.spawn(async move {
                 let text = format!("{}-{number}", ada.0);
-                let order = Reference::new(Kind::Order, text, Uuid::now_v7(), Some(ada));
-                drop(keys.resolve(merchant, order).await);
+                let ada = Reference::new(Kind::ShopifyCustomer, text, ada.0, Some(ada));
+                drop(keys.resolve(merchant, ada).await);
             });
         }
         let request = world.ask(&[ada]).await;

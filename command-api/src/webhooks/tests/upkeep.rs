@@ -128,8 +128,8 @@ pub(super) async fn a_row_that_no_event_stands_behind_goes_unless_somebody_asks_
     stack.post(&Post::new(SHOP, "orders/create", "g", &order(SHOP, 2).of_guest("guest@example.com").0)).await;
     stack.worked_off().await;
     let keys = &stack.bench.keys;
-    let orphan = |kind, text: &str, subject| Reference::new(kind, text, Uuid::now_v7(), subject);
     let nobody = CustomerId(Uuid::now_v7());
+    let orphan = |kind, text: &str, subject| Reference::new(kind, text, nobody.0, subject);
     keys.resolve(merchant, orphan(Kind::Order, "77", None)).await.unwrap();
     keys.resolve(merchant, orphan(Kind::ShopifyCustomer, "78", Some(nobody))).await.unwrap();
     let upkeep = upkeep(&stack);
