@@ -9,6 +9,7 @@ mod address;
 mod certificate;
 mod client;
 mod cluster;
+mod edges;
 mod envelope;
 mod group;
 mod owners;
@@ -18,7 +19,7 @@ mod security;
 mod settings;
 mod tail;
 
-use std::sync::Arc;
+use std::{sync::Arc, time::Duration};
 
 use async_trait::async_trait;
 
@@ -30,6 +31,7 @@ pub use self::{
 };
 use self::{
     cluster::Cluster,
+    edges::Edges,
     producer::{KafkaProducer, Spare},
     tail::KafkaTail,
 };
@@ -41,6 +43,9 @@ use crate::{
     ids::Position,
     log::Log,
 };
+
+/// What is asked while a log is opened.
+const ANSWER_WITHIN: Duration = Duration::from_secs(10);
 
 /// Makes a log in a new topic and opens it for writing. How often a record is kept follows from the number of brokers:
 /// three times, and twice before it counts, if there are as many. With `columns` the value of a message is what other
@@ -83,6 +88,7 @@ struct Store {
     address: Address,
     genesis: Genesis,
     ends: Arc<Ends>,
+    edges: Edges,
     columns: Option<Arc<dyn Columns>>,
     #[cfg(test)]
     watches: std::sync::Mutex<Vec<std::sync::Weak<client::Watch>>>,
@@ -106,8 +112,10 @@ impl Kafka {
         let topic = cluster.check_topic().await?;
         let genesis = certificate::read(address, topic.partitions).await?;
         let ends = Arc::new(Ends::new(genesis.partitions));
-        for (partition, end) in (0..genesis.partitions).zip(cluster.ends(genesis.partitions).await?) {
-            ends.advance(partition, end);
+        let edges = cluster.edges();
+        for partition in 0..genesis.partitions {
+            let (_, end) = edges.of(partition, ANSWER_WITHIN).await?;
+            ends.advance(partition, position(end.saturating_sub(1)));
         }
         let spare = match &writing {
             Some(_) => Some(Arc::new(Spare::new(producer::client(address, &ends)?))),
@@ -117,6 +125,7 @@ impl Kafka {
             address: address.clone(),
             genesis,
             ends,
+            edges,
             columns: writing.and_then(|writing| writing.columns),
             #[cfg(test)]
             watches: std::sync::Mutex::default(),

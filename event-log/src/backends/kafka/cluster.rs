@@ -16,13 +16,12 @@ use tokio::{
 use super::{
     Address,
     client::{self, Heard},
-    position,
+    edges::Edges,
     settings::{self, Copies},
 };
 use crate::{
     error::{Error, Fault},
     genesis::Genesis,
-    ids::Position,
 };
 
 const ANSWER_WITHIN: Duration = Duration::from_secs(10);
@@ -121,16 +120,9 @@ impl Cluster {
         }
     }
 
-    /// Where each partition ends now.
-    pub(super) async fn ends(&self, partitions: u16) -> Result<Vec<Position>, Error> {
-        let (consumer, topic) = (self.consumer.clone(), self.address.topic.clone());
-        let end = move |partition| {
-            let (_, end) = consumer.fetch_watermarks(&topic, i32::from(partition), ANSWER_WITHIN)?;
-            Ok(position(end.saturating_sub(1)))
-        };
-        let ends = spawn_blocking(move || (0..partitions).map(end).collect::<Result<_, KafkaError>>()).await;
-        let failed = "find the ends of the log";
-        Ok(ends.map_err(|source| Fault::new(failed, source))?.map_err(|source| Fault::new(failed, source))?)
+    /// Asks where the partitions begin and end, from now on.
+    pub(super) fn edges(&self) -> Edges {
+        Edges::new(self.consumer.clone(), &self.address.topic)
     }
 
     async fn look(&self) -> Result<Seen, Error> {

@@ -15,12 +15,12 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     message::BorrowedMessage,
 };
-use tokio::{select, task::spawn_blocking};
+use tokio::select;
 
 use super::{
     Store, certificate,
     client::{self, Watch, Watching},
-    envelope, offset, position,
+    edges, envelope, offset, position,
 };
 use crate::{
     backend::{Last, Stored},
@@ -153,12 +153,11 @@ impl Reading {
         )
     }
 
-    /// The first offset and the one behind the last, as the leader gives them.
+    /// The first offset and the one behind the last, as the leader gives them on the connection that missed a record: it
+    /// waits for none meanwhile.
     async fn ends(&self) -> Option<(i64, i64)> {
-        let consumer = self.consumer.clone()?;
-        let (topic, partition) = (self.store.address.topic.clone(), i32::from(self.partition));
-        let ask = move || consumer.fetch_watermarks(&topic, partition, ENDS_WITHIN).ok();
-        spawn_blocking(ask).await.ok().flatten()
+        let topic = &self.store.address.topic;
+        edges::ask(self.consumer.clone()?, topic, self.partition, ENDS_WITHIN).await.ok()
     }
 
     /// At most so many records behind `after`, without waiting; none also means that there is a reason to doubt, or to
@@ -181,13 +180,13 @@ impl Reading {
         // The client itself says so only after it has waited for more.
         if !self.is_live {
             let Some(consumer) = self.consumer.clone() else { return };
-            let ends = select! {
+            let edges = select! {
                 biased;
                 news = consumer.recv() => return self.take_in(news),
-                ends = self.ends() => ends,
+                edges = self.store.edges.of(self.partition, ENDS_WITHIN) => edges,
             };
             let has_ended = |(_, end)| end <= offset(self.behind).saturating_add(1);
-            self.is_live = ends.is_some_and(has_ended);
+            self.is_live = edges.is_ok_and(has_ended);
             if self.is_live {
                 return;
             }
