@@ -118,7 +118,7 @@ impl Kafka {
             ends.advance(partition, position(end.saturating_sub(1)));
         }
         let spare = match &writing {
-            Some(_) => Some(Arc::new(Spare::new(producer::client(address, &ends)?))),
+            Some(_) => Some(Spare::new(address, &ends, genesis.partitions)?),
             None => None,
         };
         let store = Store {

@@ -1,8 +1,10 @@
 //! Sends the records of one writer. Whatever the client reports but success means that the outcome is unknown.
 
 use std::{
+    collections::VecDeque,
+    mem,
     pin::pin,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::{Duration, Instant},
 };
 
@@ -15,7 +17,7 @@ use rdkafka::{
 use tokio::{
     select,
     sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    task::{JoinHandle, yield_now},
+    task::{JoinHandle, spawn_blocking, yield_now},
 };
 
 use super::{Address, Store, client, envelope::Envelope, position};
@@ -23,6 +25,9 @@ use crate::{
     backend::{Asked, Delivery, Ends, Entry, Producer},
     error::Fault,
 };
+
+/// So many claims at once find a client that has its number.
+const SPARE_MAX: usize = 8;
 
 /// Who waits for what becomes of a record, and in which partition.
 pub(super) struct Waiting {
@@ -83,31 +88,76 @@ fn is_of_an_ended_client(error: &KafkaError) -> bool {
     code.is_some_and(|code| [RDKafkaErrorCode::PurgeQueue, RDKafkaErrorCode::PurgeInflight].contains(&code))
 }
 
-/// The client of the next claim, connected before it is needed: a new one waits half a second for its number.
-pub(super) struct Spare(Mutex<Option<Client>>);
+/// The clients of the next claims, connected before they are needed: a new one waits half a second for its number, and who
+/// takes over from another process claims several partitions at once.
+pub(super) struct Spare {
+    address: Address,
+    ends: Arc<Ends>,
+    wanted: usize,
+    /// Nobody ever used one of them. The oldest comes first.
+    clients: Mutex<VecDeque<Client>>,
+    /// Held while one is made.
+    making: Mutex<()>,
+}
 
 impl Spare {
-    pub(super) fn new(client: Client) -> Self {
-        Self(Mutex::new(Some(client)))
+    pub(super) fn new(address: &Address, ends: &Arc<Ends>, partitions: u16) -> Result<Arc<Self>, Fault> {
+        let spare = Arc::new(Self {
+            address: address.clone(),
+            ends: ends.clone(),
+            wanted: usize::from(partitions).min(SPARE_MAX),
+            clients: Mutex::new(VecDeque::from([client(address, ends)?])),
+            making: Mutex::default(),
+        });
+        spare.fill();
+        Ok(spare)
     }
 
-    /// Gives one that nobody ever used, and sets the next one up.
-    fn take(&self, store: &Store) -> Result<Client, Fault> {
-        let next = client(&store.address, &store.ends)?;
-        let spare = self.0.lock().unwrap_or_else(PoisonError::into_inner).replace(next);
+    /// Gives one that nobody ever used, and has another one made.
+    fn take(self: &Arc<Self>) -> Result<Client, Fault> {
+        let spare = self.clients().pop_front();
+        self.fill();
         match spare {
             Some(spare) if spare.client().fatal_error().is_none() => Ok(spare),
             unsound => {
                 client::end(unsound);
-                client(&store.address, &store.ends)
+                client(&self.address, &self.ends)
             }
         }
+    }
+
+    /// Makes what is missing, out of the way of who claims, as long as the log is open.
+    fn fill(self: &Arc<Self>) {
+        let spare = Arc::downgrade(self);
+        spawn_blocking(move || while spare.upgrade().is_some_and(|spare| spare.make()) {});
+    }
+
+    /// Whether one was missing and is there now.
+    fn make(&self) -> bool {
+        let _making = self.making.lock().unwrap_or_else(PoisonError::into_inner);
+        if self.clients().len() >= self.wanted {
+            return false;
+        }
+        match client(&self.address, &self.ends) {
+            Ok(client) => {
+                self.clients().push_back(client);
+                true
+            }
+            Err(fault) => {
+                tracing::warn!(error = &fault as &dyn std::error::Error, "There is one spare producer less");
+                false
+            }
+        }
+    }
+
+    fn clients(&self) -> MutexGuard<'_, VecDeque<Client>> {
+        self.clients.lock().unwrap_or_else(PoisonError::into_inner)
     }
 }
 
 impl Drop for Spare {
     fn drop(&mut self) {
-        client::end(self.0.lock().unwrap_or_else(PoisonError::into_inner).take());
+        client::end(mem::take(&mut *self.clients()));
     }
 }
 
@@ -118,8 +168,8 @@ pub(super) struct KafkaProducer {
 }
 
 impl KafkaProducer {
-    pub(super) fn start(store: &Arc<Store>, partition: u16, spare: &Spare) -> Result<Self, Fault> {
-        let sending = Sending { store: store.clone(), partition, client: Some(spare.take(store)?) };
+    pub(super) fn start(store: &Arc<Store>, partition: u16, spare: &Arc<Spare>) -> Result<Self, Fault> {
+        let sending = Sending { store: store.clone(), partition, client: Some(spare.take()?) };
         let (waiting, queue) = mpsc::unbounded_channel();
         Ok(Self { waiting, sending: tokio::spawn(sending.run(queue)) })
     }
