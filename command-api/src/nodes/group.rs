@@ -86,10 +86,13 @@ impl Membership for Grouped {
 
     async fn leave(&self) {
         let group = self.group.lock().unwrap_or_else(PoisonError::into_inner).take();
-        if let Some(group) = group {
-            // It waits for its thread, which no task may do.
-            drop(tokio::task::spawn_blocking(move || group.leave()).await);
-        }
-        self.leases.leave().await;
+        let left = async {
+            if let Some(group) = group {
+                // It waits for its thread, which no task may do.
+                drop(tokio::task::spawn_blocking(move || group.leave()).await);
+            }
+        };
+        // Neither needs the other, and a group that takes long to leave must not cost the others the session of the lease.
+        tokio::join!(left, self.leases.leave());
     }
 }
