@@ -316,16 +316,17 @@ impl Owner {
     async fn run(mut self, claimed: oneshot::Sender<Result<(), StartError>>) {
         let mut claimed = Some(claimed);
         let mut back_off = BackOff::new();
+        let mut stood_by = None;
         if self.nodes.is_some() {
             claimed.take().map(|first| first.send(Ok(())));
         }
         loop {
-            let stood_by = match self.until_proposed().await {
+            stood_by = match self.until_proposed(stood_by).await {
                 Ok(Some(stood_by)) => stood_by,
                 Ok(None) => return,
                 Err(error) => return self.halt(&error).await,
             };
-            let claim = self.claim(stood_by).await;
+            let claim = self.claim(&mut stood_by).await;
             self.gauge.waits_for_clock.store(matches!(claim, Err(StartError::Clock(_))), Ordering::Relaxed);
             match claim {
                 Ok(partition) => {
@@ -371,14 +372,18 @@ impl Owner {
     }
 
     /// Refuses whatever comes until the partition is proposed to this process, and follows it meanwhile; nothing once
-    /// nobody asks any more. What it gives is where a claim begins, if it stood by.
+    /// nobody asks any more. What it gives is where a claim begins, if it stood by; what it takes is that of a claim that
+    /// did not come to use it.
     ///
     /// # Errors
     /// What a claim would fail with for good.
-    async fn until_proposed(&mut self) -> Result<Option<Option<Following>>, StartError> {
+    async fn until_proposed(
+        &mut self,
+        stood_by: Option<Following>,
+    ) -> Result<Option<Option<Following>>, StartError> {
         let Some(nodes) = self.nodes.clone() else { return Ok(Some(None)) };
         let mut proposed = nodes.proposed;
-        let mut stand_by = StandBy::new(nodes.stands_by);
+        let mut stand_by = StandBy::new(nodes.stands_by, stood_by);
         loop {
             if nodes::is_proposed(Some(&proposed), self.number) {
                 return Ok(Some(stand_by.end()));
@@ -399,13 +404,13 @@ impl Owner {
         }
     }
 
-    /// Claims and folds every record there is.
-    async fn claim(&mut self, stood_by: Option<Following>) -> Result<Partition, StartError> {
+    /// Claims and folds every record there is, over what was read standing by once the log is known to hold.
+    async fn claim(&mut self, stood_by: &mut Option<Following>) -> Result<Partition, StartError> {
         let begun = Instant::now();
         let (log, number, keeping) = (&self.log, self.number, self.keeping.as_ref());
         let (clock, remembered) = (Some(&self.clock), self.gauge.admitted());
         holds(log, remembered.as_ref()).await?;
-        let claimed = catch_up::claim(log, number, keeping, self.distrusted, stood_by, clock).await;
+        let claimed = catch_up::claim(log, number, keeping, self.distrusted, stood_by.take(), clock).await;
         let Claimed { folded, writer, records } = claimed?;
         holds(log, remembered.as_ref()).await?;
         self.distrusted = false;

@@ -22,8 +22,12 @@ pub(super) enum StandBy {
 }
 
 impl StandBy {
-    pub(super) const fn new(stands_by: bool) -> Self {
-        if stands_by { Self::Due } else { Self::Never }
+    pub(super) fn new(stands_by: bool, read: Option<Following>) -> Self {
+        match read {
+            Some(read) => Self::Following(Box::new(read)),
+            None if stands_by => Self::Due,
+            None => Self::Never,
+        }
     }
 
     /// Returns when there may be something to do; never if it does not stand by. Loses nothing if dropped.
