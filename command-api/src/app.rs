@@ -47,7 +47,7 @@ impl App {
     pub fn new(parts: Parts, policies: Policies, webhooks: Webhooks, auth: Arc<dyn Auth>) -> Self {
         let exports = Exports::new(&parts);
         let Parts { commander, shops, clock, keys, work, issuers, .. } = parts;
-        let requests = Requests::new(commander.clone(), keys.clone(), work.clone());
+        let requests = Requests::new(commander.clone(), keys.clone(), work.clone(), clock.clone());
         let idempotency = Idempotency::new(work, keys.clone());
         let settings_turn = Mutex::default();
         Self(Arc::new(Running {

@@ -111,7 +111,8 @@ enum SealedBy {
 
 impl Exports {
     pub(crate) fn new(parts: &Parts) -> Self {
-        let requests = Requests::new(parts.commander.clone(), parts.keys.clone(), parts.work.clone());
+        let Parts { commander, keys, work, clock, .. } = parts;
+        let requests = Requests::new(commander.clone(), keys.clone(), work.clone(), clock.clone());
         Self {
             log: parts.log.clone(),
             commander: parts.commander.clone(),

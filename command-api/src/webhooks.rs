@@ -101,7 +101,8 @@ impl Webhooks {
         let queue = Arc::new(Queue::new(&parts.work));
         let work = parts.work.clone();
         let inbox = Inbox::new(parts.work, parts.keys.clone());
-        let requests = Requests::new(parts.commander.clone(), parts.keys.clone(), work.clone());
+        let (commander, keys, clock) = (&parts.commander, &parts.keys, &parts.clock);
+        let requests = Requests::new(commander.clone(), keys.clone(), work.clone(), clock.clone());
         let worker = Worker {
             inbox: inbox.clone(),
             queue: Arc::clone(&queue),
