@@ -1,4 +1,4 @@
-//! Which keys nobody can use although nobody destroyed them. Damage is named and the rest is served; nothing is ever made anew
+//! Which keys nobody can use although nobody destroyed them, and which were destroyed and are there. Damage is named and the rest is served; nothing is ever made anew
 //! over it.
 use std::{
     collections::{BTreeSet, HashMap},
@@ -14,7 +14,8 @@ use crate::{
     aead::Cipher,
     erasure::is_destroyed,
     keys::{DataKeyId, Epoch, Owner, Wrap},
-    rotation::Table,
+    returned::Returned,
+    rotation::{Table, WrappedRow},
     schema::NOBODY,
     session::Session,
     vault::{MerchantRow, Vault},
@@ -28,7 +29,7 @@ const KNOWN_MAX: usize = 1_000;
 /// A merchant's wrapping key; `None` if the shop is erased, the fault if it does not open.
 type LiveWrapping = Result<Option<Arc<Cipher>>, ()>;
 
-/// A key that nobody can use although nobody destroyed it.
+/// A key that nobody can use although nobody destroyed it, or that is there although it was destroyed.
 #[derive(Clone, Debug, PartialEq, Eq, PartialOrd, Ord)]
 pub struct DamagedKey {
     /// Whose shop.
@@ -50,15 +51,18 @@ pub enum KeyFault {
     DoesNotOpen,
     /// There is no row, and something is sealed under it.
     Missing,
+    /// It is there although a certificate says that it was destroyed. The next rotation destroys it again.
+    ThereAgain,
 }
 
 impl KeyFault {
-    /// `does-not-open` or `missing`.
+    /// `does-not-open`, `missing` or `there-again`.
     #[must_use]
     pub const fn name(self) -> &'static str {
         match self {
             Self::DoesNotOpen => "does-not-open",
             Self::Missing => "missing",
+            Self::ThereAgain => "there-again",
         }
     }
 }
@@ -177,8 +181,8 @@ impl KeyStore {
         opened
     }
 
-    /// The rows whose keys do not open although nobody destroyed them, and whose key is missing although the directory leads to
-    /// them. Reads the whole store, in pages beside the traffic.
+    /// The keys that do not open although nobody destroyed them, those that are missing although the directory leads to somebody,
+    /// and those that were destroyed and are there again. Reads the whole store, in pages beside the traffic.
     ///
     /// # Errors
     /// [`Error::Unavailable`].
@@ -197,6 +201,11 @@ impl KeyStore {
                 damaged.extend(more);
                 after = next;
             }
+        }
+        let mut returned = Returned::new();
+        while let Some(rows) = returned.next(self).await? {
+            let again = |row: &WrappedRow| DamagedKey::of(row.id, Some(row.epoch), KeyFault::ThereAgain);
+            damaged.extend(rows.iter().map(again));
         }
         let mut after = Some(0);
         while let Some(last) = after {

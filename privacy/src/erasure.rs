@@ -363,17 +363,16 @@ impl Session<'_> {
         Ok(buried)
     }
 
-    /// Overwrites wrapped keys where they stand, at their length; those that already are do not count.
-    fn overwrite(&mut self, keys: &[(i64, Vec<u8>)]) -> Result<u64, Error> {
+    /// Overwrites wrapped keys where they stand as they were read, at their length; those that already are do not count.
+    pub(crate) fn overwrite(&mut self, keys: &[(i64, Vec<u8>)]) -> Result<u64, Error> {
         let mut count = 0;
         for (n, wrapped) in keys {
             if !is_destroyed(wrapped) {
-                let overwrite = "UPDATE subject_key SET wrapped = ?2 WHERE n = ?1";
-                self.store.execute(overwrite, values![*n, &vec![0; wrapped.len()]])?;
-                self.written += 1;
-                count += 1;
+                let overwrite = "UPDATE subject_key SET wrapped = ?2 WHERE n = ?1 AND wrapped = ?3";
+                count += self.store.execute(overwrite, values![*n, &vec![0; wrapped.len()], wrapped])?;
             }
         }
+        self.written += u32::try_from(count).unwrap_or(u32::MAX);
         Ok(count)
     }
 

@@ -26,6 +26,7 @@ mod notices;
 mod open;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
+mod returned;
 mod ring;
 mod root;
 mod rotation;

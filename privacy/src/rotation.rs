@@ -92,7 +92,7 @@ struct Anew {
 }
 
 impl KeyStore {
-    /// Opens a new epoch, closes the one before, and wraps all keys anew in bounded batches beside the traffic. A call that
+    /// Opens a new epoch, closes the one before, destroys again what has come back of erased people, and wraps all keys anew in bounded batches beside the traffic. A call that
     /// is interrupted is gone on with by the next, which then opens none.
     ///
     /// # Errors
@@ -107,6 +107,7 @@ impl KeyStore {
         while let Some(merchant) = after {
             after = self.commit(move |session| session.carry_merchants(merchant, epoch)).await?;
         }
+        self.overwrite_returned().await?;
         for table in [Table::Subjects, Table::Days] {
             self.rotate_rows(table, &mut rotated).await?;
         }

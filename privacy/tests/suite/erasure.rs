@@ -311,6 +311,33 @@ async fn keys_that_are_moved_to_another_shop_open_nothing_there() {
     assert!(matches!(store.open(&elsewhere, &sealed).await, Err(Error::Damaged { .. })));
 }
 
+/// Tried with a rotation that wraps whatever opens, and with a look that takes for sound whatever opens.
+#[tokio::test]
+async fn a_destroyed_key_that_was_put_back_is_an_alarm_and_the_next_rotation_destroys_it_again() {
+    let home = Home::new();
+    let store = home.peopled().await;
+    let sealed = furnish(&store).await;
+    store.ensure_subject(OTHER_SHOP, BOB).await.unwrap();
+    home.tamper("CREATE TABLE copied AS SELECT n, wrapped FROM subject_key");
+    for (shop, whom, request) in [(SHOP, ada(), REQUEST), (OTHER_SHOP, Whom::Shop, AGAIN)] {
+        store.fence(shop, &whom, request).await.unwrap();
+        store.destroy(shop, &whom, request).await.unwrap();
+        store.certify(shop, &whom, "c-1").await.unwrap();
+    }
+    home.tamper("UPDATE subject_key SET wrapped = (SELECT wrapped FROM copied WHERE copied.n = subject_key.n)");
+    let tried = || async { store.prove_shredded(&[(&address("email"), &sealed)]).await.unwrap().remove(0) };
+    assert_eq!(tried().await.unwrap(), Proof::Opens);
+    store.look_for_damage().await.unwrap();
+    let known = store.known_damage().into_iter().map(|key| (key.merchant, key.whose, key.fault));
+    let again = |shop, whose: CustomerId| (shop, whose.to_string(), KeyFault::ThereAgain);
+    assert_eq!(known.collect::<Vec<_>>(), [again(SHOP, ADA), again(OTHER_SHOP, BOB)]);
+    store.rotate(event_schemas::Timestamp::EPOCH).await.unwrap();
+    assert_eq!(tried().await.unwrap(), Proof::Destroyed);
+    assert!(store.sealer(SHOP, BOB).is_ok());
+    store.look_for_damage().await.unwrap();
+    assert_eq!(store.known_damage(), []);
+}
+
 #[tokio::test]
 async fn a_request_that_holds_nobody_is_done_at_once() {
     let home = Home::new();
