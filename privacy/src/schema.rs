@@ -73,8 +73,8 @@ CREATE TABLE IF NOT EXISTS signing_key(one INTEGER PRIMARY KEY CHECK (one = 1), 
 COMMIT;
 ";
 
-/// The same where several processes share it. What is deleted there is not gone from the disk: that is the work of the
-/// epochs, which are still to come.
+/// The same where several processes share it. What is deleted there is not gone from the disk: the end of its epoch makes it
+/// useless.
 #[cfg(feature = "postgres")]
 pub(crate) const POSTGRES: postgres_store::Schema = postgres_store::Schema {
     name: "loyalnest_keys",
