@@ -108,7 +108,7 @@ pub(crate) struct KeyBody {
     /// The epoch that its row hangs under; not there if there is no row.
     #[serde(skip_serializing_if = "Option::is_none")]
     epoch: Option<u32>,
-    /// `does-not-open` or `missing`.
+    /// `does-not-open`, `missing` or `there-again`.
     fault: &'static str,
 }
 
