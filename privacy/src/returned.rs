@@ -82,7 +82,8 @@ impl Session<'_> {
         let last = fences.last().map(|(n, ..)| *n);
         let shops = fences.into_iter().filter(|(.., subject)| *subject == NOBODY).map(|(_, shop, _)| shop);
         // The words keep the order: a fence, then its key.
-        let rows = "SELECT k.n, k.merchant, k.subject, k.epoch, k.wrapped FROM fence f CROSS JOIN subject_key k
+        let rows =
+            "SELECT k.n, k.merchant, k.subject, k.epoch, k.wrapped FROM fence f CROSS JOIN subject_key k
             WHERE f.n > ?1 AND f.n <= ?2 AND f.certificate IS NOT NULL
                 AND k.merchant = f.merchant AND k.subject = f.subject";
         let up_to = last.unwrap_or(after);

@@ -324,7 +324,9 @@ async fn a_destroyed_key_that_was_put_back_is_an_alarm_and_the_next_rotation_des
         store.destroy(shop, &whom, request).await.unwrap();
         store.certify(shop, &whom, "c-1").await.unwrap();
     }
-    home.tamper("UPDATE subject_key SET wrapped = (SELECT wrapped FROM copied WHERE copied.n = subject_key.n)");
+    home.tamper(
+        "UPDATE subject_key SET wrapped = (SELECT wrapped FROM copied WHERE copied.n = subject_key.n)",
+    );
     let tried = || async { store.prove_shredded(&[(&address("email"), &sealed)]).await.unwrap().remove(0) };
     assert_eq!(tried().await.unwrap(), Proof::Opens);
     store.look_for_damage().await.unwrap();
