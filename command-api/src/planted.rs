@@ -1,7 +1,8 @@
 //! The log's writer as owners use it. With the feature `planted-bugs` an environment variable makes it break its word; it
 //! names one bug or several, with commas between them.
 //!
-//! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later.
+//! `LOYALNEST_PLANTED_BUG=ack-before-commit`: commands are answered at once and their records written a while later;
+//! `ack-long-before-commit`: a second later.
 //! `policy-progress-first`: a policy is said to be done with a record before it is. `forwarded-twice`: what is sent to
 //! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner that lost its
 //! partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every partition, and
@@ -65,10 +66,16 @@ mod dishonest {
 
     /// How long records are held back: long enough for a kill to fall into it.
     const HELD_BACK: Duration = Duration::from_millis(100);
+    /// The same so long that a node that is killed surely has some.
+    const HELD_BACK_LONG: Duration = Duration::from_secs(1);
 
     /// Whether answers come before commits.
     pub(crate) fn acks_before_commit() -> bool {
-        is("ack-before-commit")
+        is("ack-before-commit") || acks_long_before()
+    }
+
+    fn acks_long_before() -> bool {
+        is("ack-long-before-commit")
     }
 
     /// Whether a policy's progress is saved before its step is done.
@@ -196,8 +203,9 @@ mod dishonest {
     }
 
     async fn write_late(mut writer: event_log::Writer, mut held: mpsc::UnboundedReceiver<Held>) {
+        let held_back = if acks_long_before() { HELD_BACK_LONG } else { HELD_BACK };
         while let Some(first) = held.recv().await {
-            sleep(HELD_BACK).await;
+            sleep(held_back).await;
             let mut due = vec![first];
             while let Ok(next) = held.try_recv() {
                 due.push(next);

@@ -1,6 +1,6 @@
 //! Several nodes of one installation, each a process: log, keys, inbox and read models are shared, and each node has a
 //! folder of its own for what it may lose.
-use std::path::Path;
+use std::{path::Path, time::Duration};
 
 use postgres_store::testing::TestDatabase;
 use serde_json::Value;
@@ -12,7 +12,7 @@ const PARTITIONS: u64 = 6;
 #[cfg(feature = "kafka")]
 const PARTITIONS_ON_KAFKA: u64 = 3;
 /// A node that says nothing for so long is replaced; brokers take no shorter one.
-const SESSION_MS: &str = "6000";
+pub(crate) const SESSION: Duration = Duration::from_secs(6);
 
 /// An installation of several nodes. Its processes are the caller's.
 pub(crate) struct Nodes {
@@ -87,7 +87,7 @@ impl Nodes {
             ("LOYALNEST_READ", self.stores.clone()),
             ("LOYALNEST_ROOT_KEY", root_key),
             ("LOYALNEST_PARTITIONS", self.partitions.to_string()),
-            ("LOYALNEST_SESSION_MS", SESSION_MS.to_owned()),
+            ("LOYALNEST_SESSION_MS", SESSION.as_millis().to_string()),
             ("LOYALNEST_NODE", format!("node-{node}")),
         ]
     }

@@ -16,7 +16,9 @@ use self::{
     load::{Journal, World, opened, set},
     running::{PAUSED_FOR, Running, restarted},
 };
-use crate::harness::{Door, Nodes, OwnServer, Seed, Server, Shop, partitions, program_of_postgres, signal};
+use crate::harness::{
+    Door, Nodes, OwnServer, SESSION, Seed, Server, Shop, partitions, program_of_postgres, signal,
+};
 
 /// How many times the short form a campaign lasts, by this variable.
 const SIZE: &str = "LOYALNEST_NODES_SIZE";
@@ -28,10 +30,15 @@ fn size() -> u32 {
 }
 
 /// Waits until this holds.
-async fn until(what: &str, mut holds: impl AsyncFnMut() -> bool) {
-    let deadline = Instant::now() + AGREE_WITHIN;
+async fn until(what: &str, holds: impl AsyncFnMut() -> bool) {
+    until_within(AGREE_WITHIN, what, holds).await;
+}
+
+/// Waits until this holds, no longer than so.
+async fn until_within(limit: Duration, what: &str, mut holds: impl AsyncFnMut() -> bool) {
+    let deadline = Instant::now() + limit;
     while !holds().await {
-        assert!(Instant::now() < deadline, "not within {AGREE_WITHIN:?}: {what}");
+        assert!(Instant::now() < deadline, "not within {limit:?}: {what}");
         tokio::time::sleep(Duration::from_millis(20)).await;
     }
 }

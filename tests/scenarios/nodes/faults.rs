@@ -1,8 +1,8 @@
 //! What may happen to nodes whose log is in Postgres with everything else, and the bug of sending on.
 use super::*;
 
-/// Nothing comes late here, because the log itself refuses what does not follow its head. What
-/// `ack-before-commit` comes to is looked for with the log on Kafka.
+/// Nothing comes late here, because the log itself refuses what does not follow its head. What answers before their records
+/// come to is looked for with the log on Kafka.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owners_that_slept_past_their_session_or_died_answer_nothing_that_does_not_hold() {
     let nodes = Nodes::on_postgres(3);
@@ -46,7 +46,7 @@ async fn a_command_that_is_sent_on_twice_is_caught() {
     let load = running.load();
     tokio::time::sleep(Duration::from_secs(2)).await;
     running.end(load).await;
-    assert!(!running.wrong().await.is_empty(), "the planted bug went unnoticed");
+    assert!(!running.miscounted().await.is_empty(), "the planted bug went unnoticed");
 }
 
 /// An owner that refuses by what it knew before it was revoked tells somebody with points that there are none.

@@ -7,6 +7,9 @@ use super::*;
 /// How long all nodes are told to own everything.
 #[cfg(feature = "planted-bugs")]
 const FIGHT: Duration = Duration::from_secs(8);
+/// So many kills may meet nobody whose answer was early.
+#[cfg(feature = "planted-bugs")]
+const KILLS_MAX: u32 = 5;
 
 /// A topic of its own on the broker of the tests.
 fn topic() -> String {
@@ -38,20 +41,33 @@ async fn on_kafka_nodes_that_sleep_and_die_and_fight_keep_every_promise() {
     running.holds_after("a group that rebalanced all the time").await;
 }
 
-/// What is answered before it is admitted is lost with its node, with its share, or with a fight.
+/// What is answered before it is admitted is lost to a fight, and with its node. The position in such an answer is made up,
+/// so a repeat would differ even where nothing is lost: only sums are compared here, once all that was held back is written.
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
-async fn on_kafka_answers_before_their_records_are_caught_by_kills_and_shares_and_fights() {
+async fn on_kafka_answers_before_their_records_are_caught_by_fights_and_kills() {
     let nodes = Nodes::on_kafka(3, &topic());
-    let mut running = Running::begin(&nodes, &[("LOYALNEST_PLANTED_BUG", "ack-before-commit")]).await;
-    running.kill(2).await;
-    assert!(!running.wrong().await.is_empty(), "the kills showed nothing");
-    running = running.anew().await;
-    running.share_anew(1).await;
-    assert!(!running.wrong().await.is_empty(), "the shares showed nothing");
-    running = running.anew().await;
+    let mut running = Running::begin(&nodes, &[]).await;
     running.fight(FIGHT, "assigned-everything,ack-before-commit").await;
-    assert!(!running.wrong().await.is_empty(), "the fight showed nothing");
+    let lost = running.miscounted().await;
+    assert!(!lost.is_empty(), "the fight took nothing that was answered");
+    println!("the fight: {}", lost[0]);
+    running = running.anew().await;
+    let mut kills = 0;
+    let lost = loop {
+        let lost = running.miscounted().await;
+        // Before the first one nothing may be missing.
+        assert!(kills > 0 || lost.is_empty(), "{lost:#?}");
+        if !lost.is_empty() {
+            break lost;
+        }
+        assert!(kills < KILLS_MAX, "the kills took nothing that was answered");
+        running.started_again(&[("LOYALNEST_PLANTED_BUG", "ack-long-before-commit")]).await;
+        running.kill(1).await;
+        running.started_again(&[]).await;
+        kills += 1;
+    };
+    println!("{kills} kills: {}", lost[0]);
 }
 
 /// All records are on one broker; and everything else is in one Postgres, whose read models are set back in the end.

@@ -179,41 +179,21 @@ impl World {
     /// Everything that must be true once all is answered and all nodes run; gives what is not.
     pub(super) async fn check(&self, nodes: &Nodes, journal: &Journal) -> Vec<String> {
         let mut wrong = journal.violations.clone();
-        let doors = self.doors.read().unwrap().clone();
-        for shop in &doors {
-            until("a node is ready", async || shop.door.get("/readyz").await.status == 200).await;
-            shop.door.until_idle().await;
-        }
+        let doors = self.at_rest().await;
         self.check_answers(journal, &mut wrong).await;
-        for shop in &doors {
-            shop.door.until_idle().await;
-        }
-        let mut owned = vec![OPENING; self.people.len()];
-        for done in journal.done.iter().filter(|done| done.answer.0 == 200) {
-            owned[done.owner] += done.points;
-        }
-        journal.granted.iter().for_each(|(owner, points)| owned[*owner] += points);
-        journal.placed.iter().for_each(|placed| owned[placed.owner] += placed.points);
+        wrong.extend(self.miscounted(journal).await);
         for placed in journal.placed.iter().step_by(journal.placed.len() / SAMPLES + 1) {
             let seen = doors[0].get(&format!("/v1/api/orders/{}", placed.order)).await;
             if seen.status != 200 || seen.json()["points_granted"] != placed.points {
                 wrong.push(format!("order {} is {}", placed.order, seen.text));
             }
         }
-        for ((_, customer), owned) in self.people.iter().zip(owned) {
-            for (node, shop) in doors.iter().enumerate() {
-                let net = shop.balance(customer).await.net();
-                if net != owned {
-                    wrong.push(format!("node {node}: {customer} has {net} points, {owned} were answered"));
-                }
-            }
-            if wrong.is_empty() {
-                // Adds up, and never falls below nothing.
-                doors[0].statement(customer).await;
-            }
-        }
         if !wrong.is_empty() {
             return wrong;
+        }
+        for (_, customer) in &*self.people {
+            // Adds up, and never falls below nothing.
+            doors[0].statement(customer).await;
         }
         for (job, expected) in [(&["verify"][..], "verdict"), (&["rebuild", "--dry-run"], "equal")] {
             let (code, report) = nodes.job(job);
@@ -223,6 +203,37 @@ impl World {
             }
         }
         wrong
+    }
+
+    /// Balances, at any node, that are not the sum of what was answered.
+    pub(super) async fn miscounted(&self, journal: &Journal) -> Vec<String> {
+        let doors = self.at_rest().await;
+        let mut owned = vec![OPENING; self.people.len()];
+        for done in journal.done.iter().filter(|done| done.answer.0 == 200) {
+            owned[done.owner] += done.points;
+        }
+        journal.granted.iter().for_each(|(owner, points)| owned[*owner] += points);
+        journal.placed.iter().for_each(|placed| owned[placed.owner] += placed.points);
+        let mut wrong = Vec::new();
+        for ((_, customer), owned) in self.people.iter().zip(owned) {
+            for (node, shop) in doors.iter().enumerate() {
+                let net = shop.balance(customer).await.net();
+                if net != owned {
+                    wrong.push(format!("node {node}: {customer} has {net} points, {owned} were answered"));
+                }
+            }
+        }
+        wrong
+    }
+
+    /// All nodes, once they are ready and have worked everything off.
+    async fn at_rest(&self) -> Vec<Shop> {
+        let doors = self.doors.read().unwrap().clone();
+        for shop in &doors {
+            until("a node is ready", async || shop.door.get("/readyz").await.status == 200).await;
+            shop.door.until_idle().await;
+        }
+        doors
     }
 
     /// Every answer is given again, by whichever node.

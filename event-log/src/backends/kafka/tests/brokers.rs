@@ -8,7 +8,7 @@ use tokio::task::JoinHandle;
 use super::{
     super::settings::{Copies, values},
     history::{at_end, resumed, stopped},
-    own::Brokers,
+    own::{Brokers, PATIENCE},
     *,
 };
 use crate::{
@@ -242,11 +242,16 @@ async fn is_told(owner: &mut Owner) {
     if let Ok(pending) = writer.append(commit(9_999)) {
         assert!(pending.await.is_err(), "an answer into a log that shrank");
     }
-    let claimed = loop {
-        match owner.log.claim_from(0, covering.clone(), |_| Ok(())).await.map(drop) {
-            Err(Error::Storage(_) | Error::ClaimTimedOut { .. }) => {}
-            claimed => break claimed,
+    let claims = async {
+        loop {
+            match owner.log.claim_from(0, covering.clone(), |_| Ok(())).await.map(drop) {
+                Err(Error::Storage(_) | Error::ClaimTimedOut { .. }) => {}
+                claimed => return claimed,
+            }
         }
+    };
+    let Ok(claimed) = tokio::time::timeout(PATIENCE, claims).await else {
+        panic!("nobody was told of the log that shrank within {PATIENCE:?}");
     };
     assert!(matches!(claimed, Err(Error::Diverged(_))), "{claimed:?}");
 }

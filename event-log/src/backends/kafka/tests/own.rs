@@ -5,7 +5,7 @@ use std::{
     os::unix::process::CommandExt as _,
     path::PathBuf,
     process::{Child, ChildStdout, Command, Stdio},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use rdkafka::{consumer::Consumer as _, metadata::MetadataPartition};
@@ -14,6 +14,8 @@ use super::*;
 
 /// The program that starts servers, `xtask`.
 const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
+/// Longest wait for a broker, or for what it brings about; a busy machine is slow.
+pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     let rest = text.split_once(from).unwrap_or_else(|| panic!("no {from} in {text}")).1;
@@ -90,7 +92,9 @@ impl Brokers {
     pub(super) async fn leader(&self) -> usize {
         let (consumer, topic) =
             (Cluster::connect(&self.address).unwrap().consumer(), self.address.topic.clone());
+        let deadline = Instant::now() + PATIENCE;
         let ask = move || loop {
+            assert!(Instant::now() < deadline, "nobody leads the partition after {PATIENCE:?}");
             let Ok(metadata) = consumer.fetch_metadata(Some(&topic), Duration::from_secs(10)) else {
                 continue;
             };
@@ -107,8 +111,10 @@ impl Brokers {
     pub(super) fn end(&self, broker: usize) {
         self.signal(broker, "TERM");
         let status = format!("/proc/{}/stat", self.processes[broker - 1]);
+        let deadline = Instant::now() + PATIENCE;
         // Whoever started it has not looked yet.
         while std::fs::read_to_string(&status).is_ok_and(|status| !status.contains(") Z ")) {
+            assert!(Instant::now() < deadline, "broker {broker} has not ended after {PATIENCE:?}");
             std::thread::sleep(Duration::from_millis(20));
         }
     }
