@@ -111,7 +111,7 @@ impl Fixture for Topic {
     }
 
     fn quick(&self) -> Timing {
-        Timing { append_timeout: std::time::Duration::from_secs(3), ..crate::conformance::QUICK }
+        Timing { append_timeout: Duration::from_secs(3), ..crate::conformance::QUICK }
     }
 }
 
