@@ -320,7 +320,7 @@ impl Process {
     async fn report(&self, request: &Request, setback: &Setback, is_to_be_told: bool) {
         let (id, step, reason) = (request.id, setback.step.as_str(), &setback.reason);
         metrics::counter!("redaction_setbacks_total", "step" => step).increment(1);
-        if reason.as_str() == "ciphertext-opens" {
+        if setback.opens() {
             tracing::error!(request = %id, error = setback as &dyn std::error::Error,
                 "ALARM: what was erased by request {id} opens");
         } else {

@@ -1,4 +1,5 @@
-//! The search of the log behind an erasure: every sealed field of the people is tried, and none may open.
+//! The search of the log behind an erasure: every sealed field of the people is tried, and none may open. One without a row that
+//! a key could stand in does not.
 //!
 //! One search of a partition serves all who wait for it. It begins once a record of the partition's owner was admitted that
 //! was appended after they asked: what was sealed before their fence and was still on its way stands before it.
@@ -100,6 +101,8 @@ struct Found {
     records: u64,
     fields: u64,
     opening: u64,
+    /// Of fields whose key was lost before it could be destroyed.
+    without_row: u64,
 }
 
 /// A sealed field, and for whom it is tried.
@@ -193,16 +196,16 @@ impl Search {
         let head = head.map_err(|error| Cause::new("log-unreadable", error.to_string()))?;
         let (from, to) = (from.map_or(0, |from| from.get()), reader.position().get());
         let partition = u32::from(self.partition);
-        Ok(found
-            .into_iter()
-            .map(|Found { records, fields, opening }| match opening {
+        let scanned = found.into_iter().map(|Found { records, fields, opening, without_row }| {
+            if without_row > 0 {
+                tracing::warn!(partition, fields, without_row, "The keys of sealed fields were lost before");
+            }
+            match opening {
                 0 => Ok(Scanned { partition, from, to, head: head.clone(), records, fields }),
-                _ => Err(Cause::new(
-                    "ciphertext-opens",
-                    format!("{opening} of {fields} sealed fields have a key"),
-                )),
-            })
-            .collect())
+                _ => Err(Cause::opening(format!("{opening} of {fields} sealed fields have a key"))),
+            }
+        });
+        Ok(scanned.collect())
     }
 
     /// Notes the sealed fields of a record, if anybody looks for them.
@@ -238,10 +241,16 @@ impl Search {
             let asked: Vec<_> = chunk.iter().map(|field| (&field.address, &field.sealed)).collect();
             let proofs = self.keys.prove_shredded(&asked).await?;
             for (field, proof) in chunk.iter().zip(proofs) {
-                let is_destroyed = matches!(proof, Ok(Proof::Destroyed));
+                let (opening, without_row) = match proof {
+                    Ok(Proof::Destroyed) => (0, 0),
+                    Ok(Proof::NoKey) => (0, 1),
+                    Ok(Proof::Opens) | Err(_) => (1, 0),
+                };
                 for index in field.of.iter() {
-                    found[*index].fields += 1;
-                    found[*index].opening += u64::from(!is_destroyed);
+                    let found = &mut found[*index];
+                    found.fields += 1;
+                    found.opening += opening;
+                    found.without_row += without_row;
                 }
             }
         }

@@ -6,6 +6,9 @@ use event_schemas::{Code, privacy_request::RedactionStep};
 use super::ports::PortError;
 use crate::{commands::Unavailable, webhooks::purge};
 
+/// That something opens which must not.
+const OPENS: &str = "ciphertext-opens";
+
 /// A step that is tried again.
 #[derive(Debug)]
 pub(super) struct Setback {
@@ -25,6 +28,16 @@ impl Cause {
         Self { reason: Code::fixed(reason), source: source.into() }
     }
 
+    /// Something of those who are erased opens.
+    pub(super) fn opening(source: impl Into<PortError>) -> Self {
+        Self::new(OPENS, source)
+    }
+
+    /// Whether it is that.
+    pub(super) fn opens(&self) -> bool {
+        self.reason.as_str() == OPENS
+    }
+
     /// The same for another one who waits.
     pub(super) fn told(&self) -> Self {
         Self { reason: self.reason.clone(), source: self.source.to_string().into() }
@@ -32,6 +45,13 @@ impl Cause {
 
     pub(super) fn at(self, step: RedactionStep) -> Setback {
         Setback { step, reason: self.reason, source: self.source }
+    }
+}
+
+impl Setback {
+    /// Whether something of those who are erased opens.
+    pub(super) fn opens(&self) -> bool {
+        self.reason.as_str() == OPENS
     }
 }
 

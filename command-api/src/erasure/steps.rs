@@ -175,7 +175,8 @@ impl Process {
         }
     }
 
-    /// Searches every partition that holds streams of the people.
+    /// Searches every partition that holds streams of the people. If something opens, what was put back since the
+    /// destruction is destroyed again before the next try.
     async fn verify(&self, request: &Request, redaction: &Redaction) -> Result<Vec<Scanned>, Cause> {
         planted::erasure_at("verify").await;
         let mut searches: BTreeMap<u16, (StreamRef, Sought)> = BTreeMap::new();
@@ -207,6 +208,13 @@ impl Process {
             .map(|(partition, (stream, sought))| self.scanner.scan(partition, stream, sought));
         let scanned = try_join_all(searches).await;
         planted::erasure_past("verify").await;
+        if scanned.as_ref().is_err_and(Cause::opens)
+            && let Err(error) =
+                self.parts.keys.destroy(request.merchant, &whom(redaction), request.id.0).await
+        {
+            tracing::warn!(request = %request.id, error = &error as &dyn std::error::Error,
+                "What opens is destroyed at the next try");
+        }
         scanned
     }
 

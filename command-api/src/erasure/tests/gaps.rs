@@ -110,6 +110,27 @@ async fn a_destruction_that_is_done_again_still_finds_what_is_there() {
     assert_eq!(purged[&Code::fixed("dead-letters")], 1);
 }
 
+/// Catches: a search that calls a row that is not there an open one, and never ends; one that tries again without
+/// destroying what was put back, and never ends either.
+#[tokio::test(flavor = "multi_thread")]
+async fn whose_key_was_lost_is_erased_and_a_key_that_was_put_back_is_destroyed_again() {
+    let world = at_rest(&[]).await;
+    let (lost, back) = (world.person().await, world.person().await);
+    let keys = rusqlite::Connection::open(world.bench.folder.path().join("keys.db")).unwrap();
+    let row = "SELECT wrapped FROM subject_key WHERE subject = ?1";
+    let wrapped: Vec<u8> = keys.query_row(row, [back.bytes()], |row| row.get(0)).unwrap();
+    assert_eq!(keys.execute("DELETE FROM subject_key WHERE subject = ?1", [lost.bytes()]).unwrap(), 1);
+    let request = world.ask(&[lost, back]).await;
+    while world.step(&request).await.purged.is_none() {}
+    let put_back = "UPDATE subject_key SET wrapped = ?2 WHERE subject = ?1";
+    assert_eq!(keys.execute(put_back, rusqlite::params![back.bytes(), wrapped]).unwrap(), 1);
+    let purged = world.redaction(&request).await.unwrap();
+    let setback = world.erasure.0.advance(&request, &purged).await.unwrap_err();
+    assert!(setback.step == RedactionStep::Verify && setback.opens(), "{setback:?}");
+    let verified = world.step(&request).await.verified.unwrap();
+    assert_eq!(verified.scanned.iter().map(|scanned| scanned.fields).sum::<u64>(), 8);
+}
+
 /// An estate arrives at the person between the destruction of the keys and the word of it in the streams; whether who it
 /// is from is erased too.
 async fn is_erased_who_arrives_before_the_mark(bugs: &[Bug]) -> bool {
