@@ -184,8 +184,10 @@ impl Process {
             let Some(looked) = looked.get_mut(usize::from(partition)) else { continue };
             // The time is asked last, so that what stirred the partition is due by then.
             let (stirred, now) = (commander.stirred_in(partition), process.parts.clock.now());
-            let is_time =
-                looked.at.is_none_or(|at| now.micros().saturating_sub(at.micros()) >= look_every_us());
+            // A look in the future was of a clock that was ahead.
+            let is_time = looked
+                .at
+                .is_none_or(|at| !(0..look_every_us()).contains(&now.micros().saturating_sub(at.micros())));
             if looked.stirred == stirred && !is_time {
                 continue;
             }
@@ -196,7 +198,10 @@ impl Process {
                 looked.restored = process.look_for_restored(partition, now).await;
             }
             match Self::take_up(process, partition, now).await {
-                Ok(()) => (looked.stirred, looked.at) = (stirred, Some(now)),
+                Ok(()) => {
+                    looked.stirred = stirred;
+                    looked.at = if is_time { Some(now) } else { looked.at };
+                }
                 Err(error) => {
                     tracing::warn!(
                         partition,

@@ -13,7 +13,7 @@ use privacy::Whom;
 
 use super::{
     super::{
-        PortError, Process, ReadModels,
+        Looked, PortError, Process, ReadModels,
         merges::follow_up,
         scan::{Scanner, Sought},
         setback::Cause,
@@ -157,6 +157,28 @@ async fn whose_estate_arrives_between_destruction_and_mark_is_erased_too() {
 #[tokio::test(flavor = "multi_thread")]
 async fn an_erasure_that_looks_for_merges_once_leaves_whose_estate_arrives_then() {
     assert!(!is_erased_who_arrives_before_the_mark(&[Bug::LooksForMergesOnce]).await);
+}
+
+/// Catches: a look of the future that counts, so that no epoch is turned until the clock has come there.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_clock_that_went_ahead_and_back_while_it_ran_does_not_stop_the_epochs() {
+    let world = at_rest(&[]).await;
+    let (Bench { clock, keys, commander, .. }, process) = (&world.bench, &world.erasure.0);
+    let mut looked = vec![Looked::default(); usize::from(commander.partitions())];
+    clock.wrong_us.store(100 * 86_400_000_000, Ordering::Release);
+    Process::look(process, &mut looked).await;
+    clock.wrong_us.store(0, Ordering::Release);
+    let request = world.ask(&[world.person().await]).await;
+    let epoch = loop {
+        let redaction = world.step(&request).await;
+        if redaction.live.is_some() {
+            break redaction.destroyed.unwrap().epoch;
+        }
+    };
+    clock.advance_to(later(clock, 2)).await.unwrap();
+    Process::look(process, &mut looked).await;
+    let epochs = keys.epochs().await.unwrap();
+    assert!(epochs.iter().any(|one| one.number == epoch && one.closed_at.is_some()), "{epochs:?}");
 }
 
 /// Read models that panic the first time.
