@@ -53,7 +53,7 @@ const PAGE: usize = 512;
 const EARLY_MAX: usize = 64;
 const PAUSE_MIN: Duration = Duration::from_millis(25);
 const PAUSE_MAX: Duration = Duration::from_secs(30);
-/// A step that failed so often for the same reason is told of in its request.
+/// A step that failed so often, whatever for, is told of in its request.
 const TOLD_AFTER: u32 = 3;
 
 /// The running erasures; they end with the runtime. Cheap to clone.
@@ -108,21 +108,22 @@ struct Looked {
     restored: bool,
 }
 
-/// How often the step ahead failed for the reason of the last time.
+/// How often the step ahead failed, and the reason that was told last.
 #[derive(Default)]
 struct Failing {
-    reason: Option<Code>,
+    told: Option<Code>,
     tries: u32,
 }
 
 impl Failing {
     /// It failed again; whether that is to be told now.
     fn again(&mut self, reason: &Code) -> bool {
-        if self.reason.as_ref() != Some(reason) {
-            *self = Self { reason: Some(reason.clone()), tries: 0 };
-        }
         self.tries = self.tries.saturating_add(1);
-        self.tries == TOLD_AFTER
+        let is_to_be_told = self.tries >= TOLD_AFTER && self.told.as_ref() != Some(reason);
+        if is_to_be_told {
+            self.told = Some(reason.clone());
+        }
+        is_to_be_told
     }
 }
 

@@ -13,7 +13,7 @@ use privacy::{RootKey, Whom};
 use tempfile::TempDir;
 
 use super::{
-    super::{PortError, ReadModels, Witness},
+    super::{Failing, PortError, ReadModels, Witness},
     *,
 };
 use crate::{
@@ -60,6 +60,14 @@ pub(super) fn away(log: &Log) -> Arc<Away> {
 
 fn told(redaction: &Redaction) -> Vec<(RedactionStep, &str)> {
     redaction.failures.iter().map(|(step, reason)| (*step, reason.as_str())).collect()
+}
+
+/// Catches: tries that are counted anew with each reason, so that two in turn are never told.
+#[test]
+fn a_step_that_fails_for_two_reasons_in_turn_is_told_of() {
+    let mut failing = Failing::default();
+    let told = ["a", "b", "a", "a", "b", "b"].map(|reason| failing.again(&Code::fixed(reason)));
+    assert_eq!(told, [false, false, true, false, true, false]);
 }
 
 /// Catches, tried: a reason that is told of only if it was the first one.
