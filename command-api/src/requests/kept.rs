@@ -97,11 +97,12 @@ pub(crate) fn keep_export(work: &dyn Session, kept: &Kept, at: Timestamp) -> Res
     keep(work, kept, EXPORT, &[], at).map(drop)
 }
 
-/// Requests of before that were kept and may never have reached the log: those that still wait for what follows it.
+/// Requests of before that were kept and may never have reached the log: those that still wait for what follows it. What
+/// finds the people of a data request stays with it, and says nothing of that.
 pub(crate) fn unasked(work: &dyn Session, asked_before: i64) -> Result<Vec<Kept>, StoreError> {
     const UNASKED: &str = "SELECT privacy_request.request, privacy_request.merchant, route, subjects FROM privacy_request \
         LEFT JOIN export ON export.request = privacy_request.request \
-        WHERE asked_at < ?1 AND (length(people) > 0 OR status = 'waiting')";
+        WHERE asked_at < ?1 AND ((kind <> 'export' AND length(people) > 0) OR status = 'waiting')";
     work.all(UNASKED, values![asked_before], |row| read(RequestId::from_bytes(row.at(0)?), row, 1))
 }
 
