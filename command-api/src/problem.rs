@@ -3,7 +3,7 @@ use axum::http::StatusCode;
 use domain::{Rejection, redemption::NotRedeemable};
 use http_edge::Problem;
 
-use crate::{clock::NotMoved, commands::Unavailable};
+use crate::{clock::NotMoved, commands::Unavailable, requests::is_erased};
 
 /// A rejection as the caller sees it.
 #[must_use]
@@ -94,15 +94,28 @@ pub(crate) fn account_redacted() -> Problem {
     Problem::conflict("account-redacted", "The customer was erased")
 }
 
+/// The whole shop was erased.
+pub(crate) fn shop_redacted() -> Problem {
+    rejected(&Rejection::ShopRedacted)
+}
+
 /// The key store failed a request.
 pub(crate) fn key_fault(error: &privacy::Error) -> Problem {
     match error {
         privacy::Error::Redacted { .. } | privacy::Error::Erased { .. } => account_redacted(),
+        privacy::Error::ShopErased { .. } => shop_redacted(),
         privacy::Error::Unavailable(_) => {
             Problem::unavailable("keys-unavailable", "The key store cannot be reached").fault(error)
         }
+        privacy::Error::Damaged { .. } => broken("key-damaged", "A key does not open", error),
+        privacy::Error::KeyMissing { .. } => broken("key-missing", "A key is missing", error),
         other => Problem::internal(other),
     }
+}
+
+/// 500 that names the key, by random ids.
+fn broken(code: &'static str, title: &'static str, error: &privacy::Error) -> Problem {
+    Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, title).detail(error.to_string()).fault(error)
 }
 
 /// work.db failed a request.
@@ -126,18 +139,22 @@ impl From<Unavailable> for Problem {
                 Self::unprocessable("record-too-large", "What this comes to is more than one record holds")
                     .detail(unavailable.to_string())
             }
-            Unavailable::Fault(cause) if erased(&**cause) => account_redacted(),
-            Unavailable::Fault(cause) => Self::internal(&**cause),
+            Unavailable::Fault(cause) => {
+                of_keys(&**cause).map_or_else(|| Self::internal(&**cause), key_fault)
+            }
         }
     }
 }
 
-/// Whether a fault goes back to an erased person.
+/// Whether a fault goes back to an erased person, or shop.
 pub(crate) fn erased(cause: &(dyn std::error::Error + Send + Sync + 'static)) -> bool {
+    of_keys(cause).is_some_and(is_erased)
+}
+
+/// The word of the key store that a fault goes back to.
+fn of_keys<'a>(cause: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'a privacy::Error> {
     let first: &(dyn std::error::Error + 'static) = cause;
-    std::iter::successors(Some(first), |error| error.source())
-        .filter_map(|error| error.downcast_ref())
-        .any(|error| matches!(error, privacy::Error::Redacted { .. } | privacy::Error::Erased { .. }))
+    std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
 }
 
 impl From<NotMoved> for Problem {
@@ -177,11 +194,22 @@ mod tests {
     }
 
     #[test]
-    fn a_fault_that_goes_back_to_an_erased_person_says_so() {
+    fn a_fault_of_the_keys_says_whether_somebody_was_erased_or_which_key_is_broken() {
         let (merchant, subject) =
             (event_schemas::MerchantId(uuid::Uuid::nil()), event_schemas::sample::CUSTOMER);
-        let source = privacy::Error::Redacted { merchant, subject };
-        let sealing = event_schemas::personal::SealError { field: "email", source: source.into() };
-        assert_eq!(Problem::from(Unavailable::fault(sealing)).code(), "account-redacted");
+        let faults = [
+            (privacy::Error::Redacted { merchant, subject }, 409, "account-redacted"),
+            (privacy::Error::ShopErased { merchant }, 409, "shop-redacted"),
+            (privacy::Error::KeyMissing { merchant, what: "of it".to_owned() }, 500, "key-missing"),
+            (privacy::Error::Damaged { what: "it".to_owned() }, 500, "key-damaged"),
+            (privacy::Error::OtherLog, 500, "internal-error"),
+        ];
+        for (source, status, code) in faults {
+            let problem = key_fault(&source);
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+            let sealing = event_schemas::personal::SealError { field: "email", source: source.into() };
+            let problem = Problem::from(Unavailable::fault(sealing));
+            assert_eq!((problem.status().as_u16(), problem.code()), (status, code));
+        }
     }
 }

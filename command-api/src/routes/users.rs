@@ -15,7 +15,7 @@ use crate::{
     commands::{Envelope, Lane, Outcome},
     idempotency::{Attempt, IdempotencyKey},
     policies::Cause,
-    problem::{key_fault, rejected},
+    problem::{key_fault, rejected, shop_redacted},
     routes::replies::{marked, reply},
 };
 
@@ -52,7 +52,7 @@ pub(crate) struct Created {
     post, path = PATH, tag = "users", request_body = Create,
     responses(
         (status = 201, body = Created),
-        (status = 409, body = ProblemBody, description = "`account-redacted`"),
+        (status = 409, body = ProblemBody, description = "`account-redacted`, or `shop-redacted`"),
         (status = 422, body = ProblemBody)
     )
 )]
@@ -66,6 +66,10 @@ pub(crate) async fn create(
     let merchant = scope.merchant();
     app.shop(merchant)?;
     check(&body)?;
+    // Before anything is kept of the call: what was kept of the shop's calls has gone, and nothing would remove it again.
+    if app.keys.is_erased(merchant, None).await.map_err(|error| key_fault(&error))? {
+        return Err(shop_redacted());
+    }
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     let minted = CustomerId(attempt.minted);
     let attempt = app.idempotency.keep(attempt.about([minted])).await?;

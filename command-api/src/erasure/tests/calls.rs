@@ -20,16 +20,21 @@ impl Caller {
 
     /// The id of the request that the call made.
     pub(super) async fn ask(&self, path: &str, key: &str, body: &Value) -> RequestId {
-        let call = Call::post(format!("/v1/api/privacy/{path}"))
+        let (status, answer) = self.post(&format!("privacy/{path}"), key, body).await;
+        assert_eq!(status, 202);
+        serde_json::from_value(answer["request_id"].clone()).unwrap()
+    }
+
+    pub(super) async fn post(&self, path: &str, key: &str, body: &Value) -> (u16, Value) {
+        let call = Call::post(format!("/v1/api/{path}"))
             .header("authorization", format!("Bearer {}", self.token))
             .header("content-type", "application/json")
             .header("idempotency-key", key)
             .body(Body::from(body.to_string()));
         let answer = self.router.clone().oneshot(call.unwrap()).await.unwrap();
-        assert_eq!(answer.status(), 202);
+        let status = answer.status().as_u16();
         let answer = axum::body::to_bytes(answer.into_body(), usize::MAX).await.unwrap();
-        let answer: Value = serde_json::from_slice(&answer).unwrap();
-        serde_json::from_value(answer["request_id"].clone()).unwrap()
+        (status, serde_json::from_slice(&answer).unwrap())
     }
 }
 
