@@ -359,7 +359,7 @@ mod tests {
     use super::*;
     use crate::{testing::Bench, upkeep::Upkeep};
 
-    /// Catches, tried: a delivery's own time, by which what was kept a moment ago has waited for days.
+    /// Catches: a delivery's own time, by which what was kept a moment ago has waited for days.
     #[tokio::test]
     async fn what_is_kept_of_an_old_delivery_has_a_day_to_reach_the_log() {
         let bench = Bench::start().await;
