@@ -102,6 +102,10 @@ async fn fill(store: &KeyStore) {
             let text = format!("order-{:06}", batch * 100 + n);
             rows.push(Reference::new(Kind::Order, text, id, (n % 2 == 0).then(|| buyer(id))));
         }
+        let buyers: Vec<_> = rows.iter().map(|row| DataKeyId::subject(SHOP, buyer(row.proposed))).collect();
+        let known =
+            store.commit(|session| buyers.into_iter().try_for_each(|id| session.ensure(id).map(drop)));
+        known.await.unwrap();
         let entries = store.resolve_many(SHOP, rows).await.unwrap();
         let guests = entries.into_iter().filter(|entry| entry.subject.is_none()).map(|entry| {
             let store = store.clone();
