@@ -1,5 +1,5 @@
-//! A key store that is older than the log, as one from a backup is: before anything opens, each erasure that the log knows of
-//! is done again.
+//! A key store that is older than the log, as one from a backup is: before anything opens, each erasure that the log knows
+//! of is done again.
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;

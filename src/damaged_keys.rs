@@ -1,5 +1,5 @@
-//! Keys that do not open or are missing: looked for at the start and now and then, told by `/healthz` and `/metrics`, and named
-//! by `GET /admin/keys`.
+//! Keys that do not open or are missing: looked for at the start and now and then, told by `/healthz` and `/metrics`, and
+//! named by `GET /admin/keys`.
 use std::{sync::Arc, time::Duration};
 
 use axum::{Json, extract::State};

@@ -84,8 +84,8 @@ enum Role {
 enum Privacy {
     /// Show a shop's requests with their steps and deadlines, or one of them, and keys that do not open.
     ///
-    /// Without a shop: the keys of all shops that do not open or are missing. Exits with 0 if all is in order, 1 if a request
-    /// is late or fails or a key is damaged, 2 if the server could not be asked.
+    /// Without a shop: the keys of all shops that do not open or are missing. Exits with 0 if all is in order, 1 if a
+    /// request is late or fails or a key is damaged, 2 if the server could not be asked.
     Status {
         /// The request's id; all if none is named.
         request: Option<String>,

@@ -234,8 +234,8 @@ impl Requests {
         Ok(Taken { kept, answered })
     }
 
-    /// The customers whom the id names, or the address if there is no id. If Shopify's id leads to nobody, those who have the
-    /// address and no id at Shopify: whoever has another one is somebody else.
+    /// The customers whom the id names, or the address if there is no id. If Shopify's id leads to nobody, those who have
+    /// the address and no id at Shopify: whoever has another one is somebody else.
     async fn people_named(&self, merchant: MerchantId, named: &Named) -> Result<Vec<CustomerId>, NotTaken> {
         if let Some(customer) = named.customer {
             let known = self.commander.read(merchant, StreamRef::customer(customer), |known| match known {

@@ -1,5 +1,5 @@
-//! Which keys nobody can use although nobody destroyed them, and which were destroyed and are there. Damage is named and the rest is served; nothing is ever made anew
-//! over it.
+//! Which keys nobody can use although nobody destroyed them, and which were destroyed and are there. Damage is named and
+//! the rest is served; nothing is ever made anew over it.
 use std::{
     collections::{BTreeSet, HashMap},
     fmt,
@@ -139,8 +139,8 @@ impl Vault {
 }
 
 impl KeyStore {
-    /// The keys that are known not to open, or to be missing: as the last [`KeyStore::look_for_damage`] found them, and those
-    /// that were in somebody's way since. Needs no I/O.
+    /// The keys that are known not to open, or to be missing: as the last [`KeyStore::look_for_damage`] found them, and
+    /// those that were in somebody's way since. Needs no I/O.
     #[must_use]
     pub fn known_damage(&self) -> Vec<DamagedKey> {
         self.vault.damage.all().into_iter().collect()
@@ -181,8 +181,8 @@ impl KeyStore {
         opened
     }
 
-    /// The keys that do not open although nobody destroyed them, those that are missing although the directory leads to somebody,
-    /// and those that were destroyed and are there again. Reads the whole store, in pages beside the traffic.
+    /// The keys that do not open although nobody destroyed them, those that are missing although the directory leads to
+    /// somebody, and those that were destroyed and are there again. Reads the whole store, in pages beside the traffic.
     ///
     /// # Errors
     /// [`Error::Unavailable`].

@@ -76,7 +76,8 @@ impl KeyStore {
     ///
     /// # Errors
     /// [`Error::Erased`] if a reference belonged to an erased person, [`Error::Redacted`] if a subject is erased,
-    /// [`Error::KeyMissing`] if a subject who was there before has no key; [`Error::UnknownMerchant`], [`Error::Unavailable`].
+    /// [`Error::KeyMissing`] if a subject who was there before has no key; [`Error::UnknownMerchant`],
+    /// [`Error::Unavailable`].
     pub async fn resolve_many(
         &self,
         merchant: MerchantId,

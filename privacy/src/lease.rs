@@ -1,9 +1,9 @@
 //! Leases: no process uses what it remembers for longer than it is sure to have heard of every fence.
 //!
 //! Where several processes share a store, each has a row that says up to which notice it has obeyed. It renews the row by
-//! reading the notices behind, and may rely on that for a while; whoever waits for a fence waits until every row has seen it,
-//! or stood still for longer than that. Both measure by their own machine's clock since boot, so that no clock that is set
-//! can make a lease longer, or the waiting shorter. A file has one process, which obeys at once and for ever.
+//! reading the notices behind, and may rely on that for a while; whoever waits for a fence waits until every row has seen
+//! it, or stood still for longer than that. Both measure by their own machine's clock since boot, so that no clock that is
+//! set can make a lease longer, or the waiting shorter. A file has one process, which obeys at once and for ever.
 use std::{
     collections::HashMap,
     sync::{

@@ -1,5 +1,5 @@
-//! Keys of erased people and shops that are there again although a certificate says that they were destroyed: somebody has put
-//! rows back from a copy of the store.
+//! Keys of erased people and shops that are there again although a certificate says that they were destroyed: somebody has
+//! put rows back from a copy of the store.
 use event_schemas::MerchantId;
 use group_commit::values;
 

@@ -92,8 +92,9 @@ struct Anew {
 }
 
 impl KeyStore {
-    /// Opens a new epoch, closes the one before, destroys again what has come back of erased people, and wraps all keys anew in bounded batches beside the traffic. A call that
-    /// is interrupted is gone on with by the next, which then opens none.
+    /// Opens a new epoch, closes the one before, destroys again what has come back of erased people, and wraps all keys
+    /// anew in bounded batches beside the traffic. A call that is interrupted is gone on with by the next, which then opens
+    /// none.
     ///
     /// # Errors
     /// [`Error::WrongRootKey`] if the root key was rotated since the store was opened; [`Error::Ring`],
@@ -214,8 +215,8 @@ impl Session<'_> {
         })?)
     }
 
-    /// Stores rows that were wrapped anew; how many, or `None` if another rotation began. What was destroyed since it was read
-    /// stays so, and comes along.
+    /// Stores rows that were wrapped anew; how many, or `None` if another rotation began. What was destroyed since it was
+    /// read stays so, and comes along.
     fn store_anew(&self, table: Table, epoch: Epoch, strips: &[Strip]) -> Result<Option<u64>, Error> {
         if self.epoch()? != epoch {
             return Ok(None);

@@ -18,8 +18,8 @@ use crate::{
 const FORMAT: u32 = 2;
 
 /// A rollback journal that is deleted at each commit, and its folder synced: after a commit no file holds the old bytes
-/// of a page. `EXTRA` because with `FULL` a power cut may bring the journal back and undo an answered commit. The cache holds
-/// two pages of a rotation.
+/// of a page. `EXTRA` because with `FULL` a power cut may bring the journal back and undo an answered commit. The cache
+/// holds two pages of a rotation.
 pub(crate) const PRAGMAS: &str = "PRAGMA page_size=4096; PRAGMA secure_delete=ON; PRAGMA journal_mode=DELETE;
     PRAGMA synchronous=EXTRA; PRAGMA temp_store=MEMORY; PRAGMA cache_size=-8192;";
 

@@ -33,8 +33,9 @@ impl<'a> Session<'a> {
         Self { store, vault, written: 0, seen: Vec::new(), mark: vault.notices.mark(), own: None }
     }
 
-    /// The insert count after this call, and the rows to cache, with what was known of fences when they were read. Also a call that wrote nothing tells the count, because
-    /// what it found may have been written by a call whose caller went away.
+    /// The insert count after this call, and the rows to cache, with what was known of fences when they were read. Also a
+    /// call that wrote nothing tells the count, because what it found may have been written by a call whose caller went
+    /// away.
     pub(crate) fn finish(self) -> Result<(u64, Mark, Vec<Seen>), Error> {
         if self.written > 0 {
             let count = "UPDATE meta SET insert_count = insert_count + ?1";
@@ -119,8 +120,8 @@ impl<'a> Session<'a> {
         }
     }
 
-    /// Whether a row of the directory belongs to the subject: it was made with their key. Who is in a shop that is being erased
-    /// is not missed.
+    /// Whether a row of the directory belongs to the subject: it was made with their key. Who is in a shop that is being
+    /// erased is not missed.
     fn had_a_key(&self, id: DataKeyId) -> Result<bool, Error> {
         let Owner::Subject(subject) = id.owner else { return Ok(false) };
         let row = "SELECT 1 FROM directory WHERE merchant = ?1 AND subject = ?2 LIMIT 1";

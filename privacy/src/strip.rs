@@ -10,8 +10,8 @@ const PLACE_LEN: usize = sealed_len(64);
 /// A strip ends where more numbers than this are nobody's.
 const GAP_MAX: usize = 8;
 
-/// What stands in rows, and what is to stand there. The place of a number that is nobody's, or whose row is destroyed or stays
-/// as it is, is all zero bytes.
+/// What stands in rows, and what is to stand there. The place of a number that is nobody's, or whose row is destroyed or
+/// stays as it is, is all zero bytes.
 pub(crate) struct Strip {
     first: i64,
     old: Vec<u8>,
@@ -58,8 +58,8 @@ impl Strip {
         }
     }
 
-    /// Stores them; how many there were. A row that was destroyed meanwhile stays so and comes along; one that holds anything
-    /// else than what was read is left alone.
+    /// Stores them; how many there were. A row that was destroyed meanwhile stays so and comes along; one that holds
+    /// anything else than what was read is left alone.
     pub(crate) fn store(&self, session: &dyn Session, table: &str, epoch: Epoch) -> Result<u64, Error> {
         let place =
             |of: &str| format!("substr({of}, CAST(1 + (n - ?2) * {PLACE_LEN} AS INTEGER), {PLACE_LEN})");

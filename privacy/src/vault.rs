@@ -161,8 +161,8 @@ impl Vault {
         }
     }
 
-    /// Remembers what keys were wrapped anew into, of those that are remembered. Who is fenced is not remembered as alive, so
-    /// what was destroyed meanwhile is not either.
+    /// Remembers what keys were wrapped anew into, of those that are remembered. Who is fenced is not remembered as alive,
+    /// so what was destroyed meanwhile is not either.
     pub(crate) fn wrapped_anew(&self, epoch: Epoch, keys: Vec<(DataKeyId, Vec<u8>)>) {
         for (id, wrapped) in keys {
             self.data_keys.update(&id, |state| {

@@ -38,8 +38,8 @@ async fn until_degraded(shop: &Shop) -> Value {
     }
 }
 
-/// Catches: a health that knows only whether the store serves, a look that takes what is overwritten without a fence for erased,
-/// a missing key that nobody notes, an erasure that waits for ever for a row that is not there.
+/// Catches: a health that knows only whether the store serves, a look that takes what is overwritten without a fence for
+/// erased, a missing key that nobody notes, an erasure that waits for ever for a row that is not there.
 #[tokio::test]
 async fn a_damaged_and_a_missing_key_are_named_and_everybody_else_is_served() {
     let server = Server::start();

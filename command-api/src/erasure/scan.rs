@@ -1,5 +1,5 @@
-//! The search of the log behind an erasure: every sealed field of the people is tried, and none may open. One without a row that
-//! a key could stand in does not.
+//! The search of the log behind an erasure: every sealed field of the people is tried, and none may open. One without a row
+//! that a key could stand in does not.
 //!
 //! One search of a partition serves all who wait for it. It begins once a record of the partition's owner was admitted that
 //! was appended after they asked: what was sealed before their fence and was still on its way stands before it.

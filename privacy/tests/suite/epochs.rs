@@ -122,8 +122,8 @@ async fn cut_short<T>(work: impl Future<Output = T>, steps: usize) -> bool {
     .await
 }
 
-/// Tried with a rotation that removes the merchants' rows first, and with one that opens an epoch whenever it is called: each
-/// leaves rows behind that do not open, or an epoch that is never empty.
+/// Tried with a rotation that removes the merchants' rows first, and with one that opens an epoch whenever it is called:
+/// each leaves rows behind that do not open, or an epoch that is never empty.
 #[tokio::test]
 async fn a_rotation_that_is_cut_short_at_any_step_is_gone_on_with() {
     let mut was_cut = 0;

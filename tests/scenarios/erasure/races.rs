@@ -1,5 +1,5 @@
-//! Erasures while something else surely goes on: a rebuild, merges, writes, first sights, a node that sleeps, read models that
-//! nobody fills.
+//! Erasures while something else surely goes on: a rebuild, merges, writes, first sights, a node that sleeps, read models
+//! that nobody fills.
 use std::sync::{
     Arc,
     atomic::{AtomicI64, Ordering},
