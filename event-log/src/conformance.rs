@@ -19,6 +19,15 @@ pub(crate) use corruption::*;
 pub(crate) use faults::*;
 pub(crate) use passes::*;
 
+/// Longest wait for a server, or for what it brings about; a busy machine is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Waits for what must happen by itself; the test fails with its name if it does not.
+pub(crate) async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    happened.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
 /// A store to try, with at least four partitions and nothing in it.
 pub(crate) trait Fixture {
     fn log(&self) -> Log;

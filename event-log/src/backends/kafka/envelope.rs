@@ -1,8 +1,8 @@
 //! How a record lies in a Kafka message, and how it is put together again.
 //!
 //! A record is the bytes of one header and of the value behind it, wherever its writer cut it: before the JSON of its
-//! events, if it has any, so that the value is what others want to read. The key is the stream. The other headers tell
-//! what one looks at, as CloudEvents do; they are not part of history, and nobody here reads them.
+//! events, or behind everything if it has none, so that the value is what others want to read. The key is the stream. The
+//! other headers tell what one looks at, as CloudEvents do; they are not part of history, and nobody here reads them.
 
 use bytes::Bytes;
 use rdkafka::{
@@ -35,8 +35,12 @@ impl Envelope {
         let body = record.bytes.get(FRAME_LEN..).unwrap_or_default();
         let shown = columns.and_then(|columns| columns.of(&record.frame, body));
         let first = shown.as_ref().and_then(|shown| shown.events.first());
-        let json_start = first.and_then(|event| usize::try_from(event.json_start).ok()).unwrap_or(0);
-        let cut = FRAME_LEN.saturating_add(json_start).min(record.bytes.len());
+        let before_events = match first {
+            Some(event) => usize::try_from(event.json_start).unwrap_or(0),
+            None if record.frame.kind == Kind::Commit => 0,
+            None => body.len(),
+        };
+        let cut = FRAME_LEN.saturating_add(before_events).min(record.bytes.len());
         let (head, value) = (record.bytes.slice(..cut), record.bytes.slice(cut..));
         let key = key(&record.frame);
         let put =

@@ -8,12 +8,12 @@ use tokio::task::JoinHandle;
 use super::{
     super::settings::{Copies, values},
     history::{at_end, resumed, stopped},
-    own::{Brokers, PATIENCE},
+    own::Brokers,
     *,
 };
 use crate::{
     Reason, Timing, Writer,
-    conformance::{commit, numbers_of},
+    conformance::{commit, numbers_of, within},
     mutation::{Mutation, plant},
 };
 
@@ -38,27 +38,32 @@ impl Owner {
     /// Claims until it may, and answers what it finds.
     async fn claim(&mut self) {
         self.writer = None;
-        while self.writer.is_none() {
-            let mut found = Vec::new();
-            let claimed = self.log.claim(0, |record| {
-                found.push(record.clone());
-                Ok(())
-            });
-            match claimed.await {
-                Ok(writer) => {
-                    self.answered = numbers_of(&found);
-                    self.writer = Some(writer);
+        let claims = async {
+            loop {
+                let mut found = Vec::new();
+                let claimed = self.log.claim(0, |record| {
+                    found.push(record.clone());
+                    Ok(())
+                });
+                match claimed.await {
+                    Ok(writer) => return (writer, numbers_of(&found)),
+                    Err(Error::Storage(_) | Error::ClaimTimedOut { .. }) => {}
+                    Err(error) => panic!("{error}"),
                 }
-                Err(Error::Storage(_) | Error::ClaimTimedOut { .. }) => {}
-                Err(error) => panic!("{error}"),
             }
-        }
+        };
+        let (writer, answered) = within("a claim", claims).await;
+        (self.writer, self.answered) = (Some(writer), answered);
     }
 
     /// Works until so many more commands were answered; each once.
     async fn work(&mut self, commands: usize) {
         let until = self.answered.len() + commands;
-        while self.answered.len() < until {
+        within(&format!("{until} answers"), self.work_until(until)).await;
+    }
+
+    async fn work_until(&mut self, commands: usize) {
+        while self.answered.len() < commands {
             if self.writer.is_none() {
                 self.claim().await;
             }
@@ -96,7 +101,7 @@ impl Owner {
 /// Follows the log until it has seen this number; trouble passes, another history does not.
 fn follow(log: &Log, last: u32) -> JoinHandle<Vec<u32>> {
     let mut reader = log.reader(0, None).unwrap();
-    tokio::spawn(async move {
+    let reads = async move {
         let mut seen = Vec::new();
         while seen.last() < Some(&last) {
             match reader.next(100).await {
@@ -107,7 +112,8 @@ fn follow(log: &Log, last: u32) -> JoinHandle<Vec<u32>> {
             }
         }
         seen
-    })
+    };
+    tokio::spawn(async move { within(&format!("command {last} read"), reads).await })
 }
 
 /// Nothing answered is lost or doubled, and whoever read all the time saw the same.
@@ -250,9 +256,7 @@ async fn is_told(owner: &mut Owner) {
             }
         }
     };
-    let Ok(claimed) = tokio::time::timeout(PATIENCE, claims).await else {
-        panic!("nobody was told of the log that shrank within {PATIENCE:?}");
-    };
+    let claimed = within("word of the log that shrank", claims).await;
     assert!(matches!(claimed, Err(Error::Diverged(_))), "{claimed:?}");
 }
 
@@ -279,7 +283,10 @@ async fn a_leader_without_the_last_records_stops_its_owner_and_running_and_resum
     let brokers = cut_power(brokers, kept);
 
     let planted = plant(&[Mutation::SkipRecheck]);
-    while careless.next(100).await.is_err_and(|error| matches!(error, Error::Storage(_))) {}
+    within("the broker that came back", async {
+        while careless.next(100).await.is_err_and(|error| matches!(error, Error::Storage(_))) {}
+    })
+    .await;
     assert!(careless.next(100).await.is_ok(), "a reader that does not look again goes on");
     drop(planted);
 

@@ -2,7 +2,10 @@
 use std::{collections::BTreeSet, time::Duration};
 
 use super::*;
-use crate::kafka::{Announced, Group, Owners};
+use crate::{
+    conformance::within,
+    kafka::{Announced, Group, Owners},
+};
 
 const SESSION: Duration = Duration::from_secs(6);
 
@@ -11,7 +14,8 @@ fn join(topic: &Topic, name: &str) -> Group {
 }
 
 async fn until(group: &Group, holds: impl FnMut(&BTreeSet<u16>) -> bool) -> BTreeSet<u16> {
-    group.proposed().wait_for(holds).await.unwrap().clone()
+    let mut proposed = group.proposed();
+    within("another share", proposed.wait_for(holds)).await.unwrap().clone()
 }
 
 /// With what is revoked left in the proposal the two shares were seen to overlap.
@@ -38,9 +42,12 @@ async fn the_owner_of_the_newest_term_is_heard_also_by_who_comes_later() {
     early.announce(3, &announced(7, "http://a"));
     early.announce(2, &announced(1, "http://a"));
     for owners in [&early, &Owners::open(address, log).await.unwrap()] {
-        while owners.of(2).is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        within("an owner", async {
+            while owners.of(2).is_none() {
+                tokio::time::sleep(Duration::from_millis(10)).await;
+            }
+        })
+        .await;
         assert_eq!(owners.of(3), Some(announced(8, "http://b")));
     }
     // The same topic may come to be another log's.

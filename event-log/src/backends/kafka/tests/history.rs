@@ -1,7 +1,10 @@
 //! What happens to a topic behind the backs of those who read it, without anybody telling them.
 
 use super::*;
-use crate::{Checkpoint, Reader, Reason, conformance::commit};
+use crate::{
+    Checkpoint, Reader, Reason,
+    conformance::{commit, within},
+};
 
 /// A claim and five records.
 async fn written(log: &Log) {
@@ -19,13 +22,16 @@ pub(super) async fn at_end(log: &Log) -> Reader {
 
 /// Goes on as every reader does until it stops; trouble on the way passes.
 pub(super) async fn stopped(mut reader: Reader) -> Reason {
-    loop {
-        match reader.next(100).await {
-            Err(Error::Diverged(diverged)) => return diverged.reason,
-            Ok(batch) if batch.records.is_empty() => drop(reader.changed().await),
-            Ok(_) | Err(_) => {}
+    let reads = async {
+        loop {
+            match reader.next(100).await {
+                Err(Error::Diverged(diverged)) => return diverged.reason,
+                Ok(batch) if batch.records.is_empty() => drop(reader.changed().await),
+                Ok(_) | Err(_) => {}
+            }
         }
-    }
+    };
+    within("a reader that stops", reads).await
 }
 
 pub(super) async fn resumed(log: &Log, from: Checkpoint) -> Reason {

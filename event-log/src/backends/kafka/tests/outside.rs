@@ -35,7 +35,8 @@ fn header<'a>(message: &'a Plain, name: &str) -> Option<&'a str> {
     found.map(|(_, value)| std::str::from_utf8(value).unwrap())
 }
 
-/// With the cut left out of the envelope the value was seen to begin with the two bytes.
+/// With the cut left out of the envelope the value was seen to begin with the two bytes, and with that of an answer without
+/// events before its body, to be what no reader of JSON goes on behind.
 #[tokio::test]
 async fn a_plain_client_reads_the_events_and_finds_the_frame_in_one_header() {
     let topic = Topic::new().await;
@@ -51,11 +52,13 @@ async fn a_plain_client_reads_the_events_and_finds_the_frame_in_one_header() {
         key_count: 0,
         body: body.clone(),
     };
-    let appended = writer.append(new).unwrap().await.unwrap();
+    let appended = writer.append(new.clone()).unwrap().await.unwrap();
+    let refused = NewRecord { kind: NewKind::Outcome, body: "~~no".into(), ..new };
+    let refused = writer.append(refused).unwrap().await.unwrap();
     let read = log.record_at(0, appended.position).await.unwrap();
 
     let messages = topic.editor().read(4).remove(0);
-    let [certificate, claim, commit] = &messages[..] else { panic!("{messages:?}") };
+    let [certificate, claim, commit, outcome] = &messages[..] else { panic!("{messages:?}") };
     assert!(std::str::from_utf8(&certificate.value).unwrap().contains(&log.id().to_string()));
     assert_eq!((header(claim, "ce_type"), &claim.key), (Some("loyalnest.claim"), &None));
 
@@ -77,6 +80,9 @@ async fn a_plain_client_reads_the_events_and_finds_the_frame_in_one_header() {
     assert_eq!((name.as_str(), head.len()), ("loyalnest-frame", FRAME_LEN + 2));
     let whole = Record::decode([&head[..], &commit.value[..]].concat().into()).unwrap();
     assert_eq!((whole.frame, whole.body(), whole.hash), (read.frame, body, appended.hash));
+    assert_eq!((header(outcome, "ce_type"), &outcome.value[..]), (Some("loyalnest.outcome"), &[][..]));
+    let whole = Record::decode(outcome.headers[0].1.clone().into()).unwrap();
+    assert_eq!((whole.body(), whole.hash), (Bytes::from_static(b"~~no"), refused.hash));
 }
 
 /// A mirror or a tracing agent adds headers of its own; another key is another record.

@@ -11,11 +11,10 @@ use std::{
 use rdkafka::{consumer::Consumer as _, metadata::MetadataPartition};
 
 use super::*;
+use crate::conformance::PATIENCE;
 
 /// The program that starts servers, `xtask`.
 const SERVICES: &str = "LOYALNEST_TEST_SERVICES";
-/// Longest wait for a broker, or for what it brings about; a busy machine is slow.
-pub(super) const PATIENCE: Duration = Duration::from_secs(180);
 
 fn between<'a>(text: &'a str, from: &str, to: &str) -> &'a str {
     let rest = text.split_once(from).unwrap_or_else(|| panic!("no {from} in {text}")).1;

@@ -3,6 +3,7 @@
 use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
 
 use super::{editor::Plain, *};
+use crate::conformance::within;
 
 fn reason(refused: Result<impl Sized, Error>) -> String {
     match refused.err().expect("it was accepted") {
@@ -53,11 +54,14 @@ async fn every_wrong_setting_of_a_topic_is_named() {
     let change = wrong.iter().fold(change, |change, (name, value)| change.set(name, value));
     admin(&topic.address).alter_configs([&change], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
     // The broker learns of it a little later.
-    let told = loop {
-        if let Err(Error::Unusable { reason, .. }) = opened(&topic.address).await {
-            break reason;
+    let told = within("a refusal", async {
+        loop {
+            if let Err(Error::Unusable { reason, .. }) = opened(&topic.address).await {
+                return reason;
+            }
         }
-    };
+    });
+    let told = told.await;
     for (name, value) in wrong {
         assert!(told.contains(&format!("{name} is {value}, but must be")), "{name}: {told}");
     }
@@ -72,11 +76,14 @@ async fn a_log_whose_partitions_were_added_to_is_refused() {
         .await
         .unwrap();
     // Until then it opens.
-    let told = loop {
-        if let Err(error) = opened(&topic.address).await {
-            break error.to_string();
+    let told = within("a refusal", async {
+        loop {
+            if let Err(error) = opened(&topic.address).await {
+                return error.to_string();
+            }
         }
-    };
+    });
+    let told = told.await;
     assert!(told.contains("partition 4") || told.contains("4 partitions"), "{told}");
 }
 

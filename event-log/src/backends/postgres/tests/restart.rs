@@ -3,6 +3,7 @@
 use std::sync::atomic::{AtomicBool, Ordering};
 
 use super::{cluster::Cluster, *};
+use crate::conformance::within;
 
 const CRASHES: usize = 4;
 
@@ -72,20 +73,23 @@ async fn a_server_that_crashes_under_load_loses_no_answer() {
     for _ in 0..CRASHES {
         let before: Vec<Position> = (0..4).map(|partition| log.end(partition)).collect();
         // Every crash is met by writers that got on since the one before.
-        while (0..4).any(|partition| log.end(partition).get() < before[usize::from(partition)].get() + 50) {
-            tokio::time::sleep(Duration::from_millis(5)).await;
-        }
+        within("writers that get on", async {
+            while (0..4).any(|partition| log.end(partition).get() < before[usize::from(partition)].get() + 50) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
         cluster.kill();
         cluster.start(&[]).await;
     }
     ends.store(true, Ordering::Relaxed);
     let mut answers = Vec::new();
     for writer in writers {
-        answers.push(writer.await.unwrap());
+        answers.push(within("the writers' end", writer).await.unwrap());
     }
     written.store(true, Ordering::Relaxed);
     for (reader, (answered, doubts)) in readers.into_iter().zip(answers) {
-        let found = reader.await.unwrap();
+        let found = within("the readers' end", reader).await.unwrap();
         assert!(found.is_sorted_by(|one, other| one < other), "doubled or out of order");
         let lost: Vec<_> = answered.iter().filter(|number| found.binary_search(number).is_err()).collect();
         assert!(lost.is_empty(), "answered and lost: {lost:?}");
