@@ -23,6 +23,8 @@ pub(crate) struct Progress {
     pub(crate) read_position: Position,
     read_hash: Hash,
     pub(crate) skipped: Skipped,
+    /// Of that, what stands before the checkpoint.
+    pub(crate) skipped_before: Skipped,
     /// Where the first orphan stands behind the last claim.
     pub(crate) orphaned_at: Option<Position>,
 }
@@ -34,6 +36,7 @@ impl Progress {
             read_position: from.position,
             read_hash: from.hash,
             skipped: Skipped::default(),
+            skipped_before: Skipped::default(),
             orphaned_at: None,
         }
     }
@@ -148,6 +151,7 @@ impl Progress {
         }
         self.checkpoint.position = position;
         self.checkpoint.hash = hash;
+        self.skipped_before = self.skipped;
         let State { height, head, .. } = self.checkpoint.state;
         Ok(AdmittedRecord { partition, position, frame, body: record.body(), hash, height, head })
     }

@@ -138,7 +138,9 @@ impl Reader {
 }
 
 impl Skipped {
-    pub(crate) fn and(self, other: Self) -> Self {
+    /// Both together.
+    #[must_use]
+    pub fn and(self, other: Self) -> Self {
         Self {
             stale: self.stale + other.stale,
             orphans: self.orphans + other.orphans,

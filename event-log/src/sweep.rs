@@ -94,9 +94,18 @@ impl Sweeper {
         self.parts.iter().map(|part| &part.progress.checkpoint)
     }
 
-    fn skipped(&self) -> Skipped {
-        let all = self.parts.iter().map(|part| part.progress.skipped);
-        all.fold(Skipped::default(), Skipped::and)
+    /// What was skipped since it was made, in all partitions.
+    pub fn skipped(&self) -> Skipped {
+        self.sum_of(|progress| progress.skipped)
+    }
+
+    /// Of that, what stands before the checkpoints. Who resumes from them skips the rest again.
+    pub fn skipped_before_checkpoints(&self) -> Skipped {
+        self.sum_of(|progress| progress.skipped_before)
+    }
+
+    fn sum_of(&self, skipped: impl Fn(&Progress) -> Skipped) -> Skipped {
+        self.parts.iter().map(|part| skipped(&part.progress)).fold(Skipped::default(), Skipped::and)
     }
 }
 

@@ -3,7 +3,7 @@ use std::collections::{HashMap, HashSet};
 
 use event_log::{
     AdmittedRecord, Checkpoint, Error as LogError, FETCH_RECORDS_MAX, Kind, Log, LogId, MerchantHeads,
-    Position, Span, Sweeper,
+    Position, Skipped, Span, Sweeper,
 };
 use event_schemas::{
     CustomerId, Event, MerchantId, RequestId, StreamType, Timestamp,
@@ -133,19 +133,20 @@ impl History {
         progress: &mut Progress,
     ) -> Result<(), Stop> {
         let (mut sweeper, mut step) = (log.sweep(&[])?, FETCH_RECORDS_MAX);
+        // By the sweeper before, if a batch diverged.
+        let mut skipped_before = Skipped::default();
         let mut following = Vec::new();
         for (begin, remembered) in sweeper.checkpoints().zip(remembered) {
             following.push(Following::begin(log, begin, remembered)?);
         }
         loop {
-            let records = match sweeper.next(step).await {
-                Ok(batch) => {
-                    self.counted.stale += batch.skipped.stale;
-                    self.counted.orphans += batch.skipped.orphans;
-                    self.counted.undecodable += batch.skipped.undecodable;
-                    batch.records
-                }
+            let read = sweeper.next(step).await;
+            let Skipped { stale, orphans, undecodable } = skipped_before.and(sweeper.skipped());
+            self.counted = Counted { stale, orphans, undecodable, ..self.counted };
+            let records = match read {
+                Ok(batch) => batch.records,
                 Err(LogError::Diverged(_)) if step > 1 => {
+                    skipped_before = sweeper.skipped_before_checkpoints();
                     let resumed: Vec<_> = sweeper.checkpoints().map(|from| Span::behind(*from)).collect();
                     (sweeper, step) = (log.sweep(&resumed)?, 1);
                     continue;
