@@ -45,6 +45,7 @@ fn the_compose_file_is_understood_and_every_store_keeps_a_volume() {
     );
     let written = compose(&["config"], None).unwrap();
     assert_eq!(written.matches("condition: service_healthy").count(), 5, "{written}");
+    assert_eq!(written.matches("stop_grace_period: ").count(), 4, "{written}");
     assert!(!written.contains(":latest"), "{written}");
 }
 
