@@ -13,6 +13,7 @@ use tokio::sync::{oneshot, watch};
 use crate::{
     nodes::Forwarder,
     owner::{self, Asker, DueQuery, DueStream, Listing, Message, Saving, Work},
+    planted::marked::{self, Bug},
 };
 
 /// A command with all that its record says about it.
@@ -201,6 +202,21 @@ impl Commander {
     /// # Errors
     /// [`Unavailable`]: ask again with the same key.
     pub async fn ask<T: Send + 'static>(
+        &self,
+        envelope: Envelope,
+        view: impl Fn(&Aggregate) -> T + Send + 'static,
+    ) -> Result<(Answered, T), Unavailable> {
+        let is_impatient = self.forwarder.is_some() && Bug::AskedAnew.strikes(&envelope.command);
+        let another = is_impatient.then(|| marked::another(&envelope));
+        let answered = self.ask_once(envelope, view).await;
+        if let Some(another) = another.filter(|_| answered.is_err()) {
+            marked::insist(self.clone(), another).await;
+        }
+        answered
+    }
+
+    /// The same, whatever comes of it.
+    pub(crate) async fn ask_once<T: Send + 'static>(
         &self,
         envelope: Envelope,
         view: impl Fn(&Aggregate) -> T + Send + 'static,

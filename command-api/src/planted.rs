@@ -7,13 +7,16 @@
 //! another node is sent once more as another command, with ids of its own. `serves-revoked`: an owner that lost its
 //! partition goes on refusing by what it knew. `assigned-everything`: every node is told to own every partition, and
 //! `hears-late`: an owner is not told that it lost one; the log's claims must bear both. `clock-ahead`, `clock-behind`:
-//! the machine's clock is a day off, which must be refused.
+//! the machine's clock is a day off, which must be refused. `answered-on-sending`, `asked-anew` and `left-unfolded`
+//! strike only who is marked (`planted/marked.rs`).
 //!
 //! `destroy-without-fence`: an erasure raises no fence before it destroys the keys.
 //!
 //! An erasure may be stopped, or held (`privacy::planted`), at `<place>:before` and `<place>:after` of what a step does
 //! (`named`, `fence`, `follow`, `destroy`, `mark`, `purge`, `verify`, `certify`, `certify-final`, `rotate`) and of the
 //! record that it ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`, `finalized`).
+pub(crate) mod marked;
+
 use event_schemas::privacy_request::RedactionStep;
 
 #[cfg(not(feature = "planted-bugs"))]
@@ -133,7 +136,7 @@ mod dishonest {
         privacy::planted::hold_at(place).await;
     }
 
-    fn is(bug: &str) -> bool {
+    pub(super) fn is(bug: &str) -> bool {
         #[cfg(feature = "simulated")]
         if seeded::is_planted(bug) {
             return true;

@@ -56,6 +56,8 @@ mod log;
 mod merchant;
 mod missing;
 mod mutation;
+#[cfg(feature = "planted-bugs")]
+mod planted;
 mod progress;
 mod reader;
 mod resolve;

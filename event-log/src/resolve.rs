@@ -206,6 +206,8 @@ impl ReadBack {
 
     /// Whether anything was read. Dropping the future loses nothing.
     async fn read(&mut self) -> Result<bool, Error> {
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::deaf().await;
         let batch = self.reader.next(FETCH_RECORDS_MAX).await?;
         let any = !batch.records.is_empty();
         for record in batch.records {

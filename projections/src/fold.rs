@@ -131,10 +131,11 @@ pub(crate) fn fold_expected(
                     fold_into(session, live, &fresh, folding.as_mut(), any_parked, shops)?
                 }
             };
-            reached.extend(fresh.iter().map(|batch| standing_at(live, &batch.to)));
+            let together = fresh.iter().filter(|batch| !planted::is_apart(batch));
+            reached.extend(together.map(|batch| standing_at(live, &batch.to)));
         }
     }
-    if !reached.is_empty() && !planted::commits_checkpoints_apart() {
+    if !reached.is_empty() {
         session.upsert(&CHECKPOINT, &mut reached.into_iter())?;
     }
     Ok(members.iter().map(|live| parked.get(&live.parked_as).copied().unwrap_or_default()).collect())

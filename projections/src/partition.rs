@@ -189,12 +189,17 @@ impl Lane {
         };
         self.unwritten = Some(Arc::clone(&batch));
         let folded = store.together().fold(store, &self.members, &batch).await?;
-        if planted::commits_checkpoints_apart() {
+        if planted::is_apart(&batch) {
+            planted::hold_at("checkpoint").await;
             let (tables, members, to) = (store.tables(), self.members.clone(), batch.to);
             let save = move |session: &dyn Session| {
                 Ok(save_checkpoints(session, &tables.at(session, &members)?, &to)?)
             };
-            store.write(save).await?;
+            let saved = store.write(save).await;
+            if saved.is_err() {
+                planted::hold_at("checkpoint:failed").await;
+            }
+            saved?;
         }
         self.unwritten = None;
         for (member, parked) in self.members.iter().zip(folded) {

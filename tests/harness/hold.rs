@@ -9,7 +9,7 @@ use super::Folder;
 /// The longest until a process comes to its place, on a busy machine in a debug build.
 const REACHED_WITHIN: Duration = Duration::from_secs(60);
 
-/// The place, as `privacy/src/planted.rs` and `command-api/src/planted.rs` name it; once for each process.
+/// The place, as `planted.rs` of `privacy`, `command-api`, `projections` and `event-log` name it; once for each process.
 pub(crate) struct Hold {
     place: &'static str,
     file: PathBuf,

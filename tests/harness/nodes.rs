@@ -5,7 +5,7 @@ use std::{path::Path, time::Duration};
 use postgres_store::testing::TestDatabase;
 use serde_json::Value;
 
-use super::{Door, Folder, Server, run};
+use super::{Door, Folder, Hold, Server, run};
 
 /// Partitions of such an installation. On Kafka each costs every node a few clients, and threads of each.
 const PARTITIONS: u64 = 6;
@@ -61,6 +61,11 @@ impl Nodes {
     /// A folder beside those of the nodes' data.
     pub(crate) fn spare(&self) -> &Path {
         self.folders[0].root()
+    }
+
+    /// A place at which one of them waits.
+    pub(crate) fn hold(&self, place: &'static str) -> Hold {
+        Hold::at(&self.folders[0], place)
     }
 
     /// The database of their own.

@@ -6,9 +6,14 @@ mod faults;
 mod kafka;
 mod load;
 mod loss;
+#[cfg(feature = "planted-bugs")]
+mod marked;
 mod running;
 
-use std::time::{Duration, Instant};
+use std::{
+    path::Path,
+    time::{Duration, Instant},
+};
 
 use serde_json::json;
 
@@ -17,7 +22,8 @@ use self::{
     running::{PAUSED_FOR, Running, restarted},
 };
 use crate::harness::{
-    Door, Nodes, OwnServer, SESSION, Seed, Server, Shop, partitions, program_of_postgres, signal,
+    Answer, Door, Hold, Nodes, OwnServer, SESSION, Seed, Server, Shop, partitions, program_of_postgres,
+    signal,
 };
 
 /// How many times the short form a campaign lasts, by this variable.
@@ -257,13 +263,15 @@ async fn a_node_whose_clock_is_a_day_off_is_refused_and_the_others_go_on() {
 /// little is read to take one over is shown where nodes share a process (`command-api/src/nodes/tests.rs`). How long it
 /// takes is printed, and judged by nobody here.
 ///
-/// Catches: a node that ends without a word to the others, who then wait until its session is over (no `leave`).
+/// Catches: a node that ends without a word to the others, who then wait until its session is over (no `leave`). In the end
+/// who stood by and left a record out is seen to answer anew.
+#[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
     let nodes = Nodes::on_postgres(2);
     // Longer than anybody here waits.
-    let session = [("LOYALNEST_SESSION_MS", "60000")];
-    let mut servers = nodes.start_all(&session);
+    let told = [("LOYALNEST_SESSION_MS", "60000"), ("LOYALNEST_PLANTED_BUG", "left-unfolded")];
+    let mut servers = nodes.start_all(&told);
     until_shared(&nodes, &servers.iter().collect::<Vec<_>>()).await;
     let world = World::begin(&servers).await;
     let load = world.load(&mut Seed::new());
@@ -282,7 +290,7 @@ async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
             took.push(asked.elapsed());
             let (status, _) = ending.end();
             assert!(status.success(), "{status}");
-            let again = restarted(&nodes, node, &session).await;
+            let again = restarted(&nodes, node, &told).await;
             world.moved(node, &again);
             servers.insert(node, again);
         }
@@ -294,4 +302,5 @@ async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {
     let journal = load.end().await;
     let wrong = world.check(&nodes, &journal).await;
     assert!(wrong.is_empty(), "{wrong:#?}");
+    marked::a_record_left_out_is_noticed(&world, &nodes, &mut servers).await;
 }

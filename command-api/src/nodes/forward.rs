@@ -2,19 +2,16 @@
 use std::{sync::Arc, time::Duration};
 
 use aws_lc_rs::digest::{SHA256, digest};
-use domain::{Command, points_account};
 use event_log::Log;
-use event_schemas::{CommandKey, EntryId};
 use privacy::{Channel, KeyStore};
 use reqwest::{Client, redirect::Policy};
-use uuid::Uuid;
 
 use super::{
     OwnedBy, Owners,
     wire::{self, Ask, Came, Given, Message as _, Told, Wanted, What, WireError},
 };
 use crate::{
-    commands::{Envelope, Unavailable},
+    commands::Unavailable,
     owner::{DueStream, Listing, Message, Work},
     planted,
 };
@@ -121,15 +118,10 @@ impl Forwarder {
     }
 }
 
-/// The bug of a forwarder that makes a command of its own of what it is handed, with ids of its own: for an adjustment,
-/// the entry's.
+/// The bug of a forwarder that makes a command of its own of what it is handed.
 fn another(message: &Message) -> Option<Ask> {
     let Work::Command(envelope, _) = &message.work else { return None };
-    let mut envelope = Envelope { key: CommandKey(Uuid::now_v7()), ..Envelope::clone(envelope) };
-    if let Command::PointsAccount(points_account::Command::AdjustPoints(adjust)) = &mut envelope.command {
-        adjust.entry = EntryId(Uuid::now_v7());
-    }
-    let what = What::command(&envelope).ok()?;
+    let what = What::command(&planted::marked::another(envelope)).ok()?;
     Some(Ask::new(message.merchant, message.stream, message.lane, what))
 }
 

@@ -12,7 +12,7 @@ use super::{
     state::{Folded, StateError},
     tiers::Limits,
 };
-use crate::clock::Clock;
+use crate::{clock::Clock, planted::marked::Bug};
 
 /// Who stands by saves the state this often, if anything changed.
 const STAND_BY_SAVES_EVERY: Duration = Duration::from_secs(30);
@@ -187,6 +187,9 @@ impl Following {
 }
 
 async fn admit(folded: &mut Folded, record: &AdmittedRecord) -> Result<(), StartError> {
+    if Bug::LeftUnfolded.strikes_record(record) {
+        return Ok(());
+    }
     folded.admit(record).await.map_err(|error| match error {
         StateError::Unfit(source) => {
             let AdmittedRecord { partition, position, .. } = *record;

@@ -15,21 +15,51 @@ async fn owners_that_slept_past_their_session_or_died_answer_nothing_that_does_n
 
 /// All that nodes need goes away: it stands still for longer than their sessions, so that they have lost everything by the
 /// time it goes on, and it is restarted. They take everything up again by themselves.
+///
+/// Who is not told what became of a command that was on its way when it stood still, and asks for it as another one, is
+/// seen to have it twice; and what an owner answered on the sending is lost to the restart.
+#[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_stands_still_or_is_restarted_under_all_nodes_costs_no_answer() {
     let mut postgres = OwnServer::postgres();
     let url = postgres.url.clone();
-    let nodes = Nodes::at(2, &url);
-    let mut running = Running::begin(&nodes, &[]).await;
-    for _ in 0..size() {
+    let nodes = Nodes::at(3, &url);
+    let [stored, doubted, sent] =
+        ["log-stores:asked-anew", "log-doubts:asked-anew", "log-stores:answered-on-sending"]
+            .map(|place| nodes.hold(place));
+    let holds = [&stored, &doubted, &sent].map(Hold::setting).join(",");
+    let told = [("LOYALNEST_PLANTED_BUG", "asked-anew,answered-on-sending"), ("LOYALNEST_HOLD", &holds)];
+    let mut running = Running::begin(&nodes, &told).await;
+    let load = running.load();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    let asked = running.strike("asked-anew", 17);
+    stored.reached().await;
+    let standing = postgres.stand_still();
+    stored.release();
+    // An owner gives up later than its session ends.
+    doubted.reached().await;
+    drop(standing);
+    doubted.release();
+    assert!(running.end(load).await > 0, "nobody noticed");
+    assert_eq!(asked.await.unwrap().status, 503);
+    running.finds("asked-anew").await;
+
+    let load = running.load();
+    tokio::time::sleep(Duration::from_secs(1)).await;
+    running.strike("answered-on-sending", 11).await.unwrap().expect(200);
+    sent.reached().await;
+    postgres.signal(1, "INT");
+    postgres = on_a_thread(postgres, |postgres| postgres.restart(1)).await;
+    sent.release();
+    assert!(running.end(load).await > 0, "nobody noticed");
+    running.finds("answered-on-sending").await;
+
+    for _ in 1..size() {
         let load = running.load();
         tokio::time::sleep(Duration::from_secs(1)).await;
         let standing = postgres.stand_still();
         tokio::time::sleep(PAUSED_FOR).await;
         drop(standing);
-        assert!(running.end(load).await > 0, "nobody noticed");
-        let load = running.load();
-        tokio::time::sleep(Duration::from_secs(1)).await;
         postgres.signal(1, "INT");
         postgres = on_a_thread(postgres, |postgres| postgres.restart(1)).await;
         assert!(running.end(load).await > 0, "nobody noticed");

@@ -4,7 +4,7 @@ use rand::Rng as _;
 use serde_json::Value;
 
 use super::{
-    load::{EARN, Load, PEOPLE},
+    load::{EARN, Load, Miscounted, PEOPLE},
     *,
 };
 
@@ -16,12 +16,12 @@ const TAKEN_OVER_WITHIN: Duration = SESSION.saturating_add(Duration::from_secs(2
 
 /// Nodes with a world, and a journal of all that was answered in it.
 pub(super) struct Running<'a> {
-    nodes: &'a Nodes,
+    pub(super) nodes: &'a Nodes,
     /// What every node is told beside.
     more: Vec<(&'a str, &'a str)>,
-    servers: Vec<Server>,
-    world: World,
-    journal: Journal,
+    pub(super) servers: Vec<Server>,
+    pub(super) world: World,
+    pub(super) journal: Journal,
     seed: Seed,
     /// How many people of the world somebody slept over.
     slept: usize,
@@ -98,33 +98,30 @@ impl<'a> Running<'a> {
 
     /// Balances that are not what was answered. Nothing is asked again, so what is lost stays lost.
     #[cfg(feature = "planted-bugs")]
-    pub(super) async fn miscounted(&self) -> Vec<String> {
+    pub(super) async fn miscounted(&self) -> Vec<Miscounted> {
         until_shared(self.nodes, &self.servers.iter().collect::<Vec<_>>()).await;
         self.world.miscounted(&self.journal).await
     }
 
     /// How many records every reader of the log skips because they came too late.
-    pub(super) fn late_records(&self) -> u64 {
+    fn late_records(&self) -> u64 {
         self.nodes.job(&["verify"]).1["counted"]["stale"].as_u64().unwrap()
     }
 
-    /// Owners sleep, one after the other, until one of them woke so late that its records are no history any more, or a few
-    /// read of their loss before they were asked.
-    pub(super) async fn sleep_until_it_is_too_late(&mut self) {
-        let before = self.late_records();
-        while self.late_records() == before && self.slept < SLEEPERS_MAX {
-            let told = self.sleep_and_wake().await;
-            assert!(
-                told.iter().all(|status| matches!(status, 200 | 503)),
-                "when it woke it answered {told:?}"
-            );
-        }
-        println!("{} owners slept", self.slept);
+    /// An owner sleeps, and when it wakes it writes before it reads of its loss: it is deaf as long as this file is there.
+    /// Every reader skips what it writes.
+    pub(super) async fn wake_too_late(&mut self, deaf: &Path) {
+        let told = self.woken(Some(deaf)).await;
+        assert!(told.iter().all(|status| matches!(status, 200 | 503)), "when it woke it answered {told:?}");
     }
 
     /// An owner is stopped, another node takes over and changes the account, and the first one wakes with requests that it
     /// would refuse by what it knew. Gives what it answered.
     pub(super) async fn sleep_and_wake(&mut self) -> Vec<u16> {
+        self.woken(None).await
+    }
+
+    async fn woken(&mut self, deaf: Option<&Path>) -> Vec<u16> {
         let person = self.slept;
         assert!(person < PEOPLE, "nobody is left whom no owner slept over");
         self.slept += 1;
@@ -160,7 +157,15 @@ impl<'a> Running<'a> {
             })
             .collect();
         tokio::time::sleep(Duration::from_millis(300)).await;
+        let late_before = deaf.map(|file| {
+            std::fs::write(file, "").unwrap();
+            self.late_records()
+        });
         signal(sleeper.id(), "CONT");
+        if let Some((file, before)) = deaf.zip(late_before) {
+            until("what it wrote is in the log, too late", async || self.late_records() > before).await;
+            std::fs::remove_file(file).unwrap();
+        }
         let mut told = Vec::new();
         for asked in asked {
             told.push(asked.await.unwrap().status);
@@ -223,15 +228,16 @@ impl<'a> Running<'a> {
         self.end(load).await;
     }
 
-    /// All nodes are told to own everything, for a while, with concurrent redemptions; with these bugs. Then there is peace.
+    /// All nodes are told to own everything, for a while, with concurrent redemptions; with these bugs. Then there is peace,
+    /// in this environment.
     #[cfg(feature = "planted-bugs")]
-    pub(super) async fn fight(&mut self, fight: Duration, bugs: &'a str) {
+    pub(super) async fn fight(&mut self, fight: Duration, bugs: &'a str, peace: &[(&'a str, &'a str)]) {
         self.started_again(&[("LOYALNEST_PLANTED_BUG", bugs)]).await;
         let (load, answered) = (self.load(), self.journal.answered());
         tokio::time::sleep(fight).await;
         let waited = self.end(load).await;
         assert!(self.journal.answered() > answered && waited > 0, "they did not fight");
-        self.started_again(&[]).await;
+        self.started_again(peace).await;
     }
 
     /// Every partition's records count still.
@@ -254,8 +260,7 @@ impl<'a> Running<'a> {
                 let earn =
                     json!({"customer_id": customer, "points": 7, "reason": "goodwill", "source_id": key});
                 let refused = shop.post_keyed(EARN, &key, &earn).await;
-                assert_eq!(refused.status, 503, "{}", refused.text);
-                assert!(refused.header("retry-after").is_some(), "{refused:?}");
+                assert!(is_not_now(&refused), "{refused:?}");
                 shop.balance_with(&customer, &[]).await.expect(200);
                 (key, earn)
             })
@@ -282,19 +287,30 @@ impl<'a> Running<'a> {
         self.started_again(&self.more.clone()).await;
     }
 
-    /// A row of the read models says something else than the log.
-    pub(super) fn spoil_a_balance(&self) {
-        let more = "UPDATE loyalnest_read.points_balance_1 SET available = available + 1
-            WHERE available = (SELECT max(available) FROM loyalnest_read.points_balance_1)";
-        program_of_postgres(
-            "psql",
-            &["--quiet", "--set=ON_ERROR_STOP=1", "--command", more, self.nodes.stores()],
-        );
+    /// A row of the read models says something else than the log, as `verify` finds; then it does not any more.
+    pub(super) fn a_spoiled_balance_is_found(&self) {
+        for (more, verdict) in [("+ 1", "faulty"), ("- 1", "sound")] {
+            let spoil = format!(
+                "UPDATE loyalnest_read.points_balance_1 SET available = available {more}
+                WHERE available = (SELECT max(available) FROM loyalnest_read.points_balance_1)"
+            );
+            let told = ["--quiet", "--set=ON_ERROR_STOP=1", "--command", &spoil, self.nodes.stores()];
+            program_of_postgres("psql", &told);
+            assert_eq!(self.nodes.job(&["verify"]).1["verdict"], verdict, "available {more}");
+        }
     }
 
-    /// What `verify` says of it all.
-    pub(super) fn verdict(&self) -> Value {
-        self.nodes.job(&["verify"]).1["verdict"].clone()
+    /// Whether the read models hold what the log gives.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) fn is_a_fold_of_the_log(&self) -> bool {
+        self.nodes.job(&["rebuild", "--dry-run"]).1["equal"] == true
+    }
+
+    /// Waits until a node says that something it needs is away.
+    #[cfg(feature = "planted-bugs")]
+    pub(super) async fn until_unhealthy(&self) {
+        let door = Door::of(&self.servers[0]);
+        until("a node is unhealthy", async || door.get("/healthz").await.status != 200).await;
     }
 
     /// What was not answered is asked again, and done once.
@@ -321,7 +337,10 @@ pub(super) async fn restarted(nodes: &Nodes, node: usize, more: &[(&str, &str)])
     }
 }
 
-/// So many owners sleep at most.
-const SLEEPERS_MAX: usize = 3;
+/// Whether it says nothing but to come again.
+pub(super) fn is_not_now(answer: &Answer) -> bool {
+    answer.status == 503 && answer.header("retry-after").is_some()
+}
+
 /// Requests that wait for an owner that wakes.
 const ASKED: usize = 8;

@@ -104,6 +104,8 @@ impl GroupCommit {
             // Even what the server called an error may be committed, and a lost connection says nothing at all.
             Err(error) => {
                 self.connection = None;
+                #[cfg(feature = "planted-bugs")]
+                crate::planted::hold_at("log-doubts", stored(&runs)).await;
                 self.ends.heard(Asked::Write, Err(&error));
                 let error = Arc::new(error);
                 tracing::error!(
@@ -141,6 +143,8 @@ impl GroupCommit {
             Some(connection) => connection,
             None => self.connection.insert(schema::connect(&self.address).await?),
         };
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::hold_at("log-stores", stored(runs)).await;
         let storing = async {
             let stored = statement::append(connection, runs).await?;
             if stored.len() == runs.len() {
@@ -160,6 +164,11 @@ impl GroupCommit {
             Err(_) => Err(failed(format!("no answer within {STATEMENT_WITHIN:?}").into()).into()),
         }
     }
+}
+
+#[cfg(feature = "planted-bugs")]
+fn stored(runs: &[Run]) -> impl Iterator<Item = &[u8]> + Clone {
+    runs.iter().flat_map(|run| &run.jobs).map(|job| &job.entry.record.bytes[..])
 }
 
 /// What became of a run; each of its entries shares it.
