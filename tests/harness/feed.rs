@@ -4,10 +4,7 @@ use std::time::Duration;
 use reqwest::{Method, Response};
 use serde_json::Value;
 
-use super::Shop;
-
-/// The longest wait for the next word; a heartbeat comes in between.
-const PATIENCE: Duration = Duration::from_secs(180);
+use super::{PATIENCE, Shop};
 
 /// A connection to `GET /v1/api/live`.
 pub(crate) struct Feed {
@@ -67,6 +64,7 @@ impl Feed {
                 self.text = rest;
                 return heard;
             }
+            // A heartbeat comes in between.
             let chunk = tokio::time::timeout(PATIENCE, self.answer.chunk()).await;
             match chunk.unwrap_or_else(|_| panic!("nothing was heard for {PATIENCE:?}")) {
                 Ok(Some(bytes)) => self.text.push_str(std::str::from_utf8(&bytes).unwrap()),

@@ -4,10 +4,7 @@ use std::{
     time::{Duration, Instant},
 };
 
-use super::Folder;
-
-/// The longest until a process comes to its place, on a busy machine in a debug build.
-const REACHED_WITHIN: Duration = Duration::from_secs(60);
+use super::{Folder, PATIENCE};
 
 /// The place, as `planted.rs` of `privacy`, `command-api`, `projections` and `event-log` name it; once for each process.
 pub(crate) struct Hold {
@@ -27,7 +24,7 @@ impl Hold {
 
     /// Waits until the process stands at the place.
     pub(crate) async fn reached(&self) {
-        let deadline = Instant::now() + REACHED_WITHIN;
+        let deadline = Instant::now() + PATIENCE;
         while !self.file.exists() {
             assert!(Instant::now() < deadline, "nobody came to {}", self.place);
             tokio::time::sleep(Duration::from_millis(10)).await;

@@ -18,8 +18,8 @@ use tempfile::TempDir;
 
 /// The executable under test.
 pub(crate) const EXECUTABLE: &str = env!("CARGO_BIN_EXE_loyalnest");
-/// Longest wait for the ready line and for an orderly end; a debug build on a busy machine is slow.
-pub(super) const PATIENCE: Duration = Duration::from_secs(180);
+/// Longest wait for what a process is to do by itself; a debug build on a busy machine is slow.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
 
 /// A folder with the data of one installation and, beside it, what its processes printed. Gone with its last owner.
 #[derive(Clone)]
@@ -238,11 +238,15 @@ pub(crate) struct Spoken {
 impl Spoken {
     /// Starts it and waits until it has said how to stop it, which is the last line.
     pub(crate) fn start(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let mut command = command(environment);
+        command.args(["serve", "--data"]).arg(folder.data()).args(arguments);
+        Self::of(folder, command)
+    }
+
+    /// The same of a command that becomes such a process.
+    pub(crate) fn of(folder: &Folder, mut command: Command) -> Self {
         let start = folder.starts.fetch_add(1, Ordering::Relaxed);
-        let child = command(environment)
-            .args(["serve", "--data"])
-            .arg(folder.data())
-            .args(arguments)
+        let child = command
             .stdin(Stdio::null())
             .stdout(folder.print_file(start, "stdout"))
             .stderr(folder.print_file(start, "stderr"))
@@ -304,6 +308,13 @@ pub(crate) fn interrupted_start(folder: &Folder, arguments: &[&str], after: Dura
 /// The executable with nothing of the caller's own settings.
 pub(super) fn command(environment: &[(&str, &str)]) -> Command {
     cleared(Command::new(EXECUTABLE), environment)
+}
+
+/// A line of a shell in the folder, with nothing of the caller's own settings.
+pub(crate) fn shell(folder: &Folder, line: &str, environment: &[(&str, &str)]) -> Command {
+    let mut shell = cleared(Command::new("sh"), environment);
+    shell.args(["-c", line]).current_dir(folder.root());
+    shell
 }
 
 fn cleared(mut command: Command, environment: &[(&str, &str)]) -> Command {

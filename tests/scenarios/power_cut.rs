@@ -13,7 +13,7 @@ use futures::FutureExt as _;
 use rand::Rng as _;
 
 use super::crash::{Campaign, Journal};
-use crate::harness::{Disk, Door, Event, Folder, Loss, Seed, Server, events};
+use crate::harness::{Disk, Door, Event, Folder, Loss, PATIENCE, Seed, Server, events};
 
 /// Cuts of one recording.
 const CUTS: usize = 12;
@@ -115,11 +115,13 @@ impl Recording {
 /// A server that has lost history says so, and would never come to an end with its work.
 async fn until_sick(server: &Server) -> String {
     let door = Door::at(&server.ready.url, &server.ready.operator_token);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let health = door.get("/healthz").await;
         if health.status != 200 {
             return health.text;
         }
+        assert!(Instant::now() < deadline, "it says nothing of what it lost: {}", health.text);
         tokio::time::sleep(Duration::from_millis(50)).await;
     }
 }
@@ -130,7 +132,7 @@ fn micros(at: SystemTime) -> u64 {
 
 /// The tracer outlives the process by a moment, and its last line is the process's end.
 fn until_written(trace: &Path, process: u32) {
-    let deadline = Instant::now() + Duration::from_secs(180);
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let text = std::fs::read(trace).unwrap();
         let tail = String::from_utf8_lossy(&text[text.len().saturating_sub(4_000)..]).into_owned();

@@ -1,5 +1,8 @@
 //! The tour of the README, command by command as it is written there, with the answers it shows; then what
-//! `docs/privacy.md` prints.
+//! `docs/privacy.md` prints; then how it grows.
+#[cfg(all(feature = "kafka", feature = "postgres"))]
+mod growing;
+
 use std::process::Command;
 
 use serde_json::Value;

@@ -2,16 +2,19 @@
 //!
 //! Seen to catch: queries that remember which table was served; tables that are served before they are built; a hang-up
 //! that does not reach the job; the word of a dead server taken for that of a living one; two jobs at once.
-use std::sync::{
-    Arc,
-    atomic::{AtomicBool, Ordering},
+use std::{
+    sync::{
+        Arc,
+        atomic::{AtomicBool, Ordering},
+    },
+    time::{Duration, Instant},
 };
 
 use rusqlite::Connection;
 use serde_json::{Value, json};
 
 use super::verify::verified;
-use crate::harness::{Folder, Job, Server, Shop, run};
+use crate::harness::{Folder, Job, PATIENCE, Server, Shop, run};
 
 /// What `rebuild` with these arguments says as JSON, with its exit code.
 fn rebuilt(folder: &Folder, arguments: &[&str]) -> (Option<i32>, Value) {
@@ -143,12 +146,14 @@ async fn beside_a_server_that_is_written_to_it_is_the_same_and_nobody_notices() 
 
 /// Until the running server takes a job: the one before may be about to end.
 async fn until_free(shop: &Shop, body: &Value) -> String {
+    let deadline = Instant::now() + PATIENCE;
     loop {
         let answer = shop.door.operator_post("/admin/rebuilds", body).await;
         if answer.status == 200 {
             return answer.text;
         }
         answer.problem(409, "rebuild-running");
+        assert!(Instant::now() < deadline, "the job before does not end");
     }
 }
 
@@ -188,10 +193,10 @@ async fn whoever_hangs_up_cancels_the_job_and_what_is_served_stays() {
     // A shell that runs this in the background has its children ignore an interrupt.
     job.signal("TERM");
     assert_eq!(job.end().status.code(), None, "it ended by the signal");
-    let deadline = std::time::Instant::now() + std::time::Duration::from_secs(180);
+    let deadline = Instant::now() + PATIENCE;
     while !server.last_printed().contains("it was cancelled") {
-        assert!(std::time::Instant::now() < deadline, "the job goes on: {}", server.last_printed());
-        tokio::time::sleep(std::time::Duration::from_millis(10)).await;
+        assert!(Instant::now() < deadline, "the job goes on: {}", server.last_printed());
+        tokio::time::sleep(Duration::from_millis(10)).await;
     }
     shop.earn(&customer, 1, "afterwards").await.expect(200);
     assert_eq!(shop.balance(&customer).await.available, EARNED + 1);

@@ -10,6 +10,8 @@ pub(crate) const ALL_FEATURES: &str = "planted-bugs,kafka,postgres";
 const PROGRAMS: &[(&str, &str)] = &[
     ("curl", "curl"),
     ("docker-compose", "docker-compose"),
+    ("jq", "jq"),
+    ("kcat", "kcat"),
     ("pkg-config", "pkg-config"),
     ("strace", "strace"),
 ];
@@ -38,7 +40,9 @@ pub(crate) fn install_programs() -> anyhow::Result<()> {
 
 /// Installs a program with the system's package manager, if it is missing.
 pub(crate) fn install(program: &str, package: &str) -> anyhow::Result<()> {
-    if runs(Command::new(program).arg("--version")) { Ok(()) } else { install_package(package) }
+    let path = std::env::var_os("PATH").unwrap_or_default();
+    let is_there = std::env::split_paths(&path).any(|folder| folder.join(program).is_file());
+    if is_there { Ok(()) } else { install_package(package) }
 }
 
 /// Installs a Debian package.
