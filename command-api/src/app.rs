@@ -14,7 +14,7 @@ use crate::{
     idempotency::Idempotency,
     issuer::Issuers,
     policies::{Parts, Policies},
-    problem::{account_redacted, key_fault},
+    problem::{account_redacted, key_fault, shop_redacted},
     requests::Requests,
     shops::{Shop, Shops},
     webhooks::Webhooks,
@@ -73,8 +73,16 @@ impl App {
         self.shops.by_id(merchant).ok_or_else(behind)
     }
 
-    /// Checks that the customer is registered at this shop, or was merged before that: then their account says into whom. Of
-    /// an erased one the account says that.
+    /// The same, unless the shop was erased: for calls that are about nobody whose key would say so.
+    pub(crate) async fn living_shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {
+        if self.keys.is_erased(merchant, None).await.map_err(|error| key_fault(&error))? {
+            return Err(shop_redacted());
+        }
+        self.shop(merchant)
+    }
+
+    /// Checks that the customer is registered at this shop, or was merged before that: then their account says into whom.
+    /// Who was erased is refused before anything is kept of the call.
     ///
     /// A glance that finds it is enough: whoever asks sends a command to the same partition next.
     pub(crate) async fn known_customer(
@@ -83,15 +91,23 @@ impl App {
         customer: CustomerId,
     ) -> Result<(), Problem> {
         let stream = domain::StreamRef::customer(customer);
-        let heard_of = |aggregate: &domain::Aggregate| match aggregate {
-            domain::Aggregate::Customer(state) => {
-                state.registered() || state.merged_into().is_some() || state.redacted()
+        let standing = |aggregate: &domain::Aggregate| match aggregate {
+            domain::Aggregate::Customer(state) if state.redacted() => Standing::Erased,
+            domain::Aggregate::Customer(state) if state.registered() || state.merged_into().is_some() => {
+                Standing::Known
             }
-            _ => false,
+            _ => Standing::Unknown,
         };
-        let known = self.commander.glance(merchant, stream, heard_of).await?
-            || self.commander.read(merchant, stream, heard_of).await?;
-        known.then_some(()).ok_or_else(|| Problem::not_found("customer-not-found", "The customer is unknown"))
+        let glanced = self.commander.glance(merchant, stream, standing).await?;
+        let known = match glanced {
+            Standing::Unknown => self.commander.read(merchant, stream, standing).await?,
+            heard_of => heard_of,
+        };
+        match known {
+            Standing::Known => Ok(()),
+            Standing::Erased => Err(account_redacted()),
+            Standing::Unknown => Err(Problem::not_found("customer-not-found", "The customer is unknown")),
+        }
     }
 
     /// Keyed digest under the customer's key.
@@ -120,6 +136,14 @@ impl App {
             named => Ok(named.unwrap_or(now)),
         }
     }
+}
+
+/// How a customer stands.
+#[derive(Clone, Copy)]
+enum Standing {
+    Unknown,
+    Known,
+    Erased,
 }
 
 /// Where a command of a request comes from.

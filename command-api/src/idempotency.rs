@@ -1,7 +1,14 @@
 //! `Idempotency-Key`: which ids a request was given, kept before its command is sent, so that a retry asks for the same.
 //!
 //! The outcome itself is not here: the command's key follows from the header, and the stream keeps its first outcome.
-use axum::{extract::FromRequestParts, http::request::Parts};
+use std::sync::{Arc, Mutex, PoisonError};
+
+use axum::{
+    extract::{FromRequestParts, Request, State},
+    http::request::Parts,
+    middleware::Next,
+    response::{IntoResponse as _, Response},
+};
 use event_schemas::{CommandKey, CustomerId, MerchantId};
 use group_commit::{Session, Store, StoreError, values};
 use http_edge::Problem;
@@ -10,8 +17,9 @@ use serde_json::Value;
 use uuid::Uuid;
 
 use crate::{
+    app::App,
     chance,
-    problem::{key_fault, work_fault},
+    problem::{is_of_erased, key_fault, work_fault},
 };
 
 const HEADER: &str = "idempotency-key";
@@ -19,20 +27,63 @@ const LEN_MAX: usize = 255;
 
 /// The header, if the caller sent it.
 #[derive(Debug)]
-pub struct IdempotencyKey(Option<String>);
+pub struct IdempotencyKey {
+    key: Option<String>,
+    call: Call,
+}
 
 impl<S: Sync> FromRequestParts<S> for IdempotencyKey {
     type Rejection = Problem;
     async fn from_request_parts(parts: &mut Parts, _: &S) -> Result<Self, Problem> {
+        let call = parts.extensions.get::<Call>().cloned().unwrap_or_default();
         let mut all = parts.headers.get_all(HEADER).iter();
         let first = all.next();
         if all.next().is_some() {
             return Err(malformed("expected the header once"));
         }
-        let Some(value) = first else { return Ok(Self(None)) };
+        let Some(value) = first else { return Ok(Self { key: None, call }) };
         let text = value.to_str().ok().filter(|text| (1..=LEN_MAX).contains(&text.len()));
         let text = text.ok_or_else(|| malformed("expected 1 to 255 visible ASCII characters"))?;
-        Ok(Self(Some(text.to_owned())))
+        Ok(Self { key: Some(text.to_owned()), call })
+    }
+}
+
+/// A call while it runs.
+#[derive(Clone, Debug, Default)]
+struct Call(Arc<Mutex<Option<CallKept>>>);
+
+/// What is kept of a call, and under which names.
+#[derive(Debug)]
+struct CallKept {
+    kept_as: KeptAs,
+    about: Vec<CustomerId>,
+}
+
+impl Call {
+    fn keeps(&self, kept_as: KeptAs, about: &[CustomerId]) {
+        let mut kept = self.0.lock().unwrap_or_else(PoisonError::into_inner);
+        kept.get_or_insert_with(|| CallKept { kept_as, about: Vec::new() }).about.extend(about);
+    }
+
+    fn kept(&self) -> Option<CallKept> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner).take()
+    }
+}
+
+/// Runs a call, and forgets what it kept if it is refused because somebody whom it is about, or the whole shop, is erased:
+/// what else was kept of them has gone, so nothing would ever find this.
+pub(crate) async fn forgetting_refused(State(app): State<App>, mut request: Request, next: Next) -> Response {
+    let call = Call::default();
+    request.extensions_mut().insert(call.clone());
+    let response = next.run(request).await;
+    let is_refused = response.extensions().get::<Problem>().is_some_and(is_of_erased);
+    match call.kept().filter(|_| is_refused) {
+        // Who asks again has it forgotten then.
+        Some(kept) => match app.idempotency.forget_call(kept).await {
+            Ok(()) => response,
+            Err(problem) => problem.into_response(),
+        },
+        None => response,
     }
 }
 
@@ -40,7 +91,7 @@ fn malformed(expected: &str) -> Problem {
     Problem::bad_request("invalid-header", "A header is not as expected").field("Idempotency-Key", expected)
 }
 
-fn reused() -> Problem {
+pub(crate) fn reused() -> Problem {
     Problem::unprocessable("idempotency-key-reused", "The idempotency key was used for another request")
         .field("Idempotency-Key", "expected a new key for a new request")
 }
@@ -59,6 +110,7 @@ pub struct Attempt {
     kept_as: Option<KeptAs>,
     /// Whom the request is about.
     about: Vec<CustomerId>,
+    call: Call,
 }
 
 impl Attempt {
@@ -68,7 +120,7 @@ impl Attempt {
         Self { about: customers.into_iter().collect(), ..self }
     }
 
-    /// For whoever turns out later whom the request is about, as [`name`] wants it.
+    /// For whoever keeps the request with what it asks for, as [`keep_with`] and [`name`] want it.
     pub(crate) const fn kept_as(&self) -> Option<KeptAs> {
         self.kept_as
     }
@@ -107,7 +159,7 @@ impl Idempotency {
     pub async fn begin(
         &self,
         merchant: MerchantId,
-        IdempotencyKey(key): IdempotencyKey,
+        IdempotencyKey { key, call }: IdempotencyKey,
         route: &str,
         body: &[u8],
     ) -> Result<Attempt, Problem> {
@@ -118,6 +170,7 @@ impl Idempotency {
             answer: None,
             kept_as: None,
             about: Vec::new(),
+            call,
         };
         let Some(key) = key else { return Ok(fresh) };
         let key = self.keys.hash(merchant, "idempotency-key", key.as_bytes()).map_err(|e| key_fault(&e))?;
@@ -129,7 +182,10 @@ impl Idempotency {
         let row = self.work.read(move |work| find(work, kept_as)).await.map_err(|e| work_fault(&e))?;
         let attempt = Attempt { command, kept_as: Some(kept_as), ..fresh };
         match row {
-            Some(row) => adopt(&attempt, kept_as, &row),
+            Some(row) => {
+                attempt.call.keeps(kept_as, &[]);
+                adopt(&attempt, kept_as, &row)
+            }
             None => Ok(attempt),
         }
     }
@@ -141,6 +197,7 @@ impl Idempotency {
     /// 422 if another request was faster with the same key.
     pub async fn keep(&self, attempt: Attempt) -> Result<Attempt, Problem> {
         let (Some(kept_as), false) = (attempt.kept_as, attempt.known) else { return Ok(attempt) };
+        attempt.call.keeps(kept_as, &attempt.about);
         let (minted, about) = (attempt.minted.into_bytes(), attempt.about.clone());
         let inserted = self.work.run(move |work| insert(work, kept_as, minted, &about)).await;
         let row = inserted.map_err(|e| work_fault(&e))?;
@@ -154,6 +211,7 @@ impl Idempotency {
     /// The store failed.
     pub async fn turned_out(&self, attempt: &Attempt, customer: CustomerId) -> Result<(), Problem> {
         let Some(kept_as) = attempt.kept_as.filter(|_| customer.0 != attempt.minted) else { return Ok(()) };
+        attempt.call.keeps(kept_as, &[customer]);
         let noted = self.work.run(move |work| name(work, kept_as, [customer.0])).await;
         noted.map_err(|error| work_fault(&error))
     }
@@ -173,6 +231,20 @@ impl Idempotency {
         });
         let first = concluded.await.map_err(|error| work_fault(&error))?;
         serde_json::from_str(&first).map_err(|error| Problem::internal(&error))
+    }
+
+    async fn forget_call(&self, CallKept { kept_as, about }: CallKept) -> Result<(), Problem> {
+        let forgotten = self.work.run(move |work| {
+            let (merchant, key) = (kept_as.merchant.bytes(), kept_as.key);
+            let row = "DELETE FROM idempotency WHERE merchant = ?1 AND key_hash = ?2";
+            let name =
+                "DELETE FROM idempotency_subject WHERE merchant = ?1 AND subject = ?2 AND key_hash = ?3";
+            work.execute(row, values![&merchant, &key])?;
+            about.iter().try_for_each(|customer| {
+                work.execute(name, values![&merchant, &customer.bytes(), &key]).map(drop)
+            })
+        });
+        forgotten.await.map_err(|error| work_fault(&error))
     }
 }
 
@@ -205,6 +277,17 @@ fn insert(
     work.execute(sql, values![&merchant.bytes(), key, fingerprint, &minted])?;
     name(work, kept_as, about.iter().map(|customer| customer.0))?;
     find(work, kept_as)?.ok_or(StoreError::Missing)
+}
+
+/// Keeps a call with what it asks for, in the caller's transaction. Gives the id that it was given first; nothing if its
+/// key was used for another request.
+pub(crate) fn keep_with(
+    work: &dyn Session,
+    kept_as: KeptAs,
+    minted: Uuid,
+) -> Result<Option<Uuid>, StoreError> {
+    let row = insert(work, kept_as, minted.into_bytes(), &[])?;
+    Ok((row.fingerprint == kept_as.fingerprint).then(|| Uuid::from_bytes(row.minted)))
 }
 
 /// Names a kept request by whom it is about, customers or a request about people's data, so that it goes with them.

@@ -99,6 +99,11 @@ pub(crate) fn shop_redacted() -> Problem {
     rejected(&Rejection::ShopRedacted)
 }
 
+/// Whether it says that a customer, or the whole shop, was erased.
+pub(crate) fn is_of_erased(problem: &Problem) -> bool {
+    [Rejection::AccountRedacted, Rejection::ShopRedacted].iter().any(|erased| problem.code() == erased.code())
+}
+
 /// The key store failed a request.
 pub(crate) fn key_fault(error: &privacy::Error) -> Problem {
     match error {

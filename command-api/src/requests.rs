@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 pub(crate) use closure::closure;
 pub(crate) use kept::{
-    Kept, add_people, drop_ended, forget, keep_export, people, read as read_kept, remove, unasked,
+    Kept, add_people, drop_ended, forget, keep_export, people, read as read_kept, remove_unasked, unasked,
 };
 
 use crate::{
@@ -57,7 +57,7 @@ pub(crate) struct Asking {
     pub(crate) origin: Origin,
     pub(crate) lane: Lane,
     pub(crate) at: Timestamp,
-    /// What is kept of the call, which goes with whom it is about.
+    /// What is to be kept of the call, with the request itself: it goes with whom that is about.
     pub(crate) call: Option<KeptAs>,
 }
 
@@ -67,6 +67,9 @@ pub(crate) enum NotTaken {
     /// The address is that of several people, and what is held of one must not be shown to another.
     #[error("the address is that of several people")]
     Ambiguous,
+    /// Another request came by the same idempotency key meanwhile.
+    #[error("the idempotency key was used for another request")]
+    KeyReused,
     #[error("the request could not be recorded")]
     Command(#[from] Unavailable),
     #[error("the keys are not available")]
@@ -110,7 +113,7 @@ impl Requests {
     /// orders under the address. If nobody is known, those are a person of their own. What Shopify names and nobody here
     /// has is never taken in later.
     pub(crate) async fn redact(&self, asking: &Asking, named: &Named) -> Result<Taken, NotTaken> {
-        let kept = match self.kept(asking.request).await? {
+        let kept = match self.kept_again(asking.request).await? {
             Some(kept) => kept,
             None => {
                 // Before anybody is looked for: who becomes known in between would be missed, and stay.
@@ -131,7 +134,7 @@ impl Requests {
 
     /// Asks that a shop be forgotten, with everybody in it.
     pub(crate) async fn redact_shop(&self, asking: &Asking) -> Result<Taken, NotTaken> {
-        let kept = match self.kept(asking.request).await? {
+        let kept = match self.kept_again(asking.request).await? {
             Some(kept) => kept,
             None => self.keep(asking, kept::SHOP_REDACTION, &BTreeMap::new(), None).await?,
         };
@@ -143,7 +146,7 @@ impl Requests {
     /// # Errors
     /// [`NotTaken::Ambiguous`] if only an address is given and several people have it.
     pub(crate) async fn export(&self, asking: &Asking, named: &Named) -> Result<Taken, NotTaken> {
-        let kept = match self.kept(asking.request).await? {
+        let kept = match self.kept_again(asking.request).await? {
             Some(kept) => kept,
             None => {
                 let people = self.people_named(asking.merchant, named).await?;
@@ -163,6 +166,12 @@ impl Requests {
     /// What is kept of a request.
     pub(crate) async fn kept(&self, request: RequestId) -> Result<Option<Kept>, Fault> {
         self.work.read(move |work| kept::find(work, request)).await
+    }
+
+    /// The same for whoever makes it again.
+    async fn kept_again(&self, request: RequestId) -> Result<Option<Kept>, Fault> {
+        let now = self.clock.now();
+        self.work.run(move |work| kept::again(work, request, now)).await
     }
 
     /// Whether a person was erased, or is being. The key store says it for as long as there is one.
@@ -203,13 +212,19 @@ impl Requests {
         // Not when it was asked for: a delivery may have waited for days, and its day to reach the log begins now.
         let (at, call) = (self.clock.now(), asking.call);
         let keep = move |work: &dyn Session| {
+            let mut kept = kept;
             if let Some(call) = call {
+                // Of two calls at once, both ask for the one that was kept first.
+                let Some(first) = idempotency::keep_with(work, call, kept.request.0)? else {
+                    return Ok(None);
+                };
+                kept.request = RequestId(first);
                 let people = kept.subjects.iter().map(|subject| subject.0);
-                idempotency::name(work, call, people.chain([kept.request.0]))?;
+                idempotency::name(work, call, people.chain([first]))?;
             }
-            kept::keep(work, &kept, kind, &references, at)
+            kept::keep(work, &kept, kind, &references, at).map(Some)
         };
-        Ok(self.work.run(keep).await?)
+        self.work.run(keep).await?.ok_or(NotTaken::KeyReused)
     }
 
     async fn open(
@@ -219,7 +234,7 @@ impl Requests {
         command: impl FnOnce(Vec<CustomerId>) -> Command,
     ) -> Result<Taken, NotTaken> {
         // The request's id and nothing of what it says: a digest of an address would stay in the log for ever.
-        let content = self.keys.global_hash("privacy-request", asking.request.0.as_bytes());
+        let content = self.keys.global_hash("privacy-request", kept.request.0.as_bytes());
         let envelope = Envelope {
             merchant: asking.merchant,
             stream: kept.stream(),
@@ -359,7 +374,7 @@ mod tests {
     use super::*;
     use crate::{testing::Bench, upkeep::Upkeep};
 
-    /// Catches: a delivery's own time, by which what was kept a moment ago has waited for days.
+    /// Catches, tried: a delivery's own time, by which what was kept a moment ago has waited for days.
     #[tokio::test]
     async fn what_is_kept_of_an_old_delivery_has_a_day_to_reach_the_log() {
         let bench = Bench::start().await;
@@ -387,5 +402,27 @@ mod tests {
         assert!(requests.kept(request).await.unwrap().is_some());
         upkeep.forget_unasked(later(2)).await.unwrap();
         assert_eq!(requests.kept(request).await.unwrap(), None);
+    }
+
+    /// Catches, tried: a request that is made again and not noted, and a look that forgets it although it is.
+    #[tokio::test]
+    async fn a_request_that_is_made_again_has_its_day_anew() {
+        let bench = Bench::start().await;
+        let merchant = bench.install("demo-1.myshopify.com").await;
+        let Bench { commander, keys, work, clock, .. } = &bench;
+        let requests = Requests::new(commander.clone(), keys.clone(), work.clone(), clock.clone());
+        let request = RequestId(Uuid::now_v7());
+        let kept = Kept { request, merchant, route: request.0, subjects: Vec::new() };
+        let long_ago = Timestamp::EPOCH;
+        let keep = move |work: &dyn Session| kept::keep(work, &kept, kept::REDACTION, &[1], long_ago);
+        work.run(keep).await.unwrap();
+        let now = clock.now();
+        let unasked = work.read(move |work| unasked(work, now.micros())).await.unwrap();
+        let [found] = &unasked[..] else { panic!("{unasked:?}") };
+        assert_eq!(requests.kept_again(request).await.unwrap().as_ref(), Some(found));
+        let found = found.clone();
+        let forget = move |work: &dyn Session| remove_unasked(work, &found, now.micros());
+        assert!(!work.run(forget).await.unwrap());
+        assert!(requests.kept(request).await.unwrap().is_some());
     }
 }

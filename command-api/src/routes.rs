@@ -3,6 +3,8 @@ mod clock;
 #[cfg(test)]
 mod content_tests;
 #[cfg(test)]
+mod erased_tests;
+#[cfg(test)]
 mod ledger_tests;
 mod merchants;
 mod parked;
@@ -16,21 +18,23 @@ mod settings;
 mod tests;
 mod users;
 
+use axum::middleware::from_fn_with_state;
 use utoipa::openapi::OpenApi;
 use utoipa_axum::{router::OpenApiRouter, routes};
 
-use crate::{app::App, webhooks};
+use crate::{app::App, idempotency::forgetting_refused, webhooks};
 
 /// All routes of the write side, served.
 #[must_use]
 pub fn router(app: App) -> OpenApiRouter {
-    commands().merge(deliveries()).with_state(app)
+    command_router(app.clone()).merge(delivery_router(app))
 }
 
 /// Those that are not about deliveries.
 #[must_use]
 pub fn command_router(app: App) -> OpenApiRouter {
-    commands().with_state(app)
+    let forgetting = from_fn_with_state(app.clone(), forgetting_refused);
+    commands().layer(forgetting).with_state(app)
 }
 
 /// The door of deliveries, and what became of them.

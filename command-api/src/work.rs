@@ -90,7 +90,7 @@ CREATE TABLE IF NOT EXISTS idempotency_subject(
 
 -- Requests about people's data: whom each was found to be about, so that a repeated one is about the same people though
 -- nothing leads to them any more. Random ids; people holds blind references until what they find is purged; asked_at is
--- when it was kept, or, kept again by the log's word, when it was asked for.
+-- when it was kept or made again, or, kept again by the log's word, when it was asked for.
 CREATE TABLE IF NOT EXISTS privacy_request(
   request BLOB PRIMARY KEY, merchant BLOB NOT NULL, kind TEXT NOT NULL, route BLOB NOT NULL, subjects BLOB NOT NULL,
   people BLOB NOT NULL, asked_at INTEGER NOT NULL

@@ -371,10 +371,18 @@ pub(super) async fn an_address_of_several_people_is_erased_for_all_and_shown_to_
     let (_, twin) = api.post("users/create", json!({"shopify_customer_id": "2", "email": MAIL})).await;
     let twin: CustomerId = serde_json::from_value(twin["customer_id"].clone()).unwrap();
     assert_ne!(ada, twin);
-    let (status, refused) = api.post("privacy/export", json!({ "email": MAIL })).await;
+    let body = json!({ "email": MAIL });
+    let keyed = async |path| {
+        let (status, body) = api.call(api.merchant, Method::POST, path, Some("by-mail"), &body).await;
+        (status.as_u16(), serde_json::from_slice::<Value>(&body).unwrap())
+    };
+    let (status, refused) = keyed("privacy/export").await;
     assert_eq!((status, refused["code"].as_str()), (409, Some("ambiguous")));
-    let (status, asked) = api.post("privacy/redact", json!({ "email": MAIL })).await;
-    assert_eq!(status, 202);
+    // Of the refused call nothing is kept, so the key is free; of two at once one request is kept, with its call.
+    let ((status, asked), again) = tokio::join!(keyed("privacy/redact"), keyed("privacy/redact"));
+    assert_eq!((status, &asked["request_id"]), (202, &again.1["request_id"]), "{asked}");
+    let reused = keyed("privacy/export").await.1;
+    assert_eq!(reused["code"], "idempotency-key-reused");
     let request = request_id(asked["request_id"].as_str().unwrap());
     let kept = api.exports.requests.kept(request).await.unwrap().unwrap();
     assert_eq!(kept.subjects.into_iter().collect::<BTreeSet<_>>(), BTreeSet::from([ada, twin]));

@@ -57,6 +57,17 @@ pub(super) fn find(work: &dyn Session, request: RequestId) -> Result<Option<Kept
     work.first(FIND, values![&request.bytes()], |row| read(request, row, 0))
 }
 
+/// The same of a request that is made again: it has its day to reach the log from now on, lest it be forgotten just then.
+pub(super) fn again(
+    work: &dyn Session,
+    request: RequestId,
+    at: Timestamp,
+) -> Result<Option<Kept>, StoreError> {
+    const AGAIN: &str = "UPDATE privacy_request SET asked_at = ?2 WHERE request = ?1 AND asked_at < ?2";
+    work.execute(AGAIN, values![&request.bytes(), at.micros()])?;
+    find(work, request)
+}
+
 /// Reads merchant, route and subjects from this column on.
 pub(crate) fn read(request: RequestId, row: &dyn Cells, at: usize) -> Result<Kept, StoreError> {
     let subjects = row.cell(at + 2)?.bytes()?;
@@ -106,8 +117,18 @@ pub(crate) fn unasked(work: &dyn Session, asked_before: i64) -> Result<Vec<Kept>
     work.all(UNASKED, values![asked_before], |row| read(RequestId::from_bytes(row.at(0)?), row, 1))
 }
 
+/// Forgets a request that was found unasked, unless it was made again since; whether it did.
+pub(crate) fn remove_unasked(work: &dyn Session, kept: &Kept, asked_before: i64) -> Result<bool, StoreError> {
+    const OLD: &str = "SELECT 1 FROM privacy_request WHERE request = ?1 AND asked_at < ?2";
+    let is_old = work.first(OLD, values![&kept.request.bytes(), asked_before], |_| Ok(()))?.is_some();
+    if is_old {
+        remove(work, kept)?;
+    }
+    Ok(is_old)
+}
+
 /// Forgets a request, with what is kept of the call that it came by.
-pub(crate) fn remove(work: &dyn Session, kept: &Kept) -> Result<(), StoreError> {
+fn remove(work: &dyn Session, kept: &Kept) -> Result<(), StoreError> {
     idempotency::forget(work, kept.merchant, kept.request.0)?;
     let request = kept.request.bytes();
     work.execute("DELETE FROM export WHERE request = ?1", values![&request])?;

@@ -31,6 +31,9 @@ use crate::{
 
 const PATH: &str = "/v1/api/points/sync";
 const ENTRIES_MAX: usize = 500;
+/// As the account says it of what came before it was erased.
+const ERASED: &str = "account-redacted";
+const UNKNOWN: &str = "customer-not-found";
 
 /// A batch of a till.
 #[derive(Debug, Deserialize, ToSchema)]
@@ -135,7 +138,10 @@ pub(crate) async fn sync(
         entries.push(PosEntry { sequence: entry.sequence, found: till.find(entry).await? });
     }
     let people = entries.iter().filter_map(|entry| Some(entry.found.as_ref().ok()?.customer));
-    let attempt = app.idempotency.keep(attempt.about(people)).await?;
+    // The till's numbers are enough: of a batch that names somebody who is erased, or nobody, nothing is kept that no
+    // erasure would find.
+    let names_nobody = entries.iter().any(|entry| entry.found.as_ref().is_err_and(is_of_nobody));
+    let attempt = if names_nobody { attempt } else { app.idempotency.keep(attempt.about(people)).await? };
     let stream = StreamRef::pos_device(batch.device_id);
     let now = app.clock.now();
     let envelope = Envelope {
@@ -228,8 +234,10 @@ struct Till<'a> {
 impl Till<'_> {
     /// What an entry comes to, or why it cannot be used.
     async fn find(&self, entry: &Entry) -> Result<Result<Found, Code>, Problem> {
-        let Some(customer) = self.customer(entry).await? else {
-            return Ok(Err(Code::fixed("customer-not-found")));
+        let customer = match self.customer(entry).await {
+            Ok(Some(customer)) => customer,
+            Ok(None) => return Ok(Err(Code::fixed(UNKNOWN))),
+            Err(problem) => return erased(problem).map(Err),
         };
         if entry.occurred_at > self.app.clock.now() {
             return Ok(Err(Code::fixed("time-ahead")));
@@ -250,8 +258,13 @@ impl Till<'_> {
         };
         let occurred_at = entry.occurred_at.micros().to_be_bytes();
         let fields = canonical(&[kind.as_str().as_bytes(), given.as_bytes(), &occurred_at]);
-        let content = self.app.subject_digest(self.merchant, customer, "pos-entry", &fields)?;
-        Ok(Ok(Found { customer, kind, points, discount, occurred_at: entry.occurred_at, content, rule }))
+        match self.app.subject_digest(self.merchant, customer, "pos-entry", &fields) {
+            Ok(content) => {
+                let occurred_at = entry.occurred_at;
+                Ok(Ok(Found { customer, kind, points, discount, occurred_at, content, rule }))
+            }
+            Err(problem) => erased(problem).map(Err),
+        }
     }
 
     async fn customer(&self, entry: &Entry) -> Result<Option<CustomerId>, Problem> {
@@ -266,7 +279,7 @@ impl Till<'_> {
         let Some(customer) = customer else { return Ok(None) };
         match self.app.known_customer(self.merchant, customer).await {
             Ok(()) => Ok(Some(customer)),
-            Err(problem) if problem.code() == "customer-not-found" => Ok(None),
+            Err(problem) if problem.code() == UNKNOWN => Ok(None),
             Err(problem) => Err(problem),
         }
     }
@@ -304,6 +317,16 @@ impl Till<'_> {
             _ => "invalid-amount",
         })
     }
+}
+
+/// Whose customer was erased is rejected by itself: the others of the batch are taken in.
+fn erased(problem: Problem) -> Result<Code, Problem> {
+    let code = Code::fixed(ERASED);
+    if problem.code() == code.as_str() { Ok(code) } else { Err(problem) }
+}
+
+fn is_of_nobody(code: &Code) -> bool {
+    [ERASED, UNKNOWN].contains(&code.as_str())
 }
 
 /// What an entry comes to.

@@ -21,7 +21,7 @@ use crate::{
     app::{App, origin},
     commands::{Lane, Outcome},
     exports::{Error, FILES, Fetched},
-    idempotency::{Attempt, IdempotencyKey},
+    idempotency::{Attempt, IdempotencyKey, reused},
     problem::{key_fault, rejected, work_fault},
     requests::{Asking, Kept, Named, NotTaken, Taken},
     routes::replies::{marked, reply},
@@ -102,7 +102,6 @@ pub(crate) async fn redact(
     app.shop(merchant)?;
     let named = named(who)?;
     let attempt = app.idempotency.begin(merchant, key, REDACT, &raw).await?;
-    let attempt = app.idempotency.keep(attempt).await?;
     let asking = asking(&app, merchant, &attempt, context);
     let taken = app.requests.redact(&asking, &named).await?;
     answer(&app, taken).await
@@ -141,7 +140,6 @@ pub(crate) async fn export(
         return Ok(reply(StatusCode::OK, redacted, false));
     }
     let attempt = app.idempotency.begin(merchant, key, EXPORT, &raw).await?;
-    let attempt = app.idempotency.keep(attempt).await?;
     let asking = asking(&app, merchant, &attempt, context);
     let taken = app.requests.export(&asking, &named).await?;
     answer(&app, taken).await
@@ -270,6 +268,7 @@ impl From<NotTaken> for Problem {
         match error {
             NotTaken::Ambiguous => Self::conflict("ambiguous", "Several customers have this e-mail address")
                 .field("/email", "name the customer by an id"),
+            NotTaken::KeyReused => reused(),
             NotTaken::Command(error) => error.into(),
             NotTaken::Keys(error) => key_fault(&error),
             NotTaken::Work(error) => work_fault(&error),

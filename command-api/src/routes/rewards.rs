@@ -117,7 +117,7 @@ pub(crate) async fn define(
     Body(body, raw): Body<Define>,
 ) -> Result<Response, Problem> {
     let merchant = scope.merchant();
-    let command = command(body, &*app.shop(merchant)?)?;
+    let command = command(body, &*app.living_shop(merchant).await?)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     let attempt = app.idempotency.keep(attempt).await?;
     let request = Request { app: &app, merchant, context, reward: RewardId(attempt.minted) };
@@ -143,7 +143,7 @@ pub(crate) async fn change(
     Body(body, raw): Body<Define>,
 ) -> Result<Response, Problem> {
     let merchant = scope.merchant();
-    let command = command(body, &*app.shop(merchant)?)?;
+    let command = command(body, &*app.living_shop(merchant).await?)?;
     let request = Request { app: &app, merchant, context, reward };
     request.known().await?;
     let attempt = app.idempotency.begin(merchant, key, &format!("{PATH}/{reward}"), &raw).await?;
@@ -168,6 +168,7 @@ pub(crate) async fn retire(
     Path(reward): Path<RewardId>,
 ) -> Result<Response, Problem> {
     let merchant = scope.merchant();
+    app.living_shop(merchant).await?;
     let request = Request { app: &app, merchant, context, reward };
     request.known().await?;
     let route = format!("DELETE {PATH}/{reward}");

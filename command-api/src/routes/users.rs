@@ -15,7 +15,7 @@ use crate::{
     commands::{Envelope, Lane, Outcome},
     idempotency::{Attempt, IdempotencyKey},
     policies::Cause,
-    problem::{key_fault, rejected, shop_redacted},
+    problem::{key_fault, rejected},
     routes::replies::{marked, reply},
 };
 
@@ -64,12 +64,8 @@ pub(crate) async fn create(
     Body(body, raw): Body<Create>,
 ) -> Result<Response, Problem> {
     let merchant = scope.merchant();
-    app.shop(merchant)?;
+    app.living_shop(merchant).await?;
     check(&body)?;
-    // Before anything is kept of the call: what was kept of the shop's calls has gone, and nothing would remove it again.
-    if app.keys.is_erased(merchant, None).await.map_err(|error| key_fault(&error))? {
-        return Err(shop_redacted());
-    }
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     let minted = CustomerId(attempt.minted);
     let attempt = app.idempotency.keep(attempt.about([minted])).await?;

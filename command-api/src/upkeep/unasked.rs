@@ -12,12 +12,15 @@ impl Upkeep {
         for kept in self.work.read(move |work| requests::unasked(work, before)).await? {
             let empty = Aggregate::new(StreamType::PrivacyRequest);
             let is_asked = self.commander.read(kept.merchant, kept.stream(), move |state| *state != empty);
-            if !is_asked.await? {
+            if is_asked.await? {
+                continue;
+            }
+            let (request, merchant) = (kept.request, kept.merchant);
+            if self.work.run(move |work| requests::remove_unasked(work, &kept, before)).await? {
                 tracing::warn!(
-                    request.id = %kept.request, merchant.id = %kept.merchant,
+                    request.id = %request, merchant.id = %merchant,
                     "A request about somebody's data never reached the log, and is forgotten"
                 );
-                self.work.run(move |work| requests::remove(work, &kept)).await?;
             }
         }
         Ok(())

@@ -1,11 +1,7 @@
 //! A shop that is erased with everybody in it.
 use std::sync::atomic::Ordering;
 
-use super::{
-    calls::Caller,
-    ends::{away, keys_used},
-    *,
-};
+use super::{calls::Caller, ends::away, *};
 use crate::exports::Exports;
 
 #[tokio::test(flavor = "multi_thread")]
@@ -35,18 +31,6 @@ async fn a_shop_is_erased_at_once_also_while_its_read_models_are_away() {
     assert!(keys.sealer(other_shop, stranger).is_ok());
     let statement = world.statement(&request).await;
     assert_eq!((statement.scope, statement.subjects.len()), (privacy::certificate::Scope::Shop, 0));
-}
-
-/// Catches: a call that is kept before the shop is looked at, answered with a fault, and kept for ever.
-#[tokio::test(flavor = "multi_thread")]
-async fn who_would_join_an_erased_shop_is_refused_and_nothing_is_kept_of_the_call() {
-    let world = World::start().await;
-    let request = world.ask_for_the_shop().await;
-    world.certified(&request).await;
-    let join = serde_json::json!({ "email": "grace@example.com" });
-    let (status, problem) = Caller::of(&world).post("users/create", "join", &join).await;
-    assert_eq!((status, problem["code"].as_str()), (409, Some("shop-redacted")), "{problem}");
-    assert_eq!(keys_used(&world.bench).await, 0);
 }
 
 /// Whoever comes first. Tried: a data request of an erased shop is made again and again, and is late for ever.

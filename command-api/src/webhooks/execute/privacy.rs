@@ -68,6 +68,8 @@ impl From<NotTaken> for Setback {
             NotTaken::Ambiguous => Self::Never("email-ambiguous".to_owned()),
             NotTaken::Command(error) => error.into(),
             NotTaken::Keys(error) => error.into(),
+            // A delivery has no key of this kind.
+            error @ NotTaken::KeyReused => Self::Fault(Box::new(error)),
             NotTaken::Work(error) => Self::Fault(Box::new(error)),
         }
     }
