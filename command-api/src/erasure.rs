@@ -20,7 +20,7 @@ mod tests;
 use std::{
     collections::{HashMap, HashSet},
     panic::AssertUnwindSafe,
-    sync::{Arc, Mutex, PoisonError},
+    sync::{Arc, Mutex, MutexGuard, PoisonError},
     time::Duration,
 };
 
@@ -36,6 +36,7 @@ pub use ports::{Periods, PortError, Ports, ReadModels, Witness};
 use crate::{
     commands::Unavailable,
     owner::{DueQuery, DueStream},
+    planted,
     policies::Parts,
     webhooks::purge::Finder,
 };
@@ -75,6 +76,8 @@ struct Process {
     waiting: Mutex<HashMap<RequestId, u32>>,
     /// As they were at the last look.
     epochs: Mutex<Vec<EpochState>>,
+    /// When a rotation last left damaged keys as they are.
+    left_damaged: Mutex<Option<Timestamp>>,
     early: Semaphore,
     bugs: Bugs,
 }
@@ -95,7 +98,7 @@ impl Erasure {
     /// How many requests this process is seeing through.
     #[must_use]
     pub fn open(&self) -> usize {
-        self.0.running.lock().unwrap_or_else(PoisonError::into_inner).len()
+        self.0.running().len()
     }
 }
 
@@ -135,7 +138,7 @@ struct Running {
 
 impl Drop for Running {
     fn drop(&mut self) {
-        self.process.running.lock().unwrap_or_else(PoisonError::into_inner).remove(&self.request);
+        self.process.running().remove(&self.request);
     }
 }
 
@@ -153,10 +156,15 @@ impl Process {
             running: Mutex::default(),
             waiting: Mutex::default(),
             epochs: Mutex::default(),
+            left_damaged: Mutex::default(),
             early: Semaphore::new(EARLY_MAX),
             bugs,
             parts: parts.clone(),
         })
+    }
+
+    fn running(&self) -> MutexGuard<'_, HashSet<RequestId>> {
+        self.running.lock().unwrap_or_else(PoisonError::into_inner)
     }
 
     async fn run(process: Arc<Self>) {
@@ -198,7 +206,7 @@ impl Process {
             if !looked.restored {
                 looked.restored = process.look_for_restored(partition, now).await;
             }
-            match Self::take_up(process, partition, now).await {
+            match Self::take_up(process, partition, now, looked.at.is_none()).await {
                 Ok(()) => {
                     looked.stirred = stirred;
                     looked.at = if is_time { Some(now) } else { looked.at };
@@ -247,14 +255,23 @@ impl Process {
         looked.is_ok()
     }
 
-    async fn take_up(process: &Arc<Self>, partition: u16, now: Timestamp) -> Result<(), Unavailable> {
+    async fn take_up(
+        process: &Arc<Self>,
+        partition: u16,
+        now: Timestamp,
+        is_start: bool,
+    ) -> Result<(), Unavailable> {
         let mut query =
             DueQuery { kind: DueKind::Privacy, up_to: now, merchant: None, after: None, limit: PAGE };
         loop {
             let page = process.parts.commander.due(partition, query).await?;
             let (found, last) = (page.len(), page.last().copied());
             for due in page.into_iter().filter(|due| due.stream.stream_type == StreamType::PrivacyRequest) {
-                Self::begin(process, &due);
+                if is_start && planted::resumes_no_erasure() {
+                    process.running().insert(RequestId(due.stream.id));
+                } else {
+                    Self::begin(process, &due);
+                }
             }
             if found < PAGE {
                 return Ok(());
@@ -267,7 +284,7 @@ impl Process {
     fn begin(process: &Arc<Self>, due: &DueStream) {
         let request = Request { merchant: due.merchant, id: RequestId(due.stream.id), stream: due.stream };
         if process.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&request.id)
-            || !process.running.lock().unwrap_or_else(PoisonError::into_inner).insert(request.id)
+            || !process.running().insert(request.id)
         {
             return;
         }

@@ -10,7 +10,8 @@
 //! the machine's clock is a day off, which must be refused. `answered-on-sending`, `asked-anew` and `left-unfolded`
 //! strike only who is marked (`planted/marked.rs`).
 //!
-//! `destroy-without-fence`: an erasure raises no fence before it destroys the keys.
+//! `destroy-without-fence`: an erasure raises no fence before it destroys the keys. `erasures-not-resumed`: a start goes on
+//! with no erasure that began before it.
 //!
 //! An erasure may be stopped, or held (`privacy::planted`), at `<place>:before` and `<place>:after` of what a step does
 //! (`named`, `fence`, `follow`, `destroy`, `mark`, `purge`, `verify`, `certify`, `certify-final`, `rotate`) and of the
@@ -121,6 +122,11 @@ mod dishonest {
         is("destroy-without-fence")
     }
 
+    /// Whether a start leaves alone what is open.
+    pub(crate) fn resumes_no_erasure() -> bool {
+        is("erasures-not-resumed")
+    }
+
     /// Ends the process here, or waits, if a test says so.
     pub(crate) async fn erasure_at(place: &str) {
         stop_at(&format!("{place}:before")).await;
@@ -224,7 +230,8 @@ mod dishonest {
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
     Hand, Writer, acks_before_commit, clock_wrong_us, destroys_without_fence, erasure_at, erasure_past,
-    forwards_twice, hears_late, is_proposed_everything, saves_progress_first, serves_revoked,
+    forwards_twice, hears_late, is_proposed_everything, resumes_no_erasure, saves_progress_first,
+    serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
@@ -287,6 +294,12 @@ pub(crate) const fn recorded(step: RedactionStep) -> &'static str {
 /// Whether an erasure destroys keys that are not fenced: never, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) const fn destroys_without_fence() -> bool {
+    false
+}
+
+/// Whether a start leaves open erasures alone: never, in an honest build.
+#[cfg(not(feature = "planted-bugs"))]
+pub(crate) const fn resumes_no_erasure() -> bool {
     false
 }
 

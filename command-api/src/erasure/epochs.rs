@@ -7,6 +7,9 @@ use event_schemas::Timestamp;
 use super::{Process, certificates::after, setback::Cause};
 use crate::planted;
 
+/// A rotation that left damaged keys behind, which keep their epoch from its end, is tried again after so long.
+const AGAIN_AFTER_US: i64 = 3_600 * 1_000_000;
+
 impl Process {
     /// Closes and destroys what is due. It may be done by several nodes at once.
     pub(super) async fn turn_epochs(&self, now: Timestamp) -> Result<(), Cause> {
@@ -14,8 +17,9 @@ impl Process {
         keys.correct_epochs(now).await?;
         let open = keys.epochs().await?.into_iter().find(|epoch| epoch.closed_at.is_none());
         let is_over = |open: Timestamp| after(open, self.periods.rotate) <= now;
-        if let Some(open) = open.filter(|epoch| epoch.shreds > 0 && is_over(epoch.opened_at)) {
-            self.rotate(now).await?;
+        if let Some(open) = open.filter(|epoch| epoch.shreds > 0 && is_over(epoch.opened_at))
+            && self.rotate(now).await?
+        {
             tracing::info!(epoch = open.number, "Epoch {} of the keys is closed", open.number);
         }
         let closed_before = after(now, -self.periods.keep_epochs);
@@ -30,10 +34,19 @@ impl Process {
         Ok(())
     }
 
-    async fn rotate(&self, now: Timestamp) -> Result<(), Cause> {
+    /// Whether it did.
+    async fn rotate(&self, now: Timestamp) -> Result<bool, Cause> {
+        let left_damaged = *self.left_damaged.lock().unwrap_or_else(PoisonError::into_inner);
+        // One in the future was of a clock that was ahead.
+        let since = |then: Timestamp| now.micros().saturating_sub(then.micros());
+        if left_damaged.is_some_and(|then| (0..AGAIN_AFTER_US).contains(&since(then))) {
+            return Ok(false);
+        }
         planted::erasure_at("rotate").await;
         let rotated = self.parts.keys.rotate(now).await?;
         planted::erasure_past("rotate").await;
+        let left_damaged = (rotated.damaged > 0).then_some(now);
+        *self.left_damaged.lock().unwrap_or_else(PoisonError::into_inner) = left_damaged;
         if rotated.damaged > 0 {
             tracing::error!(
                 keys = rotated.damaged,
@@ -41,7 +54,7 @@ impl Process {
                 rotated.damaged
             );
         }
-        Ok(())
+        Ok(true)
     }
 
     async fn destroy_epochs(&self, closed_before: Timestamp, now: Timestamp) -> Result<(), Cause> {

@@ -95,18 +95,19 @@ struct World {
     shop: Shop,
     clock: Ahead,
     gone: Vec<Gone>,
+    environment: &'static [(&'static str, &'static str)],
 }
 
 impl World {
-    async fn new() -> Self {
+    async fn new(environment: &'static [(&'static str, &'static str)]) -> Self {
         let folder = Folder::new();
-        let server = Server::start_on(&folder, &[]);
+        let server = Server::start_on(&folder, environment);
         let shop = Shop::open(&server).await.unthrottled().await;
-        Self { folder, server: Some(server), shop, clock: Ahead::default(), gone: Vec::new() }
+        Self { folder, server: Some(server), shop, clock: Ahead::default(), gone: Vec::new(), environment }
     }
 
     fn start(&mut self) {
-        let server = Server::start_on(&self.folder, &[]);
+        let server = Server::start_on(&self.folder, self.environment);
         self.shop = self.shop.at(&server);
         self.server = Some(server);
     }
@@ -116,7 +117,7 @@ impl World {
         let body = json!({"customer_id": member.customer});
         for place in places {
             let (shop, body) = (self.shop.clone(), body.clone());
-            killed_at(&self.folder, &[], place, async move |door| {
+            killed_at(&self.folder, self.environment, place, async move |door| {
                 let shop = Shop { door, ..shop };
                 // It may be dead before it answers.
                 drop(shop.request(Method::POST, REDACT).json(&body).send().await);
@@ -175,7 +176,7 @@ impl World {
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn killed_at_any_step_every_erasure_is_certified_and_nobody_is_readable() {
-    let mut world = World::new().await;
+    let mut world = World::new(&[]).await;
     for first in (0..erasures()).step_by(BATCH) {
         world.erase_batch(first..erasures().min(first + BATCH)).await;
         world.end_epochs().await;
@@ -191,6 +192,19 @@ async fn killed_at_any_step_every_erasure_is_certified_and_nobody_is_readable() 
     assert_eq!((code, &report["verdict"]), (Some(0), &Value::from("sound")), "{report:#}");
     let rebuilt = run(&world.folder, &["rebuild", "--dry-run", "--json", "--data", "data"], &[]);
     assert_eq!(rebuilt.status.code(), Some(0), "{rebuilt:?}");
+}
+
+/// The planted bug: a start goes on with no erasure that began before it.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn an_erasure_that_no_start_goes_on_with_is_caught() {
+    let mut world = World::new(&[("LOYALNEST_PLANTED_BUG", "erasures-not-resumed")]).await;
+    let member = Member::join(&world.shop, "Gone").await;
+    world.server = None;
+    world.erase("Gone".to_owned(), member, ["fence:before"].into_iter()).await;
+    world.start();
+    let wrong = world.remembered().await;
+    assert!(matches!(&wrong[..], [one] if one.starts_with("not certified")), "{wrong:#?}");
 }
 
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]

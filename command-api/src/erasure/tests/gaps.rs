@@ -110,7 +110,7 @@ async fn a_destruction_that_is_done_again_still_finds_what_is_there() {
     assert_eq!(purged[&Code::fixed("dead-letters")], 1);
 }
 
-/// Catches: a search that calls a row that is not there an open one, and never ends; one that tries again without
+/// Catches, tried: a search that calls a row that is not there an open one, and never ends; one that tries again without
 /// destroying what was put back, and never ends either.
 #[tokio::test(flavor = "multi_thread")]
 async fn whose_key_was_lost_is_erased_and_a_key_that_was_put_back_is_destroyed_again() {
@@ -159,7 +159,7 @@ async fn an_erasure_that_looks_for_merges_once_leaves_whose_estate_arrives_then(
     assert!(!is_erased_who_arrives_before_the_mark(&[Bug::LooksForMergesOnce]).await);
 }
 
-/// Catches: a look of the future that counts, so that no epoch is turned until the clock has come there.
+/// Catches, tried: a look of the future that counts, so that no epoch is turned until the clock has come there.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_clock_that_went_ahead_and_back_while_it_ran_does_not_stop_the_epochs() {
     let world = at_rest(&[]).await;
@@ -179,6 +179,34 @@ async fn a_clock_that_went_ahead_and_back_while_it_ran_does_not_stop_the_epochs(
     Process::look(process, &mut looked).await;
     let epochs = keys.epochs().await.unwrap();
     assert!(epochs.iter().any(|one| one.number == epoch && one.closed_at.is_some()), "{epochs:?}");
+}
+
+/// Catches, tried: a rotation that is done again at every look while a damaged key keeps its epoch from its end.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_rotation_that_left_a_damaged_key_is_done_again_an_hour_later() {
+    let world = at_rest(&[]).await;
+    let (gone, damaged) = (world.person().await, world.person().await);
+    let request = world.ask(&[gone]).await;
+    while world.step(&request).await.live.is_none() {}
+    let keys = rusqlite::Connection::open(world.bench.folder.path().join("keys.db")).unwrap();
+    keys.execute_batch("CREATE TABLE copied AS SELECT n, wrapped FROM subject_key").unwrap();
+    let damage = "UPDATE subject_key SET wrapped = randomblob(length(wrapped)) WHERE subject = ?1";
+    assert_eq!(keys.execute(damage, [damaged.bytes()]).unwrap(), 1);
+    let now = world.bench.clock.now();
+    let turn = async |days, minutes| {
+        let then = after(now, TimeDelta::days(days) + TimeDelta::minutes(minutes));
+        let turned = world.erasure.0.turn_epochs(then).await;
+        turned.map_err(|cause| cause.at(RedactionStep::Finalize)).unwrap();
+        let old = "SELECT count(*) FROM subject_key WHERE epoch < (SELECT epoch FROM meta)";
+        keys.query_row(old, [], |row| row.get::<_, u32>(0)).unwrap()
+    };
+    // It is closed, and its end is due.
+    assert_eq!((turn(2, 0).await, turn(10, 0).await), (1, 1));
+    let put_back =
+        "UPDATE subject_key SET wrapped = (SELECT c.wrapped FROM copied c WHERE c.n = subject_key.n)
+        WHERE subject = ?1";
+    assert_eq!(keys.execute(put_back, [damaged.bytes()]).unwrap(), 1);
+    assert_eq!((turn(10, 59).await, turn(10, 60).await), (1, 0));
 }
 
 /// Read models that panic the first time.
