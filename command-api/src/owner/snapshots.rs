@@ -28,7 +28,7 @@ use super::{
 
 /// Raised with every change of a table, of the packed form, of what an aggregate makes of its events, or of what
 /// `shops/catalogue.rs` keeps of a product.
-const FORMAT: u32 = 2;
+const FORMAT: u32 = 3;
 
 /// What is overwritten is gone: a person who is forgotten must not stay readable in a free page.
 const PRAGMAS: &str =
