@@ -14,8 +14,8 @@ use crate::{
     aead::Cipher,
     erasure::is_destroyed,
     keys::{DataKeyId, Epoch, Owner, Wrap},
-    returned::Returned,
-    rotation::{Table, WrappedRow},
+    returned::{Again, Returned},
+    rotation::Table,
     schema::NOBODY,
     session::Session,
     vault::{MerchantRow, Vault},
@@ -82,6 +82,14 @@ impl DamagedKey {
     fn merchants(merchant: MerchantId, epoch: Epoch) -> Self {
         let fault = KeyFault::DoesNotOpen;
         Self { merchant, kind: "merchant", whose: merchant.to_string(), epoch: Some(epoch), fault }
+    }
+
+    fn again(again: &Again) -> Self {
+        let fault = KeyFault::ThereAgain;
+        match again {
+            Again::Data(row) => Self::of(row.id, Some(row.epoch), fault),
+            Again::Own(merchant, epoch) => Self { fault, ..Self::merchants(*merchant, *epoch) },
+        }
     }
 
     fn of(id: DataKeyId, epoch: Option<Epoch>, fault: KeyFault) -> Self {
@@ -203,9 +211,8 @@ impl KeyStore {
             }
         }
         let mut returned = Returned::new();
-        while let Some(rows) = returned.next(self).await? {
-            let again = |row: &WrappedRow| DamagedKey::of(row.id, Some(row.epoch), KeyFault::ThereAgain);
-            damaged.extend(rows.iter().map(again));
+        while let Some(found) = returned.next(self).await? {
+            damaged.extend(found.iter().map(DamagedKey::again));
         }
         let mut after = Some(0);
         while let Some(last) = after {

@@ -187,7 +187,7 @@ async fn a_damaged_row_is_named_keeps_its_epoch_and_the_rest_is_served() {
     );
 }
 
-/// Catches: epochs for which nothing is due before the year is over.
+/// Catches, tried: epochs for which nothing is due before the year is over.
 #[tokio::test]
 async fn epochs_that_a_clock_a_year_ahead_opened_and_closed_count_from_when_it_is_right_again() {
     let home = Home::new();

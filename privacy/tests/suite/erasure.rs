@@ -311,30 +311,53 @@ async fn keys_that_are_moved_to_another_shop_open_nothing_there() {
     assert!(matches!(store.open(&elsewhere, &sealed).await, Err(Error::Damaged { .. })));
 }
 
-/// Tried with a rotation that wraps whatever opens, and with a look that takes for sound whatever opens.
+/// Tried with a rotation that wraps whatever opens, with a look that takes for sound whatever opens, and with one that looks
+/// at people's keys alone.
 #[tokio::test]
 async fn a_destroyed_key_that_was_put_back_is_an_alarm_and_the_next_rotation_destroys_it_again() {
     let home = Home::new();
     let store = home.peopled().await;
     let sealed = furnish(&store).await;
     store.ensure_subject(OTHER_SHOP, BOB).await.unwrap();
-    home.tamper("CREATE TABLE copied AS SELECT n, wrapped FROM subject_key");
+    let bobs = FieldAddress { merchant: OTHER_SHOP, subject: BOB, ..address("email") };
+    let sealed_there = store.sealer(OTHER_SHOP, BOB).unwrap().seal(&bobs, b"bob").unwrap();
+    let day = chrono::NaiveDate::default();
+    store.seal_for_day(OTHER_SHOP, day, REQUEST, b"{}").await.unwrap();
+    for table in ["subject_key", "merchant_key", "day_key"] {
+        home.tamper(&format!("CREATE TABLE copied_{table} AS SELECT * FROM {table}"));
+    }
     for (shop, whom, request) in [(SHOP, ada(), REQUEST), (OTHER_SHOP, Whom::Shop, AGAIN)] {
         store.fence(shop, &whom, request).await.unwrap();
         store.destroy(shop, &whom, request).await.unwrap();
         store.certify(shop, &whom, "c-1").await.unwrap();
     }
+    let hash = store.hash(OTHER_SHOP, "test", b"x").unwrap();
     home.tamper(
-        "UPDATE subject_key SET wrapped = (SELECT wrapped FROM copied WHERE copied.n = subject_key.n)",
+        "UPDATE subject_key SET wrapped = (SELECT c.wrapped FROM copied_subject_key c WHERE c.n = subject_key.n);
+         UPDATE merchant_key SET wrapped = (SELECT c.wrapped FROM copied_merchant_key c WHERE c.n = merchant_key.n),
+             own_key = (SELECT c.own_key FROM copied_merchant_key c WHERE c.n = merchant_key.n);
+         INSERT INTO day_key (merchant, day, epoch, wrapped)
+             SELECT merchant, day, epoch, wrapped FROM copied_day_key",
     );
-    let tried = || async { store.prove_shredded(&[(&address("email"), &sealed)]).await.unwrap().remove(0) };
-    assert_eq!(tried().await.unwrap(), Proof::Opens);
+    let proofs = async || {
+        let tried = store.prove_shredded(&[(&address("email"), &sealed), (&bobs, &sealed_there)]).await;
+        tried.unwrap().into_iter().map(Result::unwrap).collect::<Vec<_>>()
+    };
+    assert_eq!(proofs().await, [Proof::Opens, Proof::Opens]);
+    assert_ne!(home.open().await.hash(OTHER_SHOP, "test", b"x").unwrap(), hash);
     store.look_for_damage().await.unwrap();
-    let known = store.known_damage().into_iter().map(|key| (key.merchant, key.whose, key.fault));
-    let again = |shop, whose: CustomerId| (shop, whose.to_string(), KeyFault::ThereAgain);
-    assert_eq!(known.collect::<Vec<_>>(), [again(SHOP, ADA), again(OTHER_SHOP, BOB)]);
+    let known = store.known_damage().into_iter().map(|key| (key.merchant, key.kind, key.whose, key.fault));
+    let again = |shop, kind, whose: &dyn ToString| (shop, kind, whose.to_string(), KeyFault::ThereAgain);
+    let all = [
+        again(SHOP, "subject", &ADA),
+        again(OTHER_SHOP, "day", &day),
+        again(OTHER_SHOP, "merchant", &OTHER_SHOP),
+        again(OTHER_SHOP, "subject", &BOB),
+    ];
+    assert_eq!(known.collect::<Vec<_>>(), all);
     store.rotate(event_schemas::Timestamp::EPOCH).await.unwrap();
-    assert_eq!(tried().await.unwrap(), Proof::Destroyed);
+    assert_eq!(proofs().await, [Proof::Destroyed, Proof::Destroyed]);
+    assert_eq!(home.open().await.hash(OTHER_SHOP, "test", b"x").unwrap(), hash);
     assert!(store.sealer(SHOP, BOB).is_ok());
     store.look_for_damage().await.unwrap();
     assert_eq!(store.known_damage(), []);

@@ -124,7 +124,7 @@ impl Paused {
     }
 }
 
-/// Seen to fail with the planted bug `lease-for-ever`. Catches too: a lease that counts as over by the server's clock,
+/// Seen to fail with the planted bug `lease-for-ever`. Tried too: a lease that counts as over by the server's clock,
 /// which set ahead has nobody wait for the sleeper, who still seals.
 #[test]
 fn who_sleeps_through_a_fence_is_waited_for_and_wakes_up_blind_whatever_the_servers_clock_does() {
