@@ -74,7 +74,7 @@ async fn what_privacy_calls_leave_goes_with_whom_they_were_about() {
     // And the rest when its request is forgotten.
     Exports::new(&world.bench.parts()).work_off().await.unwrap();
     let upkeep = Upkeep::new(&world.bench.parts());
-    // What was made is not asked for any more. Catches: each look costs a record for each request that named an address.
+    // What was made is not asked for any more. Tried: each look costs a record for each request that named an address.
     let before = records(&world.bench.log).await.len();
     upkeep.forget_unasked(later(&world.bench.clock, 2)).await.unwrap();
     assert_eq!(records(&world.bench.log).await.len(), before);

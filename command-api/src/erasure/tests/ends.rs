@@ -62,7 +62,7 @@ fn told(redaction: &Redaction) -> Vec<(RedactionStep, &str)> {
     redaction.failures.iter().map(|(step, reason)| (*step, reason.as_str())).collect()
 }
 
-/// Catches: tries that are counted anew with each reason, so that two in turn are never told.
+/// Catches, tried: tries that are counted anew with each reason, so that two in turn are never told.
 #[test]
 fn a_step_that_fails_for_two_reasons_in_turn_is_told_of() {
     let mut failing = Failing::default();

@@ -118,7 +118,7 @@ pub(super) async fn what_is_open_for_a_day_and_for_three_is_counted() {
     }
 }
 
-/// Catches: a sweep that removes at first sight, and a row in use that goes because nothing ended its doubt.
+/// Catches, tried: a sweep that removes at first sight, and a row in use that goes because nothing ended its doubt.
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn a_row_that_no_event_stands_behind_goes_unless_somebody_asks_for_it() {
     let stack = Stack::start().await;
