@@ -1,7 +1,7 @@
 //! The running parts over a log in memory, with a real key store and work.db in a temporary folder.
 #[cfg(feature = "postgres")]
 use std::cell::RefCell;
-use std::{collections::BTreeSet, sync::Arc};
+use std::{collections::BTreeSet, sync::Arc, time::Duration};
 
 use domain::{
     Aggregate, Command, StreamRef,
@@ -253,16 +253,22 @@ impl Bench {
 
     /// Waits until nothing is due.
     pub(crate) async fn schedule_idle(&self) {
-        while !self.schedule.is_idle() {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        within("nothing is due", async {
+            while !self.schedule.is_idle() {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 
     /// Waits until the policies have nothing left to do.
     pub(crate) async fn policies_idle(&self) {
-        while self.policies.lag().iter().any(|lag| lag.lag_events > 0) {
-            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-        }
+        within("the policies have nothing left to do", async {
+            while self.policies.lag().iter().any(|lag| lag.lag_events > 0) {
+                tokio::time::sleep(Duration::from_millis(5)).await;
+            }
+        })
+        .await;
     }
 }
 
@@ -327,11 +333,20 @@ pub(crate) fn reserve(points: i64) -> ReservePoints {
     }
 }
 
+/// Far above what anything takes on a busy machine, so that only a fault runs into it.
+pub(crate) const PATIENCE: Duration = Duration::from_secs(180);
+
+/// Waits for what must happen by itself; the test fails with its name if it does not.
+pub(crate) async fn within<T>(what: &str, happens: impl Future<Output = T>) -> T {
+    let happened = tokio::time::timeout(PATIENCE, happens).await;
+    happened.unwrap_or_else(|_| panic!("not within {PATIENCE:?}: {what}"))
+}
+
 /// Runs `work` as a process of its own, which is killed at the end: nothing it started goes on.
 pub(crate) fn process<T>(work: impl Future<Output = T>) -> T {
     let runtime = tokio::runtime::Builder::new_multi_thread().worker_threads(2).enable_all().build().unwrap();
     let result = runtime.block_on(work);
-    runtime.shutdown_timeout(std::time::Duration::from_secs(5));
+    runtime.shutdown_timeout(Duration::from_secs(5));
     result
 }
 

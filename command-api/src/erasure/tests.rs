@@ -37,7 +37,7 @@ use super::{
 use crate::{
     commands::{Answered, Outcome},
     requests,
-    testing::{Bench, earn},
+    testing::{Bench, earn, within},
 };
 
 const PAUSE: Duration = Duration::from_millis(2);
@@ -138,12 +138,15 @@ impl World {
 
     /// Waits until the request stands as wanted.
     async fn until(&self, request: &Request, stands: impl Fn(&Redaction) -> bool) -> Redaction {
-        loop {
-            if let Some(redaction) = self.redaction(request).await.filter(&stands) {
-                return redaction;
+        let comes_to_stand = async {
+            loop {
+                if let Some(redaction) = self.redaction(request).await.filter(&stands) {
+                    return redaction;
+                }
+                tokio::time::sleep(PAUSE).await;
             }
-            tokio::time::sleep(PAUSE).await;
-        }
+        };
+        within("the request stands as wanted", comes_to_stand).await
     }
 
     async fn certified(&self, request: &Request) -> Redaction {

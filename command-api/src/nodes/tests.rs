@@ -24,7 +24,7 @@ use crate::{
     clock::Clock,
     commands::{Answered, Commander, Envelope, Outcome, Unavailable},
     owner::{DueQuery, StartError, start, start_among},
-    testing::{Bench, ROOT, balances, earn, envelope, process, reserve},
+    testing::{Bench, ROOT, balances, earn, envelope, process, reserve, within},
     work,
 };
 
@@ -141,25 +141,31 @@ async fn prepare(log: Log, customers: usize) -> (TempDir, MerchantId, Vec<Custom
 
 /// Asks as a client does: the same envelope again, through any node, until there is an answer.
 async fn insist(ways: &[Commander], envelope: &Envelope) -> Answered {
-    loop {
-        let way = &ways[rand::rng().random_range(0..ways.len())];
-        match way.send(envelope.clone()).await {
-            Ok(answered) => return answered,
-            Err(why) => assert!(why.is_transient(), "{why}"),
+    let asks = async {
+        loop {
+            let way = &ways[rand::rng().random_range(0..ways.len())];
+            match way.send(envelope.clone()).await {
+                Ok(answered) => return answered,
+                Err(why) => assert!(why.is_transient(), "{why}"),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    };
+    within("an answer", asks).await
 }
 
 async fn seen(ways: &[Commander], merchant: MerchantId, customer: CustomerId) -> Balances {
-    loop {
-        let way = &ways[rand::rng().random_range(0..ways.len())];
-        match way.read(merchant, StreamRef::account(customer), balances).await {
-            Ok(balances) => return balances,
-            Err(why) => assert!(why.is_transient(), "{why}"),
+    let asks = async {
+        loop {
+            let way = &ways[rand::rng().random_range(0..ways.len())];
+            match way.read(merchant, StreamRef::account(customer), balances).await {
+                Ok(balances) => return balances,
+                Err(why) => assert!(why.is_transient(), "{why}"),
+            }
+            tokio::time::sleep(Duration::from_millis(2)).await;
         }
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    };
+    within("the balances", asks).await
 }
 
 fn ways(world: &World) -> Vec<Commander> {

@@ -23,7 +23,7 @@ use super::{DueQuery, DueStream, Keeping, Planted, Snapshots};
 use crate::{
     clock::Clock,
     commands::{Answered, Commander, Envelope, Lane, Origin, Outcome, Unavailable},
-    testing::{POISON, balances, earn, process, reserve},
+    testing::{POISON, balances, earn, process, reserve, within},
     work,
 };
 
@@ -142,13 +142,16 @@ async fn due(commander: &Commander) -> Vec<(DueKind, DueStream)> {
 
 /// Sends the same command until there is an answer.
 async fn insist(commander: &Commander, envelope: &Envelope) -> Answered {
-    loop {
-        match commander.send(envelope.clone()).await {
-            Ok(answered) => return answered,
-            Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
+    let asks = async {
+        loop {
+            match commander.send(envelope.clone()).await {
+                Ok(answered) => return answered,
+                Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
+            }
+            tokio::time::sleep(Duration::from_millis(5)).await;
         }
-        tokio::time::sleep(Duration::from_millis(5)).await;
-    }
+    };
+    within("an answer", asks).await
 }
 
 async fn available(commander: &Commander, customer: CustomerId) -> i64 {

@@ -21,7 +21,7 @@ use uuid::Uuid;
 
 use crate::{
     commands::{Commander, Envelope, Outcome, Unavailable},
-    testing::{Bench, POISON, balances, earn, process, reserve},
+    testing::{Bench, POISON, balances, earn, process, reserve, within},
 };
 
 /// One process on a shared store.
@@ -214,14 +214,7 @@ async fn a_fenced_owner_answers_unavailable_and_the_newer_one_has_the_truth() {
 
     // Nobody newer is left, so the old process wins the partition back and the same key is decided once.
     drop(newer);
-    let answered = loop {
-        match old.commander.send(spend.clone()).await {
-            Ok(answered) => break answered,
-            Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
-        }
-        sleep(Duration::from_millis(20)).await;
-    };
-    assert_eq!(answered.outcome, Outcome::Accepted);
+    assert_eq!(insist_on(&old, &spend).await, Outcome::Accepted);
     old.policies_idle().await;
     assert_eq!(old.balances(merchant, customer).await.available, Points(0));
 }
@@ -261,14 +254,20 @@ fn under_random_faults_every_answer_is_kept_and_every_award_counts_once() {
 
 /// Sends the same command until there is an answer.
 async fn insist(bench: &Bench, merchant: MerchantId, customer: CustomerId, points: i64) -> Outcome {
-    let envelope = bench.envelope(merchant, StreamRef::account(customer), earn(points));
-    loop {
-        match bench.commander.send(envelope.clone()).await {
-            Ok(answered) => return answered.outcome,
-            Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
+    insist_on(bench, &bench.envelope(merchant, StreamRef::account(customer), earn(points))).await
+}
+
+async fn insist_on(bench: &Bench, envelope: &Envelope) -> Outcome {
+    let asks = async {
+        loop {
+            match bench.commander.send(envelope.clone()).await {
+                Ok(answered) => return answered.outcome,
+                Err(unavailable) => assert!(unavailable.is_transient(), "{unavailable:?}"),
+            }
+            sleep(Duration::from_millis(10)).await;
         }
-        sleep(Duration::from_millis(10)).await;
-    }
+    };
+    within("an answer", asks).await
 }
 
 #[tokio::test]

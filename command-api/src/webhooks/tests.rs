@@ -38,11 +38,9 @@ use tower::ServiceExt as _;
 use super::{
     Counts, Parts, Secrets, Webhooks, dead_letters, deliveries as deliveries_route, door as door_route,
 };
-use crate::testing::Bench;
+use crate::testing::{Bench, PATIENCE};
 
 pub(super) const SECRET: &str = "shpss_test";
-/// Far above what any step takes, so that only a fault runs into it.
-const PATIENCE: Duration = Duration::from_secs(20);
 
 /// The stack under test.
 pub(super) struct Stack {

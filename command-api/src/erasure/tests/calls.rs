@@ -122,8 +122,11 @@ async fn what_somebody_asked_to_have_is_handed_over_although_the_inbox_forgot_it
         world.bench.work.run(move |work| work.execute(&forget, values![])).await.unwrap();
     }
     let _next = erasures(&world.bench, Ports::default(), &[]);
-    while world.kept().await != (1, 1) {
-        tokio::time::sleep(PAUSE).await;
-    }
+    within("what was forgotten is kept again", async {
+        while world.kept().await != (1, 1) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
     assert_eq!(Exports::new(&world.bench.parts()).work_off().await.unwrap(), 1);
 }

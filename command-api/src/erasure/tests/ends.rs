@@ -216,9 +216,12 @@ async fn a_request_is_final_when_its_epoch_is_destroyed_and_its_record_expires_l
     let is_closed = |epochs: Vec<privacy::EpochState>| {
         epochs.iter().any(|one| one.number == epoch && one.closed_at.is_some())
     };
-    while !is_closed(keys.epochs().await.unwrap()) {
-        tokio::time::sleep(PAUSE).await;
-    }
+    within("the epoch is closed", async {
+        while !is_closed(keys.epochs().await.unwrap()) {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
     assert!(world.redaction(&request).await.unwrap().last.is_none());
     clock.advance_to(later(clock, 8)).await.unwrap();
     world.until(&request, |redaction| redaction.last.is_some()).await;
@@ -229,7 +232,10 @@ async fn a_request_is_final_when_its_epoch_is_destroyed_and_its_record_expires_l
 
     clock.advance_to(later(clock, 91)).await.unwrap();
     let is_over = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PrivacyRequest(state) if state.expired() && state.subjects().is_empty());
-    while !world.bench.commander.read(request.merchant, request.stream, is_over).await.unwrap() {
-        tokio::time::sleep(PAUSE).await;
-    }
+    within("the record of the request expires", async {
+        while !world.bench.commander.read(request.merchant, request.stream, is_over).await.unwrap() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
 }

@@ -65,9 +65,12 @@ async fn search_beside_a_record_on_its_way(bugs: &[Bug]) -> bool {
     let (sending, envelope) = (commander.clone(), world.envelope(ada, award(5)));
     let sent = tokio::spawn(async move { sending.send(envelope).await.unwrap() });
     let account = StreamRef::account(ada);
-    while commander.glance(merchant, account, crate::testing::balances).await.unwrap().available.0 < 15 {
-        tokio::time::sleep(PAUSE).await;
-    }
+    within("the award is decided", async {
+        while commander.glance(merchant, account, crate::testing::balances).await.unwrap().available.0 < 15 {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
     let whom = privacy::Whom::Person(vec![ada]);
     keys.fence(merchant, &whom, Uuid::nil()).await.unwrap();
     keys.destroy(merchant, &whom, Uuid::nil()).await.unwrap();

@@ -11,6 +11,7 @@ use crate::{
     issuer::Issuers,
     policies::Parts,
     shops::Shops,
+    testing::within,
 };
 
 /// Has every node of the world see erasures through.
@@ -66,9 +67,12 @@ async fn a_person_with_streams_on_several_nodes_is_erased_by_whoever_owns_the_re
         requested_at: world.clock.now(),
     };
     insist(&ways, &envelope(world.clock.now(), world.merchant, stream, open)).await;
-    while !is_certified(&ways[1], world.merchant, stream).await {
-        tokio::time::sleep(Duration::from_millis(2)).await;
-    }
+    within("the certificate", async {
+        while !is_certified(&ways[1], world.merchant, stream).await {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
     for customer in [here, there] {
         let refused = insist(&ways, &world.envelope(customer, earn(2))).await;
         assert_eq!(refused.outcome, Outcome::Rejected(Rejection::AccountRedacted));

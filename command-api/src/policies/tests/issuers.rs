@@ -11,6 +11,7 @@ use super::*;
 use crate::{
     issuer::shopify::fake::{Fault, Shared, shop as fake_shop},
     policies::Place,
+    testing::within,
 };
 
 /// A bench whose shop makes its codes, with a customer of 100 points.
@@ -38,9 +39,12 @@ async fn until(
     redemption: RedemptionId,
     wanted: Phase,
 ) {
-    while phase(bench, merchant, customer, redemption).await != Some(wanted) {
-        tokio::time::sleep(std::time::Duration::from_millis(5)).await;
-    }
+    within("the redemption comes this far", async {
+        while phase(bench, merchant, customer, redemption).await != Some(wanted) {
+            tokio::time::sleep(std::time::Duration::from_millis(5)).await;
+        }
+    })
+    .await;
 }
 
 async fn later(bench: &Bench, by: TimeDelta) {
