@@ -1,6 +1,7 @@
 //! Keys: sealing a person's fields, and wrapping everything anew under a new epoch, beside the bare cipher.
 use std::{
     path::Path,
+    sync::atomic::{AtomicI64, Ordering},
     time::{Duration, Instant},
 };
 
@@ -10,12 +11,12 @@ use aws_lc_rs::{
     rand,
 };
 use event_schemas::{CustomerId, FieldAddress, MerchantId, RecordId, Timestamp};
-use privacy::{KeyStore, RootKey};
+use privacy::{KeyStore, RootKey, Whom};
 use uuid::Uuid;
 
 use crate::{
     measure::{Bench, Row},
-    rounds::{for_each, interleaved, rate},
+    rounds::{for_each, interleaved, median, rate},
 };
 
 const SHOP: MerchantId = MerchantId::from_bytes([1; 16]);
@@ -31,7 +32,7 @@ const KEY_LEN: usize = 64;
 
 /// A command's two personal fields: the subject's key is unwrapped, used and wiped each time.
 pub(crate) async fn sealing(bench: &Bench) -> anyhow::Result<Vec<Row>> {
-    let folder = tempfile::tempdir()?;
+    let folder = bench.folder("sealing")?;
     let keys = peopled(folder.path(), PEOPLE).await?;
     let addresses: Vec<_> =
         (0..PEOPLE).map(|number| FIELDS.map(|(field, _)| address(number, field))).collect();
@@ -56,19 +57,20 @@ pub(crate) async fn sealing(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     Ok(vec![Row::beside("two fields, one thread", interleaved(bench.size.rounds, ours, bare).await?)])
 }
 
-/// A rotation of the epoch, durable in the file.
+/// A rotation of the epoch, durable in the file: the store's thread reads and writes while another wraps, whereas the peer
+/// is one thread that does nothing else. Then again once every tenth person is erased.
 pub(crate) async fn rotation(bench: &Bench) -> anyhow::Result<Vec<Row>> {
     let people = bench.size.deliveries * 20;
-    let folder = tempfile::tempdir()?;
+    let folder = bench.folder("rotation")?;
     let keys = peopled(folder.path(), people).await?;
     let mut wrapped = Vec::with_capacity(people);
     let (old, new) = (key(&[7; 32])?, key(&[8; 32])?);
     for number in 0..people {
         wrapped.push(sealed(&old, &binding(number), &[9; KEY_LEN])?);
     }
-    let mut days = 0;
+    let days = AtomicI64::new(1);
     let ours = async || {
-        days += 1;
+        let days = days.fetch_add(1, Ordering::Relaxed);
         let started = Instant::now();
         let rotated = keys.rotate(Timestamp::from_micros(days * 86_400_000_000)).await?;
         ensure!(rotated.rows == people as u64, "{} of {people} rows were wrapped anew", rotated.rows);
@@ -87,8 +89,33 @@ pub(crate) async fn rotation(bench: &Bench) -> anyhow::Result<Vec<Row>> {
         }
         Ok(rate(people, started.elapsed()))
     };
-    let found = interleaved(bench.size.rounds, ours, bare).await?;
-    Ok(vec![Row::beside(format!("{people} people of one shop"), found)])
+    let (alive, peer) = interleaved(bench.size.rounds, &ours, bare).await?;
+    let erased = people / 10;
+    erase(&keys, erased).await?;
+    let mut some_erased = Vec::new();
+    for _ in 0..bench.size.rounds {
+        some_erased.push(ours().await?);
+    }
+    let of_erased = format!("{erased} of them erased");
+    Ok(vec![
+        Row::beside(format!("{people} people of one shop"), (alive, peer)),
+        Row::beside(of_erased, (median(some_erased), peer)).judged(false),
+    ])
+}
+
+/// Erases every tenth person, with a certificate.
+async fn erase(keys: &KeyStore, people: usize) -> anyhow::Result<()> {
+    let keys = keys.clone();
+    let erase = move |number: usize| {
+        let keys = keys.clone();
+        async move {
+            let (whom, request) = (Whom::Person(vec![person(number * 10)]), Uuid::from_u128(number as u128));
+            keys.fence(SHOP, &whom, request).await?;
+            keys.destroy(SHOP, &whom, request).await?;
+            Ok(keys.certify(SHOP, &whom, "certificate").await?)
+        }
+    };
+    for_each(people, AT_ONCE, erase).await
 }
 
 async fn peopled(folder: &Path, people: usize) -> anyhow::Result<KeyStore> {

@@ -185,8 +185,8 @@ pub(crate) const MEASUREMENTS: &[Measurement] = &[
     },
     Measurement {
         name: "epoch-rotation",
-        what: "people's keys wrapped anew under a new epoch, durable in the file",
-        peer: "bare unwrapping and wrapping of as many keys in memory",
+        what: "people's keys wrapped anew under a new epoch, durable in the file; one thread stores, one wraps",
+        peer: "bare unwrapping and wrapping of as many keys in memory, one thread",
         mark: Mark::PercentOfPeer(30),
         needs: &[],
         run: |bench| Box::pin(keys::rotation(bench)),

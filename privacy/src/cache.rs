@@ -36,12 +36,14 @@ impl<K: Eq + Hash + Copy, V: Clone> Cache<K, V> {
         self.lock().insert(key, value, self.young_max);
     }
 
-    /// Changes a value where it stands; to be used it does not count.
-    pub(crate) fn update(&self, key: &K, update: impl FnOnce(&mut V)) {
+    /// Changes values where they stand, each with what is given for it; to be used they do not count.
+    pub(crate) fn update<T>(&self, given: impl Iterator<Item = (K, T)>, update: impl Fn(&mut V, T)) {
         let mut generations = self.lock();
         let Generations { young, old } = &mut *generations;
-        if let Some(value) = young.get_mut(key).or_else(|| old.get_mut(key)) {
-            update(value);
+        for (key, given) in given {
+            if let Some(value) = young.get_mut(&key).or_else(|| old.get_mut(&key)) {
+                update(value, given);
+            }
         }
     }
 

@@ -14,8 +14,8 @@ use crate::{
     aead::Cipher,
     erasure::is_destroyed,
     keys::{DataKeyId, Epoch, Owner, Wrap},
+    page::{Page, Table},
     returned::{Again, Returned},
-    rotation::Table,
     schema::NOBODY,
     session::Session,
     vault::{MerchantRow, Vault},
@@ -272,11 +272,10 @@ impl Session<'_> {
 
     /// The damage of a page, and the row to go on behind.
     fn damaged_rows(&self, table: Table, after: i64) -> Result<(Option<i64>, Vec<DamagedKey>), Error> {
-        let rows = self.wrapped_rows(table, after, PAGE)?;
-        let last = rows.last().map(|row| row.n);
+        let page = self.page(table, after, PAGE, Page::default())?;
         let mut wrappings = HashMap::<(MerchantId, Epoch), LiveWrapping>::new();
         let mut damaged = Vec::new();
-        for row in &rows {
+        for row in page.rows() {
             let at = (row.id.merchant, row.epoch);
             let wrapping = match wrappings.get(&at) {
                 Some(known) => known,
@@ -287,17 +286,17 @@ impl Session<'_> {
             };
             let is_sound = match wrapping {
                 Ok(None) => true,
-                Ok(Some(_)) if is_destroyed(&row.wrapped) => self.may_be_destroyed(row.id)?,
+                Ok(Some(_)) if is_destroyed(row.wrapped) => self.may_be_destroyed(row.id)?,
                 Ok(Some(cipher)) => {
-                    Wrap::Data(row.id, row.epoch).open::<64>(cipher, &self.vault.log_id, &row.wrapped).is_ok()
+                    Wrap::Data(row.id, row.epoch).open::<64>(cipher, &self.vault.log_id, row.wrapped).is_ok()
                 }
-                Err(()) => is_destroyed(&row.wrapped) && self.may_be_destroyed(row.id)?,
+                Err(()) => is_destroyed(row.wrapped) && self.may_be_destroyed(row.id)?,
             };
             if !is_sound {
                 damaged.push(DamagedKey::of(row.id, Some(row.epoch), KeyFault::DoesNotOpen));
             }
         }
-        Ok((last, damaged))
+        Ok((page.last(), damaged))
     }
 
     /// Whether a fence says that the key was to be destroyed; a row of zero bytes without one is damage.

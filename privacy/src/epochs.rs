@@ -16,6 +16,7 @@ use crate::{
     keys::{Epoch, Wrap},
     notices::Notice,
     ring::{FileRing, Ring, Slot},
+    rotation::BATCH,
     session::Session,
 };
 
@@ -49,7 +50,16 @@ impl KeyStore {
     /// [`Error::Damaged`] if a key is found again; [`Error::Ring`], [`Error::Unavailable`].
     pub async fn destroy_epochs(&self, closed_before: Timestamp, at: Timestamp) -> Result<Vec<Epoch>, Error> {
         let (before, at) = (seconds(closed_before), seconds(at));
-        let gone = self.commit(move |session| session.empty_ring(before)).await?;
+        let (due, open) = self.look(move |session| session.due_epochs(before)).await?;
+        let empty = match due.is_empty() {
+            true => due,
+            false => {
+                let hanging = self.hanging_before(open, BATCH).await?;
+                let is_empty = |due: &Epoch| hanging.iter().all(|(epoch, _)| epoch != due);
+                due.into_iter().filter(is_empty).collect()
+            }
+        };
+        let gone = self.commit(move |session| session.empty_ring(&empty)).await?;
         if gone.is_empty() {
             return Ok(gone);
         }
@@ -223,18 +233,25 @@ impl Session<'_> {
         if expected == found { Ok(()) } else { Err(Error::WrongRootKey { expected, found }) }
     }
 
-    /// Takes the keys of the epochs that are due out of the ring; which these are, until they are closed for good.
-    fn empty_ring(&mut self, before: i64) -> Result<Vec<Epoch>, Error> {
+    /// The epochs that were closed before then and are not destroyed, and the open one.
+    fn due_epochs(&self, before: i64) -> Result<(BTreeSet<Epoch>, Epoch), Error> {
+        let open = self.epoch()?;
+        let due = "SELECT epoch FROM epoch_key WHERE epoch < ?1 AND destroyed_at IS NULL AND closed_at < ?2";
+        let due = self.store.all(due, values![open, before], |row| row.at(0))?;
+        Ok((due.into_iter().collect(), open))
+    }
+
+    /// Takes the keys of epochs that no key of a subject or a day hangs under out of the ring, if no merchant's does either;
+    /// which these are, until they are closed for good.
+    fn empty_ring(&mut self, empty: &BTreeSet<Epoch>) -> Result<Vec<Epoch>, Error> {
         self.ensure_own_root()?;
         let open = self.epoch()?;
         let slots = self.vault.ring.slots(self.store)?;
-        let epochs = "SELECT epoch, closed_at, destroyed_at FROM epoch_key";
-        let epochs = self.store.all(epochs, values![], |row| {
-            Ok((row.at(0)?, (row.at::<Option<i64>>(1)?, row.at::<Option<i64>>(2)?)))
-        })?;
+        let epochs = "SELECT epoch, destroyed_at FROM epoch_key";
+        let epochs = self.store.all(epochs, values![], |row| Ok((row.at(0)?, row.at::<Option<i64>>(1)?)))?;
         let epochs: BTreeMap<Epoch, _> = epochs.into_iter().collect();
         let mut gone = BTreeSet::new();
-        for (epoch, (closed_at, destroyed_at)) in epochs.range(..open) {
+        for (epoch, destroyed_at) in epochs.range(..open) {
             if destroyed_at.is_some() {
                 // A ring from a backup has it again, so that it is not destroyed any more.
                 if slots.iter().any(|slot| slot.epoch == *epoch) {
@@ -242,7 +259,7 @@ impl Session<'_> {
                     self.store.execute(revived, values![*epoch])?;
                     gone.insert(*epoch);
                 }
-            } else if closed_at.is_some_and(|closed| closed < before) && self.is_empty(*epoch)? {
+            } else if empty.contains(epoch) && !self.has_merchants(*epoch)? {
                 gone.insert(*epoch);
             }
         }
@@ -271,14 +288,9 @@ impl Session<'_> {
         Ok(gone)
     }
 
-    fn is_empty(&self, epoch: Epoch) -> Result<bool, Error> {
-        for table in TABLES {
-            let row = format!("SELECT 1 FROM {table} WHERE epoch = ?1 LIMIT 1");
-            if self.store.first(&row, values![epoch], |_| Ok(()))?.is_some() {
-                return Ok(false);
-            }
-        }
-        Ok(true)
+    fn has_merchants(&self, epoch: Epoch) -> Result<bool, Error> {
+        let row = "SELECT 1 FROM merchant_key WHERE epoch = ?1 LIMIT 1";
+        Ok(self.store.first(row, values![epoch], |_| Ok(()))?.is_some())
     }
 
     /// Reads back what was destroyed.
@@ -480,5 +492,23 @@ mod tests {
         assert_eq!(store.destroy_epochs(time(1), time(11)).await.unwrap(), [epoch]);
         assert_eq!(std::fs::read(&file).unwrap(), after);
         assert_eq!(first(&store).await.destroyed_at, Some(time(11)));
+    }
+    /// Tried with a failure to clear that is passed on as it is, and with one that is not told at all.
+    #[tokio::test]
+    async fn a_root_key_that_was_rotated_where_the_medium_keeps_what_was_is_told_to_be_the_right_one() {
+        let folder = tempfile::tempdir().unwrap();
+        let (store, ring, _) = closed(folder.path()).await;
+        ring.keeps_traces.store(true, Ordering::Relaxed);
+        let new = RootKey::from_bytes([8; 32]);
+        let left = store.rotate_root(&new).await.unwrap_err();
+        let Error::OldRootLeft { source } = &left else { panic!("{left}") };
+        assert!(matches!(**source, Error::Ring { .. }), "{source}");
+        let open = |root: RootKey| {
+            let path = folder.path().join("keys.db");
+            async move { KeyStore::create_or_open(&path, &root, LOG).await }
+        };
+        assert!(open(new).await.unwrap().hash(SHOP, "test", b"x").is_ok());
+        let refused = open(RootKey::from_bytes([7; 32])).await;
+        assert!(matches!(refused, Err(Error::WrongRootKey { .. })));
     }
 }

@@ -9,7 +9,7 @@ use crate::{
     directory::EVERY_MERCHANT,
     keys::{DataKey, DataKeyId, Epoch, Wrap},
     notices::Notice,
-    rotation::WrappedRow,
+    page::WrappedRow,
     schema::{NOBODY, now, stored},
     seal::binding,
     session::Session,

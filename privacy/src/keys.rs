@@ -6,7 +6,11 @@ use chrono::{Datelike, NaiveDate};
 use event_schemas::{CustomerId, MerchantId};
 use zeroize::Zeroizing;
 
-use crate::{Error, aead::Cipher, chance};
+use crate::{
+    Error,
+    aead::{Cipher, Nonces},
+    chance,
+};
 
 /// Number of an epoch; a wrapped row names the one it hangs under.
 pub(crate) type Epoch = u32;
@@ -78,6 +82,9 @@ impl DataKeyId {
     }
 }
 
+/// Bytes of the longest place: its title, the log, a number, a merchant, an epoch and a subject.
+const BOUND_LEN_MAX: usize = 16 + 16 + 1 + 16 + 4 + 16;
+
 /// A wrapped key's place in the tree. Words for people name it by random ids.
 #[derive(Clone, Copy, Debug)]
 pub(crate) enum Wrap {
@@ -100,7 +107,8 @@ pub(crate) enum Wrap {
 impl Wrap {
     /// What the wrapping binds: the log, the place's number, its ids at fixed lengths.
     pub(crate) fn associated_data(self, log_id: &[u8; 16]) -> Vec<u8> {
-        let mut bytes = b"loyalnest/wrap/1".to_vec();
+        let mut bytes = Vec::with_capacity(BOUND_LEN_MAX);
+        bytes.extend_from_slice(b"loyalnest/wrap/1");
         bytes.extend_from_slice(log_id);
         match self {
             Self::Epoch(epoch) => {
@@ -126,6 +134,18 @@ impl Wrap {
 
     pub(crate) fn seal(self, cipher: &Cipher, log_id: &[u8; 16], key: &[u8]) -> Result<Vec<u8>, Error> {
         cipher.seal(&self.associated_data(log_id), key)
+    }
+
+    /// The same behind what is there already.
+    pub(crate) fn seal_behind(
+        self,
+        cipher: &Cipher,
+        log_id: &[u8; 16],
+        nonces: &mut Nonces,
+        key: &[u8],
+        sealed: &mut Vec<u8>,
+    ) -> Result<(), Error> {
+        cipher.seal_behind(&self.associated_data(log_id), nonces.next()?, key, sealed)
     }
 
     pub(crate) fn open<const LEN: usize>(

@@ -24,6 +24,7 @@ mod leaks;
 mod lease;
 mod notices;
 mod open;
+mod page;
 #[cfg(feature = "planted-bugs")]
 pub mod planted;
 mod returned;

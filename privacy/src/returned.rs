@@ -12,7 +12,7 @@ use crate::{
     erasure::is_destroyed,
     keys::{DataKey, DataKeyId, Epoch, Owner, Wrap},
     notices::Notice,
-    rotation::WrappedRow,
+    page::WrappedRow,
     schema::NOBODY,
     session::Session,
     vault::{Merchant, MerchantRow, Vault},

@@ -21,6 +21,7 @@ use crate::{
     ring::Ring,
     schema::{NOBODY, Trunk},
     signing::Signer,
+    strip::Strip,
 };
 
 /// About 40 MB of wrapped rows at most.
@@ -163,11 +164,14 @@ impl Vault {
 
     /// Remembers what keys were wrapped anew into, of those that are remembered. Who is fenced is not remembered as alive,
     /// so what was destroyed meanwhile is not either.
-    pub(crate) fn wrapped_anew(&self, epoch: Epoch, keys: Vec<(DataKeyId, Vec<u8>)>) {
-        for (id, wrapped) in keys {
-            self.data_keys.update(&id, |state| {
-                if matches!(state, KeyState::Live { .. }) {
-                    *state = KeyState::Live { epoch, wrapped: wrapped.into() };
+    pub(crate) fn wrapped_anew(&self, epoch: Epoch, strips: &[Strip]) {
+        for strip in strips {
+            self.data_keys.update(strip.keys(), |state, new| {
+                let KeyState::Live { epoch: under, wrapped } = state else { return };
+                *under = epoch;
+                match Arc::get_mut(wrapped).filter(|old| old.len() == new.len()) {
+                    Some(old) => old.copy_from_slice(new),
+                    None => *wrapped = new.into(),
                 }
             });
         }
