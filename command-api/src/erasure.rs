@@ -64,6 +64,7 @@ pub struct Erasure(Arc<Process>);
 /// What the steps work with.
 struct Process {
     parts: Parts,
+    started: Timestamp,
     witness: Option<Arc<dyn Witness>>,
     periods: Periods,
     readers: Readers,
@@ -159,6 +160,7 @@ impl Process {
             left_damaged: Mutex::default(),
             early: Semaphore::new(EARLY_MAX),
             bugs,
+            started: parts.clock.now(),
             parts: parts.clone(),
         })
     }
@@ -206,7 +208,7 @@ impl Process {
             if !looked.restored {
                 looked.restored = process.look_for_restored(partition, now).await;
             }
-            match Self::take_up(process, partition, now, looked.at.is_none()).await {
+            match Self::take_up(process, partition, now).await {
                 Ok(()) => {
                     looked.stirred = stirred;
                     looked.at = if is_time { Some(now) } else { looked.at };
@@ -255,23 +257,14 @@ impl Process {
         looked.is_ok()
     }
 
-    async fn take_up(
-        process: &Arc<Self>,
-        partition: u16,
-        now: Timestamp,
-        is_start: bool,
-    ) -> Result<(), Unavailable> {
+    async fn take_up(process: &Arc<Self>, partition: u16, now: Timestamp) -> Result<(), Unavailable> {
         let mut query =
             DueQuery { kind: DueKind::Privacy, up_to: now, merchant: None, after: None, limit: PAGE };
         loop {
             let page = process.parts.commander.due(partition, query).await?;
             let (found, last) = (page.len(), page.last().copied());
             for due in page.into_iter().filter(|due| due.stream.stream_type == StreamType::PrivacyRequest) {
-                if is_start && planted::resumes_no_erasure() {
-                    process.running().insert(RequestId(due.stream.id));
-                } else {
-                    Self::begin(process, &due);
-                }
+                Self::begin(process, &due);
             }
             if found < PAGE {
                 return Ok(());
@@ -283,7 +276,8 @@ impl Process {
     /// Sees a request through in a task of its own, unless one is at it.
     fn begin(process: &Arc<Self>, due: &DueStream) {
         let request = Request { merchant: due.merchant, id: RequestId(due.stream.id), stream: due.stream };
-        if process.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&request.id)
+        if planted::leaves_alone(request.id, process.started)
+            || process.waiting.lock().unwrap_or_else(PoisonError::into_inner).contains_key(&request.id)
             || !process.running().insert(request.id)
         {
             return;

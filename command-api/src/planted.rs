@@ -18,7 +18,7 @@
 //! record that it ends in (`fenced`, `destroyed`, `purged`, `verified`, `completed`, `finalized`).
 pub(crate) mod marked;
 
-use event_schemas::privacy_request::RedactionStep;
+use event_schemas::{RequestId, Timestamp, privacy_request::RedactionStep};
 
 #[cfg(not(feature = "planted-bugs"))]
 mod honest {
@@ -64,6 +64,8 @@ mod dishonest {
     use event_log::{AppendError, Appended, Covering, NewRecord, Stopped, Watch};
     use futures::FutureExt as _;
     use tokio::{sync::mpsc, sync::oneshot, time::sleep};
+
+    use super::{RequestId, Timestamp};
 
     #[cfg(not(debug_assertions))]
     compile_error!("planted-bugs must never be part of a release build");
@@ -122,9 +124,13 @@ mod dishonest {
         is("destroy-without-fence")
     }
 
-    /// Whether a start leaves alone what is open.
-    pub(crate) fn resumes_no_erasure() -> bool {
-        is("erasures-not-resumed")
+    /// Whether a process leaves an erasure alone that began before it started.
+    pub(crate) fn leaves_alone(request: RequestId, started: Timestamp) -> bool {
+        let began_us = request.0.get_timestamp().map(|began| {
+            let (s, ns) = began.to_unix();
+            s.saturating_mul(1_000_000).saturating_add(u64::from(ns / 1_000))
+        });
+        is("erasures-not-resumed") && began_us.is_some_and(|began| began < started.micros().unsigned_abs())
     }
 
     /// Ends the process here, or waits, if a test says so.
@@ -230,8 +236,7 @@ mod dishonest {
 #[cfg(feature = "planted-bugs")]
 pub(crate) use dishonest::{
     Hand, Writer, acks_before_commit, clock_wrong_us, destroys_without_fence, erasure_at, erasure_past,
-    forwards_twice, hears_late, is_proposed_everything, resumes_no_erasure, saves_progress_first,
-    serves_revoked,
+    forwards_twice, hears_late, is_proposed_everything, leaves_alone, saves_progress_first, serves_revoked,
 };
 #[cfg(not(feature = "planted-bugs"))]
 pub(crate) use honest::{Hand, Writer};
@@ -297,9 +302,9 @@ pub(crate) const fn destroys_without_fence() -> bool {
     false
 }
 
-/// Whether a start leaves open erasures alone: never, in an honest build.
+/// Whether a process leaves an erasure alone that began before it started: never, in an honest build.
 #[cfg(not(feature = "planted-bugs"))]
-pub(crate) const fn resumes_no_erasure() -> bool {
+pub(crate) const fn leaves_alone(_: RequestId, _: Timestamp) -> bool {
     false
 }
 
