@@ -29,14 +29,24 @@ async fn until_healthy(shop: &Shop, is_healthy: bool) -> Value {
     }
 }
 
+/// What is answered on the sending is seen to be taken while nobody can keep it; whether it is lost with the server is seen
+/// under several nodes.
 async fn outlasted(folder: &Folder, away: impl FnOnce(), back: impl FnOnce()) {
-    let server = Server::start_on(folder, &[]);
+    let bug = "answered-on-sending";
+    let server = Server::start_on(folder, &[("LOYALNEST_PLANTED_BUG", bug)]);
     let shop = Shop::open(&server).await;
     let customer = shop.enrol_with(1000).await;
+    #[cfg(feature = "planted-bugs")]
+    let struck = shop.enrol_with(1000).await;
     shop.door.until_idle().await;
     until_healthy(&shop, true).await;
 
     away();
+    #[cfg(feature = "planted-bugs")]
+    {
+        let adjust = json!({"customer_id": struck, "points": 11, "reason_code": bug});
+        shop.post("/v1/api/points/adjust", &adjust).await.expect(200);
+    }
     let redeem = json!({"customer_id": customer, "points": 300});
     let refused = shop.post_keyed("/v1/api/points/redeem", "meanwhile", &redeem).await;
     assert_eq!(refused.status, 503, "{}", refused.text);
