@@ -1,8 +1,8 @@
 //! What tests of whole nodes switch on in their log; refused in a release build.
 //!
 //! `LOYALNEST_DEAF=<file>`: no owner reads back what it wrote, as long as the file is there.
-//! `LOYALNEST_HOLD=log-stores:<text>@<file>`: who is about to store a record with this text in it on a Postgres writes the
-//! file, and goes on once somebody has removed it; `log-doubts:<text>@<file>`: so does who could not store one. Each
+//! `LOYALNEST_HOLD=log-stores:<text>@<file>`: who is about to store a record with this text in it on a Postgres writes
+//! the file, and goes on once somebody has removed it; `log-doubts:<text>@<file>`: so does who could not store one. Each
 //! happens once among all processes that are told the same.
 use std::{
     fs,

@@ -1,6 +1,6 @@
-//! `checkpoint-apart`: rows and checkpoint are committed in two transactions. A simulation does so with every batch; if
-//! `LOYALNEST_PLANTED_BUG` names it, with those that have the name in a record. Then a test may hold it between the two
-//! (at `checkpoint`), and where the second one failed (at `checkpoint:failed`), as `privacy::planted` has it.
+//! `checkpoint-apart`: rows and checkpoint are committed in two transactions. A simulation does so with every batch;
+//! if `LOYALNEST_PLANTED_BUG` names it, with those that have the name in a record. Then a test may hold it between
+//! the two (at `checkpoint`), and where the second one failed (at `checkpoint:failed`), as `privacy::planted` has it.
 use crate::fold::Batch;
 
 /// Whether the checkpoint behind this batch is committed apart from its rows.

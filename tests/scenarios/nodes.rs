@@ -233,9 +233,9 @@ async fn what_cannot_be_a_node_is_refused_with_what_to_change() {
     }
 }
 
-/// Row 16 of the contract: a node a day ahead would end points for good, and one behind would keep them. It is not even
-/// given a share, so the others go on with everything. That it claims nothing either once it runs, and goes on by itself
-/// when the clock is right, is shown where nodes share a process (`command-api/src/nodes/tests.rs`).
+/// Row 16 of the contract: a node a day ahead would end points for good, and one behind would keep them. It is not
+/// even given a share, so the others go on with everything. That it claims nothing either once it runs, and goes on
+/// by itself when the clock is right, is shown where nodes share a process (`command-api/src/nodes/tests.rs`).
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_whose_clock_is_a_day_off_is_refused_and_the_others_go_on() {
@@ -259,12 +259,12 @@ async fn a_node_whose_clock_is_a_day_off_is_refused_and_the_others_go_on() {
     nodes.try_start(1, &day_off).expect("so much is allowed");
 }
 
-/// Partitions go from node to node while everybody asks, each time because the node that owns them is asked to end. How
-/// little is read to take one over is shown where nodes share a process (`command-api/src/nodes/tests.rs`). How long it
-/// takes is printed, and judged by nobody here.
+/// Partitions go from node to node while everybody asks, each time because the node that owns them is asked to end.
+/// How little is read to take one over is shown where nodes share a process (`command-api/src/nodes/tests.rs`). How
+/// long it takes is printed, and judged by nobody here.
 ///
-/// Catches: a node that ends without a word to the others, who then wait until its session is over (no `leave`). In the end
-/// who stood by and left a record out is seen to answer anew.
+/// Catches: a node that ends without a word to the others, who then wait until its session is over (no `leave`). In
+/// the end who stood by and left a record out is seen to answer anew.
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_node_that_is_asked_to_end_hands_over_without_a_wrong_answer() {

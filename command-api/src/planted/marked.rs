@@ -1,5 +1,5 @@
-//! Bugs that strike only an adjustment whose reason code is the bug's name, if `LOYALNEST_PLANTED_BUG` names it too. So
-//! one outage shows what must hold of everybody else, and beside it that a bug of that outage is seen.
+//! Bugs that strike only an adjustment whose reason code is the bug's name, if `LOYALNEST_PLANTED_BUG` names it too.
+//! So one outage shows what must hold of everybody else, and beside it that a bug of that outage is seen.
 use std::time::Duration;
 
 use domain::{Command, points_account};

@@ -1,8 +1,8 @@
 //! What may happen to nodes whose log is in Postgres with everything else, and the bug of sending on.
 use super::*;
 
-/// Nothing comes late here, because the log itself refuses what does not follow its head. What answers before their records
-/// come to is looked for with the log on Kafka.
+/// Nothing comes late here, because the log itself refuses what does not follow its head. What answers before their
+/// records come to is looked for with the log on Kafka.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn owners_that_slept_past_their_session_or_died_answer_nothing_that_does_not_hold() {
     let nodes = Nodes::on_postgres(3);
@@ -13,11 +13,11 @@ async fn owners_that_slept_past_their_session_or_died_answer_nothing_that_does_n
     running.holds_after("a sleep and kills").await;
 }
 
-/// All that nodes need goes away: it stands still for longer than their sessions, so that they have lost everything by the
-/// time it goes on, and it is restarted. They take everything up again by themselves.
+/// All that nodes need goes away: it stands still for longer than their sessions, so that they have lost everything
+/// by the time it goes on, and it is restarted. They take everything up again by themselves.
 ///
-/// Who is not told what became of a command that was on its way when it stood still, and asks for it as another one, is
-/// seen to have it twice; and what an owner answered on the sending is lost to the restart.
+/// Who is not told what became of a command that was on its way when it stood still, and asks for it as another one,
+/// is seen to have it twice; and what an owner answered on the sending is lost to the restart.
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn a_postgres_that_stands_still_or_is_restarted_under_all_nodes_costs_no_answer() {

@@ -1,5 +1,5 @@
-//! The log on Kafka, everything else in Postgres: a group proposes, claims decide. Three nodes, to which one thing happens
-//! after the other.
+//! The log on Kafka, everything else in Postgres: a group proposes, claims decide. Three nodes, to which one thing
+//! happens after the other.
 use uuid::Uuid;
 
 use super::*;
@@ -25,7 +25,8 @@ fn topic() -> String {
 async fn on_kafka_nodes_that_sleep_and_die_and_fight_keep_every_promise() {
     let nodes = Nodes::on_kafka(3, &topic());
     let file = nodes.spare().join("deaf");
-    // Told in time, an owner that woke was seen to write nothing; so nobody tells it, and it does not read of it at once.
+    // Told in time, an owner that woke was seen to write nothing; so nobody tells it, and it does not read of it at
+    // once.
     let late = [("LOYALNEST_PLANTED_BUG", "hears-late"), ("LOYALNEST_DEAF", file.to_str().unwrap())];
     let mut running = Running::begin(&nodes, &late).await;
     running.wake_too_late(&file).await;
@@ -40,8 +41,9 @@ async fn on_kafka_nodes_that_sleep_and_die_and_fight_keep_every_promise() {
     marked::a_record_left_out_is_noticed(&running.world, &nodes, &mut running.servers).await;
 }
 
-/// What is answered before it is admitted is lost to a fight, and with its node. The position in such an answer is made up,
-/// so a repeat would differ even where nothing is lost: only sums are compared here, once all that was held back is written.
+/// What is answered before it is admitted is lost to a fight, and with its node. The position in such an answer is
+/// made up, so a repeat would differ even where nothing is lost: only sums are compared here, once all that was held
+/// back is written.
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_answers_before_their_records_are_caught_by_fights_and_kills() {
@@ -71,8 +73,9 @@ async fn on_kafka_answers_before_their_records_are_caught_by_fights_and_kills() 
 
 /// All records are on one broker; and everything else is in one Postgres, whose read models are set back in the end.
 ///
-/// Meanwhile an owner that answers on the sending is seen to take what nobody can keep, and to lose it with a broker that is
-/// killed; and a projector that commits its checkpoint apart to leave read models that are no fold of the log.
+/// Meanwhile an owner that answers on the sending is seen to take what nobody can keep, and to lose it with a broker
+/// that is killed; and a projector that commits its checkpoint apart to leave read models that are no fold of the
+/// log.
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_a_broker_and_a_postgres_that_go_and_come_back_cost_no_answer() {
@@ -129,8 +132,8 @@ async fn on_kafka_a_broker_and_a_postgres_that_go_and_come_back_cost_no_answer()
     drop(postgres);
 }
 
-/// Each record is on two brokers before it counts, so one may go, whichever leads. With one more away nothing is confirmed
-/// until it is back: an owner that answers on the sending is seen to take what nobody can keep.
+/// Each record is on two brokers before it counts, so one may go, whichever leads. With one more away nothing is
+/// confirmed until it is back: an owner that answers on the sending is seen to take what nobody can keep.
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_brokers_of_three_that_are_killed_cost_no_answer() {

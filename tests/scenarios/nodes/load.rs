@@ -1,6 +1,7 @@
 //! Clients that ask any node until they have an answer, with a journal of the answers; and what must be true of them.
 //!
-//! A client sends the same request with the same key to one node after the other. It is told "not now" (503) at worst.
+//! A client sends the same request with the same key to one node after the other. It is told "not now" (503) at
+//! worst.
 use std::{
     sync::{Arc, RwLock},
     time::{Duration, Instant},

@@ -1,4 +1,5 @@
-//! The log that several nodes share lost records: all of them stop, nobody starts, and each declares what it remembers.
+//! The log that several nodes share lost records: all of them stop, nobody starts, and each declares what it
+//! remembers.
 use super::*;
 
 const SIGNED: [&str; 8] =
@@ -10,8 +11,8 @@ const LOSE: &str =
     "BEGIN; DELETE FROM loyalnest_log.log; INSERT INTO loyalnest_log.log SELECT * FROM kept.log;
     DELETE FROM loyalnest_log.head; INSERT INTO loyalnest_log.head SELECT * FROM kept.head; COMMIT";
 
-/// A node's snapshots and its witness are nobody else's, so each declares what it remembers itself. Catches: an owner in
-/// doubt that claims again by its snapshots, which may be older than the loss.
+/// A node's snapshots and its witness are nobody else's, so each declares what it remembers itself. Catches: an owner
+/// in doubt that claims again by its snapshots, which may be older than the loss.
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn nodes_whose_log_lost_records_stop_and_go_on_once_each_of_them_declared_it() {
     let nodes = Nodes::on_postgres(2);

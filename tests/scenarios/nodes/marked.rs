@@ -1,5 +1,5 @@
-//! Planted bugs that strike one person only (`command-api/src/planted/marked.rs`), so that the outage that shows what must
-//! hold of everybody else shows too that the bug would be seen.
+//! Planted bugs that strike one person only (`command-api/src/planted/marked.rs`), so that the outage that shows what
+//! must hold of everybody else shows too that the bug would be seen.
 use serde_json::Value;
 use tokio::task::JoinHandle;
 use uuid::Uuid;
@@ -32,7 +32,8 @@ async fn owner_of(servers: &[Server], partition: u64) -> Option<usize> {
     None
 }
 
-/// The owner of a partition ends in order, and whoever takes it over left a record out: it answers that one's key anew.
+/// The owner of a partition ends in order, and whoever takes it over left a record out: it answers that one's key
+/// anew.
 pub(super) async fn a_record_left_out_is_noticed(world: &World, nodes: &Nodes, servers: &mut Vec<Server>) {
     let (key, adjust) = (Uuid::now_v7().to_string(), struck_by("left-unfolded", world, 5));
     let first = world.insist_by(&key, ADJUST, &adjust).await;
@@ -54,8 +55,8 @@ impl Running<'_> {
         tokio::spawn(async move { shop.post_keyed(ADJUST, &key, &adjust).await })
     }
 
-    /// An owner that answers on the sending takes what cannot be kept, unlike those of [`Self::only_reads_go_on`]. Gives
-    /// the partition.
+    /// An owner that answers on the sending takes what cannot be kept, unlike those of [`Self::only_reads_go_on`].
+    /// Gives the partition.
     pub(super) async fn one_is_answered_on_sending(&mut self) -> u64 {
         let answer = self.strike("answered-on-sending", 11).await.unwrap();
         assert!(!is_not_now(&answer), "answered-on-sending went unnoticed: {answer:?}");

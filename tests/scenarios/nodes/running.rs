@@ -10,8 +10,8 @@ use super::{
 
 /// A pause that outlasts the session.
 pub(super) const PAUSED_FOR: Duration = Duration::from_secs(8);
-/// The longest that the partitions of a node may be nobody's once it says nothing: its session, and what a busy machine
-/// needs to share anew and to claim.
+/// The longest that the partitions of a node may be nobody's once it says nothing: its session, and what a busy
+/// machine needs to share anew and to claim.
 const TAKEN_OVER_WITHIN: Duration = SESSION.saturating_add(Duration::from_secs(20));
 
 /// Nodes with a world, and a journal of all that was answered in it.
@@ -108,15 +108,15 @@ impl<'a> Running<'a> {
         self.nodes.job(&["verify"]).1["counted"]["stale"].as_u64().unwrap()
     }
 
-    /// An owner sleeps, and when it wakes it writes before it reads of its loss: it is deaf as long as this file is there.
-    /// Every reader skips what it writes.
+    /// An owner sleeps, and when it wakes it writes before it reads of its loss: it is deaf as long as this file is
+    /// there. Every reader skips what it writes.
     pub(super) async fn wake_too_late(&mut self, deaf: &Path) {
         let told = self.woken(Some(deaf)).await;
         assert!(told.iter().all(|status| matches!(status, 200 | 503)), "when it woke it answered {told:?}");
     }
 
-    /// An owner is stopped, another node takes over and changes the account, and the first one wakes with requests that it
-    /// would refuse by what it knew. Gives what it answered.
+    /// An owner is stopped, another node takes over and changes the account, and the first one wakes with requests
+    /// that it would refuse by what it knew. Gives what it answered.
     pub(super) async fn sleep_and_wake(&mut self) -> Vec<u16> {
         self.woken(None).await
     }
@@ -148,7 +148,8 @@ impl<'a> Running<'a> {
         until("the new owner answers", async || self.world.at(other).post(EARN, &earn).await.status == 200)
             .await;
         tokio::time::sleep(PAUSED_FOR.saturating_sub(began.elapsed())).await;
-        // These are in its sockets when it wakes. An adjustment is decided by the account at once, one way or the other.
+        // These are in its sockets when it wakes. An adjustment is decided by the account at once, one way or the
+        // other.
         let take = json!({"customer_id": customer, "points": -50_000, "reason_code": "correction"});
         let asked: Vec<_> = (0..ASKED)
             .map(|_| {
@@ -228,8 +229,8 @@ impl<'a> Running<'a> {
         self.end(load).await;
     }
 
-    /// All nodes are told to own everything, for a while, with concurrent redemptions; with these bugs. Then there is peace,
-    /// in this environment.
+    /// All nodes are told to own everything, for a while, with concurrent redemptions; with these bugs. Then there is
+    /// peace, in this environment.
     #[cfg(feature = "planted-bugs")]
     pub(super) async fn fight(&mut self, fight: Duration, bugs: &'a str, peace: &[(&'a str, &'a str)]) {
         self.started_again(&[("LOYALNEST_PLANTED_BUG", bugs)]).await;
@@ -324,8 +325,8 @@ impl<'a> Running<'a> {
     }
 }
 
-/// Starts a node whose name is free again once the session of the one before is over. What else keeps it from starting is
-/// no reason to wait.
+/// Starts a node whose name is free again once the session of the one before is over. What else keeps it from
+/// starting is no reason to wait.
 pub(super) async fn restarted(nodes: &Nodes, node: usize, more: &[(&str, &str)]) -> Server {
     let deadline = Instant::now() + AGREE_WITHIN;
     loop {
