@@ -107,7 +107,7 @@ impl System {
         let Working { parts, policies, schedule, webhooks, projections, witness } = working;
         let Stores { log, keys, work, reads, lock, .. } = stores;
         let (commander, shops) = (parts.commander.clone(), parts.shops.clone());
-        let mut probes = probes(&log, &commander, &policies, &keys, &work);
+        let mut probes = probes(&log, &commander, &policies, &shops, &keys, &work);
         probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
         let (now, deadlines) = watched_deadlines(settings, &reads, clock);
@@ -445,11 +445,12 @@ fn probes(
     log: &Log,
     commander: &Commander,
     policies: &Policies,
+    shops: &command_api::Shops,
     keys: &KeyStore,
     work: &Store,
 ) -> Vec<Arc<dyn Probe>> {
     let (log, commander, policies) = (log.clone(), commander.clone(), policies.clone());
-    let (work, store, claiming) = (work.clone(), log.clone(), commander.clone());
+    let (work, store, claiming, shops) = (work.clone(), log.clone(), commander.clone(), shops.clone());
     vec![
         Arc::new(Check("store", move || store.silence().is_none(), "the store of the log does not answer")),
         Arc::new(Check(
@@ -464,6 +465,7 @@ fn probes(
             "a record of the log is missing",
         )),
         Arc::new(Check("policies", move || policies.stopped_partitions().is_empty(), "a policy has stopped")),
+        Arc::new(Check("shops", move || shops.is_followed(), "what shops change is no longer followed")),
         damaged_keys::probe(keys),
         Arc::new(Check("work", move || work.is_open(), "the store of the inbox has ended")),
     ]

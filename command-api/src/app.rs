@@ -14,7 +14,7 @@ use crate::{
     idempotency::Idempotency,
     issuer::Issuers,
     policies::{Parts, Policies},
-    problem::{account_redacted, key_fault, shop_redacted},
+    problem::{account_redacted, key_fault, shop_not_loaded, shop_redacted},
     requests::Requests,
     shops::{Shop, Shops},
     webhooks::Webhooks,
@@ -69,8 +69,7 @@ impl App {
     /// The shop of somebody who has its token. Tokens are handed out once a shop has joined, so if it is not here, this
     /// node has not read as far.
     pub(crate) fn shop(&self, merchant: MerchantId) -> Result<Arc<Shop>, Problem> {
-        let behind = || Problem::unavailable("shop-not-loaded", "This node has not heard of the shop yet");
-        self.shops.by_id(merchant).ok_or_else(behind)
+        self.shops.by_id(merchant).ok_or_else(shop_not_loaded)
     }
 
     /// The same, unless the shop was erased: for calls that are about nobody whose key would say so.

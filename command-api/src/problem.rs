@@ -123,6 +123,11 @@ fn broken(code: &'static str, title: &'static str, error: &privacy::Error) -> Pr
     Problem::new(StatusCode::INTERNAL_SERVER_ERROR, code, title).detail(error.to_string()).fault(error)
 }
 
+/// This node has not read as far as to know the shop, or not at all.
+pub(crate) fn shop_not_loaded() -> Problem {
+    Problem::unavailable("shop-not-loaded", "This node has not heard of the shop yet")
+}
+
 /// work.db failed a request.
 pub(crate) fn work_fault(error: &group_commit::Fault) -> Problem {
     Problem::unavailable("store-unavailable", "The store cannot be reached").fault(error)
@@ -157,7 +162,9 @@ pub(crate) fn erased(cause: &(dyn std::error::Error + Send + Sync + 'static)) ->
 }
 
 /// The word of the key store that a fault goes back to.
-fn of_keys<'a>(cause: &'a (dyn std::error::Error + Send + Sync + 'static)) -> Option<&'a privacy::Error> {
+pub(crate) fn of_keys<'a>(
+    cause: &'a (dyn std::error::Error + Send + Sync + 'static),
+) -> Option<&'a privacy::Error> {
     let first: &(dyn std::error::Error + 'static) = cause;
     std::iter::successors(Some(first), |error| error.source()).find_map(|error| error.downcast_ref())
 }

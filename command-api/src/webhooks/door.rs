@@ -17,6 +17,7 @@ use super::{
     inbox::Arrival,
     translate::{Mentions, is_compliance},
 };
+use crate::problem::shop_not_loaded;
 
 /// The longest body, in bytes.
 pub const BODY_LEN_MAX: usize = 8 * 1024 * 1024;
@@ -82,6 +83,9 @@ pub async fn receive(
         // Shopify asks for shops that are long gone too, and nothing is held of one that nobody knows here.
         return if is_compliance(&topic) {
             nothing_held(&topic)
+        } else if !webhooks.side.shops.is_followed() {
+            // It may have joined since. After a 404 Shopify would give the subscription up.
+            Err(shop_not_loaded())
         } else {
             Err(Problem::not_found("unknown-shop", "No such shop has installed the app"))
         };

@@ -1,12 +1,18 @@
 //! What the door lets in, what it turns away, and with which words.
+use std::time::Duration;
+
 use axum::{body::Body, http::StatusCode};
+use event_log::{Class, Position, memory};
 
 use super::{
     super::Secrets,
     Post, Stack,
     payloads::{customer, order},
 };
-use crate::webhooks::{Counts, door::BODY_LEN_MAX};
+use crate::{
+    testing::{Bench, within},
+    webhooks::{Counts, door::BODY_LEN_MAX},
+};
 
 const SHOP: &str = "demo-1.myshopify.com";
 const NOTHING: Counts = Counts { pending: 0, dead_lettered: 0 };
@@ -51,6 +57,28 @@ async fn what_cannot_be_trusted_or_read_is_turned_away_and_not_stored() {
     stack.post(&before).await;
     stack.worked_off().await;
     assert_eq!(stack.standing(merchant, "w-1").await["status"], "processed");
+}
+
+/// Catches: a 404 for a shop that may have joined behind where its node stopped to read.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_node_that_no_longer_follows_the_shops_says_so_and_turns_no_new_shop_away() {
+    let store = memory::Memory::init(1, Class::Conditional);
+    let stack = Stack::over(Bench::over(store.log()).await);
+    stack.bench.install(SHOP).await;
+    assert!(stack.bench.shops.is_followed());
+    // Another history than was read, and one more record in it.
+    store.tamper(0, |records| drop(records.pop()));
+    stack.bench.log.heard_of(0, Position::new(stack.bench.log.end(0).get() + 1));
+    within("the shops are not followed any more", async {
+        while stack.bench.shops.is_followed() {
+            tokio::time::sleep(Duration::from_millis(2)).await;
+        }
+    })
+    .await;
+    let new =
+        Post::new("new.myshopify.com", "customers/create", "w-1", &customer(7, "ada@example.com", false));
+    let (status, body) = stack.send(new.request()).await;
+    assert_eq!((status.as_u16(), body["code"].as_str()), (503, Some("shop-not-loaded")), "{body}");
 }
 
 #[tokio::test(flavor = "multi_thread")]
