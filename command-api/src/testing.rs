@@ -185,9 +185,7 @@ impl Bench {
 
     /// A shop with default settings, in US dollars.
     pub(crate) async fn install(&self, domain: &str) -> MerchantId {
-        let reference = Reference::new(Kind::ShopDomain, domain, Uuid::now_v7(), None);
-        let merchant = MerchantId(self.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
-        self.keys.ensure_merchant(merchant).await.unwrap();
+        let merchant = self.keys_of(domain).await;
         let install = InstallMerchant {
             shop_domain: ShopDomain::try_new(domain).unwrap(),
             currency: Currency::try_new("USD").unwrap(),
@@ -195,6 +193,14 @@ impl Bench {
         };
         let answered = self.accept(merchant, StreamRef::merchant(merchant), install).await;
         self.shops.wait_until(answered.at).await.unwrap();
+        merchant
+    }
+
+    /// The keys of a shop, of which the log need not know.
+    pub(crate) async fn keys_of(&self, domain: &str) -> MerchantId {
+        let reference = Reference::new(Kind::ShopDomain, domain, Uuid::now_v7(), None);
+        let merchant = MerchantId(self.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
+        self.keys.ensure_merchant(merchant).await.unwrap();
         merchant
     }
 
@@ -405,7 +411,8 @@ impl Bench {
         let rows = finder.find(merchant, request, &Whom::Person(people.clone())).await.unwrap();
         let purged = self.work.run(move |work| {
             let purged = purge(work, &rows)?;
-            exports::purge(work, merchant, Some(&people))?;
+            let references = requests::people(work, request)?.unwrap_or_default();
+            exports::purge(work, merchant, Some(&people), &references)?;
             requests::forget(work, request)?;
             Ok(purged)
         });

@@ -25,9 +25,9 @@ impl Policies {
         let (Command::PointsAccount(command), Some(customer)) = (command, stream.subject()) else {
             return Ok(());
         };
-        let shop = self.parts.shops.by_id(cause.merchant);
-        // Shops are read from another partition, which may be behind.
-        let shop = shop.ok_or_else(|| Trouble::Later("the shop is not known yet".into()))?;
+        let Some(shop) = self.parts.shops.by_id(cause.merchant) else {
+            return Err(self.without_shop(cause).await);
+        };
         let now = self.parts.clock.now();
         let days = shop.settings.redeem.reinstate_grace_days;
         let grace = Grace { days, timezone: shop.timezone.clone() };

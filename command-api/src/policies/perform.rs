@@ -55,29 +55,35 @@ pub(super) enum Trouble {
 
 impl From<privacy::Error> for Trouble {
     fn from(error: privacy::Error) -> Self {
-        match error {
+        let code = match error {
             privacy::Error::Redacted { .. }
             | privacy::Error::Erased { .. }
-            | privacy::Error::ShopErased { .. } => Self::Erased,
-            privacy::Error::UnknownMerchant { .. } | privacy::Error::KeyMissing { .. } => {
-                Self::Stuck("key-missing".into())
-            }
-            other => Self::Later(other.into()),
-        }
+            | privacy::Error::ShopErased { .. } => return Self::Erased,
+            privacy::Error::Unavailable(_) => return Self::Later(error.into()),
+            privacy::Error::UnknownMerchant { .. } | privacy::Error::KeyMissing { .. } => "key-missing",
+            privacy::Error::Damaged { .. } | privacy::Error::DoesNotOpen => "key-damaged",
+            privacy::Error::EpochGone { .. } => "epoch-gone",
+            _ => "key-fault",
+        };
+        tracing::error!(error = &error as &dyn std::error::Error, "A policy's step has no key that works");
+        Self::Stuck(code.into())
     }
 }
 
 impl From<Unavailable> for Trouble {
     fn from(unavailable: Unavailable) -> Self {
         match unavailable {
-            Unavailable::AggregateParked | Unavailable::RecordTooLarge { .. } | Unavailable::Fault(_) => {
+            // It would be wrong to hold up all others for one partition, or one stream.
+            Unavailable::Stopped
+            | Unavailable::AggregateParked
+            | Unavailable::RecordTooLarge { .. }
+            | Unavailable::Fault(_) => {
                 tracing::error!(error = &unavailable as &dyn std::error::Error, "A policy's command failed");
                 Self::Stuck(unavailable.code().into())
             }
-            Unavailable::Overloaded
-            | Unavailable::NotOwned
-            | Unavailable::KeysAway
-            | Unavailable::Stopped => Self::Later(unavailable.into()),
+            Unavailable::Overloaded | Unavailable::NotOwned | Unavailable::KeysAway => {
+                Self::Later(unavailable.into())
+            }
         }
     }
 }
@@ -282,7 +288,7 @@ impl Policies {
         if u128::try_from(waited).is_ok_and(|waited| waited >= RESERVED_FOR.as_micros()) {
             return Ok(ExpireRedemption {}.into());
         }
-        let order = self.order(cause, redemption)?;
+        let order = self.order(cause, redemption).await?;
         let issuer = self.parts.issuers.of(&order.shop);
         let worth = Worth { benefit, from: cause.occurred_at };
         match within(patience, issuer.issue(&order, worth)).await {
@@ -312,7 +318,7 @@ impl Policies {
         if at_till {
             return Ok(());
         }
-        let order = self.order(cause, redemption)?;
+        let order = self.order(cause, redemption).await?;
         let issuers = &self.parts.issuers;
         let issuer = match made_by {
             Some(name) => issuers
@@ -327,10 +333,22 @@ impl Policies {
         }
     }
 
-    fn order(&self, cause: &Cause, redemption: RedemptionId) -> Result<CodeOrder, Trouble> {
-        let order = self.parts.issuers.order(cause.merchant, redemption)?;
-        // Shops are read from another partition, which may be behind.
-        order.ok_or_else(|| Trouble::Later("the shop is not known yet".into()))
+    async fn order(&self, cause: &Cause, redemption: RedemptionId) -> Result<CodeOrder, Trouble> {
+        match self.parts.issuers.order(cause.merchant, redemption)? {
+            Some(order) => Ok(order),
+            None => Err(self.without_shop(cause).await),
+        }
+    }
+
+    /// Shops are read from another partition, which may be behind. It is not waited for one whose joining is lost.
+    pub(super) async fn without_shop(&self, cause: &Cause) -> Trouble {
+        let joined = |aggregate: &Aggregate| matches!(aggregate, Aggregate::Merchant(shop) if shop.shop_domain().is_some());
+        let stream = StreamRef::merchant(cause.merchant);
+        match self.parts.commander.read(cause.merchant, stream, joined).await {
+            Ok(true) if self.parts.shops.is_followed() => Trouble::Later("the shop is not known yet".into()),
+            Ok(_) => Trouble::Stuck("unknown-shop".to_owned()),
+            Err(why) => why.into(),
+        }
     }
 }
 

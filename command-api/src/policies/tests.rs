@@ -11,14 +11,14 @@ use domain::{
     points_account::Phase,
     redemption::{self, Status},
 };
-use event_log::{Kind as RecordKind, Log};
+use event_log::{Class, Kind as RecordKind, Log, memory};
 use event_schemas::{
     CustomerId, MerchantId, OrderId, Points, RedemptionId, loyalty_order::OrderStage, sample,
 };
 use privacy::{Kind, Reference};
 use uuid::Uuid;
 
-use super::Cause;
+use super::{Cause, perform::Trouble};
 use crate::{
     commands::{Envelope, Unavailable},
     testing::{Bench, POISON, earn, process, reserve},
@@ -188,6 +188,42 @@ async fn a_rejection_that_nobody_expected_is_parked_and_the_rest_goes_on() {
     assert_eq!(bench.balances(merchant, customer).await.available, Points(full));
     let opened = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PointsAccount(a) if a.opened());
     assert!(bench.commander.read(merchant, StreamRef::account(other), opened).await.unwrap());
+}
+
+/// As after a loss of records. Catches: waiting for the shop (all shops of the partition wait with it).
+#[tokio::test]
+async fn a_step_of_a_shop_that_the_log_does_not_know_is_parked_until_it_joins_and_the_rest_goes_on() {
+    let bench = Bench::over(memory::init(1, Class::Conditional)).await;
+    let lost = bench.keys_of("lost.myshopify.com").await;
+    let theirs = bench.customer(lost).await;
+    let (merchant, customer) = shop(&bench).await;
+    assert_eq!(bench.policies.parked(), 1);
+    let opened = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PointsAccount(a) if a.opened());
+    assert!(bench.commander.read(merchant, StreamRef::account(customer), opened).await.unwrap());
+    bench.install("lost.myshopify.com").await;
+    bench.policies.retry_all().await.unwrap();
+    assert_eq!(bench.policies.parked(), 0);
+    assert!(bench.commander.read(lost, StreamRef::account(theirs), opened).await.unwrap());
+}
+
+/// Catches: waiting for what somebody must mend first, so that all policies of the partition wait with it.
+#[test]
+fn a_step_waits_for_what_is_away_and_is_stuck_at_what_is_broken() {
+    let damaged = privacy::Error::Damaged { what: "it".to_owned() };
+    for (trouble, expected) in [
+        (damaged.into(), Some("key-damaged")),
+        (privacy::Error::DoesNotOpen.into(), Some("key-damaged")),
+        (privacy::Error::EpochGone { epoch: 1 }.into(), Some("epoch-gone")),
+        (Unavailable::Stopped.into(), Some("partition-stopped")),
+        (Unavailable::NotOwned.into(), None),
+        (Unavailable::KeysAway.into(), None),
+    ] {
+        let stuck = match trouble {
+            Trouble::Stuck(reason) => Some(reason),
+            Trouble::Later(_) | Trouble::Erased => None,
+        };
+        assert_eq!(stuck.as_deref(), expected);
+    }
 }
 
 #[test]
