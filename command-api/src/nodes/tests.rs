@@ -12,14 +12,21 @@ use std::{
 
 use domain::{Command, DueKind, Rejection, StreamRef};
 use event_log::{Class, Log, memory};
-use event_schemas::{CommandKey, CustomerId, MerchantId, Points, Timestamp, points_account::Balances};
+use event_schemas::{
+    CommandKey, CustomerId, MerchantId, Personal, Points, Timestamp, personal::SealError,
+    points_account::Balances,
+};
+use http_edge::Problem;
 use privacy::{KeyStore, RootKey};
 use rand::Rng as _;
 use tempfile::TempDir;
 use tokio::{net::TcpListener, sync::watch, task::JoinSet};
 use uuid::Uuid;
 
-use super::{Nodes, OwnedBy, Owners};
+use super::{
+    Nodes, OwnedBy, Owners,
+    wire::{Message as _, Told},
+};
 use crate::{
     clock::Clock,
     commands::{Answered, Commander, Envelope, Outcome, Unavailable},
@@ -212,6 +219,46 @@ async fn every_kind_of_ask_is_answered_by_the_owner_through_any_node() {
     assert_eq!(due, world.customers.len());
     let elsewhere = world.customers.iter().filter(|customer| world.partition_of(**customer) % 2 == 1);
     assert!(elsewhere.count() > 0, "no ask had to be forwarded");
+}
+
+/// Catches: a fault of the key store that travels as a mere text (500 `internal-error`, and retries as of our own fault).
+#[tokio::test(flavor = "multi_thread")]
+async fn a_fault_of_the_keys_is_the_same_through_any_node() {
+    let world = World::of(2, 1).await;
+    let mut partitions = BTreeSet::new();
+    while partitions.len() < usize::from(PARTITIONS) {
+        let stranger = CustomerId(Uuid::now_v7());
+        if !partitions.insert(world.partition_of(stranger)) {
+            continue;
+        }
+        let mut secret = earn(1);
+        secret.reference = Some(Personal::Clear("820982911946154508".into()));
+        let secret = world.envelope(stranger, secret);
+        for way in ways(&world) {
+            let refused = loop {
+                match way.send(secret.clone()).await {
+                    Err(why) if why.is_transient() => tokio::time::sleep(Duration::from_millis(2)).await,
+                    answer => break answer.unwrap_err(),
+                }
+            };
+            assert_eq!(Problem::from(refused).code(), "key-missing");
+        }
+    }
+    let (merchant, subject) = (world.merchant, world.customers[0]);
+    for error in [
+        privacy::Error::Redacted { merchant, subject },
+        privacy::Error::ShopErased { merchant },
+        privacy::Error::KeyMissing { merchant, what: subject.to_string() },
+        privacy::Error::Damaged { what: subject.to_string() },
+        privacy::Error::DoesNotOpen,
+    ] {
+        let here = Unavailable::fault(SealError { field: "email", source: error.into() });
+        let told = Told::decode(&Told::refused(&here).encode().unwrap()).unwrap();
+        let there = Unavailable::from(told.answer.err().unwrap());
+        // With the key's name in it.
+        let said = |why| format!("{:?}", Problem::from(why));
+        assert_eq!(said(there), said(here));
+    }
 }
 
 /// Believes that one other node owns everything, and counts how often it was asked.

@@ -6,7 +6,7 @@ use base64::{Engine as _, engine::general_purpose::STANDARD};
 use domain::{Aggregate, Command, DueKind, StreamRef};
 use event_log::{BoxError, PositionToken};
 use event_schemas::{
-    CommandKey, CorrelationId, Digest, MerchantId, RecordId, StreamType, Timestamp,
+    CommandKey, CorrelationId, CustomerId, Digest, MerchantId, RecordId, StreamType, Timestamp,
     record::{Actor, Answer, Body, Meta, Trace},
 };
 use serde::{Deserialize, Serialize, de::DeserializeOwned};
@@ -15,10 +15,11 @@ use uuid::Uuid;
 use crate::{
     commands::{Answered, Envelope, Lane, Made, Origin, Outcome, Unavailable},
     owner::{DueQuery, DueStream, packed},
+    problem,
 };
 
 /// Raised when a message or a packed aggregate changes its shape.
-pub(super) const FORMAT: u32 = 3;
+pub(super) const FORMAT: u32 = 4;
 
 /// An ask of another node.
 #[derive(Serialize, Deserialize)]
@@ -250,8 +251,45 @@ pub(super) enum Refusal {
     Stopped,
     KeysAway,
     AggregateParked,
+    Key(KeyRefusal),
     Fault(String),
     RecordTooLarge(usize),
+}
+
+/// What the key store said, where the caller is told more than that there is a fault.
+#[derive(Serialize, Deserialize)]
+pub(super) enum KeyRefusal {
+    Redacted { merchant: MerchantId, subject: CustomerId },
+    ShopErased { merchant: MerchantId },
+    KeyMissing { merchant: MerchantId, what: String },
+    Damaged { what: String },
+}
+
+impl KeyRefusal {
+    fn of(error: &privacy::Error) -> Option<Self> {
+        Some(match error {
+            privacy::Error::Redacted { merchant, subject } => {
+                Self::Redacted { merchant: *merchant, subject: *subject }
+            }
+            privacy::Error::ShopErased { merchant } => Self::ShopErased { merchant: *merchant },
+            privacy::Error::KeyMissing { merchant, what } => {
+                Self::KeyMissing { merchant: *merchant, what: what.clone() }
+            }
+            privacy::Error::Damaged { what } => Self::Damaged { what: what.clone() },
+            _ => return None,
+        })
+    }
+}
+
+impl From<KeyRefusal> for privacy::Error {
+    fn from(refusal: KeyRefusal) -> Self {
+        match refusal {
+            KeyRefusal::Redacted { merchant, subject } => Self::Redacted { merchant, subject },
+            KeyRefusal::ShopErased { merchant } => Self::ShopErased { merchant },
+            KeyRefusal::KeyMissing { merchant, what } => Self::KeyMissing { merchant, what },
+            KeyRefusal::Damaged { what } => Self::Damaged { what },
+        }
+    }
 }
 
 impl Told {
@@ -269,7 +307,9 @@ impl Told {
             Unavailable::KeysAway => Refusal::KeysAway,
             Unavailable::AggregateParked => Refusal::AggregateParked,
             Unavailable::RecordTooLarge { len } => Refusal::RecordTooLarge(*len),
-            Unavailable::Fault(error) => Refusal::Fault(error.to_string()),
+            Unavailable::Fault(error) => problem::of_keys(&**error)
+                .and_then(KeyRefusal::of)
+                .map_or_else(|| Refusal::Fault(error.to_string()), Refusal::Key),
         };
         Self { format: FORMAT, answer: Err(refusal) }
     }
@@ -294,6 +334,7 @@ impl From<Refusal> for Unavailable {
             Refusal::KeysAway => Self::KeysAway,
             Refusal::AggregateParked => Self::AggregateParked,
             Refusal::RecordTooLarge(len) => Self::RecordTooLarge { len },
+            Refusal::Key(refusal) => Self::fault(privacy::Error::from(refusal)),
             Refusal::Fault(text) => Self::fault(text),
         }
     }
