@@ -105,7 +105,7 @@ pub(crate) struct Exports {
 enum SealedBy {
     /// The person's own.
     Subject(CustomerId),
-    /// That of a day, where the files say that nothing is held.
+    /// That of a day, where nobody is known, or they are erased: files of a guest's orders, and such that nothing is held.
     Day(NaiveDate),
 }
 
@@ -150,7 +150,8 @@ impl Exports {
             return Ok(0);
         }
         let kept: Vec<_> = asked.iter().map(|(kept, _)| kept.clone()).collect();
-        let gather::Gathered { of, read } = gather::gather(&self.log, &self.keys, &kept).await?;
+        let gather::Gathered { of, read } =
+            gather::gather(&self.log, &self.keys, &self.requests, &kept).await?;
         let mut made = 0;
         for ((kept, round), told) in asked.iter().zip(of) {
             let done = async { self.make(kept, *round, &read, told?).await };

@@ -12,11 +12,11 @@ use domain::{
     privacy_request::{OpenDataRequest, OpenRedaction},
 };
 use event_schemas::{
-    CertificateId, CommandKey, CustomerId, Digest, MerchantId, OrderId, RequestId, Timestamp,
+    CertificateId, CommandKey, CustomerId, Digest, MerchantId, OrderId, RefundId, RequestId, Timestamp,
     privacy_request::{RedactionScope, RequestSource},
 };
 use group_commit::{Fault, Session, Store};
-use privacy::{KeyStore, Kind};
+use privacy::{Entry, KeyStore, Kind};
 use uuid::Uuid;
 
 pub(crate) use closure::closure;
@@ -141,7 +141,9 @@ impl Requests {
         self.open(asking, kept, |_| open_redaction(asking, RedactionScope::Shop, Vec::new())).await
     }
 
-    /// Asks for what is held of a person, with everybody who turned out to be them.
+    /// Asks for what is held of a person, with everybody who turned out to be them, and of orders that the request names
+    /// and nobody else owns: by their numbers or, unless an id says who asks, by the address. Beside an id, an address that
+    /// nobody verified would show a guest's orders to whoever gave it.
     ///
     /// # Errors
     /// [`NotTaken::Ambiguous`] if only an address is given and several people have it.
@@ -149,12 +151,16 @@ impl Requests {
         let kept = match self.kept_again(asking.request).await? {
             Some(kept) => kept,
             None => {
-                let people = self.people_named(asking.merchant, named).await?;
+                let mut named = named.clone();
+                if self.named_by_id(asking.merchant, &named).await?.is_some() {
+                    named.email = None;
+                }
+                let people = self.people_named(asking.merchant, &named).await?;
                 let people = closure(&self.commander, asking.merchant, people).await?;
                 if people.values().filter(|into| into.is_none()).count() > 1 {
                     return Err(NotTaken::Ambiguous);
                 }
-                self.keep(asking, kept::EXPORT, &people, Some(named)).await?
+                self.keep(asking, kept::EXPORT, &people, Some(&named)).await?
             }
         };
         self.open(asking, kept, |subjects| {
@@ -166,6 +172,18 @@ impl Requests {
     /// What is kept of a request.
     pub(crate) async fn kept(&self, request: RequestId) -> Result<Option<Kept>, Fault> {
         self.work.read(move |work| kept::find(work, request)).await
+    }
+
+    /// Orders that a request named and nobody else owns, by their numbers or under a guest's address.
+    pub(crate) async fn orders_named<E: From<Fault> + From<privacy::Error>>(
+        &self,
+        kept: &Kept,
+    ) -> Result<Vec<Uuid>, E> {
+        let request = kept.request;
+        let named = self.work.read(move |work| people(work, request)).await?.unwrap_or_default();
+        let orders = self.keys.entries_of(kept.merchant, blind::of_orders(&named).collect()).await?;
+        let is_theirs = |entry: &Entry| entry.subject.is_none_or(|owner| kept.subjects.contains(&owner));
+        Ok(orders.into_iter().filter(is_theirs).map(|entry| entry.id).collect())
     }
 
     /// The same for whoever makes it again.
@@ -249,9 +267,8 @@ impl Requests {
         Ok(Taken { kept, answered })
     }
 
-    /// The customers whom the id names, or the address if there is no id. If Shopify's id leads to nobody, those who have
-    /// the address and no id at Shopify: whoever has another one is somebody else.
-    async fn people_named(&self, merchant: MerchantId, named: &Named) -> Result<Vec<CustomerId>, NotTaken> {
+    /// The customer whom an id names.
+    async fn named_by_id(&self, merchant: MerchantId, named: &Named) -> Result<Option<CustomerId>, NotTaken> {
         if let Some(customer) = named.customer {
             let known = self.commander.read(merchant, StreamRef::customer(customer), |known| match known {
                 Aggregate::Customer(known) => {
@@ -259,12 +276,19 @@ impl Requests {
                 }
                 _ => false,
             });
-            return Ok(known.await?.then_some(customer).into_iter().collect());
+            return Ok(known.await?.then_some(customer));
         }
-        if let Some(Private(number)) = &named.shopify
-            && let Some(entry) = self.keys.find(merchant, Kind::ShopifyCustomer, number).await?
-        {
-            return Ok(vec![CustomerId(entry.id)]);
+        let Some(Private(number)) = &named.shopify else { return Ok(None) };
+        let found = self.keys.find(merchant, Kind::ShopifyCustomer, number).await?;
+        Ok(found.map(|entry| CustomerId(entry.id)))
+    }
+
+    /// The customers whom the id names, or the address if there is no id. If Shopify's id leads to nobody, those who have
+    /// the address and no id at Shopify: whoever has another one is somebody else.
+    async fn people_named(&self, merchant: MerchantId, named: &Named) -> Result<Vec<CustomerId>, NotTaken> {
+        let by_id = self.named_by_id(merchant, named).await?;
+        if by_id.is_some() || named.customer.is_some() {
+            return Ok(by_id.into_iter().collect());
         }
         let mut people = Vec::new();
         let Some(Private(email)) = &named.email else { return Ok(people) };
@@ -279,26 +303,23 @@ impl Requests {
         Ok(people)
     }
 
-    /// What the request names and nobody owns: orders, and guests' orders under the address.
+    /// What the request names and nobody else owns: orders, and guests' orders under the address.
     async fn unowned(
         &self,
         merchant: MerchantId,
         named: &Named,
         people: &BTreeMap<CustomerId, Option<CustomerId>>,
     ) -> Result<Vec<OrderId>, NotTaken> {
-        let mut orders = Vec::new();
+        let mut found = Vec::new();
         for Private(order) in &named.orders {
-            let found = self.keys.find(merchant, Kind::Order, order).await?;
-            orders.extend(found.filter(|entry| entry.subject.is_none()).map(|entry| OrderId(entry.id)));
+            found.extend(self.keys.find(merchant, Kind::Order, order).await?);
         }
         if let Some(Private(email)) = &named.email {
-            let found = self.keys.find_all(merchant, Kind::GuestEmail, email).await?;
-            let free = found
-                .into_iter()
-                .filter(|entry| entry.subject.is_none_or(|owner| people.contains_key(&owner)));
-            orders.extend(free.map(|entry| OrderId(entry.id)));
+            found.extend(self.keys.find_all(merchant, Kind::GuestEmail, email).await?);
         }
-        Ok(orders)
+        // Also what is theirs already: a crash may have come before the rest of it was.
+        let free = |entry: &Entry| entry.subject.is_none_or(|owner| people.contains_key(&owner));
+        Ok(found.into_iter().filter(free).map(|entry| OrderId(entry.id)).collect())
     }
 
     /// Makes theirs what belongs to nobody. What is erased already stays as it is.
@@ -306,14 +327,23 @@ impl Requests {
         let merchant = asking.merchant;
         let people = kept.subjects.iter().map(|subject| (*subject, None)).collect();
         if let Some(subject) = kept.subjects.first() {
-            for OrderId(order) in self.unowned(merchant, named, &people).await? {
-                for kind in [Kind::Order, Kind::GuestEmail] {
-                    match self.keys.attach_for_request(merchant, kind, order, *subject).await {
-                        Err(error) if is_erased(&error) => return Ok(()),
-                        attached => attached?,
-                    };
+            for order in self.unowned(merchant, named, &people).await? {
+                match self.take(merchant, order, *subject).await {
+                    Err(NotTaken::Keys(error)) if is_erased(&error) => return Ok(()),
+                    taken => taken?,
                 }
             }
+        }
+        Ok(())
+    }
+
+    /// Makes all rows of an order theirs.
+    async fn take(&self, merchant: MerchantId, order: OrderId, subject: CustomerId) -> Result<(), NotTaken> {
+        for kind in [Kind::Order, Kind::GuestEmail] {
+            self.keys.attach_for_request(merchant, kind, order.0, subject).await?;
+        }
+        for refund in refunds_of(&self.commander, merchant, order).await? {
+            self.keys.attach_for_request(merchant, Kind::Refund, refund.0, subject).await?;
         }
         Ok(())
     }
@@ -334,16 +364,32 @@ impl Requests {
 }
 
 impl Named {
-    /// What it is found by in the inbox.
+    /// What it is found by, in the inbox and in the directory.
     fn references(&self) -> Vec<(Kind, Private)> {
         let of = |kind: Kind, text: &Option<Private>| text.clone().map(|text| (kind, text));
         of(Kind::ShopifyCustomer, &self.shopify)
             .into_iter()
             .chain(of(Kind::Email, &self.email))
+            .chain(of(Kind::GuestEmail, &self.email))
             .chain(of(Kind::Phone, &self.phone))
             .chain(self.orders.iter().map(|order| (Kind::Order, order.clone())))
             .collect()
     }
+}
+
+/// The refunds that an order's stream knows: they are whose the order is. Whoever gives an order to somebody looks for them
+/// after that, and whoever records a refund of an order that was nobody's looks for its owner after that, so that none
+/// stays behind.
+pub(crate) async fn refunds_of(
+    commander: &Commander,
+    merchant: MerchantId,
+    order: OrderId,
+) -> Result<Vec<RefundId>, Unavailable> {
+    let refunds = commander.read(merchant, StreamRef::order(order), |order| match order {
+        Aggregate::LoyaltyOrder(order) => order.refunds().collect(),
+        _ => Vec::new(),
+    });
+    refunds.await
 }
 
 fn open_redaction(asking: &Asking, scope: RedactionScope, subjects: Vec<CustomerId>) -> Command {

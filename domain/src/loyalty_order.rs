@@ -85,6 +85,11 @@ impl State {
     pub fn knows_refund(&self, refund: RefundId) -> bool {
         self.refunds.contains_key(&refund)
     }
+
+    /// The refunds that were seen.
+    pub fn refunds(&self) -> impl Iterator<Item = RefundId> {
+        self.refunds.keys().copied()
+    }
 }
 
 impl Decider for State {

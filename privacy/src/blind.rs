@@ -4,7 +4,7 @@ use event_schemas::{CustomerId, MerchantId};
 use group_commit::values;
 use uuid::Uuid;
 
-use crate::{Error, KeyStore, Kind, directory::scope, keys::DataKey, session::Session};
+use crate::{Entry, Error, KeyStore, Kind, directory::scope, keys::DataKey, session::Session};
 
 /// The keyed hash under which a reference stands in the directory.
 pub(crate) fn reference_hash(key: &DataKey, kind: Kind, text: &str) -> [u8; 32] {
@@ -105,6 +105,25 @@ impl KeyStore {
             ids.sort_unstable();
             ids.dedup();
             Ok(ids)
+        })
+        .await
+    }
+
+    /// What the directory has under these hashes, which somebody keeps who no longer has the references.
+    ///
+    /// # Errors
+    /// [`Error::Unavailable`].
+    pub async fn entries_of(
+        &self,
+        merchant: MerchantId,
+        references: Vec<(Kind, [u8; 32])>,
+    ) -> Result<Vec<Entry>, Error> {
+        self.look(move |session| {
+            let mut entries = Vec::new();
+            for (kind, hash) in &references {
+                entries.extend(session.entries(merchant, *kind, hash)?);
+            }
+            Ok(entries)
         })
         .await
     }

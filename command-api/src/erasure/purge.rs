@@ -72,10 +72,12 @@ impl Process {
         let deliveries = self.inbox.find(request.merchant, request.id, whom).await?;
         let (id, merchant, whom) = (request.id, request.merchant, whom.clone());
         let removed = self.parts.work.run(move |work| {
+            let references = requests::people(work, id)?.unwrap_or_default();
             if is_last {
                 requests::forget(work, id)?;
             }
-            let removed = remove(work, merchant, id, &whom, &deliveries)?;
+            let mut removed = remove(work, merchant, id, &whom, &deliveries)?;
+            removed.push(("exports", exports::purge(work, merchant, people(&whom), &references)?));
             removed.iter().try_for_each(|(store, removed)| note(work, id, store, *removed))
         });
         removed.await?;
@@ -149,7 +151,6 @@ fn remove(
         ("inbox", deliveries),
         ("dead-letters", dead_letters),
         ("open-deliveries", open),
-        ("exports", exports::purge(work, merchant, people(whom))?),
         ("idempotency-keys", forget_requests(work, merchant, request, whom)?),
     ])
 }

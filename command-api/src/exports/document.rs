@@ -12,6 +12,8 @@ use super::{Error, FILES, csv, gather::Told};
 use crate::requests::{Kept, Redacted};
 
 const FORMAT: &str = "loyalnest/export/1";
+/// What else may be there of a person, and is not in the log.
+const NOT_INCLUDED: &str = "sealed bodies of webhooks that are not worked off, or were given up";
 
 /// One file and how many records it holds.
 pub(super) struct File {
@@ -40,20 +42,22 @@ pub(super) async fn files(
     if about.redacted.is_some() {
         told.clear();
     }
+    let held = about.redacted.is_none() && !(about.kept.subjects.is_empty() && told.is_empty());
     told.sort_by_key(|told| (told.recorded_at, told.partition, told.position));
     let ledger: Vec<_> = told.iter().filter(|told| told.stream_type == StreamType::PointsAccount).collect();
     let (csv, rows) = csv::table(&ledger);
-    let data = data(keys, about, &told).await?;
+    let head = head(about, held);
+    let data = data(keys, about, head.clone(), &told).await?;
     let files = vec![
         File { name: FILES[1], bytes: serde_json::to_vec_pretty(&data)?, records: told.len() },
         File { name: FILES[2], bytes: csv.into_bytes(), records: rows },
     ];
-    let manifest = serde_json::to_vec_pretty(&manifest(about, &files))?;
+    let manifest = serde_json::to_vec_pretty(&manifest(about, head, &files))?;
     let manifest = File { name: FILES[0], bytes: manifest, records: files.len() };
     Ok(std::iter::once(manifest).chain(files).collect())
 }
 
-fn head(about: &About<'_>) -> Map<String, Value> {
+fn head(about: &About<'_>, held: bool) -> Map<String, Value> {
     let mut head = Map::new();
     let kept = about.kept;
     head.insert("format".to_owned(), json!(FORMAT));
@@ -62,7 +66,6 @@ fn head(about: &About<'_>) -> Map<String, Value> {
     head.insert("shop_domain".to_owned(), json!(about.shop));
     head.insert("customer_ids".to_owned(), json!(kept.subjects));
     head.insert("made_at".to_owned(), json!(about.made_at));
-    let held = !kept.subjects.is_empty() && about.redacted.is_none();
     head.insert("held".to_owned(), json!(held));
     if let Some(redacted) = &about.redacted {
         head.insert("redacted".to_owned(), json!(true));
@@ -71,8 +74,7 @@ fn head(about: &About<'_>) -> Map<String, Value> {
     head
 }
 
-fn manifest(about: &About<'_>, files: &[File]) -> Value {
-    let mut manifest = head(about);
+fn manifest(about: &About<'_>, mut manifest: Map<String, Value>, files: &[File]) -> Value {
     let files: Vec<_> = files
         .iter()
         .map(|file| {
@@ -90,17 +92,22 @@ fn manifest(about: &About<'_>, files: &[File]) -> Value {
         .collect();
     manifest.insert("files".to_owned(), json!(files));
     manifest.insert("log".to_owned(), json!({ "id": about.log.to_string(), "read_up_to": read }));
+    manifest.insert("not_included".to_owned(), json!(NOT_INCLUDED));
     Value::Object(manifest)
 }
 
-async fn data(keys: &KeyStore, about: &About<'_>, told: &[Told]) -> Result<Value, Error> {
+async fn data(
+    keys: &KeyStore,
+    about: &About<'_>,
+    mut data: Map<String, Value>,
+    told: &[Told],
+) -> Result<Value, Error> {
     let of = |stream_type| told.iter().filter(move |told| told.stream_type == stream_type);
     let by_stream = |stream_type| {
         let mut streams: BTreeMap<Uuid, Vec<&Told>> = BTreeMap::new();
         of(stream_type).for_each(|told| streams.entry(told.stream).or_default().push(told));
         streams
     };
-    let mut data = head(about);
     let people = by_stream(StreamType::Customer).into_iter().map(|(customer, history)| {
         json!({ "customer_id": customer, "profile": profile(&history), "history": history })
     });
@@ -125,6 +132,10 @@ async fn data(keys: &KeyStore, about: &About<'_>, told: &[Told]) -> Result<Value
         .into_iter()
         .map(|(request, history)| json!({ "request_id": request, "history": history }));
     data.insert("privacy_requests".to_owned(), requests.collect());
+    let entries = by_stream(StreamType::PosDevice)
+        .into_iter()
+        .map(|(device, history)| json!({ "device": device, "history": history }));
+    data.insert("till_entries".to_owned(), entries.collect());
     data.insert("tills".to_owned(), json!(tills(told)));
     Ok(Value::Object(data))
 }

@@ -1,9 +1,10 @@
 //! One pass over the log for all who wait: the records of their people's streams, with personal fields in clear.
-use std::collections::HashMap;
+use std::collections::{BTreeSet, HashMap};
 
 use event_log::{AdmittedRecord, Checkpoint, Kind as RecordKind, Log, Span};
 use event_schemas::{
     CustomerId, FieldAddress, MerchantId, Sealed, StreamRef, StreamType, Timestamp,
+    catalogue::{Event, PosDeviceEvent},
     record::{Meta, RawAnswer, View},
 };
 use privacy::{KeyStore, Kind, Opened};
@@ -12,7 +13,7 @@ use serde_json::{Map, Value, json};
 use uuid::Uuid;
 
 use super::Error;
-use crate::requests::Kept;
+use crate::requests::{Kept, Requests};
 
 /// Records read in one go, beside traffic.
 const READ_MAX: usize = 1_000;
@@ -52,8 +53,14 @@ struct ToOpen {
     sealed: Sealed,
 }
 
-pub(super) async fn gather(log: &Log, keys: &KeyStore, asked: &[Kept]) -> Result<Gathered, Error> {
-    let wanted = wanted(keys, asked).await?;
+pub(super) async fn gather(
+    log: &Log,
+    keys: &KeyStore,
+    requests: &Requests,
+    asked: &[Kept],
+) -> Result<Gathered, Error> {
+    let wanted = wanted(keys, requests, asked).await?;
+    let mut tills = Tills { wanted: &wanted, told: HashMap::new() };
     let ends: Vec<_> =
         (0..log.partitions()).map(|number| Span { from: None, until: Some(log.end(number)) }).collect();
     let mut sweep = log.sweep(&ends)?;
@@ -66,6 +73,16 @@ pub(super) async fn gather(log: &Log, keys: &KeyStore, asked: &[Kept]) -> Result
         let mut sealed = Vec::new();
         for record in &batch.records {
             let frame = &record.frame;
+            if !matches!(frame.kind, RecordKind::Commit | RecordKind::Outcome) {
+                continue;
+            }
+            for (asked, entry) in tills.entries(record) {
+                match (&mut of[asked], entry) {
+                    (Ok(told), Ok(entry)) => told.push(entry),
+                    (told, Err(error)) => *told = Err(error),
+                    (Err(_), Ok(_)) => {}
+                }
+            }
             let whose = |id: [u8; 16]| wanted.get(&(frame.merchant, id)).into_iter().flatten();
             for asked in whose(frame.route).chain(whose(frame.stream).filter(|_| frame.stream != frame.route))
             {
@@ -83,16 +100,61 @@ pub(super) async fn gather(log: &Log, keys: &KeyStore, asked: &[Kept]) -> Result
 /// What streams are routed by, or are, and who asked for them.
 type Wanted = HashMap<([u8; 16], [u8; 16]), Vec<usize>>;
 
-async fn wanted(keys: &KeyStore, asked: &[Kept]) -> Result<Wanted, Error> {
+async fn wanted(keys: &KeyStore, requests: &Requests, asked: &[Kept]) -> Result<Wanted, Error> {
     let mut wanted = Wanted::new();
     for (number, kept) in asked.iter().enumerate() {
         let orders = keys.ids_of(kept.merchant, kept.subjects.clone(), Kind::Order).await?;
-        let ids = kept.subjects.iter().map(|subject| subject.0).chain(orders);
+        let named = requests.orders_named::<Error>(kept).await?;
+        let ids: BTreeSet<_> =
+            kept.subjects.iter().map(|subject| subject.0).chain(orders).chain(named).collect();
         for id in ids {
             wanted.entry((kept.merchant.bytes(), id.into_bytes())).or_default().push(number);
         }
     }
     Ok(wanted)
+}
+
+/// Looks for people in the streams of tills, which are routed by the till.
+struct Tills<'a> {
+    wanted: &'a Wanted,
+    /// By till and number, who asked for the person of an entry: what became of it names nobody.
+    told: HashMap<([u8; 16], u64), Vec<usize>>,
+}
+
+impl Tills<'_> {
+    /// What a record of a till says of those who asked, each with who that is.
+    fn entries(&mut self, record: &AdmittedRecord) -> Vec<(usize, Result<Told, Error>)> {
+        let frame = &record.frame;
+        // Of what does not open nobody can tell whose it is; whoever verifies the log finds it.
+        let Ok(view) = View::open(&record.body) else { return Vec::new() };
+        let RawAnswer::Events(events) = view.answer else { return Vec::new() };
+        if view.meta.stream_type != StreamType::PosDevice {
+            return Vec::new();
+        }
+        let mut entries = Vec::new();
+        for event in events.iter().filter_map(|raw| raw.decode().ok()) {
+            let whose = match &event {
+                Event::PosDevice(PosDeviceEvent::PosEntryAccepted(entry)) => {
+                    let whose = self.wanted.get(&(frame.merchant, entry.customer.bytes()));
+                    let whose = whose.cloned().unwrap_or_default();
+                    if !whose.is_empty() {
+                        self.told.insert((frame.stream, entry.sequence), whose.clone());
+                    }
+                    whose
+                }
+                Event::PosDevice(PosDeviceEvent::PosEntryRejected(entry)) => {
+                    self.told.remove(&(frame.stream, entry.sequence)).unwrap_or_default()
+                }
+                _ => continue,
+            };
+            for asked in whose {
+                let data =
+                    event.to_json().map_err(Error::from).and_then(|json| Ok(serde_json::from_str(&json)?));
+                entries.push((asked, data.map(|data| tell(record, &view.meta, event.name(), data))));
+            }
+        }
+        entries
+    }
 }
 
 fn take(
@@ -101,9 +163,6 @@ fn take(
     told: &mut Vec<Told>,
     to_open: &mut Vec<ToOpen>,
 ) -> Result<(), Error> {
-    if !matches!(record.frame.kind, RecordKind::Commit | RecordKind::Outcome) {
-        return Ok(());
-    }
     let view = View::open(&record.body).map_err(|error| Error::Record(error.into()))?;
     match view.answer {
         RawAnswer::Events(events) => {

@@ -1,8 +1,13 @@
 //! Exports in work.db: what waits, what is ready, and the sealed parts of the files.
+use std::collections::HashSet;
+
 use event_schemas::{CustomerId, Digest, MerchantId, RequestId, Timestamp};
 use group_commit::{Cells, Session, StoreError, values};
 
-use crate::requests::{Kept, read_kept};
+use crate::{
+    requests::{Kept, read_kept},
+    webhooks::blind,
+};
 
 /// A request whose export is still to be made, or to be recorded.
 pub(super) struct Waiting {
@@ -34,7 +39,7 @@ pub(super) struct Part {
 pub(super) struct Standing {
     pub(super) status: String,
     pub(super) expires_at: Timestamp,
-    /// The files are sealed under the key of this day: they say that nothing is held.
+    /// The files are sealed under the key of this day: they are about nobody who has one.
     pub(super) day: Option<String>,
     /// Which files were fetched, by their places.
     pub(super) fetched: u32,
@@ -144,8 +149,9 @@ pub(crate) fn expire(work: &dyn Session, now: Timestamp) -> Result<u64, StoreErr
     Ok(over.len() as u64)
 }
 
-/// Removes the files of all exports that are about one of these people, or of the whole shop; says of how many exports. In
-/// the caller's transaction. One that is still being made comes to say that the person is erased.
+/// Removes the files of all exports that are about one of these people or name one of their orders by these blind
+/// references, or of the whole shop; says of how many exports. In the caller's transaction. One that is still being made
+/// comes to say that the person is erased.
 ///
 /// # Errors
 /// The store refused.
@@ -153,17 +159,21 @@ pub(crate) fn purge(
     work: &dyn Session,
     merchant: MerchantId,
     people: Option<&[CustomerId]>,
+    references: &[u8],
 ) -> Result<u64, StoreError> {
-    const ALL: &str = "SELECT export.request, privacy_request.merchant, route, subjects, status FROM export \
+    const ALL: &str = "SELECT export.request, privacy_request.merchant, route, subjects, status, people FROM export \
         JOIN privacy_request ON privacy_request.request = export.request WHERE export.merchant = ?1";
     const TAKE: &str = "UPDATE export SET round = round + 1, status = ?2 WHERE request = ?1";
     let all = work.all(ALL, values![&merchant.bytes()], |row| {
         let request = RequestId::from_bytes(row.at(0)?);
-        Ok((read_kept(request, row, 1)?, row.at::<String>(4)?))
+        Ok((read_kept(request, row, 1)?, row.at::<String>(4)?, row.at::<Vec<u8>>(5)?))
     })?;
+    let orders: HashSet<_> = blind::of_orders(references).map(|(_, hash)| hash).collect();
     let mut purged = 0;
-    for (kept, status) in all {
-        let is_theirs = people.is_none_or(|people| kept.subjects.iter().any(|one| people.contains(one)));
+    for (kept, status, named) in all {
+        let names_theirs = || blind::of_orders(&named).any(|(_, hash)| orders.contains(&hash));
+        let is_of = |people: &[CustomerId]| kept.subjects.iter().any(|one| people.contains(one));
+        let is_theirs = people.is_none_or(|people| is_of(people) || names_theirs());
         if !is_theirs || status == "expired" || status == "erased" {
             continue;
         }

@@ -140,10 +140,19 @@ fn request_id(text: &str) -> RequestId {
     RequestId(Uuid::parse_str(text).unwrap())
 }
 
+/// Catches, tried: entries of tills left out, and what became of them.
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn all_that_is_held_of_a_person_is_handed_over_sealed_until_it_is_fetched() {
     let api = Api::start().await;
     let customer = api.ada().await;
+    let sold = |sequence, kind, points| {
+        let at = "2026-01-01T10:00:00Z";
+        json!({"sequence": sequence, "type": kind, "customer_id": customer, "points": points, "occurred_at": at})
+    };
+    let device = Uuid::now_v7();
+    let batch = json!({"device_id": device, "entries": [sold(1, "earn", 5), sold(2, "redeem", 100_000)]});
+    let (status, synced) = api.post("points/sync", batch).await;
+    assert_eq!((status, &synced["entries"][1]["status"]), (200, &json!("rejected")), "{synced}");
     let request = api.asked(json!({ "customer_id": customer })).await;
     assert_eq!(api.code(&request, "data.json").await, (409, "export-not-ready".to_owned()));
     assert_eq!(api.exports.work_off().await.unwrap(), 1);
@@ -169,7 +178,11 @@ pub(super) async fn all_that_is_held_of_a_person_is_handed_over_sealed_until_it_
     let profile = &data["customers"][0]["profile"];
     assert_eq!((&profile["email"], &profile["first_name"]), (&json!(MAIL), &json!("MarkerFirst")));
     assert_eq!(profile["shopify_customer_id"], "9007199254740993");
-    assert_eq!(data["points"][0]["balances"]["available"], 297);
+    assert_eq!(data["points"][0]["balances"]["available"], 302);
+    let till = &data["till_entries"][0];
+    let became: Vec<_> = till["history"].as_array().unwrap().iter().map(|told| &told["event"]).collect();
+    assert_eq!(till["device"], json!(device));
+    assert_eq!(became, ["pos-entry-accepted", "pos-entry-accepted", "pos-entry-rejected"], "{till}");
     let texts = data.to_string();
     for told in ["marker-source", "marker-note", "points-redeemed", "LN-", "data-request-received"] {
         assert!(texts.contains(told), "{told} is not in {texts}");
@@ -265,7 +278,7 @@ pub(super) async fn what_was_gathered_before_a_purge_is_not_kept_after_it() {
     let waiting = api.bench.work.read(stored::waiting).await.unwrap();
     let round = waiting[0].round;
     let kept = api.bench.work.run(move |work| {
-        stored::purge(work, merchant, Some(&[customer]))?;
+        stored::purge(work, merchant, Some(&[customer]), &[])?;
         let prepared = stored::Prepared {
             files: 3,
             bytes: 9,

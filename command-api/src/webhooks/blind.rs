@@ -72,6 +72,14 @@ impl Sought {
     }
 }
 
+/// Those of orders, and of the addresses of guests, which are under orders.
+pub(crate) fn of_orders(references: &[u8]) -> impl Iterator<Item = (Kind, [u8; HASH_LEN])> {
+    each(references).filter_map(|(number, hash)| {
+        let kind = [Kind::Order, Kind::GuestEmail].into_iter().find(|kind| kind.number() == number)?;
+        Some((kind, *hash))
+    })
+}
+
 const fn is_contact(kind: u8) -> bool {
     kind == Kind::Email.number() || kind == Kind::Phone.number()
 }

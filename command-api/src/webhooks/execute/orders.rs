@@ -38,6 +38,9 @@ impl Run<'_> {
             rule: self.shop.rule.clone(),
         };
         self.send("order", stream, observe, found.customer, occurred_at).await?;
+        if !found.is_owned {
+            self.follow(&order.reference).await?;
+        }
         self.subject = found.customer;
         match order.buyer {
             Buyer::Customer(person) => self.claim_guest_orders(&person).await,
@@ -51,12 +54,22 @@ impl Run<'_> {
         let (merchant, keys) = (self.delivery.merchant, &self.executor.keys);
         let rows = vec![row(Kind::Order, &order, None), row(Kind::Refund, &refund.reference, None)];
         let entries = keys.resolve_many(merchant, rows).await?;
-        let (order, refund_id) = (entries[0], entries[1]);
-        self.own(Kind::Refund, &[refund_id], order.subject).await?;
+        let (found, refund_id) = (entries[0], entries[1]);
+        self.own(Kind::Refund, &[refund_id], found.subject).await?;
         let occurred_at = refund.refunded_at;
         let record = RecordRefund { refund: self.facts(refund, RefundId(refund_id.id)) };
-        let stream = StreamRef::order(OrderId(order.id));
-        self.send("refund", stream, record, order.subject, occurred_at).await
+        let stream = StreamRef::order(OrderId(found.id));
+        self.send("refund", stream, record, found.subject, occurred_at).await?;
+        if found.subject.is_none() { self.follow(&order).await } else { Ok(()) }
+    }
+
+    /// What leads to an order that was nobody's goes to whom the order was given meanwhile, if it was.
+    async fn follow(&self, order: &Private) -> Result<(), Setback> {
+        let (merchant, keys) = (self.delivery.merchant, &self.executor.keys);
+        let found = keys.find(merchant, Kind::Order, &order.0).await?;
+        let Some(Entry { id, subject: Some(owner), .. }) = found else { return Ok(()) };
+        keys.attach(merchant, Kind::GuestEmail, id, owner).await?;
+        self.give_refunds(OrderId(id), owner).await
     }
 
     /// Money that moved at an order. Without its order it waits in the order's stream.
@@ -116,9 +129,10 @@ impl Run<'_> {
         let (people, things) = entries.split_at(of_customer);
         let customer = people.first().map(|entry| CustomerId(entry.id));
         self.own(Kind::Order, &things[..1], customer).await?;
-        self.own(Kind::Refund, &things[1..], customer).await?;
+        self.own(Kind::Refund, &things[1..], customer.or(things[0].subject)).await?;
         let refunds = things[1..].iter().map(|entry| RefundId(entry.id)).collect();
-        Ok(LookedUp { customer, order: OrderId(things[0].id), refunds })
+        let is_owned = things[0].subject.is_some();
+        Ok(LookedUp { customer, order: OrderId(things[0].id), is_owned, refunds })
     }
 
     /// Rows that were there before their customer was known become the customer's, so that an erasure finds them.
@@ -148,6 +162,8 @@ impl Run<'_> {
 struct LookedUp {
     customer: Option<CustomerId>,
     order: OrderId,
+    /// The order was somebody's already.
+    is_owned: bool,
     refunds: Vec<RefundId>,
 }
 

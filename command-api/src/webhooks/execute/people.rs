@@ -13,6 +13,7 @@ use uuid::Uuid;
 use super::{Run, Setback};
 use crate::{
     chance,
+    requests::refunds_of,
     webhooks::translate::{Person, Private},
 };
 
@@ -277,6 +278,16 @@ impl Run<'_> {
             for kind in [Kind::Order, Kind::GuestEmail] {
                 self.executor.keys.attach(merchant, kind, order.0, customer).await?;
             }
+            self.give_refunds(order, customer).await?;
+        }
+        Ok(())
+    }
+
+    /// An order's refunds are whose the order is.
+    pub(super) async fn give_refunds(&self, order: OrderId, customer: CustomerId) -> Result<(), Setback> {
+        let merchant = self.delivery.merchant;
+        for refund in refunds_of(&self.executor.commander, merchant, order).await? {
+            self.executor.keys.attach(merchant, Kind::Refund, refund.0, customer).await?;
         }
         Ok(())
     }
