@@ -97,7 +97,7 @@ pub struct Fetched {
     pub last: Last,
     /// The records behind it.
     pub records: Vec<Stored>,
-    /// The store's own head; a conditional store gives it whenever there were fewer records than asked for.
+    /// The store's own head; a conditional store gives it whenever there is nothing behind the records.
     pub head: Option<StoreHead>,
 }
 

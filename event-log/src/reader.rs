@@ -86,7 +86,8 @@ impl Reader {
             }
             let max_records = max_records.clamp(1, FETCH_RECORDS_MAX);
             let fetched = self.tail.fetch(self.progress.read_position, max_records).await?;
-            let (at_end, all_read) = (fetched.records.is_empty(), fetched.records.len() < max_records);
+            let at_end = fetched.records.is_empty();
+            let all_read = at_end || fetched.head.is_some();
             let mut progress = self.progress;
             let records = progress.take(&self.genesis, fetched, all_read);
             let records = records.map_err(|diverged| self.stop(diverged))?;

@@ -167,7 +167,8 @@ impl Sweep for InTurn {
         for at in (begin..partitions).chain(0..begin) {
             let (Some(after), Ok(partition)) = (after[at], u16::try_from(at)) else { continue };
             let Fetched { last, records, head } = self.tails[at].fetch(after, max_records).await?;
-            let (any, all) = (!records.is_empty(), records.len() < max_records);
+            let any = !records.is_empty();
+            let all = !any || head.is_some();
             swept.last.push((partition, last));
             swept.records.extend(records.into_iter().map(|stored| (partition, stored)));
             if all {

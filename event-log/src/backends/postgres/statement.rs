@@ -6,7 +6,7 @@ use sqlx::{PgConnection, Row as _, postgres::PgRow};
 use super::{columns::Cells, group::Run};
 use crate::{
     backend::{Fetched, Last, StoreHead, Stored, cut},
-    frame::FRAME_LEN,
+    frame::{BODY_LEN_MAX, FRAME_LEN},
     hash::Hash,
     ids::Position,
 };
@@ -127,8 +127,14 @@ pub(super) const PAGE: &str = "
 SELECT NULL::bigint AS position, hash AS frame, NULL::bytea AS body, term, height
 FROM loyalnest_log.head WHERE part = $1
 UNION ALL
-(SELECT position, frame, body, NULL, NULL FROM loyalnest_log.log
- WHERE part = $1 AND position >= $2 ORDER BY position LIMIT $3)";
+(SELECT position, frame, body, NULL, NULL FROM (
+    SELECT position, frame, body, sum(octet_length(body)) OVER (ORDER BY position) - octet_length(body) AS before
+    FROM loyalnest_log.log WHERE part = $1 AND position >= $2 ORDER BY position LIMIT $3) AS page
+ WHERE before < $4)";
+
+/// A page has no more bytes in its bodies than this, but for its last record: it must come within the time for one, and two
+/// records of any length are in it.
+pub(super) const PAGE_BYTES: usize = 2 * BODY_LEN_MAX;
 
 /// Reads a page: what stands at `after`, and at most `max_records` behind it. They share one allocation.
 pub(super) fn page(rows: &[PgRow], after: Position, max_records: usize) -> sqlx::Result<Fetched> {
@@ -148,9 +154,12 @@ pub(super) fn page(rows: &[PgRow], after: Position, max_records: usize) -> sqlx:
     // The halves of a union come in any order, by what the standard promises.
     records.sort_unstable_by_key(|(position, _)| *position);
     let (mut bytes, mut ends) = (Vec::new(), Vec::with_capacity(records.len()));
+    let mut in_bodies = 0;
     for (position, row) in &records {
+        let body: &[u8] = row.try_get(2)?;
+        in_bodies += body.len();
         bytes.extend_from_slice(row.try_get(1)?);
-        bytes.extend_from_slice(row.try_get(2)?);
+        bytes.extend_from_slice(body);
         ends.push((Position::new(*position), bytes.len()));
     }
     let mut records: Vec<Stored> = cut(bytes, ends).collect();
@@ -159,7 +168,8 @@ pub(super) fn page(rows: &[PgRow], after: Position, max_records: usize) -> sqlx:
         _ => Last::Absent,
     };
     records.truncate(max_records);
-    let head = if records.len() < max_records { head } else { None };
+    let is_whole = records.len() < max_records && in_bodies < PAGE_BYTES;
+    let head = if is_whole { head } else { None };
     Ok(Fetched { last, records, head })
 }
 

@@ -77,7 +77,9 @@ impl Reads {
         const ACTION: &str = "read the log";
         let from = statement::number(after.get()).map_err(|error| Fault::new(ACTION, error))?;
         let limit = i64::try_from(max_records).unwrap_or(i64::MAX).saturating_add(1);
-        let page = || sqlx::query(statement::PAGE).bind(i32::from(partition)).bind(from).bind(limit);
+        let bytes = i64::try_from(statement::PAGE_BYTES).unwrap_or(i64::MAX);
+        let page =
+            || sqlx::query(statement::PAGE).bind(i32::from(partition)).bind(from).bind(limit).bind(bytes);
         let rows = self.connections.rows(ACTION, page).await;
         let rows = rows.inspect_err(|fault| self.ends.heard(Asked::Read, Err(fault)))?;
         self.ends.heard(Asked::Read, Ok(()));

@@ -3,12 +3,12 @@
 use std::{fs, time::Duration};
 
 use tempfile::TempDir;
-use tokio::time::{sleep, timeout};
+use tokio::time::sleep;
 
 use super::*;
 use crate::{
     AppendError, NewKind, NewRecord, REFERENCE_ROUTE, Stopped, Writer,
-    conformance::{Fixture, Tamper, conformance},
+    conformance::{Fixture, Tamper, conformance, within},
     error::{Diverged, Reason},
     mutation::{Mutation, plant},
 };
@@ -175,7 +175,7 @@ async fn a_read_only_log_follows_the_writer_and_cannot_claim() {
     let mut reader = watching.reader(0, None).unwrap();
     assert!(reader.next(10).await.unwrap().records.is_empty());
     let mut writer = claim(&log).await;
-    timeout(Duration::from_secs(5), reader.changed()).await.unwrap().unwrap();
+    within("news of a record", reader.changed()).await.unwrap();
     append(&mut writer, 7).await.unwrap();
     assert_eq!(bodies(&watching).await.unwrap(), [7]);
 }
