@@ -1,5 +1,5 @@
 //! Keys of inbox days are destroyed after a week. What is not done by then is sealed again first, under the key of today.
-use chrono::NaiveDate;
+use chrono::{NaiveDate, NaiveTime};
 use event_schemas::{MerchantId, Sealed, Timestamp};
 use group_commit::{Cells, Session, StoreError, values};
 use uuid::Uuid;
@@ -11,6 +11,8 @@ use crate::{marks, webhooks::purge::EMPTIED};
 const SEALED_MAX: u32 = 100;
 /// Deliveries whose bodies go in one transaction.
 const EMPTIED_MAX: u32 = 1_000;
+/// Deliveries that are looked at in one go.
+const LOOKED_AT_MAX: u32 = 10_000;
 /// The shops whose keys of days before this day are destroyed, as far as is known: so many days.
 pub(super) const DESTROYED: &str = "day-keys-destroyed";
 
@@ -90,11 +92,16 @@ impl Upkeep {
 
     /// Lets go of the bodies of deliveries that are done: their keys go now.
     async fn empty(&self, before: NaiveDate) -> Result<(), Error> {
-        let mut last = self.work.read(|work| marks::get(work, EMPTIED)).await?;
-        while let Some(next) = self.work.run(move |work| empty(work, before, last)).await? {
+        let start = Timestamp::from_micros(before.and_time(NaiveTime::MIN).and_utc().timestamp_micros());
+        let mut old = self.work.read(|work| marks::get(work, EMPTIED)).await?;
+        while let Some(next) = self.work.read(move |work| came_before(work, start, old)).await? {
+            old = next;
+        }
+        let mut last = 0;
+        while let Some(next) = self.work.run(move |work| empty(work, before, last, old)).await? {
             last = next;
         }
-        Ok(())
+        Ok(self.work.run(move |work| marks::set(work, EMPTIED, old)).await?)
     }
 }
 
@@ -128,26 +135,27 @@ fn replace(work: &dyn Session, renewed: &[(Old, Sealed)], today: NaiveDate) -> R
     Ok(())
 }
 
-/// Removes bodies and blind references of deliveries behind `last` that are done; gives where to go on.
-fn empty(work: &dyn Session, before: NaiveDate, last: i64) -> Result<Option<i64>, StoreError> {
-    const NEXT: &str = "SELECT seq, day, status FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+/// The last delivery of those next behind this one that came before then.
+fn came_before(work: &dyn Session, start: Timestamp, last: i64) -> Result<Option<i64>, StoreError> {
+    const NEXT: &str = "SELECT seq, received_at FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
+    let rows = work.all(NEXT, values![last, LOOKED_AT_MAX], |row| Ok((row.at(0)?, row.at(1)?)))?;
+    let old = rows.into_iter().take_while(|(_, received_at): &(i64, i64)| *received_at < start.micros());
+    Ok(old.last().map(|(seq, _)| seq))
+}
+
+/// Removes bodies and blind references of deliveries behind `last` and up to `old` that are done; gives where to go on.
+fn empty(work: &dyn Session, before: NaiveDate, last: i64, old: i64) -> Result<Option<i64>, StoreError> {
+    // From the bodies that are left, which are few: of what is not done, and of what was done late. SQLite keeps the order.
+    const NEXT: &str = "SELECT inbox.seq FROM inbox_body CROSS JOIN inbox WHERE inbox.seq = inbox_body.seq \
+        AND inbox_body.seq > ?1 AND inbox_body.seq <= ?2 AND status = 'processed' AND day < ?3 \
+        ORDER BY inbox_body.seq LIMIT ?4";
     const REMOVE: &str = "DELETE FROM inbox_body WHERE seq = ?1";
     const FORGET: &str = "UPDATE inbox SET people = ?2 WHERE seq = ?1 AND length(people) > 0";
-    let rows = work.all(NEXT, values![last, EMPTIED_MAX], |row| {
-        Ok((row.at::<i64>(0)?, row.at::<String>(1)?, row.at::<String>(2)?))
-    })?;
-    let before = before.to_string();
-    let mut until = last;
-    for (seq, _, status) in rows.iter().take_while(|(_, day, _)| *day < before) {
-        until = *seq;
-        if status == "processed" {
-            work.execute(REMOVE, values![*seq])?;
-            work.execute(FORGET, values![*seq, &[]])?;
-        }
+    let done: Vec<i64> =
+        work.all(NEXT, values![last, old, &*before.to_string(), EMPTIED_MAX], |row| row.at(0))?;
+    for seq in &done {
+        work.execute(REMOVE, values![*seq])?;
+        work.execute(FORGET, values![*seq, &[]])?;
     }
-    if until == last {
-        return Ok(None);
-    }
-    marks::set(work, EMPTIED, until)?;
-    Ok(Some(until))
+    Ok(done.last().copied())
 }

@@ -43,7 +43,7 @@ pub struct DeadLetter {
     webhook_id: String,
     /// Why, in kebab-case; names a field, never a value.
     reason: String,
-    /// How often it was tried before the last time.
+    /// How often it met a fault before the last time.
     attempts: u32,
     /// Whether its body was replaced by an edited one.
     edited: bool,

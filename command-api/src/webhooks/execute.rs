@@ -10,6 +10,7 @@ use ::privacy::{Error as KeyError, KeyStore};
 use domain::{Command, Rejection, StreamRef};
 use event_log::PositionToken;
 use event_schemas::{CommandKey, CustomerId, Timestamp, record::Actor};
+use group_commit::{Fault, StoreError};
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -32,7 +33,7 @@ pub(super) enum Setback {
     Never(String),
     /// It is about somebody who is erased, or whose shop is: that is a regular end.
     Erased,
-    /// Something that we need is away.
+    /// Something that we need is away: it is tried again until that is back.
     Away(&'static str),
     /// Our own mistake, perhaps brought on by the payload.
     Fault(Box<dyn Error + Send + Sync>),
@@ -241,7 +242,21 @@ impl From<inbox::Error> for Setback {
     fn from(error: inbox::Error) -> Self {
         match error {
             inbox::Error::Keys(error) => error.into(),
+            inbox::Error::Store(error) => error.into(),
             other => Self::Fault(Box::new(other)),
+        }
+    }
+}
+
+impl From<Fault> for Setback {
+    fn from(error: Fault) -> Self {
+        match error {
+            Fault::Panicked | Fault::Store(StoreError::Cell(_) | StoreError::Missing) => {
+                Self::Fault(Box::new(error))
+            }
+            Fault::Store(_) | Fault::Commit(_) | Fault::Away(_) | Fault::Closed => {
+                Self::Away("store-unavailable")
+            }
         }
     }
 }

@@ -81,6 +81,15 @@ pub(super) struct Open {
     pub(super) due: Timestamp,
 }
 
+/// How far a delivery has come that is still open.
+pub(super) struct Tried {
+    pub(super) topic: String,
+    /// How often it met a fault.
+    pub(super) attempts: u32,
+    /// Which drive it is in.
+    pub(super) drive: u32,
+}
+
 /// How a delivery ended.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub(super) enum End {
@@ -225,13 +234,12 @@ impl Inbox {
         Ok(Some(delivery))
     }
 
-    /// The topic of a delivery that is still open, and how often it was tried; for one whose body cannot be had.
-    pub(super) async fn tried(&self, row: Uuid) -> Result<Option<(String, u32)>, Error> {
-        const TRIED: &str = "SELECT topic, attempts FROM inbox WHERE id = ?1 AND status = 'accepted'";
-        let tried = self
-            .work
-            .read(move |work| work.first(TRIED, values![row.as_bytes()], |row| Ok((row.at(0)?, row.at(1)?))));
-        Ok(tried.await?)
+    /// How far a delivery has come whose body cannot be had; none if it is not open.
+    pub(super) async fn tried(&self, row: Uuid) -> Result<Option<Tried>, Error> {
+        const TRIED: &str = "SELECT topic, attempts, drive FROM inbox WHERE id = ?1 AND status = 'accepted'";
+        let tried =
+            |row: &dyn Cells| Ok(Tried { topic: row.at(0)?, attempts: row.at(1)?, drive: row.at(2)? });
+        Ok(self.work.read(move |work| work.first(TRIED, values![row.as_bytes()], tried)).await?)
     }
 
     /// Whether a delivery mentions somebody who was erased, or what was theirs.
@@ -245,8 +253,8 @@ impl Inbox {
         Ok(self.keys.any_buried(MerchantId::from_bytes(merchant), people).await?)
     }
 
-    /// Ends a delivery, unless it was ended meanwhile.
-    pub(super) async fn finish(&self, row: Uuid, end: End) -> Result<(), Error> {
+    /// Ends this drive of a delivery, unless it was ended meanwhile.
+    pub(super) async fn finish(&self, row: Uuid, drive: u32, end: End) -> Result<(), Error> {
         const FINISH: &str = "UPDATE inbox SET status = ?2, reason = ?3, position = ?4, subject = ?5 \
             WHERE id = ?1 AND status = 'accepted'";
         const FORGET: &str = "UPDATE inbox SET people = ?2 WHERE id = ?1";
@@ -262,7 +270,7 @@ impl Inbox {
         let subject = subject.map(CustomerId::bytes);
         let finished = self.work.run(move |work| {
             let (reason, position) = (reason.as_deref(), position.as_deref());
-            let values = values![row.as_bytes(), status, reason, position, subject.as_ref()];
+            let values = values![row.as_bytes(), status, reason, position, subject.as_ref(), drive];
             if work.execute(FINISH, values)? == 1 && forgotten {
                 work.execute(FORGET, values![row.as_bytes(), &[]])?;
                 work.execute(REMOVE, values![row.as_bytes()])?;
@@ -272,9 +280,16 @@ impl Inbox {
         Ok(finished.await?)
     }
 
-    /// Remembers that a delivery was tried, and when to try it again after a restart.
-    pub(super) async fn postpone(&self, row: Uuid, attempts: u32, until: Timestamp) -> Result<(), Error> {
-        const POSTPONE: &str = "UPDATE inbox SET attempts = ?2, next_attempt = ?3 WHERE id = ?1";
+    /// Remembers how many faults this drive of a delivery met, and when to try it again after a restart.
+    pub(super) async fn postpone(
+        &self,
+        row: Uuid,
+        drive: u32,
+        attempts: u32,
+        until: Timestamp,
+    ) -> Result<(), Error> {
+        const POSTPONE: &str = "UPDATE inbox SET attempts = ?3, next_attempt = ?4 \
+            WHERE id = ?1 AND status = 'accepted' AND drive = ?2";
         let postponed = self
             .work
             .run(move |work| work.execute(POSTPONE, values![row.as_bytes(), attempts, until.micros()]));

@@ -16,7 +16,7 @@ use crate::{marks, requests};
 
 /// So many rows are looked at in one go, beside traffic.
 const LOOKED_AT_MAX: u32 = 10_000;
-/// Up to this row, those that are done have no body any more.
+/// Up to this row, only those have a body that are not done, or were done late.
 pub(crate) const EMPTIED: &str = "inbox-emptied";
 /// The reason of a delivery that ended because its person was erased.
 pub(super) const ERASED: &str = "subject-erased";
@@ -123,7 +123,8 @@ impl Finder {
         answered.await.map_err(|_| Fault::Closed.into())
     }
 
-    /// Looks through all deliveries that may have a body: those that are not done, and the younger ones.
+    /// Looks through all deliveries that may have a body: those that are not done, those that were done late, and the
+    /// younger ones.
     async fn look(&self, waiting: Vec<Waiting>) -> Result<(), Error> {
         const NEXT: &str =
             "SELECT seq, merchant, topic, status, people FROM inbox WHERE seq > ?1 ORDER BY seq LIMIT ?2";
@@ -133,11 +134,13 @@ impl Finder {
         let of = Arc::clone(&merchants);
         let old = self.work.read(move |work| {
             let mut rows = Rows::default();
-            for status in ["accepted", "dead_lettered"] {
-                // The status is written out, because a partial index serves it.
-                let old = format!(
-                    "SELECT seq, merchant, topic, status, people FROM inbox WHERE status = '{status}' AND seq <= ?1"
-                );
+            // The status is written out, because a partial index serves it.
+            for which in [
+                "status = 'accepted' AND seq <= ?1",
+                "status = 'dead_lettered' AND seq <= ?1",
+                "status = 'processed' AND seq IN (SELECT seq FROM inbox_body WHERE seq <= ?1)",
+            ] {
+                let old = format!("SELECT seq, merchant, topic, status, people FROM inbox WHERE {which}");
                 work.each(&old, values![emptied], &mut |row| rows.take(&of, row))?;
             }
             Ok(rows)

@@ -20,6 +20,14 @@ const TOKEN: u64 = 1_000_000;
 pub(super) struct Job {
     pub(super) merchant: MerchantId,
     pub(super) row: Uuid,
+    /// How often something that it needs was away.
+    pub(super) waits: u32,
+}
+
+impl Job {
+    pub(super) const fn new(merchant: MerchantId, row: Uuid) -> Self {
+        Self { merchant, row, waits: 0 }
+    }
 }
 
 /// What to do next.
@@ -50,7 +58,7 @@ enum Later {
 
 #[derive(Default)]
 struct Lane {
-    jobs: VecDeque<Uuid>,
+    jobs: VecDeque<(Uuid, u32)>,
     bucket: Option<Bucket>,
     listed: bool,
 }
@@ -59,7 +67,7 @@ impl Schedule {
     /// Puts a delivery at the end of its merchant's lane.
     pub(super) fn push(&mut self, job: Job) {
         let lane = self.lanes.entry(job.merchant).or_default();
-        lane.jobs.push_back(job.row);
+        lane.jobs.push_back((job.row, job.waits));
         if !lane.listed {
             lane.listed = true;
             self.ready.push_back(job.merchant);
@@ -84,14 +92,14 @@ impl Schedule {
             }
         }
         while let Some(merchant) = self.ready.pop_front() {
-            if let Some(row) = self.take_from(merchant, now, &rate(merchant)) {
-                return Next::Job(Job { merchant, row });
+            if let Some((row, waits)) = self.take_from(merchant, now, &rate(merchant)) {
+                return Next::Job(Job { merchant, row, waits });
             }
         }
         self.later.peek().map_or(Next::Idle, |Reverse((at, _))| Next::At(*at))
     }
 
-    fn take_from(&mut self, merchant: MerchantId, now: Instant, rate: &Processing) -> Option<Uuid> {
+    fn take_from(&mut self, merchant: MerchantId, now: Instant, rate: &Processing) -> Option<(Uuid, u32)> {
         let lane = self.lanes.get_mut(&merchant)?;
         if lane.jobs.is_empty() {
             lane.listed = false;
@@ -150,7 +158,7 @@ mod tests {
     const B: MerchantId = MerchantId::from_bytes([2; 16]);
 
     fn job(merchant: MerchantId, n: u128) -> Job {
-        Job { merchant, row: Uuid::from_u128(n) }
+        Job::new(merchant, Uuid::from_u128(n))
     }
 
     fn rate(per_second: u32, burst: u32) -> Processing {

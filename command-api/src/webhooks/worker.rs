@@ -1,4 +1,4 @@
-//! Works deliveries off: fairly by merchant, many at once, again after a fault, and never for ever.
+//! Works deliveries off: fairly by merchant, many at once, until what was away is back, and a few times after a fault.
 use std::{
     panic::AssertUnwindSafe,
     sync::{
@@ -19,7 +19,7 @@ use uuid::Uuid;
 
 use super::{
     execute::{Executor, Setback, end_of_erased},
-    inbox::{self, End, Inbox, Open},
+    inbox::{self, End, Inbox, Open, Tried},
     schedule::{Job, Next, Schedule},
     slots::Slots,
     translate::is_compliance,
@@ -29,8 +29,6 @@ use crate::{chance, clock::Clock, requests::is_erased, shops::Shops};
 /// Deliveries worked off at once. Nearly all of that time they wait for commits that they share, so their number is what
 /// a commit is divided by.
 const AT_ONCE: usize = 256;
-/// Tries while something that we need is away: about half an hour.
-const TRIES_MAX: u32 = 40;
 /// Tries of what breaks in our own code: the payload itself may be the cause, and then it breaks for ever.
 const TRIES_OF_FAULTS_MAX: u32 = 4;
 const BACK_OFF_FIRST: Duration = Duration::from_millis(100);
@@ -96,7 +94,7 @@ impl Queue {
     }
 
     fn push(&self, merchant: MerchantId, row: Uuid) {
-        self.with(|schedule| schedule.push(Job { merchant, row }));
+        self.with(|schedule| schedule.push(Job::new(merchant, row)));
         self.changed.notify_one();
     }
 
@@ -186,7 +184,7 @@ impl Worker {
     async fn queue_behind(&self, seq: i64, wanted: impl Fn(&Open) -> bool) -> Result<i64, inbox::Error> {
         let (open, now) = (self.inbox.open_behind(seq).await?, self.clock.now());
         for open in open.iter().filter(|open| wanted(open)) {
-            let job = Job { merchant: open.merchant, row: open.row };
+            let job = Job::new(open.merchant, open.row);
             self.queue.push_after(job, until(now, open.due).min(BACK_OFF_MAX));
         }
         Ok(open.last().map_or(seq, |last| last.seq))
@@ -220,8 +218,8 @@ impl Worker {
         }
     }
 
-    async fn work_off(&self, job: Job) {
-        let done = AssertUnwindSafe(self.attempt(job)).catch_unwind().await;
+    async fn work_off(&self, mut job: Job) {
+        let done = AssertUnwindSafe(self.attempt(&mut job)).catch_unwind().await;
         let again = match done {
             Ok(Ok(again)) => again,
             Ok(Err(error)) => {
@@ -234,68 +232,75 @@ impl Worker {
     }
 
     /// Tries it once; gives the time after which to try again.
-    async fn attempt(&self, job: Job) -> Result<Option<Duration>, inbox::Error> {
+    async fn attempt(&self, job: &mut Job) -> Result<Option<Duration>, inbox::Error> {
         let delivery = match self.inbox.load(job.row).await {
             Ok(Some(delivery)) => delivery,
             Ok(None) => return Ok(None),
             // Its shop was erased, and the keys of its days with it.
             Err(inbox::Error::Keys(error)) if is_erased(&error) => {
-                return self.end(job, end_of_erased()).await.map(|()| None);
+                let Some(tried) = self.inbox.tried(job.row).await? else { return Ok(None) };
+                return self.end(*job, tried.drive, end_of_erased()).await.map(|()| None);
             }
-            Err(error) if error.is_of_the_body() => return self.cannot_read(job, &error).await,
+            Err(error) if error.is_of_the_body() => return self.cannot_read(*job, &error).await,
             Err(error) => return Err(error),
         };
         let tried = AssertUnwindSafe(self.executor.execute(&delivery)).catch_unwind().await;
-        let tries = delivery.attempts.saturating_add(1);
+        let drive = delivery.drive;
         let (reason, tries_max) = match tried {
-            Ok(Ok(end)) => return self.end(job, end).await.map(|()| None),
-            Ok(Err(Setback::Erased)) => return self.end(job, end_of_erased()).await.map(|()| None),
+            Ok(Ok(end)) => return self.end(*job, drive, end).await.map(|()| None),
+            Ok(Err(Setback::Erased)) => return self.end(*job, drive, end_of_erased()).await.map(|()| None),
             Ok(Err(Setback::Never(reason))) => (reason, 0),
-            Ok(Err(Setback::Away(reason))) => (reason.to_owned(), TRIES_MAX),
+            // However long that takes: it was accepted, and nobody sends it again.
+            Ok(Err(Setback::Away(reason))) => {
+                job.waits = job.waits.saturating_add(1);
+                tracing::warn!(inbox.row = %job.row, inbox.waits = job.waits, "A delivery waits: {reason}");
+                return Ok(Some(back_off(job.waits)));
+            }
             Ok(Err(Setback::Fault(error))) => {
                 tracing::error!(inbox.row = %job.row, error = &*error, "A delivery met a fault");
                 ("internal-fault".to_owned(), TRIES_OF_FAULTS_MAX)
             }
             Err(_) => ("internal-fault".to_owned(), TRIES_OF_FAULTS_MAX),
         };
-        self.put_off(job, delivery.topic, tries, reason, tries_max).await
+        let tried = Tried { topic: delivery.topic, attempts: delivery.attempts, drive };
+        self.put_off(*job, tried, reason, tries_max).await
     }
 
     /// Its key may be changing at the moment. If it stays so, only a person can help, who has the body from elsewhere.
     async fn cannot_read(&self, job: Job, error: &inbox::Error) -> Result<Option<Duration>, inbox::Error> {
-        let Some((topic, attempts)) = self.inbox.tried(job.row).await? else { return Ok(None) };
+        let Some(tried) = self.inbox.tried(job.row).await? else { return Ok(None) };
         tracing::error!(
             inbox.row = %job.row, error = error as &dyn std::error::Error,
             "The body of a delivery cannot be read"
         );
-        let tries = attempts.saturating_add(1);
-        self.put_off(job, topic, tries, "body-unreadable".to_owned(), TRIES_OF_FAULTS_MAX).await
+        self.put_off(job, tried, "body-unreadable".to_owned(), TRIES_OF_FAULTS_MAX).await
     }
 
     /// Gives the time after which to try it again, or ends it when it was tried so often.
     async fn put_off(
         &self,
         job: Job,
-        topic: String,
-        tries: u32,
+        tried: Tried,
         reason: String,
         tries_max: u32,
     ) -> Result<Option<Duration>, inbox::Error> {
+        let Tried { topic, attempts, drive } = tried;
+        let tries = attempts.saturating_add(1);
         if tries >= tries_max {
             if is_compliance(&topic) {
                 told_aloud(job, topic, &reason);
             } else if self.inbox.is_of_erased(job.row).await? {
-                return self.end(job, end_of_erased()).await.map(|()| None);
+                return self.end(job, drive, end_of_erased()).await.map(|()| None);
             }
-            return self.end(job, End::DeadLettered { reason }).await.map(|()| None);
+            return self.end(job, drive, End::DeadLettered { reason }).await.map(|()| None);
         }
         let wait = back_off(tries);
         tracing::warn!(inbox.row = %job.row, inbox.tries = tries, "A delivery will be tried again: {reason}");
-        self.inbox.postpone(job.row, tries, after(self.clock.now(), wait)).await?;
+        self.inbox.postpone(job.row, drive, tries, after(self.clock.now(), wait)).await?;
         Ok(Some(wait))
     }
 
-    async fn end(&self, job: Job, end: End) -> Result<(), inbox::Error> {
+    async fn end(&self, job: Job, drive: u32, end: End) -> Result<(), inbox::Error> {
         match &end {
             End::Processed { .. } | End::Forgotten { .. } => {
                 metrics::counter!("webhooks_processed").increment(1);
@@ -305,7 +310,7 @@ impl Worker {
                 tracing::warn!(inbox.row = %job.row, "A delivery was dead-lettered: {reason}");
             }
         }
-        self.inbox.finish(job.row, end).await
+        self.inbox.finish(job.row, drive, end).await
     }
 }
 
@@ -344,7 +349,7 @@ mod tests {
 
     #[test]
     fn back_off_grows_and_stays_below_its_bound() {
-        for tries in 1..=TRIES_MAX {
+        for tries in 1..=40 {
             assert!(back_off(tries) <= BACK_OFF_MAX, "{tries}");
         }
         assert!(back_off(1) >= BACK_OFF_FIRST / 2 && back_off(1) <= BACK_OFF_FIRST);

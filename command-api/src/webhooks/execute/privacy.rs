@@ -70,7 +70,7 @@ impl From<NotTaken> for Setback {
             NotTaken::Keys(error) => error.into(),
             // A delivery has no key of this kind.
             error @ NotTaken::KeyReused => Self::Fault(Box::new(error)),
-            NotTaken::Work(error) => Self::Fault(Box::new(error)),
+            NotTaken::Work(error) => error.into(),
         }
     }
 }

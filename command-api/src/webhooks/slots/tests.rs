@@ -23,7 +23,7 @@ fn open(slot: u8) -> Open {
 }
 
 fn job(open: &Open) -> Job {
-    Job { merchant: open.merchant, row: open.row }
+    Job::new(open.merchant, open.row)
 }
 
 /// Kills the worker as its machine would: nothing is heard of it any more.

@@ -88,7 +88,7 @@ impl Stack {
         exports.fetch(merchant, request, 1, origin).await.unwrap()
     }
 
-    async fn bodies(&self) -> u64 {
+    pub(super) async fn bodies(&self) -> u64 {
         let count = "SELECT count(*) FROM inbox_body";
         self.bench.work.read(move |work| work.one(count, values![], |row| row.at(0))).await.unwrap()
     }

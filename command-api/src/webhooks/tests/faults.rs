@@ -3,7 +3,7 @@ use std::time::Duration;
 
 use domain::StreamRef;
 use event_schemas::{MerchantId, OrderId};
-use group_commit::values;
+use group_commit::{Fault, StoreError, values};
 use http_edge::RequestContext;
 use privacy::{EVERY_MERCHANT, Kind, Reference};
 use serde_json::json;
@@ -12,34 +12,90 @@ use uuid::Uuid;
 use super::{Post, Stack, payloads::order};
 use crate::{
     commands::Envelope,
+    requests::NotTaken,
     testing::{POISON, earn},
-    webhooks::{Counts, inbox::Arrival, translate::Mentions},
+    webhooks::{
+        Counts,
+        execute::Setback,
+        inbox::{self, Arrival, End},
+        translate::Mentions,
+    },
 };
 
 const SHOP: &str = "demo-1.myshopify.com";
 
+impl Stack {
+    /// A delivery of a shop that is not loaded yet, kept and not begun.
+    async fn early(&self) -> (MerchantId, Uuid) {
+        let reference = Reference::new(Kind::ShopDomain, SHOP, Uuid::now_v7(), None);
+        let merchant = MerchantId(self.bench.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
+        self.bench.keys.ensure_merchant(merchant).await.unwrap();
+        let body = order(SHOP, 1).of_customer(7).0.to_string();
+        let arrival = Arrival {
+            merchant,
+            topic: "orders/create".to_owned(),
+            webhook_id: "w-1".to_owned(),
+            body: body.as_bytes(),
+            mentions: Mentions::read(body.as_bytes(), 32).unwrap(),
+            context: RequestContext::from_headers(&axum::http::HeaderMap::new()),
+            received_at: self.bench.clock.now(),
+        };
+        let inbox = &self.webhooks.side.inbox;
+        let fresh = inbox.prepare(arrival).await.unwrap();
+        let kept = inbox.keep(vec![fresh]).await.unwrap();
+        (merchant, kept[0].row)
+    }
+
+    async fn attempts(&self, row: Uuid) -> u32 {
+        self.webhooks.side.inbox.tried(row).await.unwrap().unwrap().attempts
+    }
+}
+
+/// Catches, tried: a number of tries after which a delivery ends whose shop is away.
 #[tokio::test(flavor = "multi_thread")]
-pub(super) async fn a_delivery_waits_for_what_is_away_and_then_has_its_effect() {
+pub(super) async fn a_delivery_waits_for_what_is_away_however_often_and_then_has_its_effect() {
     let stack = Stack::start().await;
-    let reference = Reference::new(Kind::ShopDomain, SHOP, Uuid::now_v7(), None);
-    let merchant = MerchantId(stack.bench.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
-    stack.bench.keys.ensure_merchant(merchant).await.unwrap();
-    let body = order(SHOP, 1).of_customer(7).0.to_string();
-    let arrival = Arrival {
-        merchant,
-        topic: "orders/create".to_owned(),
-        webhook_id: "w-1".to_owned(),
-        body: body.as_bytes(),
-        mentions: Mentions::read(body.as_bytes(), 32).unwrap(),
-        context: RequestContext::from_headers(&axum::http::HeaderMap::new()),
-        received_at: stack.bench.clock.now(),
-    };
-    stack.webhooks.keep(arrival).await.unwrap();
+    let (merchant, row) = stack.early().await;
+    let tried_often = "UPDATE inbox SET attempts = 1000000";
+    stack.bench.work.run(move |work| work.execute(tried_often, values![])).await.unwrap();
+    stack.webhooks.side.queue.opened(merchant, row);
     tokio::time::sleep(Duration::from_millis(150)).await;
     assert_eq!(stack.counts().await, Counts { pending: 1, dead_lettered: 0 });
     assert_eq!(stack.bench.install(SHOP).await, merchant);
     stack.balance_becomes(merchant, "7", 20).await;
     assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 0 });
+}
+
+/// Catches, tried: an end and a setback that look at the row alone, as of a worker that was slow.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_comes_of_an_earlier_drive_says_nothing_of_a_later_one() {
+    let stack = Stack::start().await;
+    let (merchant, row) = stack.early().await;
+    let inbox = &stack.webhooks.side.inbox;
+    inbox.postpone(row, 0, 3, stack.bench.clock.now()).await.unwrap();
+    assert_eq!(stack.attempts(row).await, 3);
+    inbox.finish(row, 0, End::DeadLettered { reason: "x".to_owned() }).await.unwrap();
+    assert_eq!(stack.counts().await, Counts { pending: 0, dead_lettered: 1 });
+    assert_eq!(stack.webhooks.redrive(merchant, row, None).await.unwrap(), Ok(()));
+    inbox.postpone(row, 0, 9, stack.bench.clock.now()).await.unwrap();
+    assert_eq!(stack.attempts(row).await, 0);
+    inbox.finish(row, 0, End::DeadLettered { reason: "x".to_owned() }).await.unwrap();
+    assert_eq!(stack.counts().await, Counts { pending: 1, dead_lettered: 0 });
+    stack.bench.install(SHOP).await;
+    stack.balance_becomes(merchant, "7", 20).await;
+}
+
+/// Catches, tried: a store that failed for a moment counted as a mistake of the delivery, which ends it.
+#[test]
+fn a_store_that_is_away_is_waited_for_and_what_breaks_over_a_delivery_is_not() {
+    let away = || Fault::Away("gone".to_owned());
+    let waits = [away().into(), inbox::Error::from(away()).into(), NotTaken::from(away()).into()];
+    for setback in waits {
+        assert!(matches!(setback, Setback::Away("store-unavailable")), "{setback:?}");
+    }
+    for fault in [Fault::Panicked, StoreError::Missing.into()] {
+        assert!(matches!(Setback::from(fault), Setback::Fault(_)));
+    }
 }
 
 #[tokio::test(flavor = "multi_thread")]

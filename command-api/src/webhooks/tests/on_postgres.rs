@@ -11,7 +11,7 @@ again_on_postgres! {
     deliveries::a_done_delivery_says_where_its_record_stands,
     deliveries::what_can_never_succeed_is_parked_at_once_and_moves_nothing,
     deliveries::a_dead_letter_is_listed_and_driven_again_as_it_is_or_edited,
-    faults::a_delivery_waits_for_what_is_away_and_then_has_its_effect,
+    faults::a_delivery_waits_for_what_is_away_however_often_and_then_has_its_effect,
     faults::a_broken_aggregate_parks_its_deliveries_and_the_others_go_on,
     faults::a_body_that_nothing_opens_is_parked_until_somebody_brings_it_anew,
     merges::merges_into_each_other_leave_one_who_goes_on,
