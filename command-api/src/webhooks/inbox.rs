@@ -256,7 +256,7 @@ impl Inbox {
     /// Ends this drive of a delivery, unless it was ended meanwhile.
     pub(super) async fn finish(&self, row: Uuid, drive: u32, end: End) -> Result<(), Error> {
         const FINISH: &str = "UPDATE inbox SET status = ?2, reason = ?3, position = ?4, subject = ?5 \
-            WHERE id = ?1 AND status = 'accepted'";
+            WHERE id = ?1 AND status = 'accepted' AND drive = ?6";
         const FORGET: &str = "UPDATE inbox SET people = ?2 WHERE id = ?1";
         const REMOVE: &str = "DELETE FROM inbox_body WHERE seq = (SELECT seq FROM inbox WHERE id = ?1)";
         let forgotten = matches!(end, End::Forgotten { .. });
@@ -292,7 +292,7 @@ impl Inbox {
             WHERE id = ?1 AND status = 'accepted' AND drive = ?2";
         let postponed = self
             .work
-            .run(move |work| work.execute(POSTPONE, values![row.as_bytes(), attempts, until.micros()]));
+            .run(move |work| work.execute(POSTPONE, values![row.as_bytes(), drive, attempts, until.micros()]));
         postponed.await?;
         Ok(())
     }
