@@ -22,7 +22,7 @@ pub use signature::Secrets;
 use std::{fmt, sync::Arc, time::Duration};
 
 use bytes::Bytes;
-use event_schemas::MerchantId;
+use event_schemas::{MerchantId, ShopDomain};
 use group_commit::{Fault, Store};
 use http_edge::Problem;
 use privacy::KeyStore;
@@ -32,6 +32,7 @@ use self::{
     execute::Executor,
     inbox::{Arrival, Inbox, NotDriven},
     keeper::Keeper,
+    translate::NamedShop,
     worker::{Queue, Worker},
 };
 use crate::{
@@ -140,6 +141,15 @@ impl Webhooks {
     /// The store of the inbox failed: the others wait until this node's lease is over.
     pub async fn leave(&self) -> Result<(), Fault> {
         self.side.queue.leave().await
+    }
+
+    /// The shop that a domain or a body leads to, also one that the list of shops does not show.
+    async fn shop_of(
+        &self,
+        domain: Option<&ShopDomain>,
+        named: NamedShop,
+    ) -> Result<Option<MerchantId>, Problem> {
+        self.side.inbox.shop_of(domain, named).await.map_err(unavailable)
     }
 
     /// Keeps a delivery durably, then wakes a worker.

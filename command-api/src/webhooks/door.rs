@@ -75,22 +75,25 @@ pub async fn receive(
             .field(TOPIC, "expected the topic of the path"));
     }
     let domain = ShopDomain::try_new(sent.shop.trim().to_ascii_lowercase()).ok();
-    let shop = domain.and_then(|domain| webhooks.side.shops.by_domain(&domain));
+    let shop = domain.as_ref().and_then(|domain| webhooks.side.shops.by_domain(domain));
     let mentions = Mentions::read(&body, DEPTH_MAX).map_err(|malformed| {
         Problem::bad_request("malformed-json", "The body cannot be read").detail(malformed.to_string())
     })?;
-    let Some(shop) = shop else {
-        // Shopify asks for shops that are long gone too, and nothing is held of one that nobody knows here.
-        return if is_compliance(&topic) {
-            nothing_held(&topic)
-        } else if !webhooks.side.shops.is_followed() {
-            // It may have joined since. After a 404 Shopify would give the subscription up.
-            Err(shop_not_loaded())
-        } else {
-            Err(Problem::not_found("unknown-shop", "No such shop has installed the app"))
-        };
+    let merchant = match shop {
+        Some(shop) => shop.merchant,
+        None if is_compliance(&topic) => {
+            // Shopify asks for shops that are long gone too, and never again for one that it was answered for: of what the
+            // list of shops does not know (yet, or under this domain) nothing is held only if the key store agrees.
+            match webhooks.shop_of(domain.as_ref(), mentions.shop()).await? {
+                Some(merchant) => merchant,
+                None => return nothing_held(&topic),
+            }
+        }
+        // It may have joined since. After a 404 Shopify would give the subscription up.
+        None if !webhooks.side.shops.is_followed() => return Err(shop_not_loaded()),
+        None => return Err(Problem::not_found("unknown-shop", "No such shop has installed the app")),
     };
-    let (received_at, merchant) = (webhooks.side.clock.now(), shop.merchant);
+    let received_at = webhooks.side.clock.now();
     let (webhook_id, body) = (sent.webhook_id.to_owned(), &*body);
     webhooks.keep(Arrival { merchant, topic, webhook_id, body, mentions, context, received_at }).await?;
     Ok(Json(Accepted { status: "accepted" }))

@@ -5,17 +5,17 @@ use std::sync::{Arc, Mutex, PoisonError};
 
 use bytes::Bytes;
 use chrono::NaiveDate;
-use event_schemas::{CorrelationId, CustomerId, MerchantId, Sealed, Timestamp, record::Trace};
+use event_schemas::{CorrelationId, CustomerId, MerchantId, Sealed, ShopDomain, Timestamp, record::Trace};
 use group_commit::{Cells, Fault, Session, Store, StoreError, values};
 use http_edge::RequestContext;
-use privacy::KeyStore;
+use privacy::{EVERY_MERCHANT, KeyStore, Kind};
 use uuid::Uuid;
 
 use self::known::{Key, Known};
 use super::{
     blind,
     body::{packed, unpacked},
-    translate::{self, Mentions},
+    translate::{self, Mentions, NamedShop},
 };
 use crate::chance;
 
@@ -175,6 +175,22 @@ impl Inbox {
         Self { work, keys, index: Arc::new(Mutex::new(index)) }
     }
 
+    /// The shop that a header's domain or a signed body leads to, by what the key store remembers of it.
+    pub(super) async fn shop_of(
+        &self,
+        domain: Option<&ShopDomain>,
+        named: NamedShop,
+    ) -> Result<Option<MerchantId>, Error> {
+        let domains =
+            domain.into_iter().chain(&named.domain).map(|domain| (Kind::ShopDomain, domain.as_str()));
+        for (kind, text) in domains.chain(named.id.iter().map(|id| (Kind::ShopId, id.as_str()))) {
+            if let Some(shop) = self.keys.find(EVERY_MERCHANT, kind, text).await? {
+                return Ok(Some(MerchantId(shop.id)));
+            }
+        }
+        Ok(None)
+    }
+
     /// Hashes and seals an arrival.
     pub(super) async fn prepare(&self, arrival: Arrival<'_>) -> Result<Fresh, Error> {
         let Arrival { merchant, topic, webhook_id, body, mentions, context, received_at } = arrival;
@@ -195,7 +211,8 @@ impl Inbox {
         Ok(Fresh { row, merchant, topic, webhook_id, body_hash, sealed, people, context, received_at, day })
     }
 
-    /// Keeps deliveries, each once per shop, topic and body; all of them or none. Durable when it returns.
+    /// Keeps deliveries, each once per shop, topic and body (requests about data: while that is open, and under one webhook
+    /// id); all of them or none. Durable when it returns.
     pub(super) async fn keep(&self, fresh: Vec<Fresh>) -> Result<Vec<Kept>, Error> {
         let index = Arc::clone(&self.index);
         let kept = self.work.run(move |work| {
@@ -406,8 +423,10 @@ fn insert(work: &dyn Session, index: &mut Index, fresh: &Fresh) -> Result<Kept, 
         day, people, status, reason, shared) VALUES(?1, ?2, ?3, ?4, ?5, ?6, ?7, ?8, ?9, ?10, ?11, ?12, ?13)";
     let twins = twins(work, index, fresh)?;
     let (merchant, topic) = (fresh.merchant, &fresh.topic);
-    if let Some(original) = twins.iter().find(|twin| twin.merchant == merchant && twin.topic == *topic) {
-        return repeat(work, index, fresh, original.row);
+    for original in twins.iter().filter(|twin| twin.merchant == merchant && twin.topic == *topic) {
+        if original.stands_for(work, fresh)? {
+            return repeat(work, index, fresh, original.row);
+        }
     }
     // The signature does not cover the shop: the same body under two names is suspect under both, done or not.
     let is_shared = twins.iter().any(|twin| twin.merchant != merchant);
@@ -461,15 +480,35 @@ struct Twin {
     row: Uuid,
     merchant: MerchantId,
     topic: String,
+    webhook_id: String,
+    is_open: bool,
+}
+
+impl Twin {
+    /// Whether what came anew is this delivery once more. A request about data has no time of its own: whoever asks again
+    /// with the same words, because somebody joined again or because the first request had no effect, asks anew.
+    fn stands_for(&self, work: &dyn Session, fresh: &Fresh) -> Result<bool, StoreError> {
+        const REPEATED: &str =
+            "SELECT count(*) FROM delivery WHERE merchant = ?1 AND webhook_id = ?2 AND inbox = ?3";
+        if !translate::is_compliance(&fresh.topic) || self.is_open || self.webhook_id == fresh.webhook_id {
+            return Ok(true);
+        }
+        let merchant = fresh.merchant.bytes();
+        let values = values![&merchant, &fresh.webhook_id, self.row.as_bytes()];
+        work.one(REPEATED, values, |row| row.at(0))
+    }
 }
 
 /// All rows with this body, first the oldest.
 fn twins(work: &dyn Session, index: &mut Index, fresh: &Fresh) -> Result<Vec<Twin>, StoreError> {
-    const TWINS: &str = "SELECT seq, id, merchant, topic FROM inbox WHERE body_hash = ?1 ORDER BY seq";
-    const TWIN: &str = "SELECT seq, id, merchant, topic FROM inbox WHERE body_hash = ?1 AND seq = ?2";
+    const TWINS: &str = "SELECT seq, id, merchant, topic, webhook_id, status = 'accepted' FROM inbox \
+        WHERE body_hash = ?1 ORDER BY seq";
+    const TWIN: &str = "SELECT seq, id, merchant, topic, webhook_id, status = 'accepted' FROM inbox \
+        WHERE body_hash = ?1 AND seq = ?2";
     let twin = |row: &dyn Cells| {
         let (id, merchant) = (Uuid::from_bytes(row.at(1)?), MerchantId::from_bytes(row.at(2)?));
-        Ok(Twin { seq: row.at(0)?, row: id, merchant, topic: row.at(3)? })
+        let (webhook_id, is_open) = (row.at(4)?, row.at(5)?);
+        Ok(Twin { seq: row.at(0)?, row: id, merchant, topic: row.at(3)?, webhook_id, is_open })
     };
     let Index::Late(known) = index else { return work.all(TWINS, values![&fresh.body_hash], twin) };
     let mut twins = Vec::new();

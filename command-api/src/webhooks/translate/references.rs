@@ -3,9 +3,13 @@ use http_edge::{Malformed, check_json, read_json};
 use privacy::Kind;
 use serde::de::{Deserialize, Deserializer};
 
-use super::{fields::Object, plan::Private};
+use super::{
+    fields::Object,
+    plan::{NamedShop, Private},
+    shop::shop_domain,
+};
 
-/// The fields that may lead to a person, directly or further inside.
+/// The fields that may lead to a person, directly or further inside, and those that name the shop.
 const MENTIONED: &[&str] = &[
     "id",
     "order_id",
@@ -18,9 +22,11 @@ const MENTIONED: &[&str] = &[
     "customer",
     "orders_to_redact",
     "orders_requested",
+    "shop_domain",
+    "shop_id",
 ];
 
-/// What may lead to a person in a body, whatever its topic.
+/// What may lead to a person in a body, whatever its topic, and to its shop.
 #[derive(Debug, Default)]
 pub struct Mentions<'a>(Object<'a>);
 
@@ -34,6 +40,15 @@ impl<'a> Mentions<'a> {
             Err(Malformed::Syntax { .. }) => check_json(body, depth_max).map(|()| Self::default()),
             read => read,
         }
+    }
+
+    /// The shop that a request about data names, as far as it can be read.
+    #[must_use]
+    pub fn shop(&self) -> NamedShop {
+        let Self(body) = self;
+        let domain = body.field("shop_domain").text().ok().flatten();
+        let id = body.field("shop_id").id().ok().flatten();
+        NamedShop { domain: domain.as_deref().and_then(shop_domain), id }
     }
 
     /// All references; what cannot be read is left out.
