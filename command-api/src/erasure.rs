@@ -7,6 +7,7 @@ mod bugs;
 mod certificates;
 mod epochs;
 mod gate;
+mod late;
 mod merges;
 mod ports;
 mod purge;
@@ -30,6 +31,7 @@ use futures::FutureExt as _;
 use privacy::EpochState;
 use tokio::{sync::Semaphore, time::sleep};
 
+pub(crate) use late::{TOLD_AFTER_DAYS, times_over};
 pub(crate) use merges::follow_up;
 pub use ports::{Periods, PortError, Ports, ReadModels, Witness};
 
@@ -42,6 +44,7 @@ use crate::{
 };
 use bugs::Bugs;
 use gate::{Fences, Readers};
+use late::{Late, Told};
 use scan::Scanner;
 use setback::{Cause, Setback};
 use steps::{Request, redaction_of, whom};
@@ -79,6 +82,7 @@ struct Process {
     epochs: Mutex<Vec<EpochState>>,
     /// When a rotation last left damaged keys as they are.
     left_damaged: Mutex<Option<Timestamp>>,
+    told: Told,
     early: Semaphore,
     bugs: Bugs,
 }
@@ -110,6 +114,7 @@ struct Looked {
     at: Option<Timestamp>,
     /// What an older inbox may hold again was looked for.
     restored: bool,
+    late: Late,
 }
 
 /// How often the step ahead failed, and the reason that was told last.
@@ -158,6 +163,7 @@ impl Process {
             waiting: Mutex::default(),
             epochs: Mutex::default(),
             left_damaged: Mutex::default(),
+            told: Told::default(),
             early: Semaphore::new(EARLY_MAX),
             bugs,
             started: parts.clock.now(),
@@ -191,6 +197,7 @@ impl Process {
     /// Takes up what is due in the partitions that are owned here, and turns the epochs where partition 0 is.
     async fn look(process: &Arc<Self>, looked: &mut [Looked]) {
         let commander = &process.parts.commander;
+        let mut late = Late::default();
         for partition in commander.owned() {
             let Some(looked) = looked.get_mut(usize::from(partition)) else { continue };
             // The time is asked last, so that what stirred the partition is due by then.
@@ -200,6 +207,7 @@ impl Process {
                 .at
                 .is_none_or(|at| !(0..look_every_us()).contains(&now.micros().saturating_sub(at.micros())));
             if looked.stirred == stirred && !is_time {
+                late += looked.late;
                 continue;
             }
             if is_time {
@@ -209,9 +217,10 @@ impl Process {
                 looked.restored = process.look_for_restored(partition, now).await;
             }
             match Self::take_up(process, partition, now).await {
-                Ok(()) => {
+                Ok(found) => {
                     looked.stirred = stirred;
                     looked.at = if is_time { Some(now) } else { looked.at };
+                    looked.late = found;
                 }
                 Err(error) => {
                     tracing::warn!(
@@ -221,7 +230,9 @@ impl Process {
                     );
                 }
             }
+            late += looked.late;
         }
+        late.publish();
     }
 
     /// Turns the epochs, where that is this process's.
@@ -257,17 +268,20 @@ impl Process {
         looked.is_ok()
     }
 
-    async fn take_up(process: &Arc<Self>, partition: u16, now: Timestamp) -> Result<(), Unavailable> {
+    /// Sees through what is due; how much of it is late.
+    async fn take_up(process: &Arc<Self>, partition: u16, now: Timestamp) -> Result<Late, Unavailable> {
+        let mut late = Late::default();
         let mut query =
             DueQuery { kind: DueKind::Privacy, up_to: now, merchant: None, after: None, limit: PAGE };
         loop {
             let page = process.parts.commander.due(partition, query).await?;
             let (found, last) = (page.len(), page.last().copied());
             for due in page.into_iter().filter(|due| due.stream.stream_type == StreamType::PrivacyRequest) {
+                late += process.tell_late(&due, now).await;
                 Self::begin(process, &due);
             }
             if found < PAGE {
-                return Ok(());
+                return Ok(late);
             }
             query.after = last;
         }

@@ -32,11 +32,11 @@ impl Request {
         matches!(self.text("status"), "prepared" | "delivered")
     }
 
-    /// Whether it is neither late nor failing.
+    /// Whether it is neither late nor failing. What is certified and fails is not final when it should be.
     fn is_in_order(&self, now: DateTime<Utc>) -> bool {
         let is_done = self.is_certified() || self.is_exported();
         let due: Option<DateTime<Utc>> = self.text("due_at").parse().ok();
-        is_done || !self.0["failure"].is_object() && due.is_none_or(|due| now < due)
+        !self.0["failure"].is_object() && (is_done || due.is_none_or(|due| now < due))
     }
 
     /// A line for each step it took, and one for what holds it up.
@@ -182,6 +182,8 @@ mod tests {
         assert!(Request::new(value.clone()).is_in_order(early));
         assert!(!Request::new(value.clone()).is_in_order(late));
         value["certificate"] = json!({"id": "01a2", "level": "live"});
-        assert!(Request::new(value).is_in_order(late));
+        assert!(Request::new(value.clone()).is_in_order(late));
+        value["failure"] = json!({"step": "finalize", "reason": "epoch-not-destroyed"});
+        assert!(!Request::new(value).is_in_order(late), "it is not final");
     }
 }

@@ -13,7 +13,7 @@ use privacy::Whom;
 
 use super::{
     super::{
-        Looked, PortError, Process, ReadModels,
+        Late, Looked, PortError, Process, ReadModels,
         merges::follow_up,
         scan::{Scanner, Sought},
         setback::Cause,
@@ -207,6 +207,34 @@ async fn a_rotation_that_left_a_damaged_key_is_done_again_an_hour_later() {
         WHERE subject = ?1";
     assert_eq!(keys.execute(put_back, [damaged.bytes()]).unwrap(), 1);
     assert_eq!((turn(10, 59).await, turn(10, 60).await), (1, 0));
+}
+
+/// Catches: ages that only read models tell of, and a certificate that never becomes final and is done for everybody.
+#[tokio::test(flavor = "multi_thread")]
+async fn requests_that_take_too_long_are_told_of_by_their_owner_whatever_read_models_know() {
+    let world = at_rest(&[]).await;
+    let process = &world.erasure.0;
+    let (clock, commander) = (&world.bench.clock, &world.bench.commander);
+    let late = async |days| {
+        let (mut late, now) = (Late::default(), later(clock, days));
+        for partition in 0..commander.partitions() {
+            late += Process::take_up(process, partition, now).await.unwrap();
+        }
+        late
+    };
+    let request = world.ask(&[world.person().await]).await;
+    // Nobody is at it while the process says that somebody is.
+    process.running().insert(request.id);
+    let open = |open| Late { open, not_final: 0 };
+    assert_eq!((late(6).await, late(7).await, late(31).await), (open(0), open(1), open(1)));
+    while world.step(&request).await.live.is_none() {}
+    let live = world.redaction(&request).await.unwrap();
+    assert_eq!(late(6).await, open(0));
+    process.advance(&request, &live).await.unwrap();
+    assert_eq!((late(8).await, world.redaction(&request).await.unwrap()), (open(0), live));
+    assert_eq!(late(10).await, Late { open: 0, not_final: 1 });
+    let failures = world.redaction(&request).await.unwrap().failures;
+    assert_eq!(failures, [(RedactionStep::Finalize, Code::fixed("epoch-not-destroyed"))].into());
 }
 
 /// Read models that panic the first time.

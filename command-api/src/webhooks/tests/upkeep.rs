@@ -128,6 +128,23 @@ pub(super) async fn what_is_open_for_a_day_and_for_three_is_counted() {
     }
 }
 
+/// Catches: a request that was told of once, when it became a dead letter, and never again.
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn requests_that_are_dead_letters_are_told_of_by_their_age() {
+    let stack = Stack::start().await;
+    stack.bench.install(SHOP).await;
+    let unnamed = json!({ "customer": { "id": 7 }, "orders_to_redact": [] });
+    stack.post(&Post::new(SHOP, "customers/redact", "r", &unnamed)).await;
+    assert_eq!(stack.worked_off().await.dead_lettered, 1);
+    let upkeep = upkeep(&stack);
+    for (days, expected) in [(6, 0), (7, 1), (20, 1), (21, 2), (27, 3), (30, 4)] {
+        let mut ages = [0; 5];
+        ages[expected] = 1;
+        let told = upkeep.tell_dead_requests(later(&stack, days * 24)).await.unwrap();
+        assert_eq!(told, ages, "after {days} days");
+    }
+}
+
 /// Catches, tried: a sweep that removes at first sight, and a row in use that goes because nothing ended its doubt.
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn a_row_that_no_event_stands_behind_goes_unless_somebody_asks_for_it() {
