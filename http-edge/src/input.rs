@@ -14,6 +14,18 @@ pub const BODY_LEN_MAX: usize = 1024 * 1024;
 /// The deepest nesting of any JSON we take.
 pub const DEPTH_MAX: usize = 32;
 
+/// What [`shopify_id`] expects.
+pub const SHOPIFY_ID: &str = "expected an id of digits, from 1 to 18446744073709551615";
+
+/// The one spelling of an id that Shopify gave out, without leading zeros; none if it is no such id. Only this is looked up
+/// and kept, so that no spelling of an id leads past its person, or past the tombstone of one.
+#[must_use]
+pub fn shopify_id(text: &str) -> Option<String> {
+    let all_digits = text.bytes().all(|byte| byte.is_ascii_digit());
+    let id = text.parse::<u64>().ok().filter(|id| all_digits && *id > 0);
+    id.map(|id| id.to_string())
+}
+
 /// A JSON body and its raw bytes.
 #[derive(Debug)]
 pub struct Body<T>(pub T, pub Bytes);

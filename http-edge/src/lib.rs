@@ -8,7 +8,7 @@ mod problem;
 
 pub use auth::{Auth, Merchant, Operator, WithAuth};
 pub use context::RequestContext;
-pub use input::{BODY_LEN_MAX, Body, DEPTH_MAX, Path, Query, read_value};
+pub use input::{BODY_LEN_MAX, Body, DEPTH_MAX, Path, Query, SHOPIFY_ID, read_value, shopify_id};
 pub use json::{Malformed, check_json, read_json};
 pub use middleware::finish;
 pub use problem::{FieldError, Problem, ProblemBody};

@@ -59,7 +59,8 @@ async fn a_customer_that_comes_through_every_door_at_once_is_one_person() {
                     shop.deliver("orders/paid", body).await;
                 }
                 _ => {
-                    let body = json!({"shopify_customer_id": ada.id.to_string(), "email": ada.email});
+                    let id = format!("00{}", ada.id);
+                    let body = json!({"shopify_customer_id": id, "email": ada.email});
                     shop.post("/v1/api/users/create", &body).await.expect(201);
                 }
             }
@@ -72,6 +73,8 @@ async fn a_customer_that_comes_through_every_door_at_once_is_one_person() {
     assert_eq!(shop.balance_of(ada.id).await.available, 10);
     let by_email = shop.ask("/v1/api/users/get", &[("email", &ada.email)]).await.expect(200);
     assert_eq!(by_email, shop.customer(ada.id).await);
+    let id = format!("00{}", ada.id);
+    assert_eq!(by_email, shop.ask("/v1/api/users/get", &[("shopify_customer_id", &id)]).await.expect(200));
 }
 
 #[tokio::test]
@@ -80,6 +83,7 @@ async fn fields_of_a_new_customer_are_checked() {
     for (body, field) in [
         (json!({"shopify_customer_id": "12x"}), "/shopify_customer_id"),
         (json!({"shopify_customer_id": 12}), "/shopify_customer_id"),
+        (json!({"shopify_customer_id": "18446744073709551616"}), "/shopify_customer_id"),
         (json!({"email": "nowhere"}), "/email"),
         (json!({"first_name": "x".repeat(256)}), "/first_name"),
         (json!({"nickname": "x"}), "/nickname"),

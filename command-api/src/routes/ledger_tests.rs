@@ -110,6 +110,28 @@ async fn whoever_was_merged_is_answered_for_by_the_one_who_lives_on() {
     assert_eq!(api.post_with_key(USERS, "ada", &person).await.body, first.body);
 }
 
+/// Catches, tried: an id that is kept, or looked up by a till, as it is written. A request to forget 7, and the tombstone of
+/// 7, would miss 007.
+#[tokio::test]
+async fn an_id_of_shopifys_is_the_same_however_it_is_written() {
+    let api = Api::start().await;
+    let create = |id: &str| json!({"shopify_customer_id": id});
+    let made = api.post(USERS, create("007")).await;
+    assert_eq!(api.post(USERS, create("7")).await.body, made.body);
+    let customer: CustomerId = made.body["customer_id"].as_str().unwrap().parse().unwrap();
+    let kept = api.bench.keys.reveal(api.merchant, privacy::Kind::ShopifyCustomer, customer.0).await;
+    assert_eq!(kept.unwrap().as_deref(), Some("7"));
+    let entry = json!({"sequence": 1, "type": "earn", "shopify_customer_id": "07", "points": 5,
+        "occurred_at": "2026-03-01T12:00:00Z"});
+    let till = json!({"device_id": uuid::Uuid::now_v7(), "entries": [entry]});
+    assert_eq!(api.post(SYNC, till).await.body["entries"][0]["status"], "accepted");
+    let redact = api.post("/v1/api/privacy/redact", create("00007")).await;
+    assert_eq!(redact.body["held"], true, "{}", redact.body);
+    for wrong in ["0", "", "+7", "7.0", "18446744073709551616"] {
+        assert_eq!(api.post(USERS, create(wrong)).await.code(), (422, "invalid-field"), "{wrong}");
+    }
+}
+
 #[tokio::test]
 async fn a_frozen_account_refuses_programs_and_takes_adjustments_until_it_goes_on() {
     let api = Api::start().await;

@@ -11,7 +11,7 @@ use event_schemas::{
     pos_device::{PosEntryKind, SequenceRange},
     record::Actor,
 };
-use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
+use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext, shopify_id};
 use privacy::Kind;
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -271,7 +271,8 @@ impl Till<'_> {
         let customer = match (&entry.customer_id, &entry.shopify_customer_id) {
             (Some(customer), _) => Some(*customer),
             (None, Some(id)) => {
-                let found = self.app.keys.find(self.merchant, Kind::ShopifyCustomer, id).await;
+                let Some(id) = shopify_id(id) else { return Ok(None) };
+                let found = self.app.keys.find(self.merchant, Kind::ShopifyCustomer, &id).await;
                 found.map_err(|error| key_fault(&error))?.map(|entry| CustomerId(entry.id))
             }
             (None, None) => None,

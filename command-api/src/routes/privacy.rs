@@ -13,7 +13,7 @@ use event_schemas::{
     CertificateId, CustomerId, MerchantId, RequestId, Timestamp, privacy_request::RequestSource,
     record::Actor,
 };
-use http_edge::{Body, Merchant, Path, Problem, ProblemBody, RequestContext};
+use http_edge::{Body, Merchant, Path, Problem, ProblemBody, RequestContext, SHOPIFY_ID, shopify_id};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
 
@@ -203,13 +203,8 @@ fn named(who: Who) -> Result<Named, Problem> {
         ));
     }
     let shopify = shopify_customer_id.map(|id| {
-        // In the one form in which it stands in the directory.
-        let digits = id.bytes().all(|byte| byte.is_ascii_digit());
-        let id = id.parse::<u64>().ok().filter(|id| digits && *id > 0);
-        let id = id.ok_or_else(|| {
-            Problem::invalid_field("/shopify_customer_id", "expected an id of 1 to 20 digits")
-        });
-        id.map(|id| Private(id.to_string()))
+        let id = shopify_id(&id).ok_or_else(|| Problem::invalid_field("/shopify_customer_id", SHOPIFY_ID));
+        id.map(Private)
     });
     let email = email.map(|email| {
         let is_address =

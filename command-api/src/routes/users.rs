@@ -5,7 +5,7 @@ use domain::{
     customer::{Profile, RegisterCustomer},
 };
 use event_schemas::{CustomerId, MerchantId, Personal, customer::RegisteredBy, record::Actor};
-use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext};
+use http_edge::{Body, Merchant, Problem, ProblemBody, RequestContext, SHOPIFY_ID, shopify_id};
 use privacy::{Kind, Reference};
 use serde::{Deserialize, Serialize};
 use utoipa::ToSchema;
@@ -65,7 +65,7 @@ pub(crate) async fn create(
 ) -> Result<Response, Problem> {
     let merchant = scope.merchant();
     app.living_shop(merchant).await?;
-    check(&body)?;
+    let body = checked(body)?;
     let attempt = app.idempotency.begin(merchant, key, PATH, &raw).await?;
     let minted = CustomerId(attempt.minted);
     let attempt = app.idempotency.keep(attempt.about([minted])).await?;
@@ -107,10 +107,9 @@ pub(crate) async fn create(
     Ok(reply(StatusCode::CREATED, Created { customer_id: customer }, answered.replayed))
 }
 
-fn check(body: &Create) -> Result<(), Problem> {
-    let digits = |id: &String| (1..=20).contains(&id.len()) && id.bytes().all(|byte| byte.is_ascii_digit());
-    if !body.shopify_customer_id.as_ref().is_none_or(digits) {
-        return Err(Problem::invalid_field("/shopify_customer_id", "expected an id of 1 to 20 digits"));
+fn checked(mut body: Create) -> Result<Create, Problem> {
+    if let Some(id) = &mut body.shopify_customer_id {
+        *id = shopify_id(id).ok_or_else(|| Problem::invalid_field("/shopify_customer_id", SHOPIFY_ID))?;
     }
     let address = |email: &String| {
         email.split_once('@').is_some_and(|(name, host)| !name.is_empty() && !host.is_empty())
@@ -125,7 +124,7 @@ fn check(body: &Create) -> Result<(), Problem> {
             return Err(Problem::invalid_field(pointer, "expected at most 255 characters"));
         }
     }
-    Ok(())
+    Ok(body)
 }
 
 /// The customer's id, with all that leads to it in the directory and the key that seals it; durable when it returns.

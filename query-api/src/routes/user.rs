@@ -3,7 +3,7 @@ use std::{collections::BTreeSet, sync::Arc};
 
 use axum::{Json, extract::State};
 use event_schemas::CustomerId;
-use http_edge::{Merchant, Problem, ProblemBody, Query};
+use http_edge::{Merchant, Problem, ProblemBody, Query, SHOPIFY_ID, shopify_id};
 use privacy::{Kind, MerchantScope};
 use projections::{
     customers::{self, Customer, Standing},
@@ -93,8 +93,9 @@ pub(crate) async fn user(
     let demanded = params.min_position.as_deref();
     let body = match (params.customer_id, &params.shopify_customer_id, &params.email) {
         (Some(customer), None, None) => find(&reads, scope, customer, demanded).await?,
-        (None, Some(shopify_id), None) => {
-            let entry = reads.keys.find(scope.merchant(), Kind::ShopifyCustomer, shopify_id).await;
+        (None, Some(id), None) => {
+            let id = shopify_id(id).ok_or_else(|| parameter("shopify_customer_id", SHOPIFY_ID))?;
+            let entry = reads.keys.find(scope.merchant(), Kind::ShopifyCustomer, &id).await;
             let entry = entry.map_err(|error| of_keys(&error))?.ok_or_else(customer_not_found)?;
             find(&reads, scope, CustomerId(entry.id), demanded).await?.filter(is_active)
         }

@@ -5,6 +5,7 @@ use event_schemas::{
     Currency, Money, Timestamp, Title,
     money::Invalid::{Currency as NotACurrency, Number, TooLarge, TooPrecise},
 };
+use http_edge::shopify_id;
 use serde::de::{Deserialize, Deserializer, IgnoredAny, MapAccess, Visitor};
 use serde_json::value::RawValue;
 
@@ -293,9 +294,7 @@ impl<'a> Field<'a> {
     /// An id in its one decimal form. Never through a float: ids exceed 2^53.
     pub(super) fn id(&self) -> Result<Option<String>, Unusable> {
         let Some(digits) = self.digits(Flaw::NotAnId)? else { return Ok(None) };
-        let all_digits = digits.bytes().all(|byte| byte.is_ascii_digit());
-        let id = digits.parse::<u64>().ok().filter(|id| all_digits && *id > 0);
-        id.map(|id| Some(id.to_string())).ok_or_else(|| self.flaw(Flaw::NotAnId))
+        shopify_id(&digits).map(Some).ok_or_else(|| self.flaw(Flaw::NotAnId))
     }
 
     /// The ids of a list; absent is none.
@@ -322,9 +321,8 @@ impl<'a> Field<'a> {
         if parts.next() != Some(kind) {
             return Err(self.flaw(Flaw::OfAnotherKind));
         }
-        let id =
-            parts.next().and_then(|id| id.parse::<u64>().ok()).filter(|id| *id > 0 && parts.next().is_none());
-        id.map(|id| Some(id.to_string())).ok_or_else(|| self.flaw(Flaw::NotAnId))
+        let id = parts.next().and_then(shopify_id).filter(|_| parts.next().is_none());
+        id.map(Some).ok_or_else(|| self.flaw(Flaw::NotAnId))
     }
 
     /// The items of a list of texts, or of one text with commas between them.
