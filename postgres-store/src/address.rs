@@ -98,7 +98,12 @@ impl FromStr for Address {
         if let Some((_, parameters)) = text.split_once('?') {
             let names = parameters.split('&').map(|pair| pair.split('=').next().unwrap_or_default());
             if let Some(unknown) = names.into_iter().find(|name| !PARAMETERS.contains(name)) {
-                return Err(Error::Address(format!("there is no parameter {unknown}")));
+                // With an @ behind it the question mark may stand in the password, which then goes on here.
+                return Err(Error::Address(if parameters.contains('@') {
+                    "there is an unknown parameter behind the ?; a ? in a password is written %3F".to_owned()
+                } else {
+                    format!("there is no parameter {unknown}")
+                }));
             }
         }
         let options = PgConnectOptions::from_str(text).map_err(|error| Error::Address(error.to_string()))?;

@@ -29,6 +29,8 @@ fn no_address_shows_its_password() {
         "postgres://anna:hunter2@db",
         "postgres://anna:hunter2@db/shop?sslmod=require",
         "postgres://anna:hunter2@db/shop?sslmode=hunter2",
+        "postgres://anna:?hunter2@db/shop",
+        "postgres://anna:h?sslmode=require&hunter2@db/shop",
     ] {
         let error = wrong.parse::<Address>().unwrap_err();
         let shown = format!("{error} {error:?}");

@@ -90,6 +90,7 @@ fn rewards() -> Vec<Wrong> {
         (REWARDS, fixed("1.00", "EUR"), "invalid-field", "/benefit/amount/currency"),
         (REWARDS, free(json!({"points": 0})), "invalid-field", "/points"),
         (REWARDS, free(json!({"name": ""})), "invalid-field", "/name"),
+        (REWARDS, free(json!({"name": "a\u{0}b"})), "invalid-field", "/name"),
     ]
 }
 

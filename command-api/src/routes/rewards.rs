@@ -178,8 +178,10 @@ pub(crate) async fn retire(
 }
 
 fn command(body: Define, shop: &Shop) -> Result<DefineReward, Problem> {
-    let name = Title::try_new(body.name)
-        .map_err(|expected| Problem::invalid_field("/name", expected.to_string()))?;
+    let name = Title::try_new(body.name).ok().filter(|name| !name.as_str().contains(char::is_control));
+    let name = name.ok_or_else(|| {
+        Problem::invalid_field("/name", "expected a text of 1 to 255 characters without control characters")
+    })?;
     if !body.points.is_positive() {
         return Err(Problem::invalid_field("/points", "expected at least one point"));
     }
