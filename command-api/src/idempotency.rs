@@ -70,8 +70,8 @@ impl Call {
     }
 }
 
-/// Runs a call, and forgets what it kept if it is refused because somebody whom it is about, or the whole shop, is erased:
-/// what else was kept of them has gone, so nothing would ever find this.
+/// Runs a call, and forgets what it kept if it is refused because somebody whom it is about, or the whole shop, is
+/// erased: what else was kept of them has gone, so nothing would ever find this.
 pub(crate) async fn forgetting_refused(State(app): State<App>, mut request: Request, next: Next) -> Response {
     let call = Call::default();
     request.extensions_mut().insert(call.clone());

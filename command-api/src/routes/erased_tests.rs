@@ -21,7 +21,7 @@ enum Left {
     NotTheShop,
 }
 
-/// A customer whom Shopify knows, with points and a redemption; somebody with points to give away; a reward of the shop.
+/// A customer whom Shopify knows, with points and a redemption; somebody with points to give away; a reward.
 struct World {
     api: Api,
     customer: CustomerId,
@@ -157,7 +157,7 @@ fn refusal(call: &str, left: Left) -> (u16, &'static str) {
     }
 }
 
-/// Tried without what forgets refused calls, and without the look at the person, or at the shop, before a call is kept.
+/// Tried without what forgets refused calls, and without the look at the person, or at the shop, before one is kept.
 #[tokio::test(flavor = "multi_thread")]
 async fn nothing_is_kept_of_any_call_that_is_refused_because_the_person_or_the_shop_is_erased() {
     let world = World::start().await;

@@ -110,8 +110,8 @@ async fn a_destruction_that_is_done_again_still_finds_what_is_there() {
     assert_eq!(purged[&Code::fixed("dead-letters")], 1);
 }
 
-/// Catches, tried: a search that calls a row that is not there an open one, and never ends; one that tries again without
-/// destroying what was put back, and never ends either.
+/// Catches, tried: a search that calls a row that is not there an open one, and never ends; one that tries again
+/// without destroying what was put back, and never ends either.
 #[tokio::test(flavor = "multi_thread")]
 async fn whose_key_was_lost_is_erased_and_a_key_that_was_put_back_is_destroyed_again() {
     let world = at_rest(&[]).await;
@@ -209,7 +209,7 @@ async fn a_rotation_that_left_a_damaged_key_is_done_again_an_hour_later() {
     assert_eq!((turn(10, 59).await, turn(10, 60).await), (1, 0));
 }
 
-/// Catches: ages that only read models tell of, and a certificate that never becomes final and is done for everybody.
+/// Catches, tried: ages that only read models tell of, and a certificate that never becomes final and is taken for done.
 #[tokio::test(flavor = "multi_thread")]
 async fn requests_that_take_too_long_are_told_of_by_their_owner_whatever_read_models_know() {
     let world = at_rest(&[]).await;

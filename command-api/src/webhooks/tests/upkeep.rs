@@ -128,7 +128,7 @@ pub(super) async fn what_is_open_for_a_day_and_for_three_is_counted() {
     }
 }
 
-/// Catches: a request that was told of once, when it became a dead letter, and never again.
+/// Catches, tried: a request that was told of once, when it became a dead letter, and never again.
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn requests_that_are_dead_letters_are_told_of_by_their_age() {
     let stack = Stack::start().await;
