@@ -1,6 +1,7 @@
 //! Epochs: opening a new one, destroying those that nothing hangs under any more, and what the root key wraps beside them.
 use std::{
     collections::{BTreeMap, BTreeSet},
+    path::Path,
     sync::Arc,
 };
 
@@ -72,7 +73,7 @@ impl KeyStore {
     }
 
     /// Clears away what the ring keeps of destroyed keys.
-    async fn clear_ring(&self) -> Result<(), Error> {
+    pub(crate) async fn clear_ring(&self) -> Result<(), Error> {
         let ring = Arc::clone(&self.vault.ring);
         let cleared = tokio::task::spawn_blocking(move || ring.clear()).await;
         cleared.unwrap_or(Err(Error::Unavailable(Fault::Panicked)))
@@ -135,25 +136,30 @@ impl KeyStore {
     }
 
     /// Wraps what the root key wraps under another one, and destroys what the old one wrapped. Whoever has the store open
-    /// must open it again with the new key; so must the caller. If it is interrupted, the key that still opens the store
-    /// says how far it came: with the old one, do it again; with the new one, remove the old one's file and its ring.
+    /// must open it again with the new key; so must the caller. If it is interrupted, one of the two keys opens the store;
+    /// whoever opens it destroys what the other one wrapped.
     ///
     /// # Errors
     /// [`Error::WrongRootKey`] if it was rotated to a third key; [`Error::Ring`], [`Error::Unavailable`];
     /// [`Error::OldRootLeft`] if it is rotated, but the medium may still show what the old key wrapped.
     pub async fn rotate_root(self, to: &RootKey) -> Result<(), Error> {
-        let ring: Arc<dyn Ring> = match &self.vault.file {
-            Some(file) => Arc::new(FileRing::beside(to, file, self.vault.log_id)),
-            None => Arc::clone(&self.vault.ring),
+        let (ring, path): (Arc<dyn Ring>, _) = match &self.vault.file {
+            Some(file) => {
+                let ring = FileRing::beside(to, file, self.vault.log_id);
+                let path = ring.path().to_owned();
+                (Arc::new(ring), Some(path))
+            }
+            None => (Arc::clone(&self.vault.ring), None),
         };
         let (to, place) = (to.clone(), Arc::clone(&ring));
         let new = to.fingerprint();
-        self.commit(move |session| session.rotate_root(&to, &*place)).await?;
+        self.commit(move |session| session.rotate_root(&to, &*place, path.as_deref())).await?;
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::abort_at("root:rotated");
         // Only now: until the transaction is durable, the old ring is the one that counts.
         self.commit(move |session| {
-            let vault = session.vault;
-            vault.ring.destroy(session.store, &|slot| slot.root != new)?;
-            ring.destroy(session.store, &|slot| slot.root != new)
+            session.vault.ring.destroy(session.store, &|slot| slot.root != new)?;
+            ring.settle(session.store, &new).map(drop)
         })
         .await?;
         self.clear_ring().await.map_err(|error| Error::OldRootLeft { source: Box::new(error) })
@@ -308,7 +314,7 @@ impl Session<'_> {
         }
     }
 
-    fn rotate_root(&mut self, to: &RootKey, place: &dyn Ring) -> Result<(), Error> {
+    fn rotate_root(&mut self, to: &RootKey, place: &dyn Ring, path: Option<&Path>) -> Result<(), Error> {
         let expected: String =
             self.store.one("SELECT root_fingerprint FROM meta", values![], |row| row.at(0))?;
         if expected == to.fingerprint() {
@@ -324,7 +330,12 @@ impl Session<'_> {
             let wrapped = at.seal(&new, log_id, &*key)?;
             slots.push(Slot { root: to.fingerprint(), epoch: slot.epoch, wrapped });
         }
+        if let Some(path) = path {
+            vault.ring.begin_move(path)?;
+        }
         place.add(self.store, &slots)?;
+        #[cfg(feature = "planted-bugs")]
+        crate::planted::abort_at("root:added");
         let global = Wrap::Global.seal(&new, log_id, &*vault.global.0)?;
         let token = Wrap::Token.seal(&new, log_id, &*vault.token.0)?;
         let seed =
@@ -383,7 +394,6 @@ fn time(seconds: i64) -> Timestamp {
 mod tests {
     use std::{
         io,
-        path::Path,
         sync::atomic::{AtomicBool, Ordering},
     };
 
@@ -510,5 +520,44 @@ mod tests {
         assert!(open(new).await.unwrap().hash(SHOP, "test", b"x").is_ok());
         let refused = open(RootKey::from_bytes([7; 32])).await;
         assert!(matches!(refused, Err(Error::WrongRootKey { .. })));
+    }
+    /// Tried without settling when the store is opened, and with notes of where slots move that are written behind them:
+    /// the ring of a key that opens nothing keeps the epochs for whoever has its file, and no erasure empties it.
+    #[tokio::test]
+    async fn wherever_a_rotation_of_the_root_key_is_interrupted_the_other_keys_ring_is_emptied_at_the_next_start()
+     {
+        for is_committed in [false, true] {
+            let (folder, safe) = (tempfile::tempdir().unwrap(), tempfile::tempdir().unwrap());
+            let [old, new] = ["old.key", "new.key"].map(|name| safe.path().join(name));
+            let [old, new] = [old, new].map(|path| RootKey::create_file(&path).unwrap());
+            let open = |root: &RootKey| {
+                let (path, root) = (folder.path().join("keys.db"), root.clone());
+                async move { KeyStore::create_or_open(&path, &root, LOG).await }
+            };
+            let store = open(&old).await.unwrap();
+            store.ensure_merchant(SHOP).await.unwrap();
+            let (to, ring) = (new.clone(), FileRing::beside(&new, folder.path(), LOG));
+            let cut = store.commit(move |session| {
+                session.rotate_root(&to, &ring, Some(ring.path()))?;
+                if is_committed { Ok(()) } else { Err(Error::OtherLog) }
+            });
+            assert_eq!(cut.await.is_ok(), is_committed);
+            drop(store);
+            let [stays, goes] = if is_committed { ["new.key", "old.key"] } else { ["old.key", "new.key"] };
+            let lines = |name: &str| {
+                let ring = safe.path().join(format!("{name}.09090909.epochs"));
+                std::fs::read_to_string(ring).unwrap().trim().lines().count()
+            };
+            assert_eq!([lines(stays), lines(goes)], [2, 2], "committed: {is_committed}");
+            let store = open(if is_committed { &new } else { &old }).await.unwrap();
+            assert_eq!([lines(stays), lines(goes)], [2, 1], "committed: {is_committed}");
+            assert!(store.hash(SHOP, "test", b"x").is_ok());
+            assert_eq!(std::fs::read_dir(safe.path()).unwrap().count(), 4, "two keys and their rings");
+            if !is_committed {
+                store.rotate_root(&new).await.unwrap();
+                assert_eq!([lines("old.key"), lines("new.key")], [1, 2], "it may be done again");
+                assert!(open(&new).await.unwrap().hash(SHOP, "test", b"x").is_ok());
+            }
+        }
     }
 }

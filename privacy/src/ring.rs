@@ -41,6 +41,21 @@ pub(crate) trait Ring: Send + Sync {
     /// Overwrites and removes the slots that are `gone`.
     fn destroy(&self, store: &dyn Session, gone: &dyn Fn(&Slot) -> bool) -> Result<(), Error>;
 
+    /// Destroys what other root keys than this one wrapped, which is the store's: what a rotation of the root key left that
+    /// was interrupted. Whether there was any.
+    fn settle(&self, store: &dyn Session, own: &str) -> Result<bool, Error> {
+        let has_others = self.slots(store)?.iter().any(|slot| slot.root != own);
+        if has_others {
+            self.destroy(store, &|slot| slot.root != own)?;
+        }
+        Ok(has_others)
+    }
+
+    /// Notes that slots are about to be added to a ring in another file, for whoever settles either.
+    fn begin_move(&self, _: &Path) -> Result<(), Error> {
+        Ok(())
+    }
+
     /// Clears away what is left of destroyed slots, once the transaction is durable.
     fn clear(&self) -> Result<(), Error> {
         Ok(())
@@ -55,6 +70,8 @@ pub(crate) struct FileRing {
 }
 
 const TITLE: &str = "loyalnest epochs 1";
+/// Behind the name of a ring while slots move: the file that holds the other one's path.
+const MOVING: &str = "moving";
 
 impl FileRing {
     /// The ring of the log with this id: beside the root key's file, or beside the key store if the root key has none.
@@ -71,7 +88,7 @@ impl FileRing {
         }
         match fs::read_to_string(&self.path) {
             Ok(text) if text.lines().next() == Some(TITLE) => {
-                Ok(text.lines().skip(1).map(str::to_owned).collect())
+                Ok(text.lines().skip(1).filter(|line| !line.is_empty()).map(str::to_owned).collect())
             }
             Ok(_) => Err(io::Error::new(io::ErrorKind::InvalidData, "it is no ring of epochs")),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(Vec::new()),
@@ -101,6 +118,41 @@ impl FileRing {
             if after == before { Ok(()) } else { self.replace(&after) }
         });
         changed.map_err(|source| Error::Ring { path: self.path.clone(), source })
+    }
+
+    /// Where it is.
+    pub(crate) fn path(&self) -> &Path {
+        &self.path
+    }
+
+    /// The ring that slots were moving to or from when somebody was interrupted.
+    fn other(&self) -> io::Result<Option<Self>> {
+        match fs::read_to_string(self.named(MOVING)) {
+            Ok(path) => Ok(Some(Self { path: path.into(), alone: Mutex::new(()) })),
+            Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
+            Err(error) => Err(error),
+        }
+    }
+
+    fn note_other(&self, other: &Path) -> io::Result<()> {
+        let other = std::path::absolute(other)?;
+        let other = other.to_str().ok_or_else(|| io::Error::other("the other ring's path is not UTF-8"))?;
+        self.forget_other()?;
+        let mut note = private(&self.named(MOVING))?;
+        note.write_all(other.as_bytes())?;
+        note.sync_all()?;
+        self.sync_folder()
+    }
+
+    fn forget_other(&self) -> io::Result<()> {
+        match fs::remove_file(self.named(MOVING)) {
+            Err(error) if error.kind() != io::ErrorKind::NotFound => Err(error),
+            _ => Ok(()),
+        }
+    }
+
+    fn fault(&self, source: io::Error) -> Error {
+        Error::Ring { path: self.path.clone(), source }
     }
 
     fn named(&self, suffix: &str) -> PathBuf {
@@ -148,6 +200,31 @@ impl Ring for FileRing {
             lines.retain(|line| !parse(line).is_some_and(|slot| gone(&slot)));
             lines
         })
+    }
+
+    fn settle(&self, store: &dyn Session, own: &str) -> Result<bool, Error> {
+        let is_other = |slot: &Slot| slot.root != own;
+        let other = self.other().map_err(|source| self.fault(source))?;
+        let has_others = other.is_some() || self.slots(store)?.iter().any(is_other);
+        if has_others {
+            self.destroy(store, &is_other)?;
+        }
+        if let Some(other) = other {
+            other.destroy(store, &is_other)?;
+            let forgotten = other.forget_other().and_then(|()| self.forget_other());
+            forgotten.map_err(|source| self.fault(source))?;
+        }
+        Ok(has_others)
+    }
+
+    fn begin_move(&self, to: &Path) -> Result<(), Error> {
+        if self.path == to {
+            return Ok(());
+        }
+        // The one that the store's root key finds first: without it nobody would know of the other.
+        let to = Self { path: to.to_owned(), alone: Mutex::new(()) };
+        let noted = self.note_other(&to.path).and_then(|()| to.note_other(&self.path));
+        noted.map_err(|source| self.fault(source))
     }
 }
 

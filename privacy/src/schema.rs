@@ -91,6 +91,8 @@ pub(crate) struct Trunk {
     pub(crate) global: DataKey,
     pub(crate) token: DataKey,
     pub(crate) signer: Signer,
+    /// The ring held what another root key wrapped, which is to be cleared away.
+    pub(crate) settled: bool,
     /// The newest notice; who has just opened the store remembers nothing older.
     pub(crate) noticed: u64,
 }
@@ -103,6 +105,7 @@ pub(crate) fn open(session: &dyn Session, roots: &Roots, log_id: &[u8; 16]) -> R
         create(session, roots, log_id)?;
     }
     check(session, roots, log_id)?;
+    let settled = ring.settle(session, &root.fingerprint())?;
     let cipher = root.cipher()?;
     let meta = "SELECT insert_count, epoch, global_key, token_key FROM meta";
     let (insert_count, epoch, global, token) = session.one(meta, values![], |row| {
@@ -118,6 +121,7 @@ pub(crate) fn open(session: &dyn Session, roots: &Roots, log_id: &[u8; 16]) -> R
         global: DataKey(Wrap::Global.open(&cipher, log_id, &global)?),
         token: DataKey(Wrap::Token.open(&cipher, log_id, &token)?),
         signer: signer(session, &cipher, log_id)?,
+        settled,
         noticed: session.one("SELECT coalesce(max(n), 0) FROM notice", values![], |row| row.at(0))?,
     })
 }

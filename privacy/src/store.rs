@@ -93,8 +93,12 @@ impl KeyStore {
     pub(crate) async fn over(store: Store, roots: Roots, log_id: [u8; 16]) -> Result<Self, Error> {
         let under = roots.clone();
         let trunk = store.call(move |session| schema::open(session, &under, &log_id)).await??;
+        let settled = trunk.settled;
         let vault = Arc::new(Vault::new(log_id, trunk, roots));
         let mut store = Self { store, vault, renewal: None };
+        if settled {
+            store.clear_ring().await?;
+        }
         store.renew().await?;
         store.look(|session| session.see_all_merchants()).await?;
         if store.is_shared() {
