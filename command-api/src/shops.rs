@@ -145,8 +145,8 @@ impl Shops {
         self.catalogue.reward(merchant, reward)
     }
 
-    /// Whether what comes is still taken in. It ends for good where the log diverged, or holds what this program does not
-    /// know.
+    /// Whether what comes is still taken in. It ends for good where the log diverged, or holds what this program does
+    /// not know.
     #[must_use]
     pub fn is_followed(&self) -> bool {
         self.seen.has_changed().is_ok()
