@@ -226,15 +226,15 @@ impl Inbox {
         Ok(kept.await?)
     }
 
-    /// All open deliveries behind this one, oldest first.
-    pub(super) async fn open_behind(&self, seq: i64) -> Result<Vec<Open>, Error> {
+    /// The next open deliveries behind this one, oldest first, `limit` at most.
+    pub(super) async fn open_behind(&self, seq: i64, limit: u32) -> Result<Vec<Open>, Error> {
         const OPEN: &str = "SELECT seq, merchant, id, next_attempt FROM inbox WHERE status = 'accepted' AND seq > ?1 \
-            ORDER BY seq";
+            ORDER BY seq LIMIT ?2";
         let open = |row: &dyn Cells| {
             let (merchant, id) = (MerchantId::from_bytes(row.at(1)?), Uuid::from_bytes(row.at(2)?));
             Ok(Open { seq: row.at(0)?, merchant, row: id, due: Timestamp::from_micros(row.at(3)?) })
         };
-        Ok(self.work.read(move |work| work.all(OPEN, values![seq], open)).await?)
+        Ok(self.work.read(move |work| work.all(OPEN, values![seq, limit], open)).await?)
     }
 
     /// The delivery, if it is still open.

@@ -40,8 +40,12 @@ const INBOX_RETRY: Duration = Duration::from_secs(1);
 const LOOK_EVERY: Duration = Duration::from_millis(100);
 /// ... how often it is told that this worker lives ...
 const RENEW_EVERY: Duration = Duration::from_millis(1500);
-/// ... and how often all of it is looked through for what is open again.
+/// ... and how often all of it is looked through for what is open again: doors share the store, so that takes no more than
+/// this part of the time.
 const LOOK_THROUGH_EVERY: Duration = Duration::from_secs(5);
+const LOOK_THROUGH_PART: u32 = 20;
+/// Open deliveries that are looked at in one go.
+const LOOKED_AT_MAX: u32 = if cfg!(test) { 10 } else { 10_000 };
 
 /// The open deliveries of this process, and who waits for them.
 pub(super) struct Queue {
@@ -153,6 +157,12 @@ pub(super) struct Worker {
     pub(super) executor: Executor,
 }
 
+/// Up to where open deliveries were looked at, and whether there were no more.
+struct Looked {
+    last: i64,
+    was_all: bool,
+}
+
 impl Worker {
     /// Takes up what an earlier process left, then works until the runtime ends.
     pub(super) async fn run(self) {
@@ -174,43 +184,66 @@ impl Worker {
     }
 
     async fn take_up(&self) {
-        while let Err(error) = self.queue_behind(0, |_| true).await {
-            tracing::error!(error = &error as &dyn std::error::Error, "The inbox could not be read at start");
-            tokio::time::sleep(INBOX_RETRY).await;
+        let mut last = 0;
+        loop {
+            match self.queue_behind(last, |_| true).await {
+                Ok(looked) if looked.was_all => return,
+                Ok(looked) => last = looked.last,
+                Err(error) => {
+                    tracing::error!(
+                        error = &error as &dyn std::error::Error,
+                        "The inbox could not be read at start"
+                    );
+                    tokio::time::sleep(INBOX_RETRY).await;
+                }
+            }
         }
     }
 
-    /// Queues the open deliveries behind this one that are `wanted`; gives the last of them.
-    async fn queue_behind(&self, seq: i64, wanted: impl Fn(&Open) -> bool) -> Result<i64, inbox::Error> {
-        let (open, now) = (self.inbox.open_behind(seq).await?, self.clock.now());
+    /// Queues the next open deliveries behind this one that are `wanted`.
+    async fn queue_behind(&self, seq: i64, wanted: impl Fn(&Open) -> bool) -> Result<Looked, inbox::Error> {
+        let (open, now) = (self.inbox.open_behind(seq, LOOKED_AT_MAX).await?, self.clock.now());
         for open in open.iter().filter(|open| wanted(open)) {
             let job = Job::new(open.merchant, open.row);
             self.queue.push_after(job, until(now, open.due).min(BACK_OFF_MAX));
         }
-        Ok(open.last().map_or(seq, |last| last.seq))
+        let last = open.last().map_or(seq, |last| last.seq);
+        Ok(Looked {
+            last,
+            was_all: u32::try_from(open.len()).is_ok_and(|looked_at| looked_at < LOOKED_AT_MAX),
+        })
     }
 
     /// Looks for deliveries of this worker's shops, whichever door they came through.
     async fn look_out(self: Arc<Self>) {
         let Some(shared) = &self.queue.shared else { return };
         let (mut renew_at, mut look_through_at, mut last) = (Instant::now(), Instant::now(), 0);
+        // Since when all of it is being looked through.
+        let mut since = None;
         loop {
             let now = Instant::now();
+            let mut anew = shared.reopened.swap(false, Ordering::AcqRel);
             if renew_at <= now {
                 renew_at = now + RENEW_EVERY;
                 match shared.slots.renew().await {
-                    Ok(has_more) if has_more => look_through_at = now,
-                    Ok(_) => {}
+                    Ok(has_more) => anew |= has_more,
                     Err(error) => warn(&error),
                 }
             }
-            let reopened = shared.reopened.swap(false, Ordering::AcqRel);
-            if look_through_at <= now || reopened {
-                look_through_at = now + LOOK_THROUGH_EVERY;
-                last = 0;
+            if anew || (since.is_none() && look_through_at <= now) {
+                (last, since) = (0, Some(now));
             }
             match self.queue_behind(last, |open| shared.slots.offer(open)).await {
-                Ok(seq) => last = seq,
+                Ok(looked) => {
+                    last = looked.last;
+                    if !looked.was_all {
+                        continue;
+                    }
+                    if let Some(since) = since.take() {
+                        let pause = LOOK_THROUGH_EVERY.max(since.elapsed() * LOOK_THROUGH_PART);
+                        look_through_at = Instant::now() + pause;
+                    }
+                }
                 Err(error) => warn(&error),
             }
             // Either way, look again.

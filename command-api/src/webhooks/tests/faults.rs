@@ -25,16 +25,21 @@ use crate::{
 const SHOP: &str = "demo-1.myshopify.com";
 
 impl Stack {
-    /// A delivery of a shop that is not loaded yet, kept and not begun.
+    /// A delivery of a shop that is not loaded yet.
     async fn early(&self) -> (MerchantId, Uuid) {
         let reference = Reference::new(Kind::ShopDomain, SHOP, Uuid::now_v7(), None);
         let merchant = MerchantId(self.bench.keys.resolve(EVERY_MERCHANT, reference).await.unwrap().id);
         self.bench.keys.ensure_merchant(merchant).await.unwrap();
-        let body = order(SHOP, 1).of_customer(7).0.to_string();
+        (merchant, self.kept(merchant, 1).await)
+    }
+
+    /// An order's delivery, kept and not begun.
+    async fn kept(&self, merchant: MerchantId, n: u64) -> Uuid {
+        let body = order(SHOP, n).of_customer(7).0.to_string();
         let arrival = Arrival {
             merchant,
             topic: "orders/create".to_owned(),
-            webhook_id: "w-1".to_owned(),
+            webhook_id: format!("w-{n}"),
             body: body.as_bytes(),
             mentions: Mentions::read(body.as_bytes(), 32).unwrap(),
             context: RequestContext::from_headers(&axum::http::HeaderMap::new()),
@@ -42,13 +47,26 @@ impl Stack {
         };
         let inbox = &self.webhooks.side.inbox;
         let fresh = inbox.prepare(arrival).await.unwrap();
-        let kept = inbox.keep(vec![fresh]).await.unwrap();
-        (merchant, kept[0].row)
+        inbox.keep(vec![fresh]).await.unwrap()[0].row
     }
 
     async fn attempts(&self, row: Uuid) -> u32 {
         self.webhooks.side.inbox.tried(row).await.unwrap().unwrap().attempts
     }
+}
+
+/// Catches, tried: a start that takes up the first page alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_start_takes_up_all_that_is_open() {
+    let stack = Stack::start().await;
+    let merchant = stack.bench.install(SHOP).await;
+    stack.unthrottle(merchant).await;
+    for n in 1..=25 {
+        stack.kept(merchant, n).await;
+    }
+    assert_eq!(stack.counts().await, Counts { pending: 25, dead_lettered: 0 });
+    let restarted = Stack::over(stack.bench);
+    restarted.balance_becomes(merchant, "7", 500).await;
 }
 
 /// Catches, tried: a number of tries after which a delivery ends whose shop is away.

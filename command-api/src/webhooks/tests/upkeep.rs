@@ -48,7 +48,7 @@ async fn with_open(stack: &Stack) -> MerchantId {
 
 /// Rows that are open now, and how many of them can be read.
 async fn readable(stack: &Stack) -> (usize, usize) {
-    let (open, mut readable) = (stack.webhooks.side.inbox.open_behind(0).await.unwrap(), 0);
+    let (open, mut readable) = (stack.webhooks.side.inbox.open_behind(0, u32::MAX).await.unwrap(), 0);
     for open in &open {
         readable += usize::from(stack.webhooks.side.inbox.load(open.row).await.is_ok());
     }
