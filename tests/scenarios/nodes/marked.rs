@@ -81,6 +81,7 @@ impl Running<'_> {
 
     /// Counts on what the struck one has, whatever came of it; gives by how much that differs from what was answered.
     pub(super) async fn put_right(&mut self) -> i64 {
+        assert!(self.journal.violations().is_empty(), "{:#?}", self.journal.violations());
         let wrong = self.miscounted().await;
         assert!(wrong.iter().all(|wrong| wrong.person == STRUCK), "{wrong:#?}");
         let points = wrong.first().map_or(0, |wrong| wrong.points - wrong.answered);
