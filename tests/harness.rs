@@ -28,7 +28,9 @@ pub(crate) use job::program_of_postgres;
 pub(crate) use job::{Job, refused, run};
 #[cfg(feature = "postgres")]
 pub(crate) use nodes::{Nodes, SESSION, partitions};
-pub(crate) use process::{EXECUTABLE, Folder, PATIENCE, Server, Spoken, interrupted_start, shared, shell, signal};
+pub(crate) use process::{
+    EXECUTABLE, Folder, PATIENCE, Server, Spoken, interrupted_start, shared, shell, signal,
+};
 pub(crate) use seed::Seed;
 #[cfg(all(feature = "kafka", feature = "postgres"))]
 pub(crate) use server::OwnServer;

@@ -242,8 +242,7 @@ async fn answer(app: &App, Taken { kept, answered }: Taken) -> Result<Response, 
         return Ok(marked(rejected(rejection), answered.replayed));
     }
     let due_at = due_at(app, &kept).await?;
-    let held =
-        !kept.subjects.is_empty() || !app.requests.orders_named::<NotTaken>(&kept).await?.is_empty();
+    let held = !kept.subjects.is_empty() || !app.requests.orders_named::<NotTaken>(&kept).await?.is_empty();
     let requested = Requested { request_id: kept.request, status: "requested", held, due_at };
     Ok(reply(StatusCode::ACCEPTED, requested, answered.replayed))
 }

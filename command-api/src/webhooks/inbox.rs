@@ -307,9 +307,9 @@ impl Inbox {
     ) -> Result<(), Error> {
         const POSTPONE: &str = "UPDATE inbox SET attempts = ?3, next_attempt = ?4 \
             WHERE id = ?1 AND status = 'accepted' AND drive = ?2";
-        let postponed = self
-            .work
-            .run(move |work| work.execute(POSTPONE, values![row.as_bytes(), drive, attempts, until.micros()]));
+        let postponed = self.work.run(move |work| {
+            work.execute(POSTPONE, values![row.as_bytes(), drive, attempts, until.micros()])
+        });
         postponed.await?;
         Ok(())
     }

@@ -74,7 +74,8 @@ async fn a_server_that_crashes_under_load_loses_no_answer() {
         let before: Vec<Position> = (0..4).map(|partition| log.end(partition)).collect();
         // Every crash is met by writers that got on since the one before.
         within("writers that get on", async {
-            while (0..4).any(|partition| log.end(partition).get() < before[usize::from(partition)].get() + 50) {
+            while (0..4).any(|partition| log.end(partition).get() < before[usize::from(partition)].get() + 50)
+            {
                 tokio::time::sleep(Duration::from_millis(5)).await;
             }
         })
