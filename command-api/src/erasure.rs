@@ -237,13 +237,10 @@ impl Process {
 
     /// Turns the epochs, where that is this process's.
     async fn look_at_epochs(&self, turns: bool, now: Timestamp) {
-        let turned = async {
-            if turns {
-                self.turn_epochs(now).await?;
-            }
-            self.note_epochs().await
-        };
-        if let Err(cause) = turned.await {
+        let turned = if turns { self.turn_epochs(now).await } else { Ok(()) };
+        // Also where they could not be turned: then they are late some day.
+        let noted = self.note_epochs().await;
+        if let Err(cause) = turned.and(noted) {
             let setback = cause.at(RedactionStep::Finalize);
             tracing::warn!(error = &setback as &dyn std::error::Error, "The epochs of the keys have to wait");
         }

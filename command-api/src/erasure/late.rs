@@ -5,15 +5,16 @@ use std::{
     sync::{Mutex, PoisonError},
 };
 
+use chrono::TimeDelta;
 use event_schemas::{RequestId, Timestamp, privacy_request::RedactionStep};
 
-use super::{Process, setback::Cause, steps::Request};
+use super::{Process, certificates::after, setback::Cause, steps::Request};
 use crate::owner::DueStream;
 
 /// After so many days people are told of a request that is not done, each time once; the last are all that it has.
 pub(crate) const TOLD_AFTER_DAYS: [i64; 4] = [7, 21, 27, 30];
-/// So long after the epoch of its keys was to be gone a certificate that is not final is late.
-const FINAL_LATE_DAYS: i64 = 2;
+/// So long after an epoch was to be closed, or destroyed, certificates that wait for it are late.
+const GRACE: TimeDelta = TimeDelta::days(1);
 /// What a request is told to wait for then.
 const EPOCH_STAYS: &str = "epoch-not-destroyed";
 const DAY_US: i64 = 86_400 * 1_000_000;
@@ -74,7 +75,7 @@ impl Process {
             }
             return Late { open: u32::from(times > 0), not_final: 0 };
         };
-        let is_late = days >= FINAL_LATE_DAYS;
+        let is_late = self.is_late_epoch(epoch, now);
         if self.told.is_news(request.id, true, usize::from(is_late)) {
             tracing::error!(privacy.request = %request.id, merchant.id = %request.merchant,
                 "ALARM: the certificate of request {} is not final: epoch {epoch} of the keys is not destroyed",
@@ -83,5 +84,15 @@ impl Process {
             self.tell_failure(&request, &Cause::new(EPOCH_STAYS, why).at(RedactionStep::Finalize)).await;
         }
         Late { open: 0, not_final: u32::from(is_late) }
+    }
+
+    /// Whether this epoch, or one before it, should be closed or destroyed by now and was not, as of the last look.
+    fn is_late_epoch(&self, number: u32, now: Timestamp) -> bool {
+        let epochs = self.epochs.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut left = epochs.iter().filter(|epoch| epoch.number <= number && epoch.destroyed_at.is_none());
+        left.any(|epoch| match epoch.closed_at {
+            Some(closed) => after(closed, self.periods.keep_epochs + GRACE) <= now,
+            None => after(epoch.opened_at, self.periods.rotate + GRACE) <= now,
+        })
     }
 }

@@ -231,7 +231,9 @@ async fn requests_that_take_too_long_are_told_of_by_their_owner_whatever_read_mo
     let live = world.redaction(&request).await.unwrap();
     assert_eq!(late(6).await, open(0));
     process.advance(&request, &live).await.unwrap();
-    assert_eq!((late(8).await, world.redaction(&request).await.unwrap()), (open(0), live));
+    // Its epoch is closed, and is to be destroyed a week later.
+    process.look_at_epochs(true, later(clock, 2)).await;
+    assert_eq!((late(9).await, world.redaction(&request).await.unwrap()), (open(0), live));
     assert_eq!(late(10).await, Late { open: 0, not_final: 1 });
     let failures = world.redaction(&request).await.unwrap().failures;
     assert_eq!(failures, [(RedactionStep::Finalize, Code::fixed("epoch-not-destroyed"))].into());
