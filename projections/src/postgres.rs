@@ -9,6 +9,7 @@ mod session;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
+    time::Duration,
 };
 
 use group_commit::{Fault, postgres::Client};
@@ -17,7 +18,7 @@ use privacy::MerchantScope;
 use sqlx::{Executor as _, PgConnection, raw_sql};
 use tokio::sync::Semaphore;
 
-use self::purpose::{Purpose, connect};
+use self::purpose::{BUILT_WITHIN, FOLDED_WITHIN, Purpose, connect};
 use crate::{Error, StoreError, session::Session};
 
 const SCHEMA: Schema = Schema {
@@ -74,7 +75,7 @@ impl Postgres {
         &self,
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writing.run(WRITE.to_owned(), work).await
+        self.writing.run(WRITE.to_owned(), BUILT_WITHIN, work).await
     }
 
     /// The same for whoever follows the log.
@@ -82,7 +83,7 @@ impl Postgres {
         &self,
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        self.writing.run(FOLD.to_owned(), work).await
+        self.writing.run(FOLD.to_owned(), FOLDED_WITHIN, work).await
     }
 
     /// A session that keeps whoever follows the log out as long as it lives, in every process.
@@ -99,9 +100,12 @@ impl Postgres {
         scope: Option<MerchantScope>,
         read: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
-        let Some(scope) = scope else { return self.looking.run(LOOK.to_owned(), read).await };
+        let Some(scope) = scope else {
+            return self.looking.run(LOOK.to_owned(), BUILT_WITHIN, read).await;
+        };
         let merchant: String = scope.merchant().bytes().iter().map(|byte| format!("{byte:02x}")).collect();
-        self.reading.run(format!("{LOOK}; SET LOCAL loyalnest.merchant = '{merchant}'"), read).await
+        let begin = format!("{LOOK}; SET LOCAL loyalnest.merchant = '{merchant}'");
+        self.reading.run(begin, Purpose::Read.patience(), read).await
     }
 
     /// A session that cannot write and goes on seeing this moment.
@@ -142,21 +146,24 @@ impl Pool {
         Self { address: address.clone(), purpose, idle: Mutex::default(), permits }
     }
 
-    /// Runs `work` in one transaction, off the runtime's own threads. An error of it, or a panic, keeps nothing.
+    /// Runs `work` in one transaction, off the runtime's own threads, each statement within `patience`. An error of it, or
+    /// a panic, keeps nothing.
     async fn run<T: Send + 'static>(
         self: &Arc<Self>,
         begin: String,
+        patience: Duration,
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         let permit = Arc::clone(&self.permits).acquire_owned().await.map_err(|_| Error::Closed)?;
         let pool = Arc::clone(self);
         let done = tokio::task::spawn_blocking(move || {
-            let client = pool.begin(&begin)?;
+            let client = pool.begin(&begin)?.within(Some(patience));
             let outcome = catch_unwind(AssertUnwindSafe(|| work(&client)));
             let outcome = outcome.unwrap_or_else(|_| Err(Fault::Panicked.into()));
             let ended = client.simple(if outcome.is_ok() { "COMMIT" } else { "ROLLBACK" });
             // A connection whose transaction has not ended for certain is of no more use.
             if ended.is_ok() {
+                let client = client.within(Some(pool.purpose.patience()));
                 pool.idle.lock().unwrap_or_else(PoisonError::into_inner).push(client);
             }
             drop(permit);
@@ -242,6 +249,21 @@ mod tests {
         other.write_in_turn(|_| Ok(())).await.unwrap();
         go_on.send(()).unwrap();
         assert!(pausing.await.unwrap().is_err());
+    }
+
+    /// With no patience at all this was seen to wait for ever.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_folds_gives_up_a_server_that_does_not_answer_any_more() {
+        let database = TestDatabase::create();
+        let store = Postgres::open(&database.address()).await.unwrap();
+        let silent = |session: &dyn Session| Ok(session.execute("SELECT pg_sleep(600)", &[])?);
+        let patience = Duration::from_millis(100);
+        assert!(store.writing.run(FOLD.to_owned(), patience, silent).await.is_err());
+        // Only here the server is there still, and goes on with what nobody waits for.
+        let gone = "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE wait_event = 'PgSleep'
+            AND datname = current_database()";
+        database.execute(gone).unwrap();
+        store.write_in_turn(|_| Ok(())).await.unwrap();
     }
 
     /// Catches: an end that asks nobody.

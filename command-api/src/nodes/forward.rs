@@ -1,10 +1,15 @@
 //! Sends a message for an aggregate to the node that owns its partition, once, and brings the answer back.
-use std::{sync::Arc, time::Duration};
+use std::{
+    collections::HashMap,
+    sync::{Arc, Mutex, PoisonError},
+    time::Duration,
+};
 
 use aws_lc_rs::digest::{SHA256, digest};
 use event_log::Log;
 use privacy::{Channel, KeyStore};
 use reqwest::{Client, redirect::Policy};
+use tokio::sync::{OwnedSemaphorePermit, Semaphore};
 
 use super::{
     OwnedBy, Owners,
@@ -22,6 +27,8 @@ pub(super) const PATH: &str = "/internal/asks";
 pub(super) const PURPOSE: &str = "asks of other nodes";
 /// How long an owner may take to answer: longer than any claim of a partition that is in order.
 const ANSWER_MAX: Duration = Duration::from_secs(10);
+/// So many asks at most wait for one node; each has a connection of its own, and one that stands still accepts them all.
+const ASKS_MAX: usize = if cfg!(test) { 8 } else { 512 };
 /// How long a node may take to accept a connection.
 const CONNECT_MAX: Duration = Duration::from_secs(1);
 
@@ -32,6 +39,8 @@ pub(crate) struct Forwarder {
     channel: Arc<Channel>,
     http: Client,
     log: Log,
+    /// By node, the right to ask it one thing more.
+    rights: Arc<Mutex<HashMap<String, Arc<Semaphore>>>>,
 }
 
 /// Nodes cannot be asked at all.
@@ -67,7 +76,8 @@ impl Forwarder {
         // A redirect would be a second hop, and a proxy of the environment is for the outside.
         let http = Client::builder().redirect(Policy::none()).no_proxy();
         let http = http.connect_timeout(CONNECT_MAX).timeout(ANSWER_MAX).build()?;
-        Ok(Self { owners, channel: Arc::new(keys.channel(PURPOSE)?), http, log: log.clone() })
+        let (channel, rights) = (Arc::new(keys.channel(PURPOSE)?), Arc::default());
+        Ok(Self { owners, channel, http, log: log.clone(), rights })
     }
 
     /// Whoever else announced the partition.
@@ -75,10 +85,21 @@ impl Forwarder {
         self.owners.owner(partition)
     }
 
+    /// The right to ask this node, unless too much waits for its answers already.
+    fn right(&self, url: &str) -> Option<OwnedSemaphorePermit> {
+        let mut rights = self.rights.lock().unwrap_or_else(PoisonError::into_inner);
+        // Nodes come back under other addresses.
+        rights.retain(|node, right| node == url || right.available_permits() < ASKS_MAX);
+        let right = rights.entry(url.to_owned()).or_insert_with(|| Arc::new(Semaphore::new(ASKS_MAX)));
+        Arc::clone(right).try_acquire_owned().ok()
+    }
+
     /// Has the message for the partition answered by that node, in a task of its own.
     pub(crate) fn forward(&self, to: OwnedBy, partition: u16, message: Message) {
+        let Some(right) = self.right(&to.url) else { return message.work.refuse(Unavailable::Overloaded) };
         let this = self.clone();
         tokio::spawn(async move {
+            let _right = right;
             if let Some(another) = planted::forwards_twice().then(|| another(&message)).flatten() {
                 drop(this.ask(&to.url, &another).await);
             }
@@ -177,4 +198,63 @@ fn answer(work: Work, given: Given) -> Result<(), Failed> {
         }
     }
     Ok(())
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::{Aggregate, StreamRef};
+    use event_log::{Class, PositionToken, memory};
+    use event_schemas::MerchantId;
+    use privacy::RootKey;
+    use tokio::sync::mpsc;
+
+    use super::*;
+    use crate::{commands::Lane, owner::Asker, testing::ROOT};
+
+    struct Nobody;
+
+    impl Owners for Nobody {
+        fn owner(&self, _: u16) -> Option<OwnedBy> {
+            None
+        }
+
+        fn announce(&self, _: u16, _: u64) {}
+    }
+
+    struct Told(mpsc::UnboundedSender<Result<PositionToken, Unavailable>>);
+
+    impl Asker<PositionToken> for Told {
+        fn see(&mut self, _: &Aggregate) {}
+
+        fn answer(self: Box<Self>, answer: Result<PositionToken, Unavailable>) {
+            drop(self.0.send(answer));
+        }
+    }
+
+    /// With no bound all of them were sent on.
+    #[tokio::test]
+    async fn what_is_too_much_for_a_node_that_stands_still_is_refused_at_once() {
+        // Its connections are accepted, and nobody reads what comes.
+        let silent = std::net::TcpListener::bind("127.0.0.1:0").unwrap();
+        let owner = |port: u16| OwnedBy { url: format!("http://127.0.0.1:{port}"), term: 1 };
+        let (log, folder) = (memory::init(1, Class::Open), tempfile::tempdir().unwrap());
+        let (file, root) = (folder.path().join("keys.db"), RootKey::from_bytes(ROOT));
+        let keys = KeyStore::create_or_open(&file, &root, *log.id().as_bytes()).await.unwrap();
+        let forwarder = Forwarder::new(&log, Arc::new(Nobody), &keys).unwrap();
+        let (tell, mut told) = mpsc::unbounded_channel();
+        let merchant = MerchantId::from_bytes([1; 16]);
+        let ask = |to: OwnedBy| {
+            let (stream, work) = (StreamRef::merchant(merchant), Work::Read(Box::new(Told(tell.clone()))));
+            let message = Message { merchant, stream, lane: Lane::Interactive, resumed: false, work };
+            forwarder.forward(to, 0, message);
+        };
+        let port = silent.local_addr().unwrap().port();
+        (0..ASKS_MAX).for_each(|_| ask(owner(port)));
+        assert!(told.try_recv().is_err());
+        ask(owner(port));
+        assert!(matches!(told.try_recv(), Ok(Err(Unavailable::Overloaded))));
+        // Another node has nothing to do with it.
+        ask(owner(1));
+        assert!(told.try_recv().is_err());
+    }
 }

@@ -24,6 +24,9 @@ use crate::{
     session::{OnRow, Session},
 };
 
+/// What a server may take from the first word to a connection that can be used.
+const CONNECTED_WITHIN: Duration = Duration::from_secs(20);
+
 /// The connection.
 pub struct Client {
     connection: RefCell<PgConnection>,
@@ -63,7 +66,9 @@ impl Client {
     ) -> Result<Self, StoreError> {
         let runtime = Builder::new_current_thread().enable_all().build();
         let runtime = runtime.map_err(|error| address.explain(error.into()))?;
-        let connection = RefCell::new(runtime.block_on(connecting)?);
+        let connected = runtime.block_on(async { timeout(CONNECTED_WITHIN, connecting).await });
+        let silent = |_| address.explain(sqlx::Error::Io(std::io::ErrorKind::TimedOut.into()));
+        let connection = RefCell::new(connected.map_err(silent)??);
         let is_late = Cell::new(false);
         Ok(Self { connection, runtime: Some(runtime), address: address.clone(), patience, is_late })
     }

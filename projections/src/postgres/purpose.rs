@@ -6,6 +6,11 @@ use postgres_store::Address;
 
 use crate::StoreError;
 
+/// What a statement of whoever follows the log may take. A server that is gone without a word must not stop it for ever.
+pub(super) const FOLDED_WITHIN: Duration = Duration::from_secs(60);
+/// The same of whoever builds or compares tables, however large.
+pub(super) const BUILT_WITHIN: Duration = Duration::from_secs(60 * 60);
+
 /// What a connection is for.
 #[derive(Clone, Copy, Debug)]
 pub(super) enum Purpose {
@@ -42,19 +47,20 @@ impl Purpose {
         }
     }
 
-    /// What a statement may take. A caller must hear soon that a server stands still; comparing and building tables takes
-    /// what it takes.
-    const fn patience(self) -> Option<Duration> {
+    /// What the beginning of a transaction may take, and with it any statement if nobody says otherwise. A caller must hear
+    /// soon that a server stands still; who writes may wait for who builds an index meanwhile.
+    pub(super) const fn patience(self) -> Duration {
         match self {
-            Self::Read => Some(Duration::from_secs(10)),
-            Self::Write | Self::Look => None,
+            Self::Read => Duration::from_secs(10),
+            Self::Write => Duration::from_secs(5 * 60),
+            Self::Look => BUILT_WITHIN,
         }
     }
 }
 
 /// Connects for this purpose.
 pub(super) fn connect(address: &Address, purpose: Purpose) -> Result<Client, StoreError> {
-    let client = Client::connect(address, "loyalnest")?.within(purpose.patience());
+    let client = Client::connect(address, "loyalnest")?.within(Some(purpose.patience()));
     client.simple(purpose.role())?;
     client.simple(purpose.settings())?;
     Ok(client)

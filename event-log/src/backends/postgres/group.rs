@@ -141,7 +141,11 @@ impl GroupCommit {
     async fn attempt(&mut self, runs: &[Run]) -> Result<Vec<Outcome>, Error> {
         let connection = match &mut self.connection {
             Some(connection) => connection,
-            None => self.connection.insert(schema::connect(&self.address).await?),
+            None => {
+                let connected = timeout(STATEMENT_WITHIN, schema::connect(&self.address)).await;
+                let silent = |_| Fault::new("connect", format!("no answer within {STATEMENT_WITHIN:?}"));
+                self.connection.insert(connected.map_err(silent)??)
+            }
         };
         #[cfg(feature = "planted-bugs")]
         crate::planted::hold_at("log-stores", stored(runs)).await;
