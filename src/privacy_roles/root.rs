@@ -36,7 +36,12 @@ async fn rotate(settings: &Settings, to: &Path) -> anyhow::Result<String> {
     // Before: a start with the new key must not find that nobody remembers anything.
     witness::copy(settings, to)?;
     let stores = match data_folder::open_again(settings).await {
-        Err(error) if is_done(&error, &new) => return Ok(new.fingerprint()),
+        Err(error) if is_done(&error, &new) => {
+            // Opened once by the new key, the store has what the old one wrapped destroyed.
+            let settings = Settings { root_key: to.to_owned(), ..settings.clone() };
+            data_folder::open_again(&settings).await?;
+            return Ok(new.fingerprint());
+        }
         opened => opened?,
     };
     nodes::ensure_none(settings, &stores.log).await?;
@@ -44,7 +49,7 @@ async fn rotate(settings: &Settings, to: &Path) -> anyhow::Result<String> {
     Ok(new.fingerprint())
 }
 
-/// Whether an earlier call came to its end.
+/// Whether an earlier call came so far that the new key is the right one.
 fn is_done(error: &anyhow::Error, new: &RootKey) -> bool {
     let is_under_new = |cause: &(dyn std::error::Error + 'static)| matches!(cause.downcast_ref(), Some(Error::WrongRootKey { expected, .. }) if *expected == new.fingerprint());
     error.chain().any(is_under_new)
