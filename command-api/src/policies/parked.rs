@@ -11,7 +11,7 @@ use domain::{Reaction, policies};
 use event_schemas::{CommandKey, EventId, MerchantId, RecordId, Timestamp};
 use futures::StreamExt as _;
 use group_commit::{Cells, Fault, Session, Store, values};
-use tokio::sync::Notify;
+use tokio::{sync::Notify, time::Instant};
 use uuid::Uuid;
 
 use super::{
@@ -22,6 +22,8 @@ use super::{
 
 /// A parked aggregate comes back with its owner's next claim, an issuer when it can be reached.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
+/// How many times longer than it tried it rests.
+const REST: u32 = 9;
 /// Sequences tried at once: some of them wait for a slow shop.
 const SEQUENCES_MAX: usize = 16;
 
@@ -371,6 +373,7 @@ impl Policies {
     pub(super) async fn retry_parked(self) {
         let mut moves = self.parts.clock.moves();
         loop {
+            let begun = Instant::now();
             match self.retry_all().await {
                 // What came behind those that are through may go on at once.
                 Ok(true) => continue,
@@ -382,6 +385,8 @@ impl Policies {
                     );
                 }
             }
+            // Each step that gets stuck asks for another look at all of them.
+            tokio::time::sleep((begun.elapsed() * REST).min(RETRY_EVERY)).await;
             tokio::select! {
                 () = tokio::time::sleep(RETRY_EVERY) => {}
                 _ = moves.changed() => {}
