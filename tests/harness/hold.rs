@@ -6,7 +6,8 @@ use std::{
 
 use super::{Folder, PATIENCE};
 
-/// The place, as `planted.rs` of `privacy`, `command-api`, `projections` and `event-log` name it; once for each process.
+/// The place, as `planted.rs` of `privacy`, `command-api`, `projections` and `event-log` name it; once for each process, but
+/// once among all of them where the log stores or doubts.
 pub(crate) struct Hold {
     place: &'static str,
     file: PathBuf,

@@ -311,7 +311,6 @@ async fn a_log_set_back_with_its_head_is_found_by_its_running_owner() {
     assert!(matches!(log.claim_from(0, covering, |_| Ok(())).await, Err(Error::Diverged(_))));
 }
 
-/// The statement compares the record's hash by itself; a longer record, and one without a body, are hashed the same.
 /// Catches: a page that ends by its number alone, and one that ended by its bytes and counts as the last one.
 #[tokio::test]
 async fn a_page_of_large_records_has_a_few_of_them_and_none_is_missed() {
@@ -338,6 +337,7 @@ async fn a_page_of_large_records_has_a_few_of_them_and_none_is_missed() {
     assert_eq!((&read, &swept), (&numbers, &numbers));
 }
 
+/// The statement compares the record's hash by itself; a longer record, and one without a body, are hashed the same.
 #[tokio::test]
 async fn records_of_any_length_extend_the_log() {
     let database = Database::init().await;
