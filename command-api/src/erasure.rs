@@ -325,8 +325,8 @@ impl Process {
             Some(redaction) => redaction,
             None => match self.read(request).await {
                 Ok(Some(redaction)) => redaction,
-                // What a person asks to have is another process's.
-                Ok(None) => return Ok(None),
+                // What a person asks to have is another process's, up to its end.
+                Ok(None) => return self.expire_data_request(request).await.map(|()| None),
                 Err(unavailable) => {
                     return Err(Cause::from(unavailable).at(RedactionStep::Fence));
                 }

@@ -220,7 +220,8 @@ impl State {
     }
 
     /// Whether the request's time of being shown is over.
-    fn is_over(&self, as_of: Timestamp) -> bool {
+    #[must_use]
+    pub fn is_over(&self, as_of: Timestamp) -> bool {
         self.ended_at().is_some_and(|end| days_after(end, RECORD_DAYS) <= as_of)
     }
 

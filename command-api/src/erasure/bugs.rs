@@ -15,6 +15,8 @@ pub(super) enum Bug {
     ForgetsEarly,
     /// A search for a shop panics.
     PanicsAtShops,
+    /// A request that is done counts as open where it is due once more.
+    TellsOfTheEnded,
 }
 
 /// The mistakes of one installation.

@@ -6,9 +6,10 @@ use std::{
 };
 
 use chrono::TimeDelta;
+use domain::Aggregate;
 use event_schemas::{RequestId, Timestamp, privacy_request::RedactionStep};
 
-use super::{Process, certificates::after, setback::Cause, steps::Request};
+use super::{Process, bugs::Bug, certificates::after, setback::Cause, steps::Request};
 use crate::owner::DueStream;
 
 /// After so many days people are told of a request that is not done, each time once; the last are all that it has.
@@ -61,6 +62,16 @@ pub(crate) fn times_over(since_us: i64, now: Timestamp) -> usize {
     TOLD_AFTER_DAYS.iter().filter(|after| days >= **after).count()
 }
 
+/// Whether this request is to be done still, or fails to become final.
+fn is_open(aggregate: &Aggregate) -> bool {
+    let Aggregate::PrivacyRequest(state) = aggregate else { return true };
+    match (state.redaction(), state.data_request()) {
+        (Some(redaction), _) => redaction.live.is_none() || !redaction.failures.is_empty(),
+        (None, Some(asked)) => asked.prepared.is_none(),
+        (None, None) => true,
+    }
+}
+
 impl Process {
     /// Tells of a request that is due for long, or waits for long for the end of its epoch.
     pub(super) async fn tell_late(&self, due: &DueStream, now: Timestamp) -> Late {
@@ -68,7 +79,8 @@ impl Process {
         let days = now.micros().saturating_sub(due.at.micros()) / DAY_US;
         let waiting = self.waiting.lock().unwrap_or_else(PoisonError::into_inner).get(&request.id).copied();
         let Some(epoch) = waiting else {
-            let times = times_over(due.at.micros(), now);
+            let over = times_over(due.at.micros(), now);
+            let times = if over > 0 && self.is_open(&request).await { over } else { 0 };
             if self.told.is_news(request.id, false, times) {
                 tracing::error!(privacy.request = %request.id, merchant.id = %request.merchant,
                     "ALARM: request {} about somebody's data is due for {days} days", request.id);
@@ -84,6 +96,13 @@ impl Process {
             self.tell_failure(&request, &Cause::new(EPOCH_STAYS, why).at(RedactionStep::Finalize)).await;
         }
         Late { open: 0, not_final: u32::from(is_late) }
+    }
+
+    /// Whether people wait for it. What is done is due as well: to become final, and for the end of its record.
+    async fn is_open(&self, request: &Request) -> bool {
+        let is_open = self.parts.commander.read(request.merchant, request.stream, is_open);
+        // Who cannot be asked may have people wait.
+        self.bugs.has(Bug::TellsOfTheEnded) || is_open.await.unwrap_or(true)
     }
 
     /// Whether this epoch, or one before it, should be closed or destroyed by now and was not, as of the last look.

@@ -245,6 +245,19 @@ impl Process {
         expire.await.map(|()| None).map_err(|cause| cause.at(RedactionStep::Finalize))
     }
 
+    /// Ends the record of a data request, which has no other step here, if its time is over.
+    pub(super) async fn expire_data_request(&self, request: &Request) -> Result<(), Setback> {
+        let now = self.now();
+        let is_over = self.parts.commander.read(request.merchant, request.stream, move |asked| match asked {
+            Aggregate::PrivacyRequest(asked) => asked.is_over(now) && !asked.expired(),
+            _ => false,
+        });
+        if is_over.await.map_err(|unavailable| Cause::from(unavailable).at(RedactionStep::Finalize))? {
+            self.expire(request).await?;
+        }
+        Ok(())
+    }
+
     /// Records a step; the redaction behind it.
     async fn record(
         &self,

@@ -6,6 +6,10 @@ use std::{
 
 use async_trait::async_trait;
 use axum::{extract::FromRequestParts as _, http};
+use domain::{
+    Decider as _,
+    privacy_request::{OpenDataRequest, PrepareExport, RecordFailure, State},
+};
 use event_log::{Class, Position, memory};
 use event_schemas::{Code, privacy_request::RedactionStep};
 use group_commit::values;
@@ -13,12 +17,12 @@ use privacy::{RootKey, Whom};
 use tempfile::TempDir;
 
 use super::{
-    super::{Failing, PortError, ReadModels, Witness},
+    super::{Failing, PortError, ReadModels, Witness, late::Late},
     *,
 };
 use crate::{
     idempotency::{Idempotency, IdempotencyKey},
-    owner::{self, Keeping, Snapshots},
+    owner::{self, DueStream, Keeping, Snapshots},
     testing::{ROOT, process, stores},
 };
 
@@ -204,6 +208,24 @@ async fn what_was_saved_of_a_person_is_saved_anew_without_what_compared() {
     assert!(!rows.is_empty() && !holds(rows));
 }
 
+async fn state(world: &World, request: &Request) -> State {
+    let read = world.bench.commander.read(request.merchant, request.stream, |aggregate| match aggregate {
+        Aggregate::PrivacyRequest(state) => state.clone(),
+        other => panic!("{other:?}"),
+    });
+    read.await.unwrap()
+}
+
+async fn until_expired(world: &World, request: &Request) {
+    within("the record of the request expires", async {
+        while !state(world, request).await.expired() {
+            tokio::time::sleep(PAUSE).await;
+        }
+    })
+    .await;
+    assert!(state(world, request).await.subjects().is_empty());
+}
+
 /// Nine days pass, and ninety more.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_request_is_final_when_its_epoch_is_destroyed_and_its_record_expires_later() {
@@ -231,11 +253,85 @@ async fn a_request_is_final_when_its_epoch_is_destroyed_and_its_record_expires_l
     assert_eq!(gone.destroyed_at, Some(statement.epoch_destroyed));
 
     clock.advance_to(later(clock, 91)).await.unwrap();
-    let is_over = |aggregate: &Aggregate| matches!(aggregate, Aggregate::PrivacyRequest(state) if state.expired() && state.subjects().is_empty());
-    within("the record of the request expires", async {
-        while !world.bench.commander.read(request.merchant, request.stream, is_over).await.unwrap() {
+    until_expired(&world, &request).await;
+}
+
+/// A data request whose files were made at once, or are still to be made.
+async fn data_request(world: &World, ada: CustomerId, is_made: bool) -> Request {
+    let id = RequestId(Uuid::now_v7());
+    let (merchant, stream) = (world.merchant, StreamRef::privacy_request(id, ada.0));
+    let (source, requested_at) = (RequestSource::Merchant, world.bench.clock.now());
+    let open = OpenDataRequest { subjects: vec![ada], source, requested_at };
+    world.bench.accept(merchant, stream, open).await;
+    if is_made {
+        let made =
+            PrepareExport { files: 3, bytes: 9, manifest_digest: sample::DIGEST, prepared_at: requested_at };
+        world.bench.accept(merchant, stream, made).await;
+    }
+    Request { merchant, id, stream }
+}
+
+/// What is told of a request so many days from now, if it is due then as it stands.
+async fn late_after(world: &World, request: &Request, days: i64) -> Late {
+    let due = match state(world, request).await.due().as_slice() {
+        [due] => DueStream { at: due.at, merchant: request.merchant, stream: request.stream },
+        due => panic!("{due:?}"),
+    };
+    world.erasure.0.tell_late(&due, later(&world.bench.clock, days)).await
+}
+
+/// A certified erasure, as a process finds it that did not see it through.
+async fn certified_before(world: &World, ada: CustomerId) -> Request {
+    let request = world.ask(&[ada]).await;
+    world.certified(&request).await;
+    within("it waits for its epoch", async {
+        while world.erasure.0.waiting.lock().unwrap().remove(&request.id).is_none() {
             tokio::time::sleep(PAUSE).await;
         }
     })
     .await;
+    request
+}
+
+/// What is told of an export and an erasure that are done, by a process that did not run when they were due again.
+async fn told_of_what_is_done(bugs: &[Bug]) -> (World, Request, [Late; 2]) {
+    let world = World::with(Bench::start().await, Ports::default(), bugs).await;
+    let made = data_request(&world, CustomerId(Uuid::now_v7()), true).await;
+    let ada = world.person().await;
+    let erased = certified_before(&world, ada).await;
+    let told = [late_after(&world, &made, 7 + 90 + 8).await, late_after(&world, &erased, 7 + 8).await];
+    (world, erased, told)
+}
+
+const OPEN: Late = Late { open: 1, not_final: 0 };
+
+#[tokio::test(flavor = "multi_thread")]
+async fn nobody_is_alarmed_at_a_request_that_is_done_unless_it_fails_to_become_final() {
+    let (world, erased, told) = told_of_what_is_done(&[]).await;
+    assert_eq!(told, [Late::default(); 2]);
+    let failure = RecordFailure {
+        step: RedactionStep::Finalize,
+        reason: Code::fixed("witness-away"),
+        at: world.bench.clock.now(),
+    };
+    world.bench.accept(erased.merchant, erased.stream, failure).await;
+    assert_eq!(late_after(&world, &erased, 7 + 8).await, OPEN);
+}
+
+#[tokio::test(flavor = "multi_thread")]
+async fn an_alarm_at_a_request_that_is_done_is_caught() {
+    assert_eq!(told_of_what_is_done(&[Bug::TellsOfTheEnded]).await.2, [OPEN; 2]);
+}
+
+/// Catches: data requests that are left to whoever makes their files, and nobody ends.
+#[tokio::test(flavor = "multi_thread")]
+async fn the_record_of_a_data_request_expires_and_one_that_is_not_made_is_told_of() {
+    let world = World::start().await;
+    let ada = CustomerId(Uuid::now_v7());
+    let (made, waits) = (data_request(&world, ada, true).await, data_request(&world, ada, false).await);
+    assert_eq!(late_after(&world, &waits, 6).await, Late::default());
+    assert_eq!(late_after(&world, &waits, 8).await, OPEN);
+    world.bench.clock.advance_to(later(&world.bench.clock, 98)).await.unwrap();
+    until_expired(&world, &made).await;
+    assert!(!state(&world, &waits).await.expired());
 }
