@@ -125,7 +125,7 @@ pub(crate) async fn places(
         let places = |table: &Arc<Live>| standing.iter().map(|standing| standing.checkpoint(table)).collect();
         tables.iter().map(places).collect()
     };
-    store.write(look).await
+    store.look_behind(look).await
 }
 
 /// Tables on the same way share a reader.

@@ -9,7 +9,7 @@ mod session;
 use std::{
     panic::{AssertUnwindSafe, catch_unwind},
     sync::{Arc, Mutex, PoisonError},
-    time::Duration,
+    time::{Duration, Instant},
 };
 
 use group_commit::{Fault, postgres::Client};
@@ -32,12 +32,16 @@ const READERS: usize = 8;
 /// Connections that look at all merchants' rows, to compare tables.
 const LOOKERS: usize = 2;
 
-/// Whoever writes waits for whoever writes already, as with a file.
-const WRITE: &str = "BEGIN; SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0))";
+/// Whoever writes waits for whoever writes already, as with a file: a few seconds in the server, then again
+/// ([`begin_in_turn`]).
+const WRITE: &str = "BEGIN; SET LOCAL lock_timeout = '3s';
+    SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0));
+    SET LOCAL lock_timeout TO DEFAULT";
 /// The same for whoever follows the log: first it waits for whoever has the tables alone, who writes meanwhile.
-const FOLD: &str =
-    "BEGIN; SELECT pg_advisory_xact_lock_shared(hashtextextended('loyalnest_read stands still', 0));
-    SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0))";
+const FOLD: &str = "BEGIN; SET LOCAL lock_timeout = '3s';
+    SELECT pg_advisory_xact_lock_shared(hashtextextended('loyalnest_read stands still', 0));
+    SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read is written', 0));
+    SET LOCAL lock_timeout TO DEFAULT";
 /// A process that stops while it has the tables alone is thrown out, so that the others go on.
 const ALONE: &str = "SET idle_in_transaction_session_timeout = '60s'; BEGIN;
     SELECT pg_advisory_xact_lock(hashtextextended('loyalnest_read stands still', 0))";
@@ -84,6 +88,14 @@ impl Postgres {
         work: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
     ) -> Result<T, Error> {
         self.writing.run(FOLD.to_owned(), FOLDED_WITHIN, work).await
+    }
+
+    /// Runs a short `look` behind all that is on its way.
+    pub(crate) async fn look_behind<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.writing.run(WRITE.to_owned(), FOLDED_WITHIN, look).await
     }
 
     /// A session that keeps whoever follows the log out as long as it lives, in every process.
@@ -178,20 +190,39 @@ impl Pool {
     /// on one, the others would only take as long.
     fn begin(&self, begin: &str) -> Result<Client, StoreError> {
         while let Some(client) = self.idle() {
-            match client.simple(begin) {
+            match begin_in_turn(&client, begin) {
                 Ok(()) => return Ok(client),
-                Err(error) if client.is_late() => return Err(error),
+                Err(error) if client.is_late() || is_locked(&error) => return Err(error),
                 Err(_) => {}
             }
         }
         let client = connect(&self.address, self.purpose)?;
-        client.simple(begin)?;
+        begin_in_turn(&client, begin)?;
         Ok(client)
     }
 
     fn idle(&self) -> Option<Client> {
         self.idle.lock().unwrap_or_else(PoisonError::into_inner).pop()
     }
+}
+
+/// Begins a transaction once nobody has its locks, as long as others may build. A server that is there says every few
+/// seconds that they are taken, so that one that is gone without a word is not waited for; and who gives up leaves nobody
+/// behind who waits on.
+fn begin_in_turn(client: &Client, begin: &str) -> Result<(), StoreError> {
+    let asked = Instant::now();
+    loop {
+        match client.simple(begin) {
+            Err(error) if is_locked(&error) && asked.elapsed() < BUILT_WITHIN => client.simple("ROLLBACK")?,
+            begun => return begun,
+        }
+    }
+}
+
+/// Whether somebody else has a lock.
+fn is_locked(error: &StoreError) -> bool {
+    let StoreError::Postgres(postgres_store::Error::Failed { source, .. }) = error else { return false };
+    source.as_database_error().and_then(|said| said.code()).is_some_and(|code| code == "55P03")
 }
 
 #[cfg(test)]
@@ -264,6 +295,34 @@ mod tests {
             AND datname = current_database()";
         database.execute(gone).unwrap();
         store.write_in_turn(|_| Ok(())).await.unwrap();
+    }
+
+    /// Catches: a wait that ends with the first answer that somebody has the lock, and one that is cut only here, whose
+    /// session waits on in the server.
+    #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+    async fn who_folds_waits_longer_than_a_server_may_be_silent_and_asks_it_meanwhile() {
+        let database = TestDatabase::create();
+        let address = database.address();
+        let store = Postgres::open(&address).await.unwrap();
+        let building = tokio::task::spawn_blocking(move || {
+            let client = connect(&address, Purpose::Look).unwrap();
+            client.simple(WRITE).unwrap();
+            client
+        });
+        let building = building.await.unwrap();
+        let folding = tokio::spawn(async move { store.write_in_turn(|_| Ok(())).await });
+        let waiting = "SELECT waitstart::text FROM pg_locks WHERE locktype = 'advisory' AND NOT granted
+            AND waitstart IS NOT NULL
+            AND database = (SELECT oid FROM pg_database WHERE datname = current_database())";
+        let mut waits = std::collections::BTreeSet::new();
+        while waits.len() < 2 {
+            assert!(!folding.is_finished());
+            let at_once = database.texts("", waiting);
+            assert!(at_once.len() <= 1);
+            waits.extend(at_once);
+        }
+        drop(building);
+        folding.await.unwrap().unwrap();
     }
 
     /// Catches: an end that asks nobody.

@@ -63,6 +63,14 @@ impl Sqlite {
         self.write(work).await
     }
 
+    /// The same: no server is asked.
+    pub(crate) async fn look_behind<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        self.write(look).await
+    }
+
     /// Nobody else has to be kept out.
     #[expect(clippy::unnecessary_wraps, clippy::unused_self, reason = "another store has to")]
     pub(crate) fn alone(&self) -> Result<Option<Box<dyn Session + Send>>, StoreError> {

@@ -172,6 +172,15 @@ impl ReadStore {
         on_backend!(&self.shared.backend, store => store.write_in_turn(work).await)
     }
 
+    /// Runs `look` where everything is written, behind all that is on its way; a short one, also for who has the tables
+    /// alone.
+    pub(crate) async fn look_behind<T: Send + 'static>(
+        &self,
+        look: impl FnOnce(&dyn Session) -> Result<T, Error> + Send + 'static,
+    ) -> Result<T, Error> {
+        on_backend!(&self.shared.backend, store => store.look_behind(look).await)
+    }
+
     /// Records per transaction, for whoever has many: whoever else writes waits for one of these at most, and fewer would
     /// write the same rows more often.
     pub(crate) fn batch_records(&self) -> usize {

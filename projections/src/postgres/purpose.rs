@@ -47,12 +47,11 @@ impl Purpose {
         }
     }
 
-    /// What the beginning of a transaction may take, and with it any statement if nobody says otherwise. A caller must hear
-    /// soon that a server stands still; who writes may wait for who builds an index meanwhile.
+    /// What the beginning of a transaction may take, and with it any statement if nobody says otherwise: longer than the
+    /// server itself waits for locks. Who asks must hear soon that a server stands still.
     pub(super) const fn patience(self) -> Duration {
         match self {
-            Self::Read => Duration::from_secs(10),
-            Self::Write => Duration::from_secs(5 * 60),
+            Self::Read | Self::Write => Duration::from_secs(10),
             Self::Look => BUILT_WITHIN,
         }
     }
