@@ -70,6 +70,8 @@ pub(crate) struct FileRing {
 }
 
 const TITLE: &str = "loyalnest epochs 1";
+/// How the name of a ring ends, behind the name of what it is beside and the log's.
+const SUFFIX: &str = ".epochs";
 /// Behind the name of a ring while slots move: the file that holds the other one's path.
 const MOVING: &str = "moving";
 
@@ -77,7 +79,7 @@ impl FileRing {
     /// The ring of the log with this id: beside the root key's file, or beside the key store if the root key has none.
     pub(crate) fn beside(root: &RootKey, store: &Path, log_id: [u8; 16]) -> Self {
         let mut path = root.file().unwrap_or(store).as_os_str().to_owned();
-        path.push(format!(".{}.epochs", hex::encode(&log_id[..4])));
+        path.push(format!(".{}{SUFFIX}", hex::encode(&log_id[..4])));
         Self { path: path.into(), alone: Mutex::new(()) }
     }
 
@@ -127,15 +129,30 @@ impl FileRing {
 
     /// The ring that slots were moving to or from when somebody was interrupted.
     fn other(&self) -> io::Result<Option<Self>> {
-        match fs::read_to_string(self.named(MOVING)) {
-            Ok(path) => Ok(Some(Self { path: path.into(), alone: Mutex::new(()) })),
+        match fs::read(self.named(MOVING)) {
+            // One that is cut short was being written, and no slot moves before both are.
+            Ok(note) => Ok(String::from_utf8(note)
+                .ok()
+                .filter(|path| path.ends_with(SUFFIX))
+                .map(|path| Self { path: path.into(), alone: Mutex::new(()) })),
             Err(error) if error.kind() == io::ErrorKind::NotFound => Ok(None),
             Err(error) => Err(error),
         }
     }
 
+    /// Whether its medium is mounted: then the ring is there, or what it is beside, or a note.
+    fn is_mounted(&self) -> io::Result<bool> {
+        let beside = self.path.with_extension("").with_extension("");
+        Ok(self.path.try_exists()? || beside.try_exists()? || self.named(MOVING).try_exists()?)
+    }
+
     fn note_other(&self, other: &Path) -> io::Result<()> {
         let other = std::path::absolute(other)?;
+        if let Some(Self { path, .. }) = self.other()?.filter(|left| left.path != other) {
+            let left =
+                format!("an interrupted rotation left the ring {}: start once with it", path.display());
+            return Err(io::Error::other(left));
+        }
         let other = other.to_str().ok_or_else(|| io::Error::other("the other ring's path is not UTF-8"))?;
         self.forget_other()?;
         let mut note = private(&self.named(MOVING))?;
@@ -210,6 +227,15 @@ impl Ring for FileRing {
             self.destroy(store, &is_other)?;
         }
         if let Some(other) = other {
+            if !other.is_mounted().map_err(|source| self.fault(source))? {
+                tracing::error!(
+                    ring = %other.path.display(),
+                    note = %self.named(MOVING).display(),
+                    "A rotation of the root key was interrupted and its other ring is not there: start once with its medium \
+                     mounted, so that it is emptied, or delete the note if it is gone for good"
+                );
+                return Ok(has_others);
+            }
             other.destroy(store, &is_other)?;
             let forgotten = other.forget_other().and_then(|()| self.forget_other());
             forgotten.map_err(|source| self.fault(source))?;
@@ -399,6 +425,57 @@ mod tests {
         ring.add(&Nothing, &[slot(2)]).unwrap();
         assert_eq!(ring.slots(&Nothing).unwrap(), [slot(1), slot(2)]);
         assert_eq!(names(folder.path()).len(), 1);
+    }
+
+    /// Tried with a ring that is taken for settled where nothing is, and with a note that the next move writes over.
+    #[test]
+    fn a_ring_whose_medium_was_not_mounted_is_settled_once_it_is() {
+        for has_mount_point in [false, true] {
+            let root = tempfile::tempdir().unwrap();
+            let [here, stick, away] = ["here", "stick", "away"].map(|name| root.path().join(name));
+            let [own, other] = [&here, &stick].map(|folder| {
+                fs::create_dir(folder).unwrap();
+                FileRing::beside(&RootKey::create_file(&folder.join("root.key")).unwrap(), folder, [9; 16])
+            });
+            let theirs = Slot { root: "other".to_owned(), ..slot(1) };
+            own.add(&Nothing, &[slot(1)]).unwrap();
+            own.begin_move(&other.path).unwrap();
+            other.add(&Nothing, std::slice::from_ref(&theirs)).unwrap();
+            fs::rename(&stick, &away).unwrap();
+            if has_mount_point {
+                fs::create_dir(&stick).unwrap();
+            }
+            for _ in 0..2 {
+                assert!(own.settle(&Nothing, &slot(1).root).unwrap());
+                assert!(matches!(own.begin_move(&here.join("third.epochs")), Err(Error::Ring { .. })));
+            }
+            if has_mount_point {
+                fs::remove_dir(&stick).unwrap();
+            }
+            fs::rename(&away, &stick).unwrap();
+            assert_eq!(other.slots(&Nothing).unwrap(), [theirs]);
+            assert!(own.settle(&Nothing, &slot(1).root).unwrap());
+            assert_eq!(other.slots(&Nothing).unwrap(), []);
+            assert_eq!(own.slots(&Nothing).unwrap(), [slot(1)]);
+            assert_eq!([&here, &stick].map(|folder| names(folder).len()), [2, 2], "keys and rings, no notes");
+        }
+    }
+
+    /// Tried with notes that are taken as they stand: the empty one is a ring in the working folder, the other the key.
+    #[test]
+    fn a_note_that_was_cut_short_names_no_ring() {
+        let folder = tempfile::tempdir().unwrap();
+        let ring = ring(folder.path());
+        ring.add(&Nothing, &[slot(1)]).unwrap();
+        let key = folder.path().join("new.key");
+        fs::write(&key, "a key").unwrap();
+        for note in ["", key.to_str().unwrap(), "\0\0\0"] {
+            fs::write(ring.named(MOVING), note).unwrap();
+            assert!(!ring.settle(&Nothing, &slot(1).root).unwrap(), "{note:?}");
+        }
+        ring.begin_move(&folder.path().join("new.key.09090909.epochs")).unwrap();
+        assert!(ring.settle(&Nothing, &slot(1).root).unwrap());
+        assert_eq!(names(folder.path()).len(), 2);
     }
 
     #[test]
