@@ -28,8 +28,9 @@ impl Process {
         let left = keys.epochs().await?;
         if left.iter().any(|epoch| epoch.destroyed_at.is_none() && epoch.closed_at.is_some_and(is_due)) {
             // A rotation was interrupted, so that something still hangs under it.
-            self.rotate(now).await?;
-            self.destroy_epochs(closed_before, now).await?;
+            if self.rotate(now).await? {
+                self.destroy_epochs(closed_before, now).await?;
+            }
         }
         Ok(())
     }
