@@ -1,5 +1,5 @@
 //! One pass over the log for all who wait: the records of their people's streams, with personal fields in clear.
-use std::collections::{BTreeSet, HashMap};
+use std::collections::{BTreeSet, HashMap, HashSet};
 
 use event_log::{AdmittedRecord, Checkpoint, Kind as RecordKind, Log, Span};
 use event_schemas::{
@@ -60,6 +60,7 @@ pub(super) async fn gather(
     asked: &[Kept],
 ) -> Result<Gathered, Error> {
     let wanted = wanted(keys, requests, asked).await?;
+    let shops: HashSet<_> = asked.iter().map(|kept| kept.merchant.bytes()).collect();
     let mut tills = Tills { wanted: &wanted, told: HashMap::new() };
     let ends: Vec<_> =
         (0..log.partitions()).map(|number| Span { from: None, until: Some(log.end(number)) }).collect();
@@ -73,7 +74,8 @@ pub(super) async fn gather(
         let mut sealed = Vec::new();
         for record in &batch.records {
             let frame = &record.frame;
-            if !matches!(frame.kind, RecordKind::Commit | RecordKind::Outcome) {
+            let is_told = matches!(frame.kind, RecordKind::Commit | RecordKind::Outcome);
+            if !is_told || !shops.contains(&frame.merchant) {
                 continue;
             }
             for (asked, entry) in tills.entries(record) {
@@ -117,8 +119,9 @@ async fn wanted(keys: &KeyStore, requests: &Requests, asked: &[Kept]) -> Result<
 /// Looks for people in the streams of tills, which are routed by the till.
 struct Tills<'a> {
     wanted: &'a Wanted,
-    /// By till and number, who asked for the person of an entry: what became of it names nobody.
-    told: HashMap<([u8; 16], u64), Vec<usize>>,
+    /// By shop, till and number, who asked for the person of an entry: what became of it names nobody. Shops name their
+    /// tills themselves, so that two may have one of the same id.
+    told: HashMap<([u8; 16], [u8; 16], u64), Vec<usize>>,
 }
 
 impl Tills<'_> {
@@ -138,12 +141,12 @@ impl Tills<'_> {
                     let whose = self.wanted.get(&(frame.merchant, entry.customer.bytes()));
                     let whose = whose.cloned().unwrap_or_default();
                     if !whose.is_empty() {
-                        self.told.insert((frame.stream, entry.sequence), whose.clone());
+                        self.told.insert((frame.merchant, frame.stream, entry.sequence), whose.clone());
                     }
                     whose
                 }
                 Event::PosDevice(PosDeviceEvent::PosEntryRejected(entry)) => {
-                    self.told.remove(&(frame.stream, entry.sequence)).unwrap_or_default()
+                    self.told.remove(&(frame.merchant, frame.stream, entry.sequence)).unwrap_or_default()
                 }
                 _ => continue,
             };

@@ -194,6 +194,42 @@ pub(super) async fn all_that_is_held_of_a_person_is_handed_over_sealed_until_it_
     assert_eq!(manifest["files"][1]["records"].as_u64(), Some(csv.lines().count() as u64 - 1));
 }
 
+/// Catches, tried: entries that are known by the till and their number alone.
+#[tokio::test(flavor = "multi_thread")]
+async fn what_a_till_of_another_shop_with_the_same_id_tells_is_in_nobodys_export() {
+    let mut api = Api::start().await;
+    let (device, other) = (Uuid::now_v7(), api.bench.install("b.myshopify.com").await);
+    let mut people = Vec::new();
+    // Whichever shop is read first, a number that it took is refused by the other one.
+    for (shop, refused) in [(api.merchant, 2), (other, 1)] {
+        api.merchant = shop;
+        let (customer, bystander) = (api.ada().await, api.bench.customer(shop).await);
+        let entries = [1, 2].map(|sequence| {
+            let (kind, points) = if sequence == refused { ("redeem", 100_000) } else { ("earn", 5) };
+            let at = "2026-01-01T10:00:00Z";
+            json!({"sequence": sequence, "type": kind, "customer_id": customer, "points": points, "occurred_at": at})
+        });
+        let (status, synced) =
+            api.post("points/sync", json!({"device_id": device, "entries": entries})).await;
+        assert_eq!(status, 200, "{synced}");
+        people.push((shop, refused, customer, bystander));
+    }
+    for (n, (shop, refused, customer, _)) in people.iter().enumerate() {
+        // The same pass reads the other shop too, for somebody whom no till knows.
+        let (other, _, _, bystander) = people[1 - n];
+        api.merchant = other;
+        api.asked(json!({ "customer_id": bystander })).await;
+        api.merchant = *shop;
+        let request = api.asked(json!({ "customer_id": customer })).await;
+        assert_eq!(api.exports.work_off().await.unwrap(), 2);
+        let data = api.json(&request, "data.json").await;
+        let history = data["till_entries"][0]["history"].as_array().unwrap();
+        let told = history.iter().filter(|told| told["event"] == "pos-entry-rejected");
+        let told: Vec<_> = told.map(|told| &told["data"]["sequence"]).collect();
+        assert_eq!(told, [&json!(refused)], "{data}");
+    }
+}
+
 /// Catches: files in clear; and files that outlive their time or can be had by another shop.
 #[tokio::test(flavor = "multi_thread")]
 pub(super) async fn an_export_is_its_shops_alone_and_is_gone_after_a_week() {
