@@ -257,6 +257,18 @@ impl Commander {
         answer.await.unwrap_or(Err(Unavailable::NotOwned))
     }
 
+    /// Whether the log knows of a shop's joining, whatever the list of shops has heard by now.
+    ///
+    /// # Errors
+    /// [`Unavailable`]: ask again.
+    pub(crate) async fn has_joined(&self, merchant: MerchantId) -> Result<bool, Unavailable> {
+        let joined = |aggregate: &Aggregate| match aggregate {
+            Aggregate::Merchant(shop) => shop.shop_domain().is_some(),
+            _ => false,
+        };
+        self.read(merchant, StreamRef::merchant(merchant), joined).await
+    }
+
     /// What the owner believes now, without proof that it still is the owner. The proof is the answer to a command
     /// sent to the same partition afterwards; without one, use [`Self::read`].
     ///

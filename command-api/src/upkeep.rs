@@ -33,7 +33,7 @@ const DAYS_KEPT: u64 = 7;
 const DAY_US: i64 = 86_400 * 1_000_000;
 /// What is known of a request goes so long after it was asked for: its deadline, and the days for which it is shown.
 const REQUEST_KEPT_DAYS: i64 = 30 + 90 + 10;
-/// Of requests that are dead letters, as [`times_over`] counts.
+/// Of requests about people's data in the inbox, as [`times_over`] counts.
 const AGES: [&str; TOLD_AFTER_DAYS.len() + 1] = ["day-0", "day-7", "day-21", "day-27", "overdue"];
 /// When the last round was, in microseconds.
 const ROUND: &str = "upkeep-round";
@@ -118,7 +118,7 @@ impl Upkeep {
         let _turn = self.turn.lock().await;
         while self.work.run(move |work| exports::expire(work, now)).await? > 0 {}
         self.tell_open(now).await?;
-        self.tell_dead_requests(now).await?;
+        self.tell_old_requests(now).await?;
         if let Some(before) = now.utc().date_naive().checked_sub_days(Days::new(DAYS_KEPT)) {
             self.destroy_days(before, now).await?;
         }
@@ -160,30 +160,39 @@ impl Upkeep {
 }
 
 impl Upkeep {
-    /// Tells of requests about people's data that are dead letters: only whoever edits them can have them done. How many
-    /// there are, those of today first, then after each of the days on which people are told.
-    pub(crate) async fn tell_dead_requests(&self, now: Timestamp) -> Result<[u32; AGES.len()], Error> {
-        let received = self.work.read(|work| {
-            let topics = COMPLIANCE.iter().map(|topic| format!("'{topic}'")).collect::<Vec<_>>().join(", ");
-            let dead = format!(
-                "SELECT received_at FROM inbox WHERE status = 'dead_lettered' AND topic IN ({topics})"
-            );
-            work.all(&dead, values![], |row| row.at::<i64>(0))
-        });
-        let mut ages = [0_u32; AGES.len()];
-        for received in received.await? {
-            if let Some(count) = ages.get_mut(times_over(received, now)) {
-                *count = count.saturating_add(1);
+    /// Tells of requests about people's data that are dead letters, which only whoever edits them can have done, and of
+    /// those that still wait. How many there are of each, those of today first, then after each of the days on which
+    /// people are told.
+    pub(crate) async fn tell_old_requests(&self, now: Timestamp) -> Result<[[u32; AGES.len()]; 2], Error> {
+        let mut told = [[0_u32; AGES.len()]; 2];
+        let alarms = [
+            ("dead_lettered", "privacy_requests_dead_lettered", "are dead letters"),
+            ("accepted", "privacy_requests_waiting", "wait"),
+        ];
+        for ((status, name, state), ages) in alarms.into_iter().zip(&mut told) {
+            let received = self.work.read(move |work| {
+                let topics =
+                    COMPLIANCE.iter().map(|topic| format!("'{topic}'")).collect::<Vec<_>>().join(", ");
+                // Written out, because a partial index serves it.
+                let of = format!(
+                    "SELECT received_at FROM inbox WHERE status = '{status}' AND topic IN ({topics})"
+                );
+                work.all(&of, values![], |row| row.at::<i64>(0))
+            });
+            for received in received.await? {
+                if let Some(count) = ages.get_mut(times_over(received, now)) {
+                    *count = count.saturating_add(1);
+                }
+            }
+            for (age, count) in AGES.into_iter().zip(*ages) {
+                metrics::gauge!(name, "age" => age).set(f64::from(count));
+            }
+            let old: u32 = ages.iter().skip(1).sum();
+            if old > 0 {
+                tracing::error!("ALARM: {old} requests about people's data {state} for a week and more");
             }
         }
-        for (age, count) in AGES.into_iter().zip(ages) {
-            metrics::gauge!("privacy_requests_dead_lettered", "age" => age).set(f64::from(count));
-        }
-        let old: u32 = ages.iter().skip(1).sum();
-        if old > 0 {
-            tracing::error!("ALARM: {old} requests about people's data are dead letters for a week and more");
-        }
-        Ok(ages)
+        Ok(told)
     }
 }
 

@@ -29,6 +29,33 @@ impl StoreError {
         }
     }
 
+    /// Whether the call's own work is to blame, so that it fails the same way however often it is done. Else the store is
+    /// away, has no room, cannot be used, or was busy with others.
+    #[must_use]
+    pub fn is_of_the_call(&self) -> bool {
+        use rusqlite::ErrorCode as Code;
+        match self {
+            Self::Sqlite(rusqlite::Error::SqliteFailure(refusal, _)) => !matches!(
+                refusal.code,
+                Code::DatabaseBusy
+                    | Code::DatabaseLocked
+                    | Code::FileLockingProtocolFailed
+                    | Code::OperationInterrupted
+                    | Code::OutOfMemory
+                    | Code::SystemIoFailure
+                    | Code::DiskFull
+                    | Code::CannotOpen
+                    | Code::PermissionDenied
+                    | Code::ReadOnly
+                    | Code::DatabaseCorrupt
+                    | Code::NotADatabase
+            ),
+            Self::Sqlite(_) | Self::Cell(_) | Self::Missing => true,
+            #[cfg(feature = "postgres")]
+            Self::Postgres(error) => error.is_of_the_statement(),
+        }
+    }
+
     /// A cell that holds something else than what was `expected`.
     #[must_use]
     pub fn misread(expected: &str) -> Self {
@@ -71,4 +98,25 @@ impl From<rusqlite::Error> for Fault {
 pub(crate) fn told(error: &dyn std::error::Error) -> String {
     let causes = std::iter::successors(Some(error), |error| error.source());
     causes.map(ToString::to_string).collect::<Vec<_>>().join(": ")
+}
+
+#[cfg(test)]
+mod tests {
+    use rusqlite::ffi;
+
+    use super::*;
+
+    /// Catches, tried: a full disk counted as a mistake of the call, and a broken rule counted as a disk that is full.
+    #[test]
+    fn a_file_that_cannot_be_used_at_the_moment_is_no_mistake_of_the_call() {
+        let refused = |code| {
+            StoreError::from(rusqlite::Error::SqliteFailure(ffi::Error::new(code), None)).is_of_the_call()
+        };
+        for code in [ffi::SQLITE_BUSY, ffi::SQLITE_IOERR_FSYNC, ffi::SQLITE_FULL, ffi::SQLITE_READONLY] {
+            assert!(!refused(code), "{code}");
+        }
+        for code in [ffi::SQLITE_CONSTRAINT_UNIQUE, ffi::SQLITE_ERROR, ffi::SQLITE_TOOBIG] {
+            assert!(refused(code), "{code}");
+        }
+    }
 }

@@ -112,6 +112,19 @@ impl Error {
             _ => false,
         }
     }
+
+    /// Whether the statement is to blame, or what it was given: it fails the same way however often it is asked. Else the
+    /// server is away, is short of something, is not as it must be, or was busy with others.
+    #[must_use]
+    pub fn is_of_the_statement(&self) -> bool {
+        // Connection, rollback for others' sake, resources, an object in use, an operator's word, the system.
+        const OF_THE_SERVER: [&str; 6] = ["08", "40", "53", "55", "57", "58"];
+        let Self::Failed { source, .. } = self else { return false };
+        let code = source.as_database_error().and_then(|said| said.code());
+        let is_of_the_server =
+            code.is_some_and(|code| OF_THE_SERVER.iter().any(|class| code.starts_with(class)));
+        !is_of_the_server && !self.is_out_of_reach()
+    }
 }
 
 /// SQLSTATE says what happened; see the table in the server's manual.

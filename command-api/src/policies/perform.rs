@@ -342,12 +342,7 @@ impl Policies {
 
     /// Shops are read from another partition, which may be behind. It is not waited for one whose joining is lost.
     pub(super) async fn without_shop(&self, cause: &Cause) -> Trouble {
-        let joined = |aggregate: &Aggregate| match aggregate {
-            Aggregate::Merchant(shop) => shop.shop_domain().is_some(),
-            _ => false,
-        };
-        let stream = StreamRef::merchant(cause.merchant);
-        match self.parts.commander.read(cause.merchant, stream, joined).await {
+        match self.parts.commander.has_joined(cause.merchant).await {
             Ok(true) if self.parts.shops.is_followed() => Trouble::Later("the shop is not known yet".into()),
             Ok(_) => Trouble::Stuck("unknown-shop".to_owned()),
             Err(why) => why.into(),

@@ -9,8 +9,8 @@ use std::{error::Error, sync::Arc};
 use ::privacy::{Error as KeyError, KeyStore};
 use domain::{Command, Rejection, StreamRef};
 use event_log::PositionToken;
-use event_schemas::{CommandKey, CustomerId, Timestamp, record::Actor};
-use group_commit::{Fault, StoreError};
+use event_schemas::{CommandKey, CustomerId, MerchantId, Timestamp, record::Actor};
+use group_commit::Fault;
 use tokio::sync::Mutex;
 use uuid::Uuid;
 
@@ -25,6 +25,9 @@ use crate::{
     requests::{self, Requests},
     shops::{Shop, Shops},
 };
+
+/// So often a delivery waits for a shop to join: an hour or so.
+pub(super) const WAITS_FOR_JOINING: u32 = 80;
 
 /// Why a delivery has not had its effect.
 #[derive(Debug)]
@@ -51,9 +54,11 @@ pub(super) struct Executor {
 }
 
 impl Executor {
-    /// Carries out one delivery, all of it or as far as it comes.
-    pub(super) async fn execute(&self, delivery: &Delivery) -> Result<End, Setback> {
-        let shop = self.shops.by_id(delivery.merchant).ok_or(Setback::Away("shop-not-loaded"))?;
+    /// Carries out one delivery, all of it or as far as it comes. It has waited so often by now.
+    pub(super) async fn execute(&self, delivery: &Delivery, waits: u32) -> Result<End, Setback> {
+        let Some(shop) = self.shops.by_id(delivery.merchant) else {
+            return Err(self.without_shop(delivery.merchant, waits).await);
+        };
         let facts = ShopFacts { domain: shop.domain.clone(), currency: shop.currency };
         let Some(translated) = translate(&delivery.topic, &delivery.body, &facts) else {
             return Ok(End::Processed { reason: Some("topic-ignored"), position: None, subject: None });
@@ -77,6 +82,20 @@ impl Executor {
             return Ok(End::Forgotten { reason: run.reason, position });
         }
         Ok(End::Processed { reason: run.reason, position, subject: run.subject })
+    }
+
+    /// A shop may join at any moment, and the list of shops may be behind. Where the log knows of none for long, a person
+    /// is to look: its joining is lost, or never came to its end.
+    async fn without_shop(&self, merchant: MerchantId, waits: u32) -> Setback {
+        let away = Setback::Away("shop-not-loaded");
+        if waits < WAITS_FOR_JOINING {
+            return away;
+        }
+        match self.commander.has_joined(merchant).await {
+            Ok(true) => away,
+            Ok(false) => Setback::Never("unknown-shop".to_owned()),
+            Err(why) => why.into(),
+        }
     }
 }
 
@@ -232,7 +251,10 @@ impl From<KeyError> for Setback {
     fn from(error: KeyError) -> Self {
         match error {
             error if requests::is_erased(&error) => Self::Erased,
-            KeyError::Unavailable(_) => Self::Away("key-store-unavailable"),
+            KeyError::Unavailable(fault) => match fault.into() {
+                Self::Away(_) => Self::Away("key-store-unavailable"),
+                broken => broken,
+            },
             other => Self::Fault(Box::new(other)),
         }
     }
@@ -251,9 +273,8 @@ impl From<inbox::Error> for Setback {
 impl From<Fault> for Setback {
     fn from(error: Fault) -> Self {
         match error {
-            Fault::Panicked | Fault::Store(StoreError::Cell(_) | StoreError::Missing) => {
-                Self::Fault(Box::new(error))
-            }
+            Fault::Panicked => Self::Fault(Box::new(error)),
+            Fault::Store(ref refusal) if refusal.is_of_the_call() => Self::Fault(Box::new(error)),
             Fault::Store(_) | Fault::Commit(_) | Fault::Away(_) | Fault::Closed => {
                 Self::Away("store-unavailable")
             }

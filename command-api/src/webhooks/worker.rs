@@ -102,7 +102,7 @@ impl Queue {
         self.changed.notify_one();
     }
 
-    fn push_after(&self, job: Job, wait: Duration) {
+    pub(super) fn push_after(&self, job: Job, wait: Duration) {
         self.with(|schedule| schedule.push_at(job, Instant::now() + wait));
         self.changed.notify_one();
     }
@@ -163,6 +163,56 @@ struct Looked {
     was_all: bool,
 }
 
+/// How far a shared inbox was looked at: at its end for what is new, and now and then all of it.
+struct Looking {
+    end: i64,
+    through: Option<Through>,
+    /// It is to be looked through once more than is under way.
+    is_wanted: bool,
+    next_at: Instant,
+}
+
+/// A look through all that was there when it began.
+struct Through {
+    last: i64,
+    until: i64,
+    since: Instant,
+}
+
+impl Looking {
+    const fn new(now: Instant) -> Self {
+        Self { end: 0, through: None, is_wanted: false, next_at: now }
+    }
+
+    /// Begins to look through all of it, if that is due, or something is open `anew`. What is under way goes on first: it
+    /// would never come to its end if it were begun again each time.
+    fn begin(&mut self, anew: bool, now: Instant) {
+        self.is_wanted |= anew;
+        if self.through.is_none() && (self.is_wanted || self.next_at <= now) {
+            self.is_wanted = false;
+            self.through = Some(Through { last: 0, until: self.end, since: now });
+        }
+    }
+
+    /// Looks at what is new, and at the next of what is old. True if there is more to look at now.
+    async fn step<F>(&mut self, queue_behind: impl Fn(i64) -> F) -> Result<bool, inbox::Error>
+    where
+        F: Future<Output = Result<Looked, inbox::Error>>,
+    {
+        let new = queue_behind(self.end).await?;
+        self.end = new.last;
+        let Some(through) = &mut self.through else { return Ok(!new.was_all) };
+        if through.last < through.until {
+            let old = queue_behind(through.last).await?;
+            through.last = if old.was_all { through.until } else { old.last };
+            return Ok(true);
+        }
+        self.next_at = Instant::now() + LOOK_THROUGH_EVERY.max(through.since.elapsed() * LOOK_THROUGH_PART);
+        self.through = None;
+        Ok(!new.was_all)
+    }
+}
+
 impl Worker {
     /// Takes up what an earlier process left, then works until the runtime ends.
     pub(super) async fn run(self) {
@@ -217,9 +267,7 @@ impl Worker {
     /// Looks for deliveries of this worker's shops, whichever door they came through.
     async fn look_out(self: Arc<Self>) {
         let Some(shared) = &self.queue.shared else { return };
-        let (mut renew_at, mut look_through_at, mut last) = (Instant::now(), Instant::now(), 0);
-        // Since when all of it is being looked through.
-        let mut since = None;
+        let (mut renew_at, mut looking) = (Instant::now(), Looking::new(Instant::now()));
         loop {
             let now = Instant::now();
             let mut anew = shared.reopened.swap(false, Ordering::AcqRel);
@@ -230,20 +278,10 @@ impl Worker {
                     Err(error) => warn(&error),
                 }
             }
-            if anew || (since.is_none() && look_through_at <= now) {
-                (last, since) = (0, Some(now));
-            }
-            match self.queue_behind(last, |open| shared.slots.offer(open)).await {
-                Ok(looked) => {
-                    last = looked.last;
-                    if !looked.was_all {
-                        continue;
-                    }
-                    if let Some(since) = since.take() {
-                        let pause = LOOK_THROUGH_EVERY.max(since.elapsed() * LOOK_THROUGH_PART);
-                        look_through_at = Instant::now() + pause;
-                    }
-                }
+            looking.begin(anew, now);
+            match looking.step(|seq| self.queue_behind(seq, |open| shared.slots.offer(open))).await {
+                Ok(true) => continue,
+                Ok(false) => {}
                 Err(error) => warn(&error),
             }
             // Either way, look again.
@@ -277,7 +315,7 @@ impl Worker {
             Err(error) if error.is_of_the_body() => return self.cannot_read(*job, &error).await,
             Err(error) => return Err(error),
         };
-        let tried = AssertUnwindSafe(self.executor.execute(&delivery)).catch_unwind().await;
+        let tried = AssertUnwindSafe(self.executor.execute(&delivery, job.waits)).catch_unwind().await;
         let drive = delivery.drive;
         let (reason, tries_max) = match tried {
             Ok(Ok(end)) => return self.end(*job, drive, end).await.map(|()| None),
@@ -387,5 +425,48 @@ mod tests {
         }
         assert!(back_off(1) >= BACK_OFF_FIRST / 2 && back_off(1) <= BACK_OFF_FIRST);
         assert!(back_off(30) >= BACK_OFF_MAX / 2);
+    }
+
+    /// Looks once at these open deliveries, three at a time, and gives those that were seen.
+    async fn seen(looking: &mut Looking, open: &[i64]) -> Vec<i64> {
+        let seen = Mutex::new(Vec::new());
+        let page = |last: i64| {
+            let page: Vec<i64> = open.iter().copied().filter(|seq| *seq > last).take(3).collect();
+            let looked = Looked { last: page.last().copied().unwrap_or(last), was_all: page.len() < 3 };
+            seen.lock().unwrap().extend(page);
+            std::future::ready(Ok(looked))
+        };
+        looking.step(page).await.unwrap();
+        seen.into_inner().unwrap()
+    }
+
+    /// Catches, tried: a look through all that begins from the first at each delivery that is open anew, and one that sees
+    /// nothing of what is new until it is done.
+    #[tokio::test]
+    async fn what_is_new_is_seen_at_once_and_what_is_old_in_the_end_however_much_is_opened_again() {
+        let (now, mut open) = (Instant::now(), (1..=30).collect::<Vec<i64>>());
+        let mut looking = Looking::new(now);
+        looking.begin(false, now);
+        while looking.end < 30 {
+            seen(&mut looking, &open).await;
+        }
+        let mut old = Vec::new();
+        for new in 31..=50 {
+            open.push(new);
+            looking.begin(true, now);
+            let seen = seen(&mut looking, &open).await;
+            assert!(seen.contains(&new), "{new} is not among {seen:?}");
+            old.extend(seen);
+        }
+        assert!((1..=30).all(|seq| old.contains(&seq)), "{old:?}");
+        // What was opened again last is looked for too, and not for ever.
+        let (mut again, mut steps) = (Vec::new(), 0);
+        while looking.through.is_some() || looking.is_wanted {
+            assert!(steps < 100, "{again:?}");
+            steps += 1;
+            looking.begin(false, now);
+            again.extend(seen(&mut looking, &open).await);
+        }
+        assert!((1..=50).all(|seq| again.contains(&seq)), "{again:?}");
     }
 }

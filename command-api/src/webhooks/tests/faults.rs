@@ -1,5 +1,5 @@
 //! What is away for a while delays a delivery; what broke for good parks it; neither loses or repeats an effect.
-use std::time::Duration;
+use std::{sync::Arc, time::Duration};
 
 use domain::StreamRef;
 use event_schemas::{MerchantId, OrderId};
@@ -12,12 +12,13 @@ use uuid::Uuid;
 use super::{Post, Stack, payloads::order};
 use crate::{
     commands::Envelope,
-    requests::NotTaken,
-    testing::{POISON, earn},
+    requests::{NotTaken, Requests},
+    testing::{Bench, POISON, earn},
     webhooks::{
         Counts,
-        execute::Setback,
+        execute::{Executor, Setback, WAITS_FOR_JOINING},
         inbox::{self, Arrival, End},
+        schedule::Job,
         translate::Mentions,
     },
 };
@@ -84,6 +85,40 @@ pub(super) async fn a_delivery_waits_for_what_is_away_however_often_and_then_has
     assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 0 });
 }
 
+/// Catches, tried: a delivery that waits for ever for a shop of which the log says nothing; one that is given up while only
+/// the list of shops is behind; a worker that does not say how often it has waited.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_shop_that_the_log_does_not_know_is_not_waited_for_without_end() {
+    let stack = Stack::start().await;
+    let (merchant, row) = stack.early().await;
+    let behind = Bench::start().await.shops;
+    let executor = |shops| {
+        let bench = &stack.bench;
+        let (commander, keys, work) = (bench.commander.clone(), bench.keys.clone(), bench.work.clone());
+        Executor {
+            requests: Requests::new(commander.clone(), keys.clone(), work, bench.clock.clone()),
+            inbox: stack.webhooks.side.inbox.clone(),
+            merging: Arc::default(),
+            commander,
+            shops,
+            keys,
+        }
+    };
+    let delivery = stack.webhooks.side.inbox.load(row).await.unwrap().unwrap();
+    let ended = executor(stack.bench.shops.clone()).execute(&delivery, WAITS_FOR_JOINING - 1).await;
+    assert!(matches!(ended, Err(Setback::Away("shop-not-loaded"))), "{ended:?}");
+    let job = Job { waits: WAITS_FOR_JOINING, ..Job::new(merchant, row) };
+    stack.webhooks.side.queue.push_after(job, Duration::ZERO);
+    assert_eq!(stack.worked_off().await, Counts { pending: 0, dead_lettered: 1 });
+    assert_eq!(stack.bench.install(SHOP).await, merchant);
+    let standing = stack.standing(merchant, "w-1").await;
+    assert_eq!(standing, json!({ "status": "dead_lettered", "reason": "unknown-shop" }));
+    let ended = executor(behind).execute(&delivery, WAITS_FOR_JOINING).await;
+    assert!(matches!(ended, Err(Setback::Away("shop-not-loaded"))), "{ended:?}");
+    assert_eq!(stack.webhooks.redrive(merchant, row, None).await.unwrap(), Ok(()));
+    stack.balance_becomes(merchant, "7", 20).await;
+}
+
 /// Catches, tried: an end and a setback that look at the row alone, as of a worker that was slow.
 #[tokio::test(flavor = "multi_thread")]
 async fn what_comes_of_an_earlier_drive_says_nothing_of_a_later_one() {
@@ -113,6 +148,19 @@ fn a_store_that_is_away_is_waited_for_and_what_breaks_over_a_delivery_is_not() {
     }
     for fault in [Fault::Panicked, StoreError::Missing.into()] {
         assert!(matches!(Setback::from(fault), Setback::Fault(_)));
+    }
+}
+
+/// Catches, tried: whatever the store refuses being waited for, without end.
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn what_a_store_will_always_refuse_is_a_fault_of_the_delivery() {
+    const AGAIN: &str = "INSERT INTO inbox_body SELECT seq, body FROM inbox_body";
+    let stack = Stack::start().await;
+    stack.early().await;
+    let refused = || async { stack.bench.work.run(|work| work.execute(AGAIN, values![])).await.unwrap_err() };
+    let keys = privacy::Error::Unavailable(refused().await);
+    for setback in [Setback::from(refused().await), keys.into()] {
+        assert!(matches!(setback, Setback::Fault(_)), "{setback:?}");
     }
 }
 

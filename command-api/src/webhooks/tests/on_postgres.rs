@@ -1,8 +1,13 @@
 //! The same where the inbox is in a Postgres, and what only holds where several nodes share it.
+use group_commit::values;
+
 use super::{
     Post, Stack, deliveries, erasure, fairness, faults, foreign_shops, merges, payloads::order, upkeep,
 };
-use crate::testing::{again_on_postgres, on_postgres};
+use crate::{
+    testing::{again_on_postgres, on_postgres},
+    webhooks::execute::Setback,
+};
 
 again_on_postgres! {
     deliveries::twenty_copies_at_once_are_one_delivery,
@@ -12,6 +17,7 @@ again_on_postgres! {
     deliveries::what_can_never_succeed_is_parked_at_once_and_moves_nothing,
     deliveries::a_dead_letter_is_listed_and_driven_again_as_it_is_or_edited,
     faults::a_delivery_waits_for_what_is_away_however_often_and_then_has_its_effect,
+    faults::what_a_store_will_always_refuse_is_a_fault_of_the_delivery,
     faults::a_broken_aggregate_parks_its_deliveries_and_the_others_go_on,
     faults::a_body_that_nothing_opens_is_parked_until_somebody_brings_it_anew,
     merges::merges_into_each_other_leave_one_who_goes_on,
@@ -23,6 +29,23 @@ again_on_postgres! {
     upkeep::a_row_that_no_event_stands_behind_goes_unless_somebody_asks_for_it,
     fairness::a_restart_takes_up_what_was_open_and_a_raised_rate_works_it_off_at_once,
     foreign_shops::a_body_without_a_name_under_two_shops_is_suspect_under_both,
+}
+
+/// Catches, tried: a server without room, or busy with others, counted as a mistake of the delivery, which ends it.
+#[test]
+fn a_server_that_is_short_of_something_is_waited_for() {
+    on_postgres(short_of_something);
+}
+
+#[tokio::main]
+async fn short_of_something() {
+    let stack = Stack::start().await;
+    for code in ["40P01", "53100", "53300", "57014", "57P01"] {
+        let raise = format!("DO $$ BEGIN RAISE EXCEPTION 'x' USING ERRCODE = '{code}'; END $$");
+        let refused = stack.bench.work.run(move |work| work.execute(&raise, values![])).await.unwrap_err();
+        let setback = Setback::from(refused);
+        assert!(matches!(setback, Setback::Away("store-unavailable")), "{code}: {setback:?}");
+    }
 }
 
 /// Catches: a worker that takes up only what lay there when it got its slots.

@@ -3,6 +3,7 @@ use std::collections::BTreeSet;
 
 use chrono::{Days, NaiveDate};
 use event_schemas::{CustomerId, MerchantId, RequestId, Timestamp};
+use group_commit::values;
 use privacy::{Kind, Reference};
 use serde_json::json;
 use uuid::Uuid;
@@ -140,9 +141,23 @@ pub(super) async fn requests_that_are_dead_letters_are_told_of_by_their_age() {
     for (days, expected) in [(6, 0), (7, 1), (20, 1), (21, 2), (27, 3), (30, 4)] {
         let mut ages = [0; 5];
         ages[expected] = 1;
-        let told = upkeep.tell_dead_requests(later(&stack, days * 24)).await.unwrap();
-        assert_eq!(told, ages, "after {days} days");
+        let told = upkeep.tell_old_requests(later(&stack, days * 24)).await.unwrap();
+        assert_eq!(told, [ages, [0; 5]], "after {days} days");
     }
+}
+
+/// Catches, tried: a request that waits for as long as it likes, because it is no dead letter.
+#[tokio::test(flavor = "multi_thread")]
+pub(super) async fn requests_that_wait_are_told_of_by_their_age_too() {
+    let stack = Stack::start().await;
+    let merchant = stack.bench.install(SHOP).await;
+    stack.post(&Post::new(SHOP, "customers/redact", "r", &json!({ "customer": { "id": 7 } }))).await;
+    stack.worked_off().await;
+    // As it would be if what it waits for never came.
+    let open = "UPDATE inbox SET status = 'accepted' WHERE merchant = ?1";
+    stack.bench.work.run(move |work| work.execute(open, values![&merchant.bytes()])).await.unwrap();
+    let told = upkeep(&stack).tell_old_requests(later(&stack, 21 * 24)).await.unwrap();
+    assert_eq!(told, [[0; 5], [0, 0, 1, 0, 0]]);
 }
 
 /// Catches, tried: a sweep that removes at first sight, and a row in use that goes because nothing ended its doubt.
