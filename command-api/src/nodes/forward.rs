@@ -96,7 +96,10 @@ impl Forwarder {
 
     /// Has the message for the partition answered by that node, in a task of its own.
     pub(crate) fn forward(&self, to: OwnedBy, partition: u16, message: Message) {
-        let Some(right) = self.right(&to.url) else { return message.work.refuse(Unavailable::Overloaded) };
+        let Some(right) = self.right(&to.url) else {
+            metrics::counter!("forward_refused_total").increment(1);
+            return message.work.refuse(Unavailable::Overloaded);
+        };
         let this = self.clone();
         tokio::spawn(async move {
             let _right = right;

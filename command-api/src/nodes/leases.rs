@@ -236,6 +236,10 @@ impl Lease {
 
     /// Looks at the others; gives everything back when the lease is over or somebody else has it.
     async fn renew(&mut self) {
+        if self.renewed.elapsed() >= self.node.session {
+            // Who declared a loss meanwhile had the owners forgotten, and terms begin again below those of before.
+            self.own.clear();
+        }
         let looked = timeout(LOOK_MAX, self.look()).await;
         let trouble: Option<Box<dyn std::error::Error + Send + Sync>> = match looked {
             Ok(Ok(true)) => return,
@@ -412,6 +416,7 @@ mod tests {
     use postgres_store::testing::TestDatabase;
 
     use super::*;
+    use crate::testing::within;
 
     const LOG: [u8; 16] = [7; 16];
     const PARTITIONS: u16 = 16;
@@ -424,6 +429,12 @@ mod tests {
         let (name, url) = (name.to_owned(), format!("http://{name}"));
         let node = Node { name, url, roles: roles.iter().copied().collect(), session: LONG };
         Leases::join(&database.address(), LOG, PARTITIONS, node).await
+    }
+
+    async fn until_true(holds: impl Fn() -> bool) {
+        while !holds() {
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     async fn until(leases: &Leases, holds: impl FnMut(&BTreeSet<u16>) -> bool) -> BTreeSet<u16> {
@@ -493,25 +504,20 @@ mod tests {
         b.announce(3, 8);
         let is_heard = async |owner: Option<(&str, u64)>, by: &Arc<dyn Owners>| {
             let expected = owner.map(|(url, term)| OwnedBy { url: url.to_owned(), term });
-            while by.owner(3) != expected {
-                tokio::time::sleep(Duration::from_millis(10)).await;
-            }
+            let hears = until_true(|| by.owner(3) == expected);
+            within("the owner", hears).await;
         };
         is_heard(Some(("http://b", 8)), &a).await;
         a.announce(3, 7);
         a.announce(4, 1);
-        while b.owner(4).is_none() {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        within("another owner", until_true(|| b.owner(4).is_some())).await;
         is_heard(Some(("http://b", 8)), &a).await;
         is_heard(None, &b).await;
         assert_eq!(alive(&database.address(), LOG).await.unwrap(), ["a", "b"]);
         forget_owners(&database.address(), LOG).await.unwrap();
         let told = "SELECT partition::text, term::text FROM loyalnest_nodes.owner ORDER BY partition";
         let expected = [["3", "8"], ["4", "1"]].map(|row| row.map(|cell| Some(cell.to_owned())).to_vec());
-        while database.texts("", told) != expected {
-            tokio::time::sleep(Duration::from_millis(10)).await;
-        }
+        within("what was lost", until_true(|| database.texts("", told) == expected)).await;
         first.leave().await;
         second.leave().await;
         forget_owners(&database.address(), LOG).await.unwrap();

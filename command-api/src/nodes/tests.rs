@@ -235,12 +235,15 @@ async fn a_fault_of_the_keys_is_the_same_through_any_node() {
         secret.reference = Some(Personal::Clear("820982911946154508".into()));
         let secret = world.envelope(stranger, secret);
         for way in ways(&world) {
-            let refused = loop {
-                match way.send(secret.clone()).await {
-                    Err(why) if why.is_transient() => tokio::time::sleep(Duration::from_millis(2)).await,
-                    answer => break answer.unwrap_err(),
+            let refused = within("an answer", async {
+                loop {
+                    match way.send(secret.clone()).await {
+                        Err(why) if why.is_transient() => tokio::time::sleep(Duration::from_millis(2)).await,
+                        answer => break answer.unwrap_err(),
+                    }
                 }
-            };
+            });
+            let refused = refused.await;
             assert_eq!(Problem::from(refused).code(), "key-missing");
         }
     }

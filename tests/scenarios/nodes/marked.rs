@@ -38,8 +38,13 @@ pub(super) async fn a_record_left_out_is_noticed(world: &World, nodes: &Nodes, s
     let (key, adjust) = (Uuid::now_v7().to_string(), struck_by("left-unfolded", world, 5));
     let first = world.insist_by(&key, ADJUST, &adjust).await;
     assert_eq!(world.insist_by(&key, ADJUST, &adjust).await, first);
-    let owner = owner_of(servers, partition_of(&first)).await.expect("it was answered just now");
-    let (status, _folder) = servers.remove(owner).end_by("TERM");
+    let mut owner = None;
+    until("a node owns the partition", async || {
+        owner = owner_of(servers, partition_of(&first)).await;
+        owner.is_some()
+    })
+    .await;
+    let (status, _folder) = servers.remove(owner.unwrap()).end_by("TERM");
     assert!(status.success(), "{status}");
     until_shared(nodes, &servers.iter().collect::<Vec<_>>()).await;
     let again = world.insist_by(&key, ADJUST, &adjust).await;
