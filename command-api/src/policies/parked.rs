@@ -22,7 +22,7 @@ use super::{
 
 /// A parked aggregate comes back with its owner's next claim, an issuer when it can be reached.
 const RETRY_EVERY: Duration = Duration::from_secs(30);
-/// How many times longer than it tried it rests.
+/// How many times longer than it tried it rests; never longer than [`RETRY_EVERY`].
 const REST: u32 = 9;
 /// Sequences tried at once: some of them wait for a slow shop.
 const SEQUENCES_MAX: usize = 16;

@@ -213,7 +213,8 @@ fn what_was_kept_and_has_a_wrong_byte_is_dropped_and_the_log_is_read() {
         let wrong = |at: usize| {
             let before = format!("substr({column}, 1, {at})");
             let after = format!("substr({column}, {})", at + 2);
-            format!("UPDATE {table} SET {column} = CAST({before} || x'07' || {after} AS BLOB)")
+            let another = format!("iif(substr({column}, {}, 1) = x'07', x'08', x'07')", at + 1);
+            format!("UPDATE {table} SET {column} = CAST({before} || {another} || {after} AS BLOB)")
         };
         spoilt.extend((0..40).step_by(3).map(wrong));
     }
