@@ -324,7 +324,10 @@ impl Worker {
             // However long that takes: it was accepted, and nobody sends it again.
             Ok(Err(Setback::Away(reason))) => {
                 job.waits = job.waits.saturating_add(1);
-                tracing::warn!(inbox.row = %job.row, inbox.waits = job.waits, "A delivery waits: {reason}");
+                // Seldomer each time: while something is away, all that is open waits.
+                if job.waits.is_power_of_two() {
+                    tracing::warn!(inbox.row = %job.row, inbox.waits = job.waits, "A delivery waits: {reason}");
+                }
                 return Ok(Some(back_off(job.waits)));
             }
             Ok(Err(Setback::Fault(error))) => {
