@@ -3,7 +3,7 @@
 use std::collections::BTreeMap;
 
 use anyhow::Context as _;
-use event_log::{AdmittedRecord, FETCH_RECORDS_MAX, Kind, Log, Position};
+use event_log::{AdmittedRecord, Class, Diverged, FETCH_RECORDS_MAX, Kind, Log, Position, Reason};
 use event_schemas::{
     CertificateId, CustomerId, Event, MerchantId, StreamType,
     catalogue::PrivacyRequestEvent,
@@ -28,7 +28,7 @@ type Erasures = BTreeMap<(MerchantId, Uuid), Erasure>;
 pub(crate) async fn catch_up(log: &Log, keys: &KeyStore, witnessed: u64) -> anyhow::Result<()> {
     let last = last_count(log).await.context("could not look at the end of the log")?;
     let seen = last.max(witnessed);
-    if keys.ensure_at_least(seen).is_ok() {
+    if keys.ensure_at_least(seen).await.is_ok() {
         return Ok(());
     }
     #[cfg(feature = "planted-bugs")]
@@ -56,7 +56,7 @@ pub(crate) async fn catch_up(log: &Log, keys: &KeyStore, witnessed: u64) -> anyh
         done += 1;
     }
     tracing::warn!("The key store is older than the log: {done} of {all} erasures were done again");
-    keys.ensure_at_least(seen).context(
+    keys.ensure_at_least(seen).await.context(
         "keys that records rely on are missing, and no log can bring them back: restore a newer copy of the key store",
     )
 }
@@ -69,10 +69,28 @@ async fn last_count(log: &Log) -> Result<u64, event_log::Error> {
     for partition in 0..log.partitions() {
         let end = log.end(partition);
         if end > Position::START {
-            highest = highest.max(log.record_at(partition, end).await?.frame.key_count);
+            highest = highest.max(count_at(log, partition, end).await?);
         }
     }
     Ok(highest)
+}
+
+/// Anybody may have put something behind the last record of an open log. Readers skip it, so what stands before it is asked.
+async fn count_at(log: &Log, partition: u16, end: Position) -> Result<u64, event_log::Error> {
+    match log.record_at(partition, end).await {
+        Ok(record) => return Ok(record.frame.key_count),
+        Err(event_log::Error::Diverged(Diverged { reason: Reason::Undecodable, .. }))
+            if log.class() == Class::Open => {}
+        Err(error) => return Err(error),
+    }
+    let (mut highest, mut reader) = (0, log.reader(partition, None)?);
+    loop {
+        let records = reader.next(FETCH_RECORDS_MAX).await?.records;
+        if records.is_empty() {
+            return Ok(highest);
+        }
+        highest = records.iter().map(|record| record.frame.key_count).fold(highest, u64::max);
+    }
 }
 
 /// The highest count of all records, and every erasure.
@@ -130,7 +148,7 @@ fn whom(scope: RedactionScope, subjects: Vec<CustomerId>) -> Whom {
 
 #[cfg(test)]
 mod tests {
-    use event_log::{Class, memory};
+    use event_log::memory;
     use privacy::RootKey;
 
     use super::*;

@@ -53,8 +53,11 @@ pub async fn run(settings: &Settings, declaration: Declaration, json: bool) -> E
 #[must_use]
 pub fn hint(error: &anyhow::Error) -> Option<&'static str> {
     let is_another_history = |cause: &(dyn std::error::Error + 'static)| {
-        cause.is::<event_log::Diverged>()
-            || matches!(cause.downcast_ref(), Some(event_log::Error::Diverged(_)))
+        let diverged = match cause.downcast_ref() {
+            Some(event_log::Error::Diverged(diverged)) => Some(diverged),
+            _ => cause.downcast_ref(),
+        };
+        diverged.is_some_and(|diverged: &event_log::Diverged| diverged.reason != event_log::Reason::Newer)
     };
     error.chain().any(is_another_history).then_some(
         "The log is not the one that was seen before. Restore the right one; if it is gone for good, \
@@ -185,6 +188,9 @@ fn unreadable(error: event_log::Error) -> anyhow::Error {
     const RESTORE: &str =
         "What is broken in itself no declaration mends: restore a copy that `loyalnest verify` finds sound";
     let what = match error {
+        event_log::Error::Diverged(diverged) if diverged.reason == event_log::Reason::Newer => {
+            "this program cannot tell what the log lost".to_owned()
+        }
         event_log::Error::Diverged(_) => format!("the log's own records do not fit each other. {RESTORE}"),
         _ => format!(
             "the log could not be read to its end, so nothing is known of what it lost. If its server or its disk does not \
@@ -350,6 +356,19 @@ mod tests {
         assert!(hint(&broken).is_some());
         let broken = format!("{broken:#}");
         assert!(broken.contains("restore a copy") && !broken.contains("look again"), "{broken}");
+    }
+
+    #[test]
+    fn a_log_with_a_newer_programs_record_is_called_neither_broken_nor_lost() {
+        let newer = event_log::Diverged {
+            partition: 1,
+            position: event_log::Position::START,
+            reason: event_log::Reason::Newer,
+        };
+        let newer = unreadable(newer.into());
+        assert_eq!(hint(&newer), None);
+        let newer = format!("{newer:#}");
+        assert!(newer.contains("update this program") && !newer.contains("restore a copy"), "{newer}");
     }
 
     #[test]

@@ -18,6 +18,7 @@ pub mod replay_roles;
 pub mod roles;
 pub mod serve;
 pub mod settings;
+mod stopping;
 pub mod stores_address;
 mod tokens;
 pub mod webhook;

@@ -7,20 +7,17 @@ use std::{
 
 use anyhow::{Context as _, bail};
 use serde_json::{Value, json};
-use tokio::{
-    net::TcpListener,
-    signal::unix::{SignalKind, signal},
-    sync::watch,
-};
+use tokio::{net::TcpListener, sync::watch};
 use tracing_subscriber::EnvFilter;
 
 use crate::{
     banner::Banner,
     catch_up,
     contact::{self, Contact},
-    data_folder,
+    data_folder::{self, Stores},
     demo::{self, Seeded},
     settings::{Mode, Settings},
+    stopping::Told,
     webhook::Sender,
     wiring::System,
     witness,
@@ -38,55 +35,26 @@ pub struct Options {
 
 /// Ports tried beyond the one asked for.
 const PORTS_TRIED: u16 = 100;
+/// How long a stop waits for what is being made at a first start.
+const MADE_WITHIN: Duration = Duration::from_secs(10);
 /// How long a stop waits for clients to take the answers that are under way.
 const ANSWERS_WITHIN: Duration = Duration::from_secs(35);
 /// Stands while the demo is being seeded, so that a start after a crash goes on with it.
 const SEEDING: &str = "seeding-demo";
 
-/// Runs until SIGINT or SIGTERM.
+/// Runs until SIGINT or SIGTERM, which may come before it is ready.
 pub async fn run(options: &Options) -> anyhow::Result<()> {
     let settings = &options.settings;
     log_to_stderr(settings)?;
     tracing::info!(settings = ?settings, "Starting with these settings");
-    let mut interrupted = signal(SignalKind::interrupt())?;
-    let mut terminated = signal(SignalKind::terminate())?;
-    let stores = data_folder::open(settings).await?;
-    witness::check(settings, &stores.log).await?;
-    if !stores.created && witness::is_missing(settings)? {
-        let file = settings.witness.display();
-        tracing::warn!(
-            "There is no witness at {file}: nobody can tell whether log and keys were set back together"
-        );
-    }
-    catch_up::catch_up(&stores.log, &stores.keys, witness::key_count(settings)?).await?;
-    contact::forget(&settings.data)?;
-    let seeding = settings.data.join(SEEDING);
-    let shows = options.demo && settings.mode == Mode::Development && settings.roles.are_all();
-    let first = stores.created && shows;
-    if first {
-        std::fs::write(&seeding, "").context("could not mark the demo as being seeded")?;
-    }
+    let told = Told::by_signals()?;
+    let Some(stores) = open(options, &told).await? else { return Ok(()) };
     let (listener, url) = listen(settings).await?;
-    let system = System::start(settings, stores, &reachable(&url)).await?;
+    let Some(system) = System::start(settings, stores, &reachable(&url), &told).await? else { return Ok(()) };
     let (stop, stopped) = watch::channel(false);
     let server = tokio::spawn(serve(listener, system.router(settings), stopped));
-    system.until_owned().await;
-    let seeded = if seeding.exists() {
-        let seeded = seed(&system, &url).await.context("could not seed the demo")?;
-        std::fs::remove_file(&seeding)?;
-        Some(seeded)
-    } else {
-        None
-    };
-    let contact = Contact { url: reachable(&url), token: system.local_token().to_owned() };
-    let contact =
-        contact.leave(&settings.data).context("could not say in the data folder where it listens")?;
-    announce(options, &system, &url, seeded.as_ref()).await?;
-    tokio::select! {
-        _ = interrupted.recv() => {}
-        _ = terminated.recv() => {}
-    }
-    tracing::info!("Stopping");
+    let contact = told.or(be_ready(options, &system, &url)).await.transpose()?;
+    told.wait().await;
     drop(contact);
     system.leave().await;
     stop.send_replace(true);
@@ -97,6 +65,52 @@ pub async fn run(options: &Options) -> anyhow::Result<()> {
     }
     system.stop().await;
     Ok(())
+}
+
+/// Opens what is kept, and holds it against what is remembered of it; nothing if told to stop meanwhile.
+async fn open(options: &Options, told: &Told) -> anyhow::Result<Option<Stores>> {
+    let settings = &options.settings;
+    let opening = data_folder::open(settings);
+    let Some(stores) = told.or_done_within(MADE_WITHIN, opening).await.transpose()? else { return Ok(None) };
+    let checked = told.or(check(settings, &stores)).await.transpose()?;
+    let shows = options.demo && settings.mode == Mode::Development && settings.roles.are_all();
+    // Also if told to stop: the next start does not find the folder new.
+    if stores.created && shows {
+        std::fs::write(settings.data.join(SEEDING), "").context("could not mark the demo as being seeded")?;
+    }
+    Ok(checked.map(|()| stores))
+}
+
+async fn check(settings: &Settings, stores: &Stores) -> anyhow::Result<()> {
+    #[cfg(feature = "planted-bugs")]
+    privacy::planted::hold_at("start:opened").await;
+    witness::check(settings, &stores.log).await?;
+    if !stores.created && witness::is_missing(settings)? {
+        let file = settings.witness.display();
+        tracing::warn!(
+            "There is no witness at {file}: nobody can tell whether log and keys were set back together"
+        );
+    }
+    catch_up::catch_up(&stores.log, &stores.keys, witness::key_count(settings)?).await?;
+    contact::forget(&settings.data)
+}
+
+/// Seeds the demo if that is to be done, and says that it is ready.
+async fn be_ready(options: &Options, system: &System, url: &str) -> anyhow::Result<contact::Left> {
+    let data = &options.settings.data;
+    system.until_owned().await;
+    let seeding = data.join(SEEDING);
+    let seeded = if seeding.exists() {
+        let seeded = seed(system, url).await.context("could not seed the demo")?;
+        std::fs::remove_file(&seeding)?;
+        Some(seeded)
+    } else {
+        None
+    };
+    let contact = Contact { url: reachable(url), token: system.local_token().to_owned() };
+    let contact = contact.leave(data).context("could not say in the data folder where it listens")?;
+    announce(options, system, url, seeded.as_ref()).await?;
+    Ok(contact)
 }
 
 /// The secret that a running server of these settings expects webhooks to be signed with.

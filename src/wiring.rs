@@ -34,6 +34,7 @@ use crate::{
     rebuilds::{self, Rebuilds},
     roles::{Role, Roles},
     settings::{Mode, Secret, Settings},
+    stopping::Told,
     tokens::{self, Tokens},
     witness::Witness,
 };
@@ -80,17 +81,31 @@ pub(crate) struct ShopToken {
 }
 
 impl System {
-    /// Starts what the roles say over open stores. Other nodes, if there are any, reach it at `url`.
-    pub(crate) async fn start(settings: &Settings, stores: Stores, url: &str) -> anyhow::Result<Self> {
-        let tolerance = Duration::from_secs(settings.clock_tolerance_s.into());
-        let clock = Clock::open(&stores.work, settings.mode == Mode::Development).await?.within(tolerance);
+    /// Starts what the roles say over open stores. Other nodes, if there are any, reach it at `url`. Nothing if it was told to
+    /// stop before it was done.
+    pub(crate) async fn start(
+        settings: &Settings,
+        stores: Stores,
+        url: &str,
+        told: &Told,
+    ) -> anyhow::Result<Option<Self>> {
         // Before the others count on this node.
-        clock.agrees().await.context("the clock of this machine cannot be trusted")?;
-        let membership = nodes::join(settings, &stores.log, url).await?;
-        let started = Self::start_as(settings, stores, clock, membership.clone()).await;
-        if let (Err(_), Some(membership)) = (&started, membership) {
+        let clock = told.or(clock(settings, &stores.work)).await.transpose()?;
+        let Some(clock) = clock else { return Ok(None) };
+        // What is half joined cannot be left.
+        let joining = nodes::join(settings, &stores.log, url);
+        let Some(membership) = told.or_done_within(LEAVE_MAX, joining).await.transpose()? else {
+            return Ok(None);
+        };
+        let starting = async {
+            #[cfg(feature = "planted-bugs")]
+            privacy::planted::hold_at("start:joined").await;
+            Self::start_as(settings, stores, clock, membership.clone()).await
+        };
+        let started = told.or(starting).await.transpose();
+        if let (Err(_) | Ok(None), Some(membership)) = (&started, membership) {
             // Nobody is to wait for a node that does not come.
-            membership.leave().await;
+            leave(&*membership).await;
         }
         started
     }
@@ -111,8 +126,7 @@ impl System {
         probes.extend(membership.is_some().then(|| nodes::owned(&commander)));
         let progress = projections.progress();
         let (now, deadlines) = watched_deadlines(settings, &reads, clock);
-        let live = Live::default();
-        let local = Arc::new(Local::new(Arc::clone(&auth))?);
+        let (live, local) = (Live::default(), Arc::new(Local::new(Arc::clone(&auth))?));
         let doors = Doors {
             queues: Queues {
                 log: log.clone(),
@@ -137,6 +151,7 @@ impl System {
                 keys: keys.clone(),
                 auth,
                 now,
+                asked: settings.roles.has(Role::Queries),
                 probes,
             },
         };
@@ -208,6 +223,8 @@ impl System {
     /// Waits until every partition has an owner that this node knows of, but not for ever: whether it came to that is
     /// asked of `/readyz`.
     pub(crate) async fn until_owned(&self) {
+        #[cfg(feature = "planted-bugs")]
+        privacy::planted::hold_at("start:listens").await;
         let owned = async {
             while self.membership.is_some() && !self.commander.unowned().is_empty() {
                 tokio::time::sleep(OWNED_CHECK_EVERY).await;
@@ -231,10 +248,8 @@ impl System {
             }
             Err(_) => tracing::warn!("Some deliveries are not at their end; another node begins them again"),
         }
-        if let Some(membership) = &self.membership
-            && tokio::time::timeout(LEAVE_MAX, membership.leave()).await.is_err()
-        {
-            tracing::warn!("The other nodes learn of the end when the session of this one is over");
+        if let Some(membership) = &self.membership {
+            leave(&**membership).await;
         }
     }
 
@@ -254,6 +269,19 @@ impl System {
         if let Err(error) = self.witness.now().await {
             tracing::warn!(error = &error as &dyn std::error::Error, "The witness is not up to date");
         }
+    }
+}
+
+async fn clock(settings: &Settings, work: &Store) -> anyhow::Result<Clock> {
+    let tolerance = Duration::from_secs(settings.clock_tolerance_s.into());
+    let clock = Clock::open(work, settings.mode == Mode::Development).await?.within(tolerance);
+    clock.agrees().await.context("the clock of this machine cannot be trusted")?;
+    Ok(clock)
+}
+
+async fn leave(membership: &dyn Membership) {
+    if tokio::time::timeout(LEAVE_MAX, membership.leave()).await.is_err() {
+        tracing::warn!("The other nodes learn of the end when the session of this one is over");
     }
 }
 

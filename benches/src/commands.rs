@@ -24,7 +24,7 @@ const SAME_ACCOUNTS: usize = 2_000;
 pub(crate) const JUDGED_CALLERS: usize = 64;
 
 /// Rounds are short and many: rates of single commands vary more than what else is measured.
-const fn rounds(bench: &Bench) -> usize {
+pub(crate) const fn rounds(bench: &Bench) -> usize {
     2 * bench.size.rounds + 1
 }
 

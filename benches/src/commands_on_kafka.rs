@@ -4,7 +4,7 @@ use std::time::Duration;
 use uuid::Uuid;
 
 use crate::{
-    commands::{ACCOUNTS, JUDGED_CALLERS, case, cost},
+    commands::{ACCOUNTS, JUDGED_CALLERS, case, cost, rounds},
     measure::{Bench, Mark, Row, Server},
     owners::Owners,
     peers::bare_kafka::BareKafka,
@@ -53,7 +53,7 @@ async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>>
             let bare = bare.clone();
             timed(callers, bench.size.window, move || bare.clone().send()).await
         };
-        let (ours, peer) = in_turn(bench.size.rounds, ours, sent).await?;
+        let (ours, peer) = in_turn(rounds(bench), ours, sent).await?;
         let judged = callers == JUDGED_CALLERS;
         let both = |figure: fn(&Timed) -> u64| {
             let middle = |rounds: &[Timed]| median(rounds.iter().map(figure).collect());

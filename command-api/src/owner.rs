@@ -71,7 +71,7 @@ pub enum StartError {
     /// The log refuses, or a record of it cannot be taken in.
     #[error("the partition cannot be claimed")]
     Log(#[source] event_log::Error),
-    /// The key store has lost inserts that the log's records have seen.
+    /// The key store has lost inserts that the log's records have seen, or does not say.
     #[error("the key store does not fit the log")]
     Keys(#[source] privacy::Error),
     /// The snapshots failed, or what they say cannot be read.
@@ -422,7 +422,7 @@ impl Owner {
             "Partition {} is claimed; {records} records were read",
             self.number
         );
-        self.keys.ensure_at_least(writer.key_count()).map_err(StartError::Keys)?;
+        self.keys.ensure_at_least(writer.key_count()).await.map_err(StartError::Keys)?;
         if let Some(nodes) = &self.nodes {
             nodes.owners.announce(self.number, writer.term().number);
         }
@@ -583,7 +583,7 @@ async fn holds(log: &Log, remembered: Option<&(Checkpoint, u64)>) -> Result<(), 
 /// Whether claiming again cannot help.
 pub(super) fn is_final(error: &StartError) -> bool {
     match error {
-        StartError::Keys(_) => true,
+        StartError::Keys(error) => !matches!(error, privacy::Error::Unavailable(_)),
         StartError::Log(error) => matches!(
             error,
             event_log::Error::Diverged(_) | event_log::Error::Owner { .. } | event_log::Error::ReadOnly

@@ -41,6 +41,11 @@ pub trait Backend: Send + Sync + 'static {
     /// The last positions this process knows of, and whether the store answers.
     fn ends(&self) -> &Ends;
 
+    /// Asks the store where a partition ends, which [`Self::ends`] then knows; nothing is asked where it is known anyway.
+    async fn end_now(&self, partition: u16) -> Result<Position, Fault> {
+        Ok(self.ends().get(partition))
+    }
+
     /// A reader's own view of one partition; the reader may be anywhere in it.
     fn tail(&self, partition: u16) -> Box<dyn Tail>;
 
@@ -119,7 +124,7 @@ pub enum Last {
 pub struct Stored {
     /// Where it stands.
     pub position: Position,
-    /// What stands there.
+    /// What stands there. What the store knows to be nobody's record begins with 0, as no record does.
     pub bytes: Bytes,
 }
 

@@ -84,6 +84,7 @@ macro_rules! conformance {
             a_crash_between_any_two_steps_loses_no_answer,
             an_edited_record_is_found,
             a_deleted_record_is_found,
+            a_record_of_a_newer_format_stops_readers_and_claims,
             swapped_records_are_found,
             a_shrunk_log_stops_running_and_resumed_readers,
             a_shrunk_log_stops_its_owner_before_it_answers,

@@ -2,7 +2,7 @@
 
 use std::{path::PathBuf, sync::Arc};
 
-use crate::ids::Position;
+use crate::{frame::Undecodable, ids::Position};
 
 /// Any cause, kept as the source of ours.
 pub type BoxError = Box<dyn std::error::Error + Send + Sync>;
@@ -152,6 +152,9 @@ pub enum Reason {
     /// On a conditional store every record is decodable.
     #[error("the bytes are not a record")]
     Undecodable,
+    /// The record is of a format that only a newer program knows, so nobody here can say what follows from it.
+    #[error("the record has a newer format than this program knows: update this program")]
+    Newer,
     /// The last record read is not there any more.
     #[error("the last record read is gone")]
     LastReadGone,
@@ -173,6 +176,15 @@ pub enum Reason {
     /// The merchant's own chain does not fit.
     #[error("the record does not extend its merchant's chain")]
     MerchantChain,
+}
+
+impl From<Undecodable> for Reason {
+    fn from(undecodable: Undecodable) -> Self {
+        match undecodable {
+            Undecodable::NoRecord => Self::Undecodable,
+            Undecodable::Newer => Self::Newer,
+        }
+    }
 }
 
 impl Reason {

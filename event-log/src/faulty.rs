@@ -185,6 +185,11 @@ impl Backend for Faulty {
         self.0.inner.ends()
     }
 
+    async fn end_now(&self, partition: u16) -> Result<Position, Fault> {
+        self.0.step().await?;
+        self.0.inner.end_now(partition).await
+    }
+
     fn tail(&self, partition: u16) -> Box<dyn Tail> {
         Box::new(FaultyTail { process: self.0.clone(), inner: self.0.inner.tail(partition) })
     }

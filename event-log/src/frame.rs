@@ -14,7 +14,12 @@ pub const BODY_LEN_MAX: usize = 4 * 1024 * 1024;
 /// Bytes of the frame before the body.
 pub const FRAME_LEN: usize = 174;
 
-const FORMAT: u8 = 1;
+/// The first byte of every record. It only rises, and it does with a new [`Kind`] too: who does not know it must stop, and
+/// can tell by nothing else.
+pub(crate) const FORMAT: u8 = 1;
+/// The first byte of what a store knows to be nobody's record.
+#[cfg(feature = "kafka")]
+pub(crate) const NO_FORMAT: u8 = 0;
 
 /// What a record is, as far as the log cares.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]
@@ -84,8 +89,14 @@ pub struct Record {
 
 /// Bytes that are not a record of a format we know.
 #[derive(Clone, Copy, PartialEq, Eq, Debug, thiserror::Error)]
-#[error("the bytes are not a record")]
-pub struct Undecodable;
+pub enum Undecodable {
+    /// Nobody's record.
+    #[error("the bytes are not a record")]
+    NoRecord,
+    /// Whether it is history only a newer program can tell.
+    #[error("the record has a newer format")]
+    Newer,
+}
 
 impl Record {
     /// Writes frame and body. The body is at most [`BODY_LEN_MAX`] bytes; the writer refuses longer ones before this.
@@ -114,7 +125,7 @@ impl Record {
     /// # Errors
     /// [`Undecodable`] on another format, an unknown kind, or a body of another length than the frame says.
     pub fn decode(bytes: Bytes) -> Result<Self, Undecodable> {
-        let frame = frame(&bytes).ok_or(Undecodable)?;
+        let frame = frame(&bytes)?;
         let hash = hash_of(&bytes);
         Ok(Self { frame, bytes, hash })
     }
@@ -131,11 +142,16 @@ pub(crate) fn hash_of(bytes: &[u8]) -> Hash {
 }
 
 /// The frame at the start of a record's bytes, if they are one.
-pub(crate) fn frame(bytes: &[u8]) -> Option<Frame> {
-    let mut reader = BytesReader(bytes);
-    if reader.u8()? != FORMAT {
-        return None;
+pub(crate) fn frame(bytes: &[u8]) -> Result<Frame, Undecodable> {
+    match bytes.split_first() {
+        Some((&FORMAT, rest)) => frame_of_this_format(rest).ok_or(Undecodable::NoRecord),
+        Some((format, _)) if *format > FORMAT => Err(Undecodable::Newer),
+        _ => Err(Undecodable::NoRecord),
     }
+}
+
+fn frame_of_this_format(bytes: &[u8]) -> Option<Frame> {
+    let mut reader = BytesReader(bytes);
     let frame = Frame {
         kind: Kind::from_code(reader.u8()?)?,
         term: Term { number: reader.u64()?, writer: WriterId::from_bytes(reader.take()?) },
@@ -207,13 +223,25 @@ mod tests {
         let bytes = Record::encode(sample(), b"body").bytes;
         let mut grown = bytes.to_vec();
         grown.push(0);
-        let mut other_format = bytes.to_vec();
-        other_format[0] = 2;
+        let mut no_format = bytes.to_vec();
+        no_format[0] = 0;
         let mut other_kind = bytes.to_vec();
         other_kind[1] = 9;
         let cut = bytes.slice(..bytes.len() - 1);
-        for bad in [Bytes::new(), cut, grown.into(), other_format.into(), other_kind.into()] {
-            assert_eq!(Record::decode(bad), Err(Undecodable));
+        for bad in [Bytes::new(), cut, grown.into(), no_format.into(), other_kind.into()] {
+            assert_eq!(Record::decode(bad), Err(Undecodable::NoRecord));
+        }
+    }
+
+    #[test]
+    fn whatever_begins_with_a_higher_format_is_a_newer_programs_record() {
+        let mut bytes = Record::encode(sample(), b"body").bytes.to_vec();
+        for format in [FORMAT + 1, u8::MAX] {
+            bytes[0] = format;
+            for len in [1, FRAME_LEN - 1, bytes.len()] {
+                let record = Bytes::copy_from_slice(&bytes[..len]);
+                assert_eq!(Record::decode(record), Err(Undecodable::Newer));
+            }
         }
     }
 }

@@ -90,5 +90,10 @@ impl fmt::Display for Position {
 }
 
 pub(crate) fn hex(bytes: &[u8], f: &mut fmt::Formatter<'_>) -> fmt::Result {
-    bytes.iter().try_for_each(|byte| write!(f, "{byte:02x}"))
+    let mut text = [0; 64];
+    bytes.chunks(text.len() / 2).try_for_each(|bytes| {
+        let text = &mut text[..2 * bytes.len()];
+        hex::encode_to_slice(bytes, text).map_err(|_| fmt::Error)?;
+        f.write_str(str::from_utf8(text).map_err(|_| fmt::Error)?)
+    })
 }

@@ -78,6 +78,15 @@ impl Log {
         self.backend.ends().get(partition)
     }
 
+    /// The last position of a partition as the store says now, for who reads nothing of it.
+    ///
+    /// # Errors
+    /// [`Error::NoSuchPartition`], [`Error::Storage`].
+    pub async fn end_now(&self, partition: u16) -> Result<Position, Error> {
+        self.check(partition)?;
+        Ok(self.backend.end_now(partition).await?)
+    }
+
     /// Why the store does not answer, if it last did not, as far as this log's readers and writers know. It may name hosts.
     pub fn silence(&self) -> Option<String> {
         self.backend.ends().silence()
@@ -168,7 +177,8 @@ impl Log {
     /// How the log contradicts what somebody remembers of it; nothing if the record is still there that was admitted last.
     ///
     /// # Errors
-    /// [`Error::NoSuchPartition`], [`Error::Storage`].
+    /// [`Error::NoSuchPartition`], [`Error::Storage`]; [`Error::Diverged`] with [`Reason::Newer`] if what follows is not for
+    /// this program, which is no loss.
     pub async fn contradicts(&self, remembered: &Checkpoint) -> Result<Option<Diverged>, Error> {
         let looked = match self.reader(remembered.partition, Some(*remembered)) {
             Ok(mut reader) => reader.next(1).await.map(drop),
@@ -176,7 +186,7 @@ impl Log {
         };
         match looked {
             Ok(()) => Ok(None),
-            Err(Error::Diverged(diverged)) => Ok(Some(diverged)),
+            Err(Error::Diverged(diverged)) if diverged.reason != Reason::Newer => Ok(Some(diverged)),
             Err(error) => Err(error),
         }
     }
@@ -197,7 +207,7 @@ impl Log {
             // A tail that has read nothing yet has nothing to vouch for.
             Last::Unbroken => return Err(diverged(Reason::LastReadChanged).into()),
         };
-        let record = Record::decode(bytes).map_err(|_| diverged(Reason::Undecodable))?;
+        let record = Record::decode(bytes).map_err(|why| diverged(why.into()))?;
         let Record { frame, hash, .. } = record;
         if frame.kind.is_routed() && self.partition_of(frame.merchant, frame.route) != partition {
             return Err(diverged(Reason::Misrouted).into());

@@ -7,7 +7,7 @@ use crate::{
     backend::{Fetched, Last, StoreHead, Stored},
     checkpoint::Checkpoint,
     error::{Diverged, Reason},
-    frame::{Kind, Record, hash_of},
+    frame::{Kind, Record, Undecodable, hash_of},
     genesis::{Class, Genesis},
     hash::Hash,
     ids::Position,
@@ -98,8 +98,9 @@ impl Progress {
             return Err(Reason::OutOfOrder);
         }
         self.read_position = position;
-        let Ok(record) = Record::decode(bytes.clone()) else {
-            return self.skip_undecodable(&bytes);
+        let record = match Record::decode(bytes.clone()) {
+            Ok(record) => record,
+            Err(why) => return self.skip_undecodable(&bytes, why),
         };
         self.read_hash = record.hash;
         match admit(&mut self.checkpoint.state, &record) {
@@ -119,9 +120,9 @@ impl Progress {
         }
     }
 
-    fn skip_undecodable(&mut self, bytes: &[u8]) -> Result<Option<AdmittedRecord>, Reason> {
-        if self.checkpoint.state.class == Class::Conditional {
-            return Err(Reason::Undecodable);
+    fn skip_undecodable(&mut self, bytes: &[u8], why: Undecodable) -> Result<Option<AdmittedRecord>, Reason> {
+        if self.checkpoint.state.class == Class::Conditional || why == Undecodable::Newer {
+            return Err(why.into());
         }
         error!(
             log.partition = self.checkpoint.partition,

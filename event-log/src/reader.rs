@@ -125,6 +125,11 @@ impl Reader {
         self.progress.checkpoint.position
     }
 
+    /// Position of the last record read, which may have been skipped.
+    pub fn read_position(&self) -> Position {
+        self.progress.read_position
+    }
+
     /// What was skipped since the reader was made.
     pub fn skipped(&self) -> Skipped {
         self.progress.skipped

@@ -124,14 +124,14 @@ impl KeyStore {
         self.store.is_open()
     }
 
-    /// Refuses a store that has seen less than the log, such as one restored from a backup. Blocks its thread for one
-    /// read if another process may have written meanwhile.
+    /// Refuses a store that has seen less than the log, such as one restored from a backup; it asks the store if another
+    /// process may have written meanwhile.
     ///
     /// # Errors
     /// [`Error::Behind`], [`Error::Unavailable`].
-    pub fn ensure_at_least(&self, count: u64) -> Result<(), Error> {
+    pub async fn ensure_at_least(&self, count: u64) -> Result<(), Error> {
         if self.insert_count() < count && self.store.is_shared() {
-            self.look_blocking(|_| Ok(()))?;
+            self.look(|_| Ok(())).await?;
         }
         let store = self.insert_count();
         if store < count { Err(Error::Behind { store, log: count }) } else { Ok(()) }

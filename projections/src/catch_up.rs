@@ -8,6 +8,7 @@ use crate::{
     digest::digest,
     fold::{Batch, Standing, expected, fold_expected},
     folding::Folding,
+    generations,
     live::Live,
     recorded::{events, items},
     session::Session,
@@ -87,7 +88,7 @@ impl ReadStore {
 
     pub(crate) async fn all_tables(&self) -> Result<Vec<Arc<Live>>, Error> {
         let tables = self.tables();
-        self.read(move |session| Ok(tables.all(session)?)).await
+        self.read(move |session| tables.all(session)).await
     }
 }
 
@@ -179,6 +180,8 @@ async fn advance(
         let shared = tables.to_vec();
         let folding = store.write(move |session| {
             let Ahead { batches, mut expected } = read;
+            // A newer program may have put a table of its own in the place of one of these.
+            generations::check(session, shared.iter().map(|table| table.definition))?;
             fold_expected(session, &shared, &batches.iter().collect::<Vec<_>>(), &mut expected)?;
             // Who made it frees it: the store has enough to do.
             Ok(Ahead { batches, expected })

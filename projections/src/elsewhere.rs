@@ -1,7 +1,7 @@
 //! The partitions that other nodes fold: how far they are is read from the store.
 use std::{collections::BTreeSet, time::Duration};
 
-use event_log::Checkpoint;
+use event_log::{Checkpoint, Position};
 use tokio::{
     sync::watch,
     time::{MissedTickBehavior, interval},
@@ -9,6 +9,7 @@ use tokio::{
 
 use crate::{
     Error, Progress, ReadStore, error::chain, fold::Standing, parked, partition::Partition, session::Session,
+    standstill::Stands,
 };
 
 /// How often the store is asked: whoever reads their own writes through another node waits that long at most.
@@ -26,22 +27,37 @@ struct Seen {
 }
 
 /// Keeps the progress of the partitions that are not in the share, until the projections stop.
-pub(crate) async fn watch(store: ReadStore, progress: Progress, partitions: u16, share: Share) {
+///
+/// Where their rows stand is told to `stands`, one for each partition.
+pub(crate) async fn watch(
+    store: ReadStore,
+    progress: Progress,
+    stands: Vec<watch::Sender<Stands>>,
+    share: Share,
+) {
     let mut ticks = interval(LOOK_EVERY);
     ticks.set_missed_tick_behavior(MissedTickBehavior::Delay);
     loop {
         ticks.tick().await;
         let own = share.borrow().clone();
-        match look(&store, (0..partitions).filter(|partition| !own.contains(partition)).collect()).await {
+        let others = (0..).zip(&stands).filter_map(|(partition, stands)| {
+            let is_own = own.contains(&partition);
+            if is_own {
+                tell(stands, Stands::Unknown);
+            }
+            (!is_own).then_some(partition)
+        });
+        match look(&store, others.collect()).await {
             Ok((seen, parked)) => {
                 for Seen { partition, standing } in seen {
                     if share.borrow().contains(&partition) {
                         continue;
                     }
                     for (member, checkpoint) in standing.iter().enumerate() {
-                        if let Some(checkpoint) = checkpoint {
-                            progress.note_reached(partition, member, checkpoint);
-                        }
+                        progress.note_reached(partition, member, checkpoint.as_ref());
+                    }
+                    if let Some(stands) = stands.get(usize::from(partition)) {
+                        tell(stands, Stands::At(lowest(&standing)));
                     }
                     progress.set_keeps_up(partition, true);
                     // What failed here is not ours any more.
@@ -52,12 +68,23 @@ pub(crate) async fn watch(store: ReadStore, progress: Progress, partitions: u16,
                     .enumerate()
                     .for_each(|(member, events)| progress.set_parked(member, events));
             }
+            Err(error) if error.is_outdated() => return progress.stop(&error),
             Err(error) => {
                 tracing::warn!("What other nodes fold cannot be seen: {}", chain(&error));
                 tokio::time::sleep(PAUSE).await;
             }
         }
     }
+}
+
+fn tell(stands: &watch::Sender<Stands>, news: Stands) {
+    stands.send_if_modified(|known| std::mem::replace(known, news) != news);
+}
+
+/// Where the table stands that is furthest behind.
+fn lowest(standing: &[Option<Checkpoint>]) -> Option<Checkpoint> {
+    let position = |at: &&Option<Checkpoint>| at.map_or(Position::START, |at| at.position);
+    *standing.iter().min_by_key(position)?
 }
 
 async fn look(store: &ReadStore, partitions: Vec<u16>) -> Result<(Vec<Seen>, Vec<u64>), Error> {

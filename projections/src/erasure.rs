@@ -219,7 +219,7 @@ impl ReadStore {
                 return Ok(counts);
             }
             for definition in all() {
-                let served = generations::served(session, definition.name)?;
+                let served = generations::served(session, definition)?;
                 let mut kept = generations::all(session, definition.name)?;
                 kept.retain(
                     |generation| if remaining { *generation <= served } else { *generation == served },

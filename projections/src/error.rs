@@ -33,6 +33,19 @@ pub enum Error {
         /// The partition.
         partition: u16,
     },
+    /// A program of another version built the table that is served, which is not read and not written then.
+    #[error(
+        "the read model {projection} is of version {found}, and this program knows version {known}: {}",
+        if found > known { "update this node" } else { "start this node again, and it builds the table anew" }
+    )]
+    OtherVersion {
+        /// The projection.
+        projection: &'static str,
+        /// The version that is served.
+        found: u32,
+        /// The version that this program knows.
+        known: u32,
+    },
     /// The read store is being closed.
     #[error("the read store is closed")]
     Closed,
@@ -62,11 +75,21 @@ impl Error {
         }
     }
 
+    /// Whether this program must give way to one that knows the tables that are served.
+    #[must_use]
+    pub const fn is_outdated(&self) -> bool {
+        matches!(self, Self::OtherVersion { .. })
+    }
+
     /// Whether trying again may help.
     pub(crate) const fn may_pass(&self) -> bool {
         match self {
             Self::Store(_) | Self::Write(_) | Self::Log(event_log::Error::Storage { .. }) => true,
-            Self::Log(_) | Self::Unreadable { .. } | Self::Moved { .. } | Self::Closed => false,
+            Self::Log(_)
+            | Self::Unreadable { .. }
+            | Self::Moved { .. }
+            | Self::OtherVersion { .. }
+            | Self::Closed => false,
         }
     }
 }

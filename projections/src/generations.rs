@@ -2,7 +2,7 @@
 use std::{borrow::Cow, collections::HashMap};
 
 use crate::{
-    Definition, StoreError, Value,
+    Definition, Error, StoreError, Value,
     column::{Column as _, ColumnType, Kind},
     session::{Session, Typed as _},
     table::Shape,
@@ -34,17 +34,37 @@ pub(crate) fn all(session: &dyn Session, name: &str) -> Result<Vec<u32>, StoreEr
     Ok(generations)
 }
 
-/// The served generation of every projection.
-pub(crate) fn served_of_all(session: &dyn Session) -> Result<HashMap<String, u32>, StoreError> {
-    let sql = "SELECT name, generation FROM projection_live";
-    let all = session.all(sql, &[], |row| Ok((row.get::<String>(0)?, row.get::<u32>(1)?)))?;
+/// The served generation of every projection, with the version of the projection that it is of.
+pub(crate) fn stored_of_all(session: &dyn Session) -> Result<HashMap<String, (u32, u32)>, StoreError> {
+    let sql = "SELECT name, generation, version FROM projection_live";
+    let all = session.all(sql, &[], |row| Ok((row.get::<String>(0)?, (row.get(1)?, row.get(2)?))))?;
     Ok(all.into_iter().collect())
 }
 
-/// The served generation.
-pub(crate) fn served(session: &dyn Session, name: &str) -> Result<u32, StoreError> {
-    let sql = "SELECT generation FROM projection_live WHERE name = ?";
-    session.one(sql, &[Value::text(name)], |row| row.get(0))
+/// The served generation, for a program that knows its version.
+pub(crate) fn served(session: &dyn Session, definition: &Definition) -> Result<u32, Error> {
+    known(definition, stored(session, definition.name)?)
+}
+
+/// The generation of what is stored: another program's table may have other columns, or the same ones with another
+/// meaning.
+pub(crate) fn known(definition: &Definition, stored: Option<(u32, u32)>) -> Result<u32, Error> {
+    let (generation, found) = stored.ok_or(StoreError::Missing)?;
+    if found == definition.version { Ok(generation) } else { Err(other_version(definition, found)) }
+}
+
+/// Whether this program knows the version of what is served for each of these.
+pub(crate) fn check<'a>(
+    session: &dyn Session,
+    mut definitions: impl Iterator<Item = &'a Definition>,
+) -> Result<(), Error> {
+    let stored = stored_of_all(session)?;
+    definitions.try_for_each(|one| known(one, stored.get(one.name).copied()).map(drop))
+}
+
+/// Another program built what is served.
+pub(crate) const fn other_version(definition: &Definition, found: u32) -> Error {
+    Error::OtherVersion { projection: definition.name, found, known: definition.version }
 }
 
 /// The served generation with the version of the projection that it is of; nothing if none was ever built.
@@ -63,17 +83,18 @@ pub(crate) fn serve(
     session.upsert(&LIVE, &mut std::iter::once(row))
 }
 
-/// Serves `next` instead of `served`; what waits goes with its table.
+/// Serves `next` instead of `served`; what waits goes with its table. A newer program's table is left as it is.
 pub(crate) fn swap(
     session: &dyn Session,
     definition: &Definition,
     served: u32,
     next: u32,
-) -> Result<(), StoreError> {
+) -> Result<(), Error> {
     let name = definition.name;
+    self::served(session, definition)?;
     rename_parked(session, name, &parked_beside(name, served))?;
     rename_parked(session, &parked_beside(name, next), name)?;
-    serve(session, definition, next)
+    Ok(serve(session, definition, next)?)
 }
 
 fn rename_parked(session: &dyn Session, from: &str, to: &str) -> Result<(), StoreError> {

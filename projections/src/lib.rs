@@ -48,6 +48,7 @@ mod served;
 mod session;
 mod shadow;
 mod sqlite;
+mod standstill;
 mod store;
 mod table;
 #[cfg(feature = "testing")]

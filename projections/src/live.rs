@@ -1,7 +1,7 @@
 //! One projection with one generation of its table, and which generation is served as a transaction sees it.
 use std::sync::{Arc, PoisonError, RwLock};
 
-use crate::{Definition, StoreError, generations, session::Session, table::Shape};
+use crate::{Definition, Error, StoreError, generations, session::Session, table::Shape};
 
 /// One projection with a generation of its table; what is served, except where a shadow is built.
 pub(crate) struct Live {
@@ -37,24 +37,26 @@ impl LiveTables {
     }
 
     /// All of them.
-    pub(crate) fn all(&self, session: &dyn Session) -> Result<Vec<Arc<Live>>, StoreError> {
-        let served = generations::served_of_all(session)?;
-        self.0
-            .iter()
-            .map(|known| current(known, |name| served.get(name).copied().ok_or(StoreError::Missing)))
-            .collect()
+    ///
+    /// # Errors
+    /// Those of the store; [`Error::OtherVersion`].
+    pub(crate) fn all(&self, session: &dyn Session) -> Result<Vec<Arc<Live>>, Error> {
+        let stored = generations::stored_of_all(session)?;
+        let of =
+            |definition: &Definition| generations::known(definition, stored.get(definition.name).copied());
+        self.0.iter().map(|known| current(known, of)).collect()
     }
 
     /// Those in these places of the registry.
-    pub(crate) fn at(&self, session: &dyn Session, numbers: &[usize]) -> Result<Vec<Arc<Live>>, StoreError> {
+    pub(crate) fn at(&self, session: &dyn Session, numbers: &[usize]) -> Result<Vec<Arc<Live>>, Error> {
         let all = self.all(session)?;
         Ok(numbers.iter().filter_map(|number| all.get(*number).cloned()).collect())
     }
 
     /// The one of this projection.
-    pub(crate) fn of(&self, session: &dyn Session, name: &str) -> Result<Arc<Live>, StoreError> {
+    pub(crate) fn of(&self, session: &dyn Session, name: &str) -> Result<Arc<Live>, Error> {
         let known = self.0.iter().find(|known| remembered(known).definition.name == name);
-        current(known.ok_or(StoreError::Missing)?, |name| generations::served(session, name))
+        current(known.ok_or(StoreError::Missing)?, |definition| generations::served(session, definition))
     }
 }
 
@@ -64,10 +66,10 @@ fn remembered(known: &RwLock<Arc<Live>>) -> Arc<Live> {
 
 fn current(
     known: &RwLock<Arc<Live>>,
-    served: impl FnOnce(&str) -> Result<u32, StoreError>,
-) -> Result<Arc<Live>, StoreError> {
+    served: impl FnOnce(&Definition) -> Result<u32, Error>,
+) -> Result<Arc<Live>, Error> {
     let live = remembered(known);
-    let generation = served(live.definition.name)?;
+    let generation = served(live.definition)?;
     if live.generation == generation {
         return Ok(live);
     }

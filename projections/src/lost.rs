@@ -27,7 +27,7 @@ impl ReadStore {
         let _alone = self.alone().await?;
         self.write(move |session| {
             for definition in all().iter().filter(|definition| names.contains(&definition.name)) {
-                let next = generations::served(session, definition.name)?.saturating_add(1);
+                let next = generations::served(session, definition)?.saturating_add(1);
                 generations::forget_all(session, definition.name)?;
                 let live = Live::new(definition, next);
                 session.create(&live.shape)?;

@@ -2,7 +2,7 @@
 use std::{
     collections::BTreeMap,
     sync::{
-        Arc, Mutex, PoisonError,
+        Arc, Mutex, MutexGuard, PoisonError,
         atomic::{AtomicBool, AtomicU64, Ordering},
     },
     time::Duration,
@@ -10,6 +10,8 @@ use std::{
 
 use event_log::{Checkpoint, Hash, Log, Position, PositionToken};
 use tokio::sync::watch;
+
+use crate::{Error, error::chain};
 
 /// The shared account of how far the projections are; cheap to clone.
 #[derive(Clone)]
@@ -20,8 +22,8 @@ pub struct Progress {
 struct Shared {
     log: Log,
     names: Vec<&'static str>,
-    /// Per partition, then per projection.
-    reached: Vec<watch::Sender<Vec<Reached>>>,
+    /// Per partition.
+    folded: Vec<watch::Sender<Folded>>,
     /// Per projection.
     parked: Vec<AtomicU64>,
     stopped: watch::Sender<Option<String>>,
@@ -30,7 +32,27 @@ struct Shared {
     /// Per partition: whether it is known not to be far behind.
     keeping_up: Vec<AtomicBool>,
     /// By partition: failures that may pass.
-    failing: Mutex<BTreeMap<u16, String>>,
+    failing: Reasons,
+    /// By partition that others fold: why its rows do not follow the log.
+    still: Reasons,
+    /// It stopped because a newer program's tables are served.
+    is_outdated: AtomicBool,
+}
+
+/// How far one partition is folded.
+struct Folded {
+    /// Per projection.
+    reached: Vec<Reached>,
+    /// Between these there is nothing to be folded: only what every reader skips.
+    nothing: (Position, Position),
+}
+
+impl Folded {
+    /// Up to where all is folded for a projection that has come there.
+    fn shown(&self, reached: &Reached) -> Position {
+        let (from, to) = self.nothing;
+        if (from..to).contains(&reached.position) { to } else { reached.position }
+    }
 }
 
 /// A place in a partition with the head of the chain after it.
@@ -42,9 +64,15 @@ pub struct Reached {
     pub head: Hash,
 }
 
-impl From<&Checkpoint> for Reached {
-    fn from(checkpoint: &Checkpoint) -> Self {
-        Self { position: checkpoint.position, head: checkpoint.state.head }
+impl Reached {
+    const START: Self = Self { position: Position::START, head: Hash::ZERO };
+}
+
+impl From<Option<&Checkpoint>> for Reached {
+    fn from(checkpoint: Option<&Checkpoint>) -> Self {
+        let reached =
+            |checkpoint: &Checkpoint| Self { position: checkpoint.position, head: checkpoint.state.head };
+        checkpoint.map_or(Self::START, reached)
     }
 }
 
@@ -63,13 +91,17 @@ pub struct Report {
 
 impl Progress {
     pub(crate) fn new(log: Log, names: Vec<&'static str>) -> Self {
-        let start = Reached { position: Position::START, head: Hash::ZERO };
-        let reached = (0..log.partitions()).map(|_| watch::Sender::new(vec![start; names.len()])).collect();
+        let start = || Folded {
+            reached: vec![Reached::START; names.len()],
+            nothing: (Position::START, Position::START),
+        };
+        let folded = (0..log.partitions()).map(|_| watch::Sender::new(start())).collect();
         let parked = names.iter().map(|_| AtomicU64::new(0)).collect();
         let keeping_up = (0..log.partitions()).map(|_| AtomicBool::new(false)).collect();
-        let (stopped, failing) = (watch::Sender::new(None), Mutex::default());
-        let steps = watch::Sender::new(());
-        let shared = Shared { log, names, reached, parked, stopped, steps, keeping_up, failing };
+        let (stopped, failing, still) = (watch::Sender::new(None), Mutex::default(), Mutex::default());
+        let (steps, is_outdated) = (watch::Sender::new(()), AtomicBool::new(false));
+        let shared =
+            Shared { log, names, folded, parked, stopped, steps, keeping_up, failing, still, is_outdated };
         Self { shared: Arc::new(shared) }
     }
 
@@ -82,14 +114,13 @@ impl Progress {
     /// The same as the token that answers carry.
     #[must_use]
     pub fn token(&self, partition: u16) -> PositionToken {
-        let start = Reached { position: Position::START, head: Hash::ZERO };
-        let Reached { position, head } = self.lowest(partition).unwrap_or(start);
+        let Reached { position, head } = self.lowest(partition).unwrap_or(Reached::START);
         PositionToken::new(self.shared.log.id(), partition, position, head)
     }
 
     fn lowest(&self, partition: u16) -> Option<Reached> {
-        let reached = self.shared.reached.get(usize::from(partition))?.borrow();
-        reached.iter().min_by_key(|reached| reached.position).copied()
+        let folded = self.shared.folded.get(usize::from(partition))?.borrow();
+        folded.reached.iter().min_by_key(|reached| reached.position).copied()
     }
 
     /// Whether waiting for the partition's newest record is worth a moment: not while thousands of records are to be
@@ -102,11 +133,12 @@ impl Progress {
 
     /// Waits until every projection has folded the partition up to `position`; false if it takes longer.
     pub async fn wait_for(&self, partition: u16, position: Position, within: Duration) -> bool {
-        let Some(reached) = self.shared.reached.get(usize::from(partition)) else {
+        let Some(folded) = self.shared.folded.get(usize::from(partition)) else {
             return false;
         };
-        let mut reached = reached.subscribe();
-        let arrived = reached.wait_for(|all| all.iter().all(|reached| reached.position >= position));
+        let mut folded = folded.subscribe();
+        let is_there = |folded: &Folded| folded.reached.iter().all(|one| folded.shown(one) >= position);
+        let arrived = folded.wait_for(is_there);
         tokio::time::timeout(within, arrived).await.is_ok_and(|arrived| arrived.is_ok())
     }
 
@@ -116,20 +148,41 @@ impl Progress {
         self.shared.steps.subscribe()
     }
 
-    /// Why the projections stopped for good, if they did: the log's history changed, or a newer program wrote it.
+    /// Why the projections stopped for good, if they did: the log's history changed, or a newer program wrote it, or built
+    /// the tables.
     #[must_use]
     pub fn stopped(&self) -> Option<String> {
         self.shared.stopped.borrow().clone()
     }
 
+    /// Whether they stopped because only a newer program may use the tables that are served.
+    #[must_use]
+    pub fn is_outdated(&self) -> bool {
+        self.shared.is_outdated.load(Ordering::Acquire)
+    }
+
+    /// Why this process does not fold what it should, for good or for now.
+    #[must_use]
+    pub fn failure(&self) -> Option<String> {
+        self.stopped().or_else(|| first(&self.shared.failing))
+    }
+
+    /// Why the rows of the partition are not current, if they stand still: here or where it is folded.
+    #[must_use]
+    pub fn stands_still(&self, partition: u16) -> Option<String> {
+        self.stopped().or_else(|| lock(&self.shared.still).get(&partition).cloned())
+    }
+
+    /// The same of any partition that others fold.
+    #[must_use]
+    pub fn stands_still_elsewhere(&self) -> Option<String> {
+        first(&self.shared.still)
+    }
+
     /// One line per projection.
     #[must_use]
     pub fn report(&self) -> Vec<Report> {
-        let failing = || {
-            let failing = self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
-            failing.values().next().cloned()
-        };
-        let error = self.stopped().or_else(failing);
+        let error = self.failure().or_else(|| self.stands_still_elsewhere());
         let names = self.shared.names.iter().zip(&self.shared.parked).enumerate();
         names
             .map(|(number, (name, parked))| Report {
@@ -142,21 +195,23 @@ impl Progress {
     }
 
     fn lag_of(&self, projection: usize) -> u64 {
-        let partitions = (0..).zip(&self.shared.reached);
+        let partitions = (0..).zip(&self.shared.folded);
         partitions
-            .map(|(partition, reached)| {
-                let reached = reached.borrow().get(projection).map_or(0, |reached| reached.position.get());
+            .map(|(partition, folded)| {
+                let folded = folded.borrow();
+                let reached = folded.reached.get(projection).map_or(0, |one| folded.shown(one).get());
                 self.shared.log.end(partition).get().saturating_sub(reached)
             })
             .sum()
     }
 
-    pub(crate) fn set_reached(&self, partition: u16, projections: &[usize], checkpoint: &Checkpoint) {
-        if let Some(reached) = self.shared.reached.get(usize::from(partition)) {
-            reached.send_modify(|all| {
+    /// Where the tables stand; at the beginning without a checkpoint, also if they stood elsewhere before.
+    pub(crate) fn set_reached(&self, partition: u16, projections: &[usize], at: Option<&Checkpoint>) {
+        if let Some(folded) = self.shared.folded.get(usize::from(partition)) {
+            folded.send_modify(|folded| {
                 for number in projections {
-                    if let Some(reached) = all.get_mut(*number) {
-                        *reached = checkpoint.into();
+                    if let Some(reached) = folded.reached.get_mut(*number) {
+                        *reached = at.into();
                     }
                 }
             });
@@ -165,19 +220,33 @@ impl Progress {
     }
 
     /// The same for one projection, if it is news.
-    pub(crate) fn note_reached(&self, partition: u16, projection: usize, checkpoint: &Checkpoint) {
-        let Some(reached) = self.shared.reached.get(usize::from(partition)) else { return };
-        let is_news = reached.send_if_modified(|all| match all.get_mut(projection) {
-            Some(reached) if *reached != checkpoint.into() => {
-                *reached = checkpoint.into();
+    pub(crate) fn note_reached(&self, partition: u16, projection: usize, at: Option<&Checkpoint>) {
+        let Some(folded) = self.shared.folded.get(usize::from(partition)) else { return };
+        let at = Reached::from(at);
+        let is_news = folded.send_if_modified(|folded| match folded.reached.get_mut(projection) {
+            Some(reached) if *reached != at => {
+                *reached = at;
                 true
             }
             _ => false,
         });
         if is_news {
             // Nobody may read the log here.
-            self.shared.log.heard_of(partition, checkpoint.position);
+            self.shared.log.heard_of(partition, at.position);
             self.shared.steps.send_replace(());
+        }
+    }
+
+    /// A reader that stands at `from` read on up to `to` and found nothing to fold.
+    pub(crate) fn note_nothing_between(&self, partition: u16, from: Position, to: Position) {
+        if let Some(folded) = self.shared.folded.get(usize::from(partition)) {
+            folded.send_if_modified(|folded| {
+                let is_news = from < to && folded.nothing != (from, to);
+                if is_news {
+                    folded.nothing = (from, to);
+                }
+                is_news
+            });
         }
     }
 
@@ -204,18 +273,25 @@ impl Progress {
 
     /// Notes a failure that may pass, or that it passed.
     pub(crate) fn set_failing(&self, partition: u16, reason: Option<String>) {
-        let mut failing = self.shared.failing.lock().unwrap_or_else(PoisonError::into_inner);
-        match reason {
-            Some(reason) => failing.insert(partition, reason),
-            None => failing.remove(&partition),
-        };
+        note(&self.shared.failing, partition, reason);
+    }
+
+    /// Notes why the rows of a partition that others fold do not follow the log, or that they do.
+    pub(crate) fn set_still(&self, partition: u16, reason: Option<String>) {
+        note(&self.shared.still, partition, reason);
+        self.shared.steps.send_replace(());
     }
 
     /// Stops all projections for good; the first reason stays.
-    pub(crate) fn stop(&self, reason: String) {
+    pub(crate) fn stop(&self, error: &Error) {
+        let reason = chain(error);
+        tracing::error!("The projections stopped: {reason}");
         self.shared.stopped.send_if_modified(|stopped| {
             let first = stopped.is_none();
-            stopped.get_or_insert(reason);
+            if first {
+                self.shared.is_outdated.store(error.is_outdated(), Ordering::Release);
+                *stopped = Some(reason);
+            }
             first
         });
         self.shared.steps.send_replace(());
@@ -227,6 +303,23 @@ impl Progress {
         // The sender lives as long as this handle.
         drop(stopped.wait_for(Option::is_some).await);
     }
+}
+
+type Reasons = Mutex<BTreeMap<u16, String>>;
+
+fn lock(reasons: &Reasons) -> MutexGuard<'_, BTreeMap<u16, String>> {
+    reasons.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+fn first(reasons: &Reasons) -> Option<String> {
+    lock(reasons).values().next().cloned()
+}
+
+fn note(reasons: &Reasons, partition: u16, reason: Option<String>) {
+    match reason {
+        Some(reason) => lock(reasons).insert(partition, reason),
+        None => lock(reasons).remove(&partition),
+    };
 }
 
 /// Gauges are floating point; counts beyond 32 bits are as good as the largest.

@@ -73,7 +73,7 @@ pub struct Definition {
     pub(crate) folding: fn() -> Box<dyn Folding>,
     /// Whether records as a whole matter to it, and not only their events.
     pub(crate) is_of_records: bool,
-    touches: fn(&Recorded) -> bool,
+    pub(crate) touches: fn(&Recorded) -> bool,
 }
 
 impl Definition {

@@ -5,7 +5,9 @@ use event_log::Log;
 use tokio::{sync::watch, task::JoinSet};
 
 use crate::{
-    Error, Progress, ReadStore, StoreError, all, elsewhere, error::chain, parked, partition::Partition,
+    Error, Progress, ReadStore, StoreError, all, elsewhere, parked,
+    partition::Partition,
+    standstill::{PATIENCE, Stands, look_out},
 };
 
 /// Records per transaction.
@@ -30,7 +32,7 @@ impl Projections {
     }
 
     /// The same as one of several nodes over one store: it folds the partitions of its share, as long as they are in it.
-    /// How far the others are it reads from the store.
+    /// How far the others are it reads from the store, and whether there is more from the log.
     ///
     /// # Errors
     /// Those of [`Self::start`].
@@ -38,6 +40,16 @@ impl Projections {
         log: Log,
         store: ReadStore,
         share: Option<watch::Receiver<BTreeSet<u16>>>,
+    ) -> Result<Self, Error> {
+        Self::start_patient(log, store, share, PATIENCE).await
+    }
+
+    /// The same for who takes rows that others fold for current for so long.
+    pub(crate) async fn start_patient(
+        log: Log,
+        store: ReadStore,
+        share: Option<watch::Receiver<BTreeSet<u16>>>,
+        patience: Duration,
     ) -> Result<Self, Error> {
         let names = all().iter().map(|definition| definition.name).collect();
         let progress = Progress::new(log.clone(), names);
@@ -60,9 +72,13 @@ impl Projections {
             };
         }
         if let Some(share) = share {
-            let watching =
-                elsewhere::watch(running.store.clone(), running.progress.clone(), log.partitions(), share);
-            running.tasks.spawn(watching);
+            let (store, progress) = (running.store.clone(), running.progress.clone());
+            let stands: Vec<_> = (0..log.partitions()).map(|_| watch::Sender::new(Stands::Unknown)).collect();
+            for (number, stands) in (0..).zip(&stands) {
+                let (log, progress) = (log.clone(), progress.clone());
+                running.tasks.spawn(look_out(log, progress, number, stands.subscribe(), patience));
+            }
+            running.tasks.spawn(elsewhere::watch(store, progress, stands, share));
         }
         running.tasks.spawn(publish(running.progress.clone()));
         Ok(running)
@@ -99,9 +115,7 @@ async fn follow(following: impl Future<Output = Error>, progress: Progress) {
         error = following => error,
         () = progress.until_stopped() => return,
     };
-    let reason = chain(&error);
-    tracing::error!("The projections stopped: {reason}");
-    progress.stop(reason);
+    progress.stop(&error);
 }
 
 async fn publish(progress: Progress) {

@@ -22,7 +22,7 @@ pub struct Served {
 pub enum ServedState {
     /// It has never been built.
     Absent,
-    /// It was built by another version of the projection, which the next start replaces.
+    /// It was built by another version of the projection: the next start replaces an older one, and refuses a newer one.
     OtherVersion {
         /// The version that built it.
         found: u32,

@@ -195,7 +195,7 @@ impl Shadow {
             let swap = |(served, next): &(Arc<Live>, Arc<Live>)| {
                 generations::swap(session, served.definition, served.generation, next.generation)
             };
-            Ok(pairs.iter().try_for_each(swap)?)
+            pairs.iter().try_for_each(swap)
         });
         let swapped = swapped.await;
         drop(alone);

@@ -86,11 +86,11 @@ impl Drop for Alone<'_> {
 impl ReadStore {
     /// Opens the file, or makes it anew: it may be deleted whenever nobody has it open, and is filled from the log.
     ///
-    /// A projection whose version is not the stored one gets a new generation of its table; the old one goes. What an
-    /// interrupted rebuild left behind goes too.
+    /// A projection whose version is newer than the stored one gets a new generation of its table; the old one goes. What
+    /// an interrupted rebuild left behind goes too.
     ///
     /// # Errors
-    /// [`Error::Store`].
+    /// [`Error::Store`]; [`Error::OtherVersion`] if a newer program built a table.
     pub async fn open(path: &Path) -> Result<Self, Error> {
         Self::open_at(&ReadAddress::from(path)).await
     }
@@ -107,10 +107,7 @@ impl ReadStore {
         };
         let prepare = |session: &dyn Session| {
             [&LIVE, &CHECKPOINT, &PARKED, &ERASED].into_iter().try_for_each(|shape| session.create(shape))?;
-            Ok(all()
-                .iter()
-                .map(|definition| prepare(session, definition))
-                .collect::<Result<_, StoreError>>()?)
+            all().iter().map(|definition| prepare(session, definition)).collect()
         };
         let tables = on_backend!(&backend, store => store.write(prepare).await)?;
         let shared = Shared {
@@ -253,9 +250,13 @@ impl ReadStore {
 }
 
 /// The served generation of a projection, made or replaced if need be.
-fn prepare(session: &dyn Session, definition: &'static Definition) -> Result<Live, StoreError> {
+pub(crate) fn prepare(session: &dyn Session, definition: &'static Definition) -> Result<Live, Error> {
     let generation = match generations::stored(session, definition.name)? {
         Some((generation, version)) if version == definition.version => generation,
+        // What a newer program built is not for this one to drop.
+        Some((_, found)) if found > definition.version => {
+            return Err(generations::other_version(definition, found));
+        }
         Some((generation, _)) => {
             generations::forget_all(session, definition.name)?;
             generation.saturating_add(1)

@@ -1,15 +1,18 @@
 //! For tests here and above: a log to write histories into, folding in an order of the test's choice, a dump of all rows.
-use std::collections::{BTreeMap, HashMap};
+use std::{
+    collections::{BTreeMap, BTreeSet, HashMap},
+    time::Duration,
+};
 
 use event_log::{Log, NewKind, NewRecord, PositionToken, Writer};
 use event_schemas::{
     CommandKey, CorrelationId, Digest, Event, MerchantId, RecordId, Timestamp,
     record::{Actor, Answer, Body, Meta, Trace},
 };
-use tokio::task::JoinSet;
+use tokio::{sync::watch, task::JoinSet};
 use uuid::Uuid;
 
-use crate::{Error, Progress, ReadStore, ValueRef, partition::Partition};
+use crate::{Definition, Error, Progress, Projections, ReadStore, ValueRef, partition::Partition};
 
 pub use event_schemas::StreamRef as Stream;
 #[cfg(feature = "postgres")]
@@ -212,6 +215,28 @@ pub async fn fold_at_once(
         }
     }
     Ok(failed)
+}
+
+/// As a node that folds nothing and takes rows that stand behind the log for current for this long.
+///
+/// # Errors
+/// Those of [`Projections::start`].
+pub async fn watch_only(log: Log, store: ReadStore, patience: Duration) -> Result<Projections, Error> {
+    let nothing = watch::Sender::new(BTreeSet::new());
+    Projections::start_patient(log, store, Some(nothing.subscribe()), patience).await
+}
+
+/// Does to the store what a program with a newer version of this projection does when it opens it.
+///
+/// # Errors
+/// Those of the store.
+pub async fn upgrade(store: &ReadStore, name: &str) -> Result<(), Error> {
+    for known in crate::all().iter().filter(|known| known.name == name) {
+        let newer: &'static Definition =
+            Box::leak(Box::new(Definition { version: known.version + 1, ..*known }));
+        store.write(move |session| crate::store::prepare(session, newer).map(drop)).await?;
+    }
+    Ok(())
 }
 
 /// All rows of all projections as text, in the order of their keys.

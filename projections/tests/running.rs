@@ -11,10 +11,10 @@ use event_schemas::{
 };
 use privacy::MerchantScope;
 use projections::{
-    Progress, Projections,
+    Progress, Projections, ReadStore,
     customers::{self, Standing},
     points_balance,
-    testing::{History, Stream},
+    testing::{self, History, Stream},
 };
 use uuid::Uuid;
 
@@ -30,6 +30,8 @@ on_every_store! {
     a_store_of_another_log_is_refused,
     a_log_that_shrank_stops_the_projections_and_leaves_the_rows,
     an_event_of_a_newer_program_stops_the_projections_and_says_so,
+    tables_that_begin_anew_take_the_position_back_where_they_are_only_shown,
+    a_newer_versions_table_is_not_folded_into_and_not_dropped_and_not_read_by_an_older_program,
 }
 
 const SOON: Duration = Duration::from_secs(10);
@@ -65,7 +67,7 @@ async fn whoever_is_deleted_before_they_are_known_stays_deleted_when_they_regist
     story.tells(customer, CustomerDeleted::sample()).await;
     story.tells(customer, CustomerRegistered::sample()).await;
     let store = shelf.open("read").await;
-    let progress = projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    let progress = testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
     assert!(progress.report().iter().all(|report| report.parked == 0));
     let found =
         customers::find(&store, MerchantScope::for_tests(story.merchant), customer).await.unwrap().unwrap();
@@ -77,7 +79,7 @@ async fn another_merchants_scope_sees_nothing(shelf: &Shelf) {
     let mut story = Story::begin().await;
     let customer = story.joins().await;
     let store = shelf.open("read").await;
-    projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
     let own = MerchantScope::for_tests(story.merchant);
     let other = MerchantScope::for_tests(MerchantId(Uuid::now_v7()));
     assert!(points_balance::find(&store, own, customer).await.unwrap().is_some());
@@ -87,7 +89,7 @@ async fn another_merchants_scope_sees_nothing(shelf: &Shelf) {
 async fn a_store_of_another_log_is_refused(shelf: &Shelf) {
     let story = busy_shop().await;
     let store = shelf.open("read").await;
-    projections::testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
     let other = Story::begin().await;
     let refused = Projections::start(other.log, store).await.map(drop).unwrap_err();
     assert!(matches!(refused, projections::Error::Log(event_log::Error::Diverged(_))), "{refused:?}");
@@ -106,8 +108,8 @@ async fn a_log_that_shrank_stops_the_projections_and_leaves_the_rows(shelf: &She
     let store = shelf.open("read").await;
     let log = event_log::sqlite::open(&path).unwrap();
     opens_account(&log, merchant, CustomerId(Uuid::now_v7())).await;
-    projections::testing::fold_interleaved(&log, &store, |_| 0).await.unwrap();
-    let before = projections::testing::dump(&store).await.unwrap();
+    testing::fold_interleaved(&log, &store, |_| 0).await.unwrap();
+    let before = testing::dump(&store).await.unwrap();
     close(log).await;
     std::fs::copy(&backup, &path).unwrap();
 
@@ -116,7 +118,7 @@ async fn a_log_that_shrank_stops_the_projections_and_leaves_the_rows(shelf: &She
     let progress = running.progress();
     until_stopped(&progress).await;
     assert!(progress.report().iter().all(|report| report.error.is_some()));
-    assert_eq!(projections::testing::dump(&store).await.unwrap(), before);
+    assert_eq!(testing::dump(&store).await.unwrap(), before);
 }
 
 async fn opens_account(log: &Log, merchant: MerchantId, customer: CustomerId) {
@@ -179,4 +181,62 @@ fn unknown_event() -> Vec<u8> {
     let at = body.windows(4).rposition(|bytes| bytes[..2] == number && bytes[2..] == [0, 1]).unwrap();
     body[at..at + 2].copy_from_slice(&9999_u16.to_be_bytes());
     body
+}
+
+/// Catches: a program that takes any served generation for its own, and one that replaces every version but its own.
+async fn a_newer_versions_table_is_not_folded_into_and_not_dropped_and_not_read_by_an_older_program(
+    shelf: &Shelf,
+) {
+    let mut story = busy_shop().await;
+    let store = shelf.open("read").await;
+    let folding = Projections::start(story.log.clone(), store.clone()).await.unwrap();
+    let watching =
+        testing::watch_only(story.log.clone(), store.clone(), Duration::from_secs(60)).await.unwrap();
+    for partition in 0..story.log.partitions() {
+        for running in [&folding, &watching] {
+            let end = story.log.end(partition);
+            assert!(running.progress().wait_for(partition, end, SOON).await, "partition {partition}");
+        }
+    }
+    let customer = story.customers().next().unwrap();
+    let scope = MerchantScope::for_tests(story.merchant);
+    assert!(points_balance::find(&store, scope, customer).await.unwrap().is_some());
+
+    testing::upgrade(&store, "points_balance").await.unwrap();
+    assert!(points_balance::find(&store, scope, customer).await.unwrap_err().is_outdated());
+    assert!(customers::find(&store, scope, customer).await.unwrap().is_some());
+    story.buys(customer, 5).await;
+    for running in [folding, watching] {
+        let progress = running.progress();
+        until_stopped(&progress).await;
+        let reason = progress.stopped().unwrap();
+        assert!(progress.is_outdated() && reason.contains("update this node"), "{reason}");
+    }
+    assert!(store.shadow(|name| name == "points_balance").await.map(drop).unwrap_err().is_outdated());
+    drop(store);
+    let refused = ReadStore::open_at(&shelf.address("read")).await.map(drop).unwrap_err();
+    assert!(refused.is_outdated(), "{refused}");
+    let of_newer = "SELECT CAST(count(*) AS TEXT) FROM";
+    for newer in ["points_balance_2", "checkpoint WHERE projection = 'points_balance'"] {
+        assert_eq!(shelf.ask("read", &format!("{of_newer} {newer}")), [[Some("0".to_owned())]], "{newer}");
+    }
+}
+
+/// Catches: a position that is only ever noted where there is one, with which an empty table counted as caught up.
+async fn tables_that_begin_anew_take_the_position_back_where_they_are_only_shown(shelf: &Shelf) {
+    let story = busy_shop().await;
+    let store = shelf.open("read").await;
+    testing::fold_interleaved(&story.log, &store, |_| 0).await.unwrap();
+    let shown = testing::watch_only(story.log.clone(), store.clone(), Duration::from_secs(60)).await.unwrap();
+    let progress = shown.progress();
+    let (partitions, end) = (0..story.log.partitions(), story.log.end(0));
+    assert!(progress.wait_for(0, end, SOON).await);
+    store.begin_anew(vec!["points_balance"]).await.unwrap();
+    let begun = async {
+        while partitions.clone().any(|partition| progress.caught_up_to(partition) > Position::START) {
+            tokio::time::sleep(Duration::from_millis(5)).await;
+        }
+    };
+    tokio::time::timeout(SOON, begun).await.expect("the position of an empty table");
+    assert!(!progress.wait_for(0, end, Duration::ZERO).await);
 }

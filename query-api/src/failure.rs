@@ -6,7 +6,15 @@ pub(crate) fn of_store(error: &projections::Error) -> Problem {
     if error.is_out_of_reach() {
         return Problem::unavailable("unavailable", "The read models do not answer").fault(error);
     }
+    if error.is_outdated() {
+        return standstill().fault(error);
+    }
     Problem::internal(error)
+}
+
+/// Nobody here follows the log, or nobody where it is folded.
+pub(crate) fn standstill() -> Problem {
+    Problem::unavailable("projections-stopped", "The read models stand still")
 }
 
 pub(crate) fn of_keys(error: &privacy::Error) -> Problem {

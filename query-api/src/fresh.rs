@@ -9,7 +9,7 @@ use projections::customers::{self, Customer};
 
 use crate::{
     Reads,
-    failure::{customer_not_found, of_store, parameter},
+    failure::{customer_not_found, of_store, parameter, standstill},
 };
 
 /// How long a demanded position is waited for.
@@ -29,7 +29,7 @@ impl Reads {
         partition: u16,
         min_position: Option<&str>,
     ) -> Result<PositionToken, Problem> {
-        self.running()?;
+        self.running(partition)?;
         if let Some(text) = min_position {
             let demanded = self.demanded(text)?;
             if !self.progress.wait_for(demanded.partition(), demanded.position(), DEMANDED_WITHIN).await {
@@ -58,7 +58,7 @@ impl Reads {
     /// Gives the read models a moment to show what was appended before the question, so that a client reads its own
     /// writes. Returns a position that the answer is not older than.
     pub(crate) async fn settle(&self, partition: u16) -> Result<PositionToken, Problem> {
-        self.running()?;
+        self.running(partition)?;
         // While the read models are being rebuilt the wait would be in vain.
         if self.progress.keeps_up(partition) {
             let end = self.log.end(partition);
@@ -86,11 +86,8 @@ impl Reads {
         futures::future::try_join_all(settled).await.map(drop)
     }
 
-    /// Rows that stand still are not shown as if they were current.
-    fn running(&self) -> Result<(), Problem> {
-        match self.progress.stopped() {
-            None => Ok(()),
-            Some(_) => Err(Problem::unavailable("projections-stopped", "The read models stand still")),
-        }
+    /// Rows that stand still, whoever folds them, are not shown as if they were current.
+    fn running(&self, partition: u16) -> Result<(), Problem> {
+        self.progress.stands_still(partition).map_or(Ok(()), |_| Err(standstill()))
     }
 }

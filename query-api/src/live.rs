@@ -133,7 +133,8 @@ impl Feed {
             if *self.closed.borrow() {
                 return None;
             }
-            if self.reads.progress.stopped().is_some() {
+            let progress = &self.reads.progress;
+            if progress.stopped().or_else(|| progress.stands_still_elsewhere()).is_some() {
                 return self.resync("projections-stopped");
             }
             self.steps.mark_unchanged();

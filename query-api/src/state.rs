@@ -25,6 +25,8 @@ pub struct Reads {
     pub live: Live,
     /// The process's clock, for the time that an answer speaks of.
     pub now: Arc<dyn Fn() -> Timestamp + Send + Sync>,
+    /// Whether questions are asked here, and not only what a process can be asked about itself.
+    pub asked: bool,
     /// Everything else that health depends on.
     pub probes: Vec<Arc<dyn Probe>>,
     /// The metrics page in Prometheus' text format.

@@ -2,6 +2,7 @@
 use std::time::{Duration, Instant};
 
 use event_log::{Hash, LogId, Position, PositionToken};
+use projections::Projections;
 
 use crate::shop::Shop;
 
@@ -59,4 +60,48 @@ async fn a_position_of_another_history_is_a_conflict() {
     let beyond = PositionToken::new(shop.log.id(), 99, Position::new(1), Hash::ZERO);
     let answer = shop.get(&format!("/v1/api/core/settings?min_position={beyond}")).await;
     assert_eq!(answer.code(), (400, "invalid-parameter"));
+}
+
+/// Catches: a node that looks only at whether it stopped itself.
+#[tokio::test]
+async fn rows_that_nobody_folds_any_more_are_not_shown_as_current() {
+    let mut shop = Shop::folded_elsewhere(Duration::from_millis(200)).await;
+    let customer = shop.registers("7001", "ada@example.com").await;
+    shop.opens_account(customer).await;
+    let position = shop.earns(customer, 5, 5).await;
+    let path = format!("/v1/api/points/balance?customer_id={customer}");
+    let answer = shop.until(&format!("{path}&min_position={position}"), 200).await;
+    assert_eq!(answer.body["available"], 5);
+    drop(shop.projector.take());
+    shop.earns(customer, 4, 9).await;
+    let answer = shop.until(&path, 503).await;
+    assert_eq!(answer.code(), (503, "projections-stopped"));
+    assert_eq!(answer.headers["retry-after"], "1");
+    assert_eq!(shop.get("/v1/api/live").await.code(), (503, "projections-stopped"));
+    let health = shop.get("/healthz").await.body;
+    assert_eq!(health["checks"][0]["status"], "degraded", "{health}");
+    assert_eq!(shop.get("/readyz").await.status, 200);
+    assert!(shop.progress.report().iter().all(|report| report.error.is_some()));
+    shop.projector = Some(Projections::start(shop.log.clone(), shop.store.clone()).await.unwrap());
+    assert_eq!(shop.until(&path, 200).await.body["available"], 9);
+    assert_eq!(shop.get("/healthz").await.body["status"], "healthy");
+}
+
+/// Catches: a program that reads what a newer one built, and one that calls itself ready for it.
+#[tokio::test]
+async fn read_models_of_a_newer_program_are_not_shown_by_an_older_one() {
+    let mut shop = Shop::open().await;
+    let customer = shop.registers("7001", "ada@example.com").await;
+    shop.opens_account(customer).await;
+    let path = format!("/v1/api/points/balance?customer_id={customer}");
+    assert_eq!(shop.get(&path).await.status, 200);
+    projections::testing::upgrade(&shop.store, "points_balance").await.unwrap();
+    let answer = shop.get(&path).await;
+    assert_eq!(answer.code(), (503, "projections-stopped"));
+    assert_eq!(answer.headers["retry-after"], "1");
+    shop.earns(customer, 4, 9).await;
+    shop.until("/readyz", 503).await;
+    let detail = shop.get("/healthz").await.body["checks"][0]["detail"].as_str().unwrap().to_owned();
+    assert!(detail.contains("update this node"), "{detail}");
+    assert_eq!(shop.get(&path).await.code(), (503, "projections-stopped"));
 }

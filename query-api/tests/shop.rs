@@ -1,5 +1,8 @@
 //! A shop whose history a test writes and whose answers it reads.
-use std::sync::Arc;
+use std::{
+    sync::Arc,
+    time::{Duration, Instant},
+};
 
 use axum::{
     Router,
@@ -19,7 +22,7 @@ use http_edge::Auth;
 use privacy::{KeyStore, Kind, MerchantScope, Reference, RootKey};
 use projections::{
     Progress, Projections, ReadStore,
-    testing::{History, Stream},
+    testing::{History, Stream, watch_only},
 };
 use query_api::{Live, Probe, Reads, routers};
 use serde_json::Value;
@@ -31,12 +34,15 @@ pub(crate) struct Shop {
     pub(crate) keys: KeyStore,
     pub(crate) merchant: MerchantId,
     pub(crate) progress: Progress,
+    pub(crate) store: ReadStore,
     pub(crate) log: Log,
     pub(crate) folder: tempfile::TempDir,
     pub(crate) live: Live,
     pub(crate) token: String,
     pub(crate) router: Router,
-    _running: Projections,
+    /// Folds what this process shows.
+    pub(crate) projector: Option<Projections>,
+    _shown: Option<Projections>,
 }
 
 pub(crate) struct Answer {
@@ -78,6 +84,15 @@ impl Shop {
     }
 
     pub(crate) async fn build(probes: Vec<Arc<dyn Probe>>, live: Live) -> Self {
+        Self::build_as(probes, live, None).await
+    }
+
+    /// Shown by a node that folds nothing and takes old rows for current for this long.
+    pub(crate) async fn folded_elsewhere(patience: Duration) -> Self {
+        Self::build_as(Vec::new(), Live::default(), Some(patience)).await
+    }
+
+    async fn build_as(probes: Vec<Arc<dyn Probe>>, live: Live, patience: Option<Duration>) -> Self {
         let folder = tempfile::tempdir().unwrap();
         let log = event_log::sqlite::init(&folder.path().join("log.db"), 4).unwrap();
         let root = RootKey::from_bytes([7; 32]);
@@ -90,26 +105,59 @@ impl Shop {
         let mut history = History::start(log.clone()).await;
         let installed = MerchantEvent::from(MerchantInstalled::sample());
         history.append(merchant, Stream::merchant(merchant), vec![installed.into()]).await;
-        let progress = running.progress();
+        let shown = match patience {
+            Some(patience) => Some(watch_only(log.clone(), store.clone(), patience).await.unwrap()),
+            None => None,
+        };
+        let progress = shown.as_ref().unwrap_or(&running).progress();
         let reads = Reads {
             live: live.clone(),
             log: log.clone(),
-            store,
+            store: store.clone(),
             progress: progress.clone(),
             keys: keys.clone(),
             auth: Arc::new(Tokens(keys.clone())),
             now: Arc::new(now),
+            asked: true,
             probes,
             metrics: Arc::new(|| "up 1\n".to_owned()),
         };
         let (queries, health) = routers(reads);
         let router = http_edge::finish(queries.merge(health).split_for_parts().0);
         let token = keys.issue_token(merchant, 1);
-        Self { history, keys, merchant, progress, log, folder, live, token, router, _running: running }
+        let projector = Some(running);
+        Self {
+            history,
+            keys,
+            merchant,
+            progress,
+            store,
+            log,
+            folder,
+            live,
+            token,
+            router,
+            projector,
+            _shown: shown,
+        }
     }
 
     pub(crate) async fn get(&self, path: &str) -> Answer {
         self.get_as(&self.token, path).await
+    }
+
+    /// Asks until the answer has this status.
+    pub(crate) async fn until(&self, path: &str, status: u16) -> Answer {
+        let started = Instant::now();
+        loop {
+            let answer = self.get(path).await;
+            if answer.status == status {
+                return answer;
+            }
+            let body = &answer.body;
+            assert!(started.elapsed() < Duration::from_secs(10), "no {status} of {path}: {body}");
+            tokio::time::sleep(Duration::from_millis(10)).await;
+        }
     }
 
     pub(crate) async fn get_as(&self, token: &str, path: &str) -> Answer {

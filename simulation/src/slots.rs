@@ -46,6 +46,10 @@ impl Backend for Slotted {
         self.inner.ends()
     }
 
+    async fn end_now(&self, partition: u16) -> Result<Position, Fault> {
+        self.inner.end_now(partition).await
+    }
+
     fn tail(&self, partition: u16) -> Box<dyn Tail> {
         let mut taken = self.taken.lock().unwrap_or_else(PoisonError::into_inner);
         let slot = (0..SLOTS).find(|slot| !taken.contains(slot)).expect("a slot for every reader");

@@ -5,6 +5,8 @@ use std::{path::Path, time::Duration};
 use postgres_store::testing::TestDatabase;
 use serde_json::Value;
 
+#[cfg(feature = "planted-bugs")]
+use super::process::Unready;
 use super::{Door, Folder, Hold, Server, run};
 
 /// Partitions of such an installation. On Kafka each costs every node a few clients, and threads of each.
@@ -105,9 +107,14 @@ impl Nodes {
     /// The same, unless it does not come to its ready line; then what it said.
     pub(crate) fn try_start(&self, node: usize, more: &[(&str, &str)]) -> Result<Server, String> {
         let own = self.environment(node);
-        let own = own.iter().map(|(name, value)| (*name, value.as_str()));
-        let environment: Vec<(&str, &str)> = own.chain(more.iter().copied()).collect();
-        Server::try_start_with(&self.folders[node], &environment)
+        Server::try_start_with(&self.folders[node], &with(&own, more))
+    }
+
+    /// Starts a node and does not wait for it.
+    #[cfg(feature = "planted-bugs")]
+    pub(crate) fn begin(&self, node: usize, more: &[(&str, &str)]) -> Unready {
+        let own = self.environment(node);
+        Unready::start(&self.folders[node], &["--no-demo"], &with(&own, more))
     }
 
     /// Starts all of them.
@@ -141,6 +148,11 @@ impl Nodes {
         });
         (output.status.code(), report)
     }
+}
+
+fn with<'a>(own: &'a [(&'static str, String)], more: &[(&'a str, &'a str)]) -> Vec<(&'a str, &'a str)> {
+    let own = own.iter().map(|(name, value)| (*name, value.as_str()));
+    own.chain(more.iter().copied()).collect()
 }
 
 /// How the partitions are owned, as this node knows.

@@ -287,22 +287,45 @@ impl Drop for Spoken {
     }
 }
 
+/// A server that nobody waits for. Dropping it kills it.
+pub(crate) struct Unready(Child);
+
+impl Unready {
+    /// `serve --data DIR --port 0 --json` with more arguments.
+    pub(crate) fn start(folder: &Folder, arguments: &[&str], environment: &[(&str, &str)]) -> Self {
+        let start = folder.starts.fetch_add(1, Ordering::Relaxed);
+        let child = command(environment)
+            .args(["serve", "--port", "0", "--json", "--data"])
+            .arg(folder.data())
+            .args(arguments)
+            .envs(folder.environment())
+            .stdin(Stdio::null())
+            .stdout(folder.print_file(start, "stdout"))
+            .stderr(folder.print_file(start, "stderr"))
+            .spawn();
+        Self(child.unwrap())
+    }
+
+    /// Asks the process to end and waits for it.
+    #[cfg(all(feature = "planted-bugs", feature = "postgres"))]
+    pub(crate) fn end_by(mut self, name: &str) -> ExitStatus {
+        signal(self.0.id(), name);
+        end_of(&mut self.0)
+    }
+}
+
+impl Drop for Unready {
+    fn drop(&mut self) {
+        // It may have ended already.
+        drop(self.0.kill());
+        drop(self.0.wait());
+    }
+}
+
 /// Starts a server and kills it after a while, ready or not.
 pub(crate) fn interrupted_start(folder: &Folder, arguments: &[&str], after: Duration) {
-    let start = folder.starts.fetch_add(1, Ordering::Relaxed);
-    let mut child = command(&[])
-        .args(["serve", "--port", "0", "--json", "--data"])
-        .arg(folder.data())
-        .args(arguments)
-        .envs(folder.environment())
-        .stdin(Stdio::null())
-        .stdout(folder.print_file(start, "stdout"))
-        .stderr(folder.print_file(start, "stderr"))
-        .spawn()
-        .unwrap();
+    let _killed = Unready::start(folder, arguments, &[]);
     thread::sleep(after);
-    child.kill().unwrap();
-    child.wait().unwrap();
 }
 
 /// The executable with nothing of the caller's own settings.

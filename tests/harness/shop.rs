@@ -159,8 +159,14 @@ impl Shop {
         answer(self.request(Method::POST, path).json(body)).await
     }
 
+    /// The records of a request are found by its key, if that is a UUID.
+    pub(crate) fn keyed(&self, path: &str, key: &str, body: &Value) -> RequestBuilder {
+        let request = self.request(Method::POST, path).header("Idempotency-Key", key);
+        request.header("x-request-id", key).json(body)
+    }
+
     pub(crate) async fn post_keyed(&self, path: &str, key: &str, body: &Value) -> Answer {
-        answer(self.request(Method::POST, path).header("Idempotency-Key", key).json(body)).await
+        answer(self.keyed(path, key, body)).await
     }
 
     pub(crate) async fn put(&self, path: &str, body: &Value) -> Answer {

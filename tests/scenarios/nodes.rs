@@ -2,8 +2,10 @@
 //!
 //! The planted bugs at the end are found by the same comparison.
 mod faults;
+mod journal;
 #[cfg(feature = "kafka")]
 mod kafka;
+mod ledger;
 mod load;
 mod loss;
 #[cfg(feature = "planted-bugs")]
@@ -18,7 +20,8 @@ use std::{
 use serde_json::json;
 
 use self::{
-    load::{Journal, World, opened, set},
+    journal::Journal,
+    load::{World, opened, set},
     running::{PAUSED_FOR, Running, restarted},
 };
 use crate::harness::{
@@ -231,6 +234,25 @@ async fn what_cannot_be_a_node_is_refused_with_what_to_change() {
         let refused = nodes.try_start(1, more).err().unwrap_or_else(|| panic!("started with {more:?}"));
         assert!(refused.contains(wanted), "{wanted}: {refused}");
     }
+}
+
+/// Catches: a start that hears no signal until it is over; a node that ends without a word to the others, whose name is
+/// taken until its session is over.
+#[cfg(feature = "planted-bugs")]
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn a_node_that_is_told_to_end_while_it_starts_ends_and_leaves_its_name() {
+    // The session is longer than anybody here waits.
+    let nodes = Nodes::on_postgres(1);
+    for (place, told) in [("start:opened", "TERM"), ("start:joined", "INT"), ("start:listens", "TERM")] {
+        let hold = nodes.hold(place);
+        let begun = nodes.begin(0, &[("LOYALNEST_SESSION_MS", "60000"), ("LOYALNEST_HOLD", &hold.setting())]);
+        hold.reached().await;
+        let status = tokio::task::spawn_blocking(|| begun.end_by(told)).await.unwrap();
+        assert_eq!(status.code(), Some(0), "{place}");
+        hold.release();
+    }
+    let server = nodes.start(0, &[]);
+    Shop::open(&server).await.enrol_with(1).await;
 }
 
 /// Row 16 of the contract: a node a day ahead would end points for good, and one behind would keep them. It is not

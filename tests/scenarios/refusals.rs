@@ -1,6 +1,11 @@
 //! A server, an address or a file that cannot be used is refused at the start, and what is said says what to change.
-use std::fs;
+use std::{
+    fs,
+    io::Write as _,
+    process::{Command, Stdio},
+};
 
+use event_log::kafka::testing::{self, new_topic};
 use postgres_store::testing::TestDatabase;
 
 use crate::harness::{Folder, Server, run};
@@ -96,8 +101,7 @@ fn a_postgres_that_cannot_be_used_is_told_with_what_to_change() {
     }
 }
 
-/// What a topic must be like is asked of the broker itself in `event-log/src/backends/kafka/tests/refusals.rs` (settings,
-/// partitions, other logs, newer formats) and `secure.rs` (certificates, passwords).
+/// Certificates and passwords are refused by a broker in `event-log/src/backends/kafka/tests/secure.rs`.
 #[test]
 fn a_kafka_that_cannot_be_used_is_told_with_what_to_change() {
     let database = TestDatabase::create();
@@ -128,4 +132,32 @@ fn a_kafka_that_cannot_be_used_is_told_with_what_to_change() {
         refused(text, &folder, &["--kafka-config", &name], &[wanted]);
     }
     refused("a file for no Kafka", &Folder::new(), &["--kafka-config", &name], &["for a log on Kafka"]);
+}
+
+/// A topic that a log was made in and that was changed since.
+#[tokio::test]
+async fn a_topic_that_no_longer_keeps_a_log_is_told_with_what_to_change() {
+    let log = || {
+        let topic = new_topic();
+        let folder = Folder::with_log(&topic.to_string());
+        drop(Server::start_on(&folder, &[]));
+        (topic, folder)
+    };
+    let (topic, folder) = log();
+    testing::change(&topic, &[("cleanup.policy", "compact"), ("retention.ms", "604800000")]).await.unwrap();
+    let wanted = ["cleanup.policy is compact, but must be", "retention.ms is 604800000, but must be"];
+    refused("wrong settings", &folder, &[], &wanted);
+
+    let (topic, folder) = log();
+    testing::grow(&topic, 12).await.unwrap();
+    refused("more partitions", &folder, &[], &["8 partitions for ever", "the topic has 12"]);
+
+    let (topic, folder) = log();
+    let topic = topic.to_string();
+    let (brokers, name) = topic.trim_start_matches("kafka://").split_once('/').unwrap();
+    let newer = ["-P", "-b", brokers, "-t", name, "-p", "0", "-H", "loyalnest-frame=\u{2}newer"];
+    let mut kcat = Command::new("kcat").args(newer).stdin(Stdio::piped()).spawn().unwrap();
+    kcat.stdin.take().unwrap().write_all(b"{}").unwrap();
+    assert!(kcat.wait().unwrap().success());
+    refused("a newer record", &folder, &[], &["update this program"]);
 }

@@ -7,7 +7,6 @@ use tokio::time::Instant;
 
 use super::{
     Keeping, StartError,
-    saver::ROUND_RECORDS,
     snapshots::Cover,
     state::{Folded, StateError},
     tiers::Limits,
@@ -16,6 +15,9 @@ use crate::{clock::Clock, planted::marked::Bug};
 
 /// Who stands by saves the state this often, if anything changed.
 const STAND_BY_SAVES_EVERY: Duration = Duration::from_secs(30);
+
+/// So many records are taken in between two saves.
+const ROUND_RECORDS: usize = 16_384;
 
 /// A claimed partition, and how many records were taken in for it.
 pub(crate) struct Claimed {

@@ -9,12 +9,9 @@ use tokio::{sync::oneshot, time::Instant};
 use super::{mailbox::Saving, partition::Partition, snapshots::SnapshotError};
 use crate::commands::Unavailable;
 
-/// A round begins after so many records, so that a start has few to read behind the checkpoint.
-pub(super) const ROUND_RECORDS: usize = 16_384;
-/// A round begins after this time, if anything changed.
+/// A round begins after this time, if anything changed, and sooner only if memory is short: in a busy partition each round
+/// writes most of what the one before did, and what a start has to read instead is read in less than a second.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
-/// And not before this, unless memory is short: in a busy partition each round writes most of what the one before did.
-const ROUND_NOT_BEFORE: Duration = Duration::from_secs(2);
 /// So many streams are packed between two looks at the mailbox.
 const PACK_AT_ONCE: usize = 64;
 
@@ -168,11 +165,8 @@ impl Saver {
     }
 
     fn should_begin(&self, partition: &Partition, is_pressed: bool) -> bool {
-        let records = partition.folded.unsaved_records();
-        let since = self.begun.elapsed();
-        let is_much = records >= ROUND_RECORDS && since >= ROUND_NOT_BEFORE;
-        let is_time = since >= ROUND_EVERY || !self.has_failed && (is_pressed || is_much);
-        !self.wanted.is_empty() || (records > 0 && is_time)
+        let is_time = self.begun.elapsed() >= ROUND_EVERY || is_pressed && !self.has_failed;
+        !self.wanted.is_empty() || (partition.folded.unsaved_records() > 0 && is_time)
     }
 
     fn report(&self, partition: &Partition) {

@@ -307,6 +307,14 @@ async fn a_key_store_behind_the_log_refuses_to_start() {
     assert!(matches!(started, Err(crate::owner::StartError::Keys(_))));
 }
 
+/// Catches: a Postgres that fails over during a rebalance stops partitions until their node is restarted.
+#[test]
+fn a_key_store_that_cannot_be_asked_is_asked_again_and_one_that_lost_keys_is_not() {
+    let away = privacy::Error::from(group_commit::StoreError::Missing);
+    let behind = privacy::Error::Behind { store: 1, log: 2 };
+    assert_eq!([away, behind].map(|error| super::is_final(&super::StartError::Keys(error))), [false, true]);
+}
+
 fn sample_key(n: u128) -> CommandKey {
     CommandKey(Uuid::from_u128(n))
 }

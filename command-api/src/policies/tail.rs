@@ -218,7 +218,8 @@ impl Policies {
 
     fn note(&self, partition: u16, reader: &Reader) {
         if let Some(done) = self.done.get(usize::from(partition)) {
-            done.store(reader.position().get(), Ordering::Release);
+            // What it skipped is done too.
+            done.store(reader.read_position().get(), Ordering::Release);
         }
     }
 

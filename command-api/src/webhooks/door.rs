@@ -15,7 +15,7 @@ use utoipa::ToSchema;
 use super::{
     Webhooks,
     inbox::Arrival,
-    translate::{Mentions, is_compliance},
+    translate::{Mentions, NamedShop, is_compliance},
 };
 use crate::problem::shop_not_loaded;
 
@@ -81,17 +81,19 @@ pub async fn receive(
     })?;
     let merchant = match shop {
         Some(shop) => shop.merchant,
-        None if is_compliance(&topic) => {
-            // Shopify asks for shops that are long gone too, and never again for one that it was answered for: of what the
-            // list of shops does not know (yet, or under this domain) nothing is held only if the key store agrees.
-            match webhooks.shop_of(domain.as_ref(), mentions.shop()).await? {
+        None => {
+            // The list of shops may be behind, and of one that the key store knows nothing is to be turned away: after a 404
+            // Shopify would give the subscription up. It asks for shops that are long gone too, and never again for one
+            // that it was answered for, so a request about data is also known by what its signed body names.
+            let named = if is_compliance(&topic) { mentions.shop() } else { NamedShop::default() };
+            match webhooks.shop_of(domain.as_ref(), named).await? {
                 Some(merchant) => merchant,
-                None => return nothing_held(&topic),
+                None if is_compliance(&topic) => return nothing_held(&topic),
+                // It may have joined since.
+                None if !webhooks.side.shops.is_followed() => return Err(shop_not_loaded()),
+                None => return Err(Problem::not_found("unknown-shop", "No such shop has installed the app")),
             }
         }
-        // It may have joined since. After a 404 Shopify would give the subscription up.
-        None if !webhooks.side.shops.is_followed() => return Err(shop_not_loaded()),
-        None => return Err(Problem::not_found("unknown-shop", "No such shop has installed the app")),
     };
     let received_at = webhooks.side.clock.now();
     let (webhook_id, body) = (sent.webhook_id.to_owned(), &*body);

@@ -18,6 +18,8 @@ mod reading;
 mod security;
 mod settings;
 mod tail;
+#[cfg(any(test, feature = "testing"))]
+pub mod testing;
 
 use std::{sync::Arc, time::Duration};
 
@@ -146,6 +148,13 @@ impl Backend for Kafka {
 
     fn ends(&self) -> &Ends {
         &self.store.ends
+    }
+
+    async fn end_now(&self, partition: u16) -> Result<Position, Fault> {
+        let (_, end) = self.store.edges.of(partition, ANSWER_WITHIN).await?;
+        let end = position(end.saturating_sub(1));
+        self.store.ends.advance(partition, end);
+        Ok(end)
     }
 
     fn tail(&self, partition: u16) -> Box<dyn Tail> {

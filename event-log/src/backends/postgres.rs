@@ -24,6 +24,7 @@ use crate::{
     error::{Error, Fault},
     frame::FRAME_LEN,
     genesis::{Class, Genesis},
+    ids::Position,
     log::Log,
 };
 
@@ -127,6 +128,11 @@ impl Backend for PostgresLog {
 
     fn ends(&self) -> &Ends {
         &self.ends
+    }
+
+    async fn end_now(&self, partition: u16) -> Result<Position, Fault> {
+        self.reads.load_ends().await?;
+        Ok(self.ends.get(partition))
     }
 
     fn tail(&self, partition: u16) -> Box<dyn Tail> {

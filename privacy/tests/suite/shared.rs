@@ -96,8 +96,8 @@ async fn inserts_are_counted_for_all_and_a_record_of_another_process_is_believed
     assert_eq!(last, 21);
     let [behind, ahead] = &stores;
     assert!(behind.insert_count() < ahead.insert_count());
-    behind.ensure_at_least(ahead.insert_count()).unwrap();
-    assert!(matches!(behind.ensure_at_least(22), Err(Error::Behind { store: 21, log: 22 })));
+    behind.ensure_at_least(ahead.insert_count()).await.unwrap();
+    assert!(matches!(behind.ensure_at_least(22).await, Err(Error::Behind { store: 21, log: 22 })));
 }
 
 /// A process that does not run, such as one that is stopped or whose machine sleeps: nobody drives its runtime.

@@ -51,8 +51,8 @@ async fn a_store_behind_the_log_is_refused() {
     let home = Home::new();
     let store = home.peopled().await;
     let count = store.insert_count();
-    assert!(store.ensure_at_least(count).is_ok());
-    let error = store.ensure_at_least(count + 1).unwrap_err();
+    assert!(store.ensure_at_least(count).await.is_ok());
+    let error = store.ensure_at_least(count + 1).await.unwrap_err();
     assert!(matches!(error, Error::Behind { store, log } if (store, log) == (count, count + 1)));
 }
 

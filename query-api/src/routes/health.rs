@@ -89,9 +89,19 @@ pub(crate) async fn readyz(State(reads): State<Arc<Reads>>) -> (StatusCode, Json
     (status(works), Json(HealthBody { status: if works { "ready" } else { "not-ready" } }))
 }
 
+/// What other nodes do not fold is no better asked for elsewhere, and whoever is asked nothing may leave the read models
+/// to a newer program.
+fn projections(reads: &Reads) -> Result<Option<String>, String> {
+    let progress = &reads.progress;
+    match progress.failure() {
+        Some(failure) if progress.is_outdated() && !reads.asked => Ok(Some(failure)),
+        Some(failure) => Err(failure),
+        None => Ok(progress.stands_still_elsewhere()),
+    }
+}
+
 fn checks(reads: &Reads) -> Vec<CheckBody> {
-    let failing = reads.progress.report().into_iter().find_map(|report| report.error);
-    let own = CheckBody::new("projections", failing.map_or(Ok(None), Err));
+    let own = CheckBody::new("projections", projections(reads));
     let others = reads
         .probes
         .iter()

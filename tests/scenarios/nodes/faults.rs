@@ -42,7 +42,7 @@ async fn a_postgres_that_stands_still_or_is_restarted_under_all_nodes_costs_no_a
     doubted.release();
     assert!(running.end(load).await > 0, "nobody noticed");
     assert_eq!(asked.await.unwrap().status, 503);
-    running.finds("asked-anew").await;
+    running.finds("asked-anew", 17).await;
 
     let load = running.load();
     tokio::time::sleep(Duration::from_secs(1)).await;
@@ -52,7 +52,7 @@ async fn a_postgres_that_stands_still_or_is_restarted_under_all_nodes_costs_no_a
     postgres = on_a_thread(postgres, |postgres| postgres.restart(1)).await;
     sent.release();
     assert!(running.end(load).await > 0, "nobody noticed");
-    running.finds("answered-on-sending").await;
+    running.finds("answered-on-sending", -11).await;
 
     for _ in 1..size() {
         let load = running.load();

@@ -1,6 +1,6 @@
 //! The log on Kafka, everything else in Postgres: a group proposes, claims decide. Three nodes, to which one thing
 //! happens after the other.
-use uuid::Uuid;
+use event_log::kafka::testing::new_topic;
 
 use super::*;
 
@@ -11,19 +11,10 @@ const FIGHT: Duration = Duration::from_secs(8);
 #[cfg(feature = "planted-bugs")]
 const KILLS_MAX: u32 = 5;
 
-/// A topic of its own on the broker of the tests.
-fn topic() -> String {
-    let broker = std::env::var("LOYALNEST_TEST_KAFKA").expect(
-        "LOYALNEST_TEST_KAFKA is not set: `cargo xtask test` starts a broker and sets it; `cargo xtask services up` \
-         starts one and says where",
-    );
-    format!("{}/suite-{}", broker.trim_end_matches('/'), Uuid::new_v4().simple())
-}
-
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_nodes_that_sleep_and_die_and_fight_keep_every_promise() {
-    let nodes = Nodes::on_kafka(3, &topic());
+    let nodes = Nodes::on_kafka(3, &new_topic().to_string());
     let file = nodes.spare().join("deaf");
     // Told in time, an owner that woke was seen to write nothing; so nobody tells it, and it does not read of it at
     // once.
@@ -47,7 +38,7 @@ async fn on_kafka_nodes_that_sleep_and_die_and_fight_keep_every_promise() {
 #[cfg(feature = "planted-bugs")]
 #[tokio::test(flavor = "multi_thread", worker_threads = 2)]
 async fn on_kafka_answers_before_their_records_are_caught_by_fights_and_kills() {
-    let nodes = Nodes::on_kafka(3, &topic());
+    let nodes = Nodes::on_kafka(3, &new_topic().to_string());
     let mut running = Running::begin(&nodes, &[]).await;
     running.fight(FIGHT, "assigned-everything,ack-before-commit", &[]).await;
     let lost = running.miscounted().await;
@@ -96,7 +87,7 @@ async fn on_kafka_a_broker_and_a_postgres_that_go_and_come_back_cost_no_answer()
         kafka = on_a_thread(kafka, |kafka| kafka.restart(1)).await;
         running.end(load).await;
         running.answered(unanswered).await;
-        running.finds("answered-on-sending").await;
+        running.finds("answered-on-sending", -11).await;
         running.holds_after("a broker that was killed").await;
 
         let load = running.load();
@@ -106,7 +97,7 @@ async fn on_kafka_a_broker_and_a_postgres_that_go_and_come_back_cost_no_answer()
         kafka.signal(1, "CONT");
         running.end(load).await;
         running.answered(unanswered).await;
-        running.put_right().await;
+        running.put_right(&[0, -11]).await;
         running.holds_after("a broker that stood still").await;
 
         let load = running.load();
@@ -155,7 +146,36 @@ async fn on_kafka_brokers_of_three_that_are_killed_cost_no_answer() {
         .await;
         running.end(load).await;
         running.answered(unanswered).await;
-        running.put_right().await;
+        running.put_right(&[0, -11]).await;
         running.holds_after("brokers that were killed").await;
     }
+}
+
+/// Such a node reads nothing of these partitions. Catches: one that hears of the log's end only by what others fold.
+#[tokio::test(flavor = "multi_thread", worker_threads = 2)]
+async fn on_kafka_a_node_that_only_answers_questions_finds_out_that_nobody_folds_any_more() {
+    let nodes = Nodes::on_kafka(3, &new_topic().to_string());
+    let writing = nodes.start(0, &[("LOYALNEST_ROLES", "commands,policies,webhooks")]);
+    let folding = nodes.start(1, &[("LOYALNEST_ROLES", "projector")]);
+    let reading = nodes.start(2, &[("LOYALNEST_ROLES", "queries")]);
+    let shop = Shop::open(&writing).await;
+    let at_reading = shop.at(&reading);
+    let customer = shop.enrol().await;
+    shop.earn(&customer, 70, "first").await.expect(200);
+    let shown = async |available: i64| {
+        let seen = at_reading.balance_with(&customer, &[]).await;
+        seen.status == 200 && seen.json()["available"] == available
+    };
+    until("the points are shown", async || shown(70).await).await;
+    drop(folding.kill());
+    shop.earn(&customer, 5, "second").await.expect(200);
+    until("nobody shows the old points", async || {
+        at_reading.balance_with(&customer, &[]).await.status != 200
+    })
+    .await;
+    at_reading.balance_with(&customer, &[]).await.problem(503, "projections-stopped");
+    let health = Door::of(&reading).get("/healthz").await.expect(200);
+    assert_eq!(health["status"], "degraded", "{health}");
+    let _folding = nodes.start(1, &[("LOYALNEST_ROLES", "projector")]);
+    until("the new points are shown", async || shown(75).await).await;
 }

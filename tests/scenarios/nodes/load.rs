@@ -1,4 +1,4 @@
-//! Clients that ask any node until they have an answer, with a journal of the answers; and what must be true of them.
+//! Clients that ask any node until they have an answer; and what must be true of the answers.
 //!
 //! A client sends the same request with the same key to one node after the other. It is told "not now" (503) at
 //! worst.
@@ -8,14 +8,18 @@ use std::{
 };
 
 use rand::{Rng as _, SeedableRng as _, rngs::StdRng};
-use reqwest::{Method, RequestBuilder};
+use reqwest::RequestBuilder;
 use serde_json::{Value, json};
 use tokio::{sync::watch, task::JoinHandle};
 use uuid::Uuid;
 
-use super::until;
+use super::{
+    journal::{Asked, Done, Journal, Placed},
+    ledger::{self, Told},
+    until,
+};
 use crate::{
-    harness::{Answer, Nodes, PATIENCE, Seed, Server, Shop, Webhook},
+    harness::{Answer, Nodes, PATIENCE, Seed, Server, Shop},
     shopify::{Person, order, person},
 };
 
@@ -36,76 +40,32 @@ const REDEEM: &str = "/v1/api/points/redeem";
 /// The nodes that clients know; whoever restarts one tells them.
 pub(super) type Doors = Arc<RwLock<Vec<Shop>>>;
 
-/// A command with its one answer.
-struct Done {
-    path: &'static str,
-    key: String,
-    body: Value,
-    owner: usize,
-    /// What it moves if it is accepted.
-    points: i64,
-    answer: (u16, String),
-}
-
-/// A paid order that was accepted.
-struct Placed {
-    webhook: Webhook,
-    order: u64,
-    owner: usize,
-    points: i64,
-}
-
-/// What clients did.
-#[derive(Default)]
-pub(super) struct Journal {
-    done: Vec<Done>,
-    placed: Vec<Placed>,
-    /// What was moved beside.
-    granted: Vec<(usize, i64)>,
-    /// How often there was no answer yet.
-    pub(super) waited: u64,
-    violations: Vec<String>,
-}
-
-impl Journal {
-    pub(super) fn add(&mut self, other: Self) {
-        self.done.extend(other.done);
-        self.placed.extend(other.placed);
-        self.granted.extend(other.granted);
-        self.waited += other.waited;
-        self.violations.extend(other.violations);
-    }
-
-    /// Notes points that the test moved by itself.
-    pub(super) fn granted(&mut self, owner: usize, points: i64) {
-        self.granted.push((owner, points));
-    }
-
-    /// Answers that nobody may get, and requests that got none: whether these were done nobody knows.
-    pub(super) fn violations(&self) -> &[String] {
-        &self.violations
-    }
-
-    /// How many requests have their answer.
-    pub(super) fn answered(&self) -> usize {
-        self.done.len() + self.placed.len()
-    }
-}
-
 /// A balance, at a node, that is not the sum of what was answered.
 #[derive(Debug)]
 pub(super) struct Miscounted {
     pub(super) person: usize,
-    #[expect(dead_code, reason = "told with the rest")]
     node: usize,
     pub(super) points: i64,
     pub(super) answered: i64,
+    /// Under which keys the log has something else; said of each person once.
+    explained: Vec<String>,
+}
+
+impl Miscounted {
+    fn lines(self) -> Vec<String> {
+        let Self { person, node, points, answered, explained } = self;
+        let first =
+            format!("person {person} has {points} points at node {node}, and {answered} by the answers");
+        [vec![first], explained].concat()
+    }
 }
 
 /// A shop with people at an installation of several nodes.
 pub(super) struct World {
     shop: Shop,
     people: Arc<Vec<(Person, String)>>,
+    /// By which key each of them got the first points.
+    openings: Vec<String>,
     pub(super) doors: Doors,
 }
 
@@ -137,17 +97,19 @@ impl World {
     pub(super) async fn begin(servers: &[Server]) -> Self {
         let shop = opened(servers).await;
         let doors: Doors = Arc::new(RwLock::new(servers.iter().map(|server| shop.at(server)).collect()));
-        let mut world = Self { shop, people: Arc::default(), doors };
+        let mut world = Self { shop, people: Arc::default(), openings: Vec::new(), doors };
         let mut people = Vec::new();
         for _ in 0..PEOPLE {
             let ada = person();
             let body = json!({"shopify_customer_id": ada.id.to_string(), "email": ada.email});
             let made = world.insist("/v1/api/users/create", &body).await;
             let id = made["customer_id"].as_str().unwrap().to_owned();
-            let opening = json!({
-                "customer_id": id, "points": OPENING, "reason": "goodwill", "source_id": "opening"
-            });
-            world.insist(EARN, &opening).await;
+            let (key, opening) = (
+                Uuid::now_v7().to_string(),
+                json!({"customer_id": id, "points": OPENING, "reason": "goodwill", "source_id": "opening"}),
+            );
+            world.insist_by(&key, EARN, &opening).await;
+            world.openings.push(key);
             people.push((ada, id));
         }
         world.people = Arc::new(people);
@@ -176,7 +138,7 @@ impl World {
     /// The same under a key that was asked by before.
     pub(super) async fn insist_by(&self, key: &str, path: &'static str, body: &Value) -> Value {
         let (mut rng, mut journal) = (StdRng::seed_from_u64(0), Journal::default());
-        let answer = ask(&self.doors, &mut rng, &mut journal, |shop| keyed(shop, path, key, body)).await;
+        let answer = ask(&self.doors, &mut rng, &mut journal, |shop| shop.keyed(path, key, body)).await;
         let (status, text) = answer.expect("an answer");
         assert!(matches!(status, 200 | 201), "{path}: {status} {text}");
         serde_json::from_str(&text).unwrap()
@@ -194,10 +156,11 @@ impl World {
 
     /// Everything that must be true once all is answered and all nodes run; gives what is not.
     pub(super) async fn check(&self, nodes: &Nodes, journal: &Journal) -> Vec<String> {
-        let mut wrong = journal.violations.clone();
+        let mut wrong = journal.violations();
         let doors = self.at_rest().await;
         self.check_answers(journal, &mut wrong).await;
-        wrong.extend(self.miscounted(journal).await.into_iter().map(|miscounted| format!("{miscounted:?}")));
+        wrong.extend(self.unredeemed(&doors[0]).await);
+        wrong.extend(self.miscounted(journal).await.into_iter().flat_map(Miscounted::lines));
         for placed in journal.placed.iter().step_by(journal.placed.len() / SAMPLES + 1) {
             let seen = doors[0].get(&format!("/v1/api/orders/{}", placed.order)).await;
             if seen.status != 200 || seen.json()["points_granted"] != placed.points {
@@ -205,11 +168,16 @@ impl World {
             }
         }
         if !wrong.is_empty() {
-            return wrong;
+            // What comes next may end this for good.
+            eprintln!("{}", wrong.join("\n"));
         }
-        for (_, customer) in &*self.people {
+        for (person, (_, customer)) in self.people.iter().enumerate() {
             // Adds up, and never falls below nothing.
-            doors[0].statement(customer).await;
+            let (shop, customer) = (doors[0].clone(), customer.clone());
+            let adds_up = tokio::spawn(async move { drop(shop.statement(&customer).await) });
+            if let Err(panic) = adds_up.await {
+                wrong.push(format!("the statement of person {person} does not add up: {panic}"));
+            }
         }
         for (job, expected) in [(&["verify"][..], "verdict"), (&["rebuild", "--dry-run"], "equal")] {
             let (code, report) = nodes.job(job);
@@ -221,48 +189,107 @@ impl World {
         wrong
     }
 
-    /// Balances, at any node, that are not the sum of what was answered.
+    /// Waits until all that is reserved for a redemption is spent; tells what is not.
+    async fn unredeemed(&self, shop: &Shop) -> Option<String> {
+        let deadline = Instant::now() + INSISTS_FOR;
+        loop {
+            let mut open = Vec::new();
+            // Of all nodes: they share the list.
+            let parked = shop.door.operator_get("/admin/policies/parked").await.expect(200);
+            if parked["items"] != json!([]) {
+                open.push(parked["items"].to_string());
+            }
+            for (person, (_, customer)) in self.people.iter().enumerate() {
+                let reserved = shop.balance(customer).await.reserved;
+                if reserved != 0 {
+                    open.push(format!("{reserved} points of person {person} are reserved"));
+                }
+            }
+            if open.is_empty() {
+                return None;
+            }
+            if Instant::now() >= deadline {
+                return Some(format!("a redemption is not through within {INSISTS_FOR:?}: {open:?}"));
+            }
+            tokio::time::sleep(Duration::from_millis(50)).await;
+        }
+    }
+
+    /// Balances, at any node, that are not the sum of what was answered. What is reserved is spent: the redemption that
+    /// it is for has its answer.
     pub(super) async fn miscounted(&self, journal: &Journal) -> Vec<Miscounted> {
         let doors = self.at_rest().await;
-        let mut owned = vec![OPENING; self.people.len()];
-        for done in journal.done.iter().filter(|done| done.answer.0 == 200) {
-            owned[done.owner] += done.points;
-        }
-        journal.granted.iter().for_each(|(owner, points)| owned[*owner] += points);
-        journal.placed.iter().for_each(|placed| owned[placed.owner] += placed.points);
         let mut wrong = Vec::new();
-        for (person, ((_, customer), answered)) in self.people.iter().zip(owned).enumerate() {
+        for (person, (_, customer)) in self.people.iter().enumerate() {
+            let opening = Told {
+                key: &self.openings[person],
+                what: "the opening",
+                points: OPENING,
+                answer: Some((200, "")),
+            };
+            let told = [vec![opening], journal.told(person)].concat();
+            let answered: i64 = told.iter().map(Told::moved).sum();
             for (node, shop) in doors.iter().enumerate() {
-                let points = shop.balance(customer).await.net();
+                let balance = shop.balance(customer).await;
+                let points = balance.net() - balance.reserved;
                 if points != answered {
-                    wrong.push(Miscounted { person, node, points, answered });
+                    let said = wrong.last().is_some_and(|wrong: &Miscounted| wrong.person == person);
+                    let explained = match said {
+                        true => Vec::new(),
+                        false => ledger::explained(shop, customer, &told, &journal.violations()).await,
+                    };
+                    wrong.push(Miscounted { person, node, points, answered, explained });
                 }
             }
         }
         wrong
     }
 
-    /// All nodes, once they are ready and have worked everything off.
+    /// All nodes, once they are ready and have worked everything off. What one does last may be work for another, so all
+    /// of them must have been found idle, one after the other.
     async fn at_rest(&self) -> Vec<Shop> {
         let doors = self.doors.read().unwrap().clone();
-        for shop in &doors {
-            until("a node is ready", async || shop.door.get("/readyz").await.status == 200).await;
-            shop.door.until_idle().await;
+        let deadline = Instant::now() + INSISTS_FOR;
+        loop {
+            let mut waited = false;
+            for shop in &doors {
+                let ready = shop.door.get("/readyz").await.status == 200;
+                if !ready || shop.door.queues().await["idle"] != true {
+                    waited = true;
+                    until("a node is ready", async || shop.door.get("/readyz").await.status == 200).await;
+                    shop.door.until_idle().await;
+                }
+            }
+            if !waited {
+                return doors;
+            }
+            assert!(Instant::now() < deadline, "not within {INSISTS_FOR:?}: all nodes are idle");
         }
-        doors
+    }
+
+    /// Asks once more what nobody answered.
+    pub(super) async fn ask_again(&self, journal: &mut Journal) {
+        let mut rng = StdRng::seed_from_u64(2);
+        let (unanswered, undelivered) = journal.take_unanswered();
+        for asked in unanswered {
+            let told = ask(&self.doors, &mut rng, journal, |shop| asked.request(shop)).await;
+            journal.file(asked, told);
+        }
+        for placed in undelivered {
+            let told = ask(&self.doors, &mut rng, journal, |shop| placed.webhook.request(&shop.door)).await;
+            journal.file_delivery(placed, told);
+        }
     }
 
     /// Every answer is given again, by whichever node.
     async fn check_answers(&self, journal: &Journal, wrong: &mut Vec<String>) {
         let mut rng = StdRng::seed_from_u64(1);
         for done in journal.done.iter().step_by(journal.done.len() / SAMPLES + 1) {
-            let Done { path, key, body, .. } = done;
+            let Done { asked, answer: first } = done;
             let mut again = Journal::default();
-            let told = ask(&self.doors, &mut rng, &mut again, |shop| keyed(shop, path, key, body)).await;
-            let told = told.map(|(status, text)| (status, without_request_id(&text)));
-            let first = (done.answer.0, without_request_id(&done.answer.1));
-            if told.as_ref() != Some(&first) {
-                wrong.push(format!("{path} was answered {first:?}, and then {told:?}"));
+            let told = ask(&self.doors, &mut rng, &mut again, |shop| asked.request(shop)).await;
+            if told.as_ref() != Some(first) {
+                wrong.push(format!("{} {} was answered {first:?}, and then {told:?}", asked.path, asked.key));
             }
         }
         for placed in journal.placed.iter().step_by(journal.placed.len() / SAMPLES + 1) {
@@ -307,21 +334,6 @@ async fn insisted<T, F: Future<Output = Option<T>>>(ask: impl Fn() -> F) -> T {
     }
 }
 
-/// A problem names the request that was answered, so that of a repeat differs in it.
-fn without_request_id(answer: &str) -> String {
-    match serde_json::from_str::<serde_json::Map<String, Value>>(answer) {
-        Ok(mut answer) => {
-            answer.remove("request_id");
-            Value::from(answer).to_string()
-        }
-        Err(_) => answer.to_owned(),
-    }
-}
-
-fn keyed(shop: &Shop, path: &str, key: &str, body: &Value) -> RequestBuilder {
-    shop.request(Method::POST, path).header("Idempotency-Key", key).json(body)
-}
-
 /// Sends the same request to one node after the other until one answers; nothing if none does in time.
 async fn ask(
     doors: &Doors,
@@ -342,7 +354,7 @@ async fn ask(
         match answer {
             Some(answer) if answer.status < 500 => return Some((answer.status, answer.text)),
             Some(answer) if answer.status != 503 || answer.header("retry-after").is_none() => {
-                journal.violations.push(format!("a node answered {} {}", answer.status, answer.text));
+                journal.wrong.push(format!("a node answered {} {}", answer.status, answer.text));
             }
             _ => {}
         }
@@ -370,11 +382,10 @@ async fn client(
                 let doors = doors.read().unwrap();
                 doors[0].webhook("orders/paid", order.body(&doors[0]))
             };
+            let key = webhook.id.clone();
+            let webhook = webhook.with("x-request-id", &key);
             let told = ask(&doors, &mut rng, &mut journal, |shop| webhook.request(&shop.door)).await;
-            match told {
-                Some((200, _)) => journal.placed.push(Placed { webhook, order: order.id, owner, points }),
-                told => journal.violations.push(format!("a delivery got {told:?}")),
-            }
+            journal.file_delivery(Placed { webhook, order: order.id, owner, points }, told);
             continue;
         }
         let key = Uuid::now_v7().to_string();
@@ -394,12 +405,9 @@ async fn client(
                 (ADJUST, body, points)
             }
         };
-        match ask(&doors, &mut rng, &mut journal, |shop| keyed(shop, path, &key, &body)).await {
-            Some(answer) if matches!(answer.0, 200 | 409) => {
-                journal.done.push(Done { path, key, body, owner, points, answer });
-            }
-            told => journal.violations.push(format!("{path} got {told:?}")),
-        }
+        let asked = Asked { path, key, body, owner, points };
+        let told = ask(&doors, &mut rng, &mut journal, |shop| asked.request(shop)).await;
+        journal.file(asked, told);
     }
     journal
 }

@@ -5,7 +5,7 @@ use tokio::task::JoinHandle;
 use uuid::Uuid;
 
 use super::{
-    load::{ADJUST, PEOPLE},
+    load::{ADJUST, Miscounted, PEOPLE},
     running::{Running, is_not_now},
     *,
 };
@@ -54,8 +54,8 @@ pub(super) async fn a_record_left_out_is_noticed(world: &World, nodes: &Nodes, s
 impl Running<'_> {
     /// Asks for an adjustment that this bug strikes, and counts on it.
     pub(super) fn strike(&mut self, bug: &str, points: i64) -> JoinHandle<Answer> {
-        self.journal.granted(STRUCK, points);
         let (shop, key) = (self.world.at(&self.servers[0]), Uuid::now_v7().to_string());
+        self.journal.granted(STRUCK, points, &*key);
         let adjust = struck_by(bug, &self.world, points);
         tokio::spawn(async move { shop.post_keyed(ADJUST, &key, &adjust).await })
     }
@@ -73,24 +73,37 @@ impl Running<'_> {
         until("an owner gave up", async || owner_of(&self.servers, partition).await.is_none()).await;
     }
 
-    /// Waits until the comparison finds what the bug did, to nobody else.
-    pub(super) async fn finds(&mut self, bug: &str) {
-        let mut points = 0;
-        until(&format!("{bug} is noticed"), async || {
-            points = self.put_right().await;
-            points != 0
+    /// Waits until the comparison finds that the bug moved so many points, to nobody else; then counts on it.
+    pub(super) async fn finds(&mut self, bug: &str, points: i64) {
+        let mut seen = 0;
+        until(&format!("{bug} moves {points} points"), async || {
+            let (moved, wrong) = self.moved().await;
+            if moved != seen {
+                println!("{bug}: {moved} points {wrong:#?}");
+            }
+            seen = moved;
+            moved == points
         })
         .await;
-        println!("{bug}: {points} points");
+        self.journal.granted_at_last(STRUCK, points);
     }
 
-    /// Counts on what the struck one has, whatever came of it; gives by how much that differs from what was answered.
-    pub(super) async fn put_right(&mut self) -> i64 {
-        assert!(self.journal.violations().is_empty(), "{:#?}", self.journal.violations());
+    /// Counts on what the struck one has, by which of these it may differ from what was answered.
+    pub(super) async fn put_right(&mut self, may: &[i64]) {
+        let (points, wrong) = self.moved().await;
+        assert!(may.contains(&points), "{points} points, not one of {may:?}: {wrong:#?}");
+        self.journal.granted_at_last(STRUCK, points);
+    }
+
+    /// By how much the struck one has more than was answered, as every node says; everybody else has just that.
+    async fn moved(&mut self) -> (i64, Vec<Miscounted>) {
         let wrong = self.miscounted().await;
         assert!(wrong.iter().all(|wrong| wrong.person == STRUCK), "{wrong:#?}");
         let points = wrong.first().map_or(0, |wrong| wrong.points - wrong.answered);
-        self.journal.granted(STRUCK, points);
-        points
+        let agree = wrong.is_empty()
+            || wrong.len() == self.servers.len()
+                && wrong.iter().all(|wrong| wrong.points - wrong.answered == points);
+        assert!(agree, "the nodes disagree: {wrong:#?}");
+        (points, wrong)
     }
 }

@@ -140,8 +140,7 @@ fn until(what: &str, ask: impl Fn() -> Value, holds: impl Fn(&Value) -> bool) {
 #[test]
 fn growing_works_as_it_is_written() {
     let [everything, stores] = [TestDatabase::create(), TestDatabase::create()];
-    let broker = std::env::var("LOYALNEST_TEST_KAFKA").expect("`cargo xtask test` sets LOYALNEST_TEST_KAFKA");
-    let broker = broker.trim_end_matches('/').to_owned();
+    let broker = event_log::kafka::testing::broker();
     let [topic, nodes] = ["grow", "nodes"].map(|name| format!("{name}-{}", Uuid::new_v4().simple()));
     let ours = [
         ("--log \"$KAFKA\"", format!("--log \"$KAFKA/{topic}\"")),

@@ -3,6 +3,9 @@ use std::time::Duration;
 
 use axum::{body::Body, http::StatusCode};
 use event_log::{Class, Position, memory};
+use event_schemas::MerchantId;
+use privacy::{Kind, Reference};
+use uuid::Uuid;
 
 use super::{
     super::Secrets,
@@ -79,6 +82,21 @@ async fn a_node_that_no_longer_follows_the_shops_says_so_and_turns_no_new_shop_a
         Post::new("new.myshopify.com", "customers/create", "w-1", &customer(7, "ada@example.com", false));
     let (status, body) = stack.send(new.request()).await;
     assert_eq!((status.as_u16(), body["code"].as_str()), (503, Some("shop-not-loaded")), "{body}");
+}
+
+/// Catches, tried: a 404 for a shop that joined through another node.
+#[tokio::test(flavor = "multi_thread")]
+async fn a_delivery_of_a_shop_that_joined_through_another_node_is_kept_until_this_one_has_read_of_it() {
+    const NEW: &str = "joins.myshopify.com";
+    let stack = Stack::start().await;
+    let joins = Reference::new(Kind::ShopDomain, NEW, Uuid::now_v7(), None);
+    let joins = MerchantId(stack.bench.keys.resolve(privacy::EVERY_MERCHANT, joins).await.unwrap().id);
+    stack.bench.keys.ensure_merchant(joins).await.unwrap();
+    stack.post(&Post::new(NEW, "customers/create", "w-1", &customer(7, "ada@example.com", false))).await;
+    assert_eq!(stack.counts().await.pending, 1);
+    assert_eq!(stack.bench.install(NEW).await, joins);
+    stack.worked_off().await;
+    assert_eq!(stack.standing(joins, "w-1").await["status"], "processed");
 }
 
 #[tokio::test(flavor = "multi_thread")]

@@ -28,7 +28,7 @@ const FETCH_BYTES: usize = 4 * 1024 * 1024;
 /// How often the client says who leads a partition.
 const STATISTICS_MS: &str = "1000";
 /// How long a record waits for company: about as long as it takes to hand over what 64 callers sent. Less than 1 ms.
-pub(super) const LINGER: Duration = Duration::from_micros(120);
+pub(super) const LINGER: Duration = Duration::from_micros(30);
 /// A record that is not stored by then is given up; the writer doubts by itself at about the same time.
 const MESSAGE_TIMEOUT_MS: &str = "10000";
 

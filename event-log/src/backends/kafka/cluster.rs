@@ -3,7 +3,7 @@
 use std::{sync::Arc, time::Duration};
 
 use rdkafka::{
-    admin::{AdminClient, AdminOptions, ResourceSpecifier},
+    admin::{AdminClient, AdminOptions, ConfigResource, NewTopic, ResourceSpecifier},
     consumer::{BaseConsumer, Consumer as _},
     error::{KafkaError, RDKafkaErrorCode},
     metadata::Metadata,
@@ -30,6 +30,8 @@ const ASKED_EVERY: Duration = Duration::from_secs(2);
 const HEARD_WITHIN: Duration = Duration::from_millis(100);
 /// How long a new topic may take until every partition has a leader.
 const LED_WITHIN: Duration = Duration::from_secs(30);
+const CLEANUP: &str = "cleanup.policy";
+const COMPACT: &str = "compact";
 
 /// The brokers of an address.
 pub(super) struct Cluster {
@@ -42,13 +44,13 @@ pub(super) struct Cluster {
 pub(super) struct Topic {
     pub(super) partitions: usize,
     /// The fewest of any partition.
-    replicas: usize,
+    pub(super) replicas: usize,
     has_leaders: bool,
 }
 
-struct Seen {
+pub(super) struct Seen {
     brokers: usize,
-    topic: Option<Topic>,
+    pub(super) topic: Option<Topic>,
 }
 
 impl Cluster {
@@ -78,12 +80,8 @@ impl Cluster {
         let copies = Copies::of(seen.brokers);
         let values = settings::values(copies);
         let topic = settings::new_topic(&self.address.topic, genesis.partitions, copies, &values);
-        let made = self.admin.create_topics([&topic], &options()).await;
-        let made = made.map_err(|source| Fault::new("make the topic of the log", source))?;
-        match made.into_iter().next() {
-            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Err(already()),
-            Some(Err((_, code))) => return Err(self.unusable(format!("the topic could not be made: {code}"))),
-            Some(Ok(_)) | None => {}
+        if !self.make(&topic, copies).await? {
+            return Err(already());
         }
         let deadline = Instant::now() + LED_WITHIN;
         loop {
@@ -104,14 +102,9 @@ impl Cluster {
     pub(super) async fn check_topic(&self) -> Result<Topic, Error> {
         let seen = self.look().await?;
         let topic = seen.topic.ok_or_else(|| Error::NotFound { place: self.address.to_string() })?;
-        let described =
-            self.admin.describe_configs(&[ResourceSpecifier::Topic(&self.address.topic)], &options()).await;
-        let described = described.map_err(|source| Fault::new("ask for the topic's settings", source))?;
-        let Some(Ok(described)) = described.into_iter().next() else {
-            return Err(
-                self.unusable("the topic's settings cannot be read; allow DescribeConfigs".to_owned())
-            );
-        };
+        let unread =
+            || self.unusable("the topic's settings cannot be read; allow DescribeConfigs".to_owned());
+        let described = self.described().await?.ok_or_else(unread)?;
         let faults = settings::faults(&described, topic.replicas, Copies::of(seen.brokers));
         if faults.is_empty() {
             Ok(topic)
@@ -120,12 +113,63 @@ impl Cluster {
         }
     }
 
+    /// Makes a topic of one partition that keeps the last message of each key, unless there is one; refuses another kind.
+    /// What it holds can be told again, so one with few copies is a warning.
+    pub(super) async fn ensure_compacted(&self) -> Result<(), Error> {
+        let seen = self.look().await?;
+        let copies = Copies::of(seen.brokers);
+        let values = [(CLEANUP, COMPACT.to_owned())];
+        match seen.topic {
+            None => {
+                let topic = settings::new_topic(&self.address.topic, 1, copies, &values);
+                self.make(&topic, copies).await?;
+            }
+            Some(topic) if topic.replicas < copies.replicas => self.warn_of_few(topic.replicas),
+            Some(_) => {}
+        }
+        let described = self.described().await?;
+        let policy = described.as_ref().and_then(|described| described.get(CLEANUP)?.value.as_deref());
+        match policy {
+            Some(policy) if policy != COMPACT => {
+                Err(self.unusable(format!("{CLEANUP} is {policy}, but must be {COMPACT}")))
+            }
+            _ => Ok(()),
+        }
+    }
+
+    /// Makes the topic; `false` if there is one already.
+    async fn make(&self, topic: &NewTopic<'_>, copies: Copies) -> Result<bool, Error> {
+        let made = self.admin.create_topics([topic], &options()).await;
+        let made = made.map_err(|source| Fault::new("make a topic", source))?;
+        match made.into_iter().next() {
+            Some(Err((_, RDKafkaErrorCode::TopicAlreadyExists))) => return Ok(false),
+            Some(Err((_, code))) => return Err(self.unusable(format!("the topic could not be made: {code}"))),
+            Some(Ok(_)) | None => {}
+        }
+        self.warn_of_few(copies.replicas);
+        Ok(true)
+    }
+
+    /// The settings of the topic, if they may be read.
+    async fn described(&self) -> Result<Option<ConfigResource>, Error> {
+        let topic = [ResourceSpecifier::Topic(&self.address.topic)];
+        let described = self.admin.describe_configs(&topic, &options()).await;
+        let described = described.map_err(|source| Fault::new("ask for the topic's settings", source))?;
+        Ok(described.into_iter().next().and_then(Result::ok))
+    }
+
+    fn warn_of_few(&self, replicas: usize) {
+        if let Some(few) = settings::few(replicas) {
+            tracing::warn!(topic = self.address.topic, "The topic {} {few}", self.address.topic);
+        }
+    }
+
     /// Asks where the partitions begin and end, from now on.
     pub(super) fn edges(&self) -> Edges {
         Edges::new(self.consumer.clone(), &self.address.topic)
     }
 
-    async fn look(&self) -> Result<Seen, Error> {
+    pub(super) async fn look(&self) -> Result<Seen, Error> {
         let (consumer, topic) = (self.consumer.clone(), self.address.topic.clone());
         let asked = spawn_blocking(move || {
             let deadline = Instant::now() + ANSWER_WITHIN;

@@ -12,7 +12,7 @@ use rdkafka::{
 
 use crate::{
     columns::{Columns, Shown},
-    frame::{FRAME_LEN, Frame, Kind, Record, frame},
+    frame::{FRAME_LEN, Frame, Kind, NO_FORMAT, Record, frame},
     ids::LogId,
 };
 
@@ -31,7 +31,8 @@ pub(super) struct Envelope {
 }
 
 impl Envelope {
-    pub(super) fn of(record: &Record, log: LogId, partition: u16, columns: Option<&dyn Columns>) -> Self {
+    /// `source` is the log's and partition's, from [`source`].
+    pub(super) fn of(record: &Record, source: &str, columns: Option<&dyn Columns>) -> Self {
         let body = record.bytes.get(FRAME_LEN..).unwrap_or_default();
         let shown = columns.and_then(|columns| columns.of(&record.frame, body));
         let first = shown.as_ref().and_then(|shown| shown.events.first());
@@ -49,7 +50,7 @@ impl Envelope {
             OwnedHeaders::new_with_capacity(9).insert(Header { key: HEAD, value: Some(&head[..]) });
         headers = put(headers, "ce_specversion", "1.0");
         headers = put(headers, "ce_id", &record.hash.to_string());
-        headers = put(headers, "ce_source", &format!("/logs/{log}/{partition}"));
+        headers = put(headers, "ce_source", source);
         headers = put(headers, "ce_type", first.map_or(kind(record.frame.kind), |event| &event.event_type));
         if let Some(shown) = &shown {
             headers = put(headers, "ce_subject", &format!("{}/{}", shown.aggregate_type, shown.aggregate_id));
@@ -60,9 +61,18 @@ impl Envelope {
     }
 }
 
+/// What tells the records of one partition from all others, for who looks from outside.
+pub(super) fn source(log: LogId, partition: u16) -> String {
+    format!("/logs/{log}/{partition}")
+}
+
 fn events(shown: &Shown) -> String {
-    let names = shown.events.iter().map(|event| format!("{}.v{}", event.event_type, event.version));
-    names.collect::<Vec<_>>().join(",")
+    let mut names = String::new();
+    for event in &shown.events {
+        let comma = if names.is_empty() { "" } else { "," };
+        names.extend([comma, &event.event_type, ".v", &event.version.to_string()]);
+    }
+    names
 }
 
 /// The stream, as ids are written elsewhere; nothing for what belongs to no stream.
@@ -94,26 +104,23 @@ const fn kind(kind: Kind) -> &'static str {
 /// says, gives bytes that no record has.
 pub(super) fn bytes_of(message: &BorrowedMessage<'_>) -> Bytes {
     let header = message.headers().and_then(|headers| headers.iter().find(|header| header.key == HEAD));
-    let head = header.and_then(|header| header.value).unwrap_or_default();
+    let head = header.and_then(|header| header.value).filter(|head| !head.is_empty());
     let value = message.payload().unwrap_or_default();
-    let mut bytes = Vec::with_capacity(head.len() + value.len());
-    bytes.extend_from_slice(head);
-    bytes.extend_from_slice(value);
-    let record: Bytes = bytes.into();
-    if has_key(&record, message.key()) {
+    let record: Bytes = [head.unwrap_or_default(), value].concat().into();
+    if is_ours(&record, head.is_some(), message.key()) {
         return record;
     }
-    let mut foreign = vec![0];
+    let mut foreign = vec![NO_FORMAT];
     foreign.extend_from_slice(message.key().unwrap_or_default());
     foreign.extend_from_slice(&record);
     foreign.into()
 }
 
-/// Where the stream and the kind stand in a frame is the frame's business, so it is asked.
-fn has_key(record: &Bytes, key_found: Option<&[u8]>) -> bool {
+/// Where the stream and the kind stand in a frame is the frame's business, so it is asked. What it cannot tell may be of a
+/// newer format, but only behind the header that is ours: any byte may begin what others put into the topic.
+fn is_ours(record: &Bytes, has_head: bool, key_found: Option<&[u8]>) -> bool {
     match frame(record) {
-        Some(frame) => key(&frame).as_ref().map(|key| &key[..]) == key_found,
-        // Not a record anyway.
-        None => true,
+        Ok(frame) => key(&frame).as_ref().map(|key| &key[..]) == key_found,
+        Err(_) => has_head,
     }
 }

@@ -2,9 +2,9 @@
 
 use std::{
     collections::VecDeque,
-    mem,
-    pin::pin,
-    sync::{Arc, Mutex, MutexGuard, PoisonError},
+    hint, mem,
+    sync::{Arc, Condvar, Mutex, MutexGuard, PoisonError},
+    thread,
     time::{Duration, Instant},
 };
 
@@ -14,13 +14,13 @@ use rdkafka::{
     error::{KafkaError, RDKafkaErrorCode},
     producer::{BaseRecord, DeliveryResult, Producer as _, ProducerContext, ThreadedProducer},
 };
-use tokio::{
-    select,
-    sync::{OwnedSemaphorePermit, Semaphore, mpsc, oneshot},
-    task::{JoinHandle, spawn_blocking, yield_now},
-};
+use tokio::{sync::oneshot, task::spawn_blocking};
 
-use super::{Address, Store, client, envelope::Envelope, position};
+use super::{
+    Address, Store, client,
+    envelope::{self, Envelope},
+    position,
+};
 use crate::{
     backend::{Asked, Delivery, Ends, Entry, Producer},
     error::Fault,
@@ -29,12 +29,25 @@ use crate::{
 /// So many claims at once find a client that has its number.
 const SPARE_MAX: usize = 8;
 
+/// While a burst is under way, what comes is taken so often: to be woken for each record would cost its owner more than
+/// to decide some.
+const NAP: Duration = Duration::from_micros(100);
+
 /// Who waits for what becomes of a record, and in which partition.
 pub(super) struct Waiting {
     pub(super) partition: u16,
     pub(super) report: oneshot::Sender<Delivery>,
-    /// Its burst, which is under way as long as one of its records is.
-    pub(super) burst: Option<Arc<OwnedSemaphorePermit>>,
+    /// With which others it was sent.
+    pub(super) burst: Option<Arc<Burst>>,
+}
+
+impl Waiting {
+    fn tell(self, delivery: Delivery) {
+        match &self.burst {
+            Some(burst) => burst.heard(self.report, delivery),
+            None => drop(self.report.send(delivery)),
+        }
+    }
 }
 
 /// Takes the client's reports; whoever waits for a partition to grow hears of it.
@@ -62,12 +75,11 @@ impl ProducerContext for Reports {
     type DeliveryOpaque = Box<Waiting>;
 
     fn delivery(&self, result: &DeliveryResult<'_>, waiting: Box<Waiting>) {
-        let Waiting { partition, report, burst: _burst } = *waiting;
         let delivery = match result {
             Ok(message) => {
                 // A repeated send is confirmed without an offset; who reads the record back learns it.
                 let position = position(message.offset());
-                self.0.advance(partition, position);
+                self.0.advance(waiting.partition, position);
                 self.0.heard(Asked::Write, Ok(()));
                 Delivery::Stored(position)
             }
@@ -78,7 +90,7 @@ impl ProducerContext for Reports {
                 Delivery::Unknown(Fault::new("store a record", error.clone()))
             }
         };
-        drop(report.send(delivery));
+        waiting.tell(delivery);
     }
 }
 
@@ -163,36 +175,128 @@ impl Drop for Spare {
 
 /// A client of its own per claim, so that nothing of an older one can be mixed up with it.
 pub(super) struct KafkaProducer {
-    waiting: mpsc::UnboundedSender<(Entry, oneshot::Sender<Delivery>)>,
-    sending: JoinHandle<()>,
+    desk: Arc<Desk>,
 }
 
 impl KafkaProducer {
     pub(super) fn start(store: &Arc<Store>, partition: u16, spare: &Arc<Spare>) -> Result<Self, Fault> {
-        let sending = Sending { store: store.clone(), partition, client: Some(spare.take()?) };
-        let (waiting, queue) = mpsc::unbounded_channel();
-        Ok(Self { waiting, sending: tokio::spawn(sending.run(queue)) })
+        let (store, desk) = (store.clone(), Arc::<Desk>::default());
+        let source = envelope::source(store.genesis.log_id, partition);
+        let sending = Sending { store, partition, source, desk: desk.clone(), client: spare.take()? };
+        let thread = thread::Builder::new().name("sends to kafka".to_owned());
+        thread.spawn(|| sending.run()).map_err(|source| Fault::new("start to send", source))?;
+        Ok(Self { desk })
     }
 }
 
 impl Producer for KafkaProducer {
     fn send(&mut self, entry: Entry) -> oneshot::Receiver<Delivery> {
         let (report, delivery) = oneshot::channel();
-        // If the task has ended, the report's sender is dropped here.
-        drop(self.waiting.send((entry, report)));
+        self.desk.put((entry, report));
         delivery
     }
 }
 
 impl Drop for KafkaProducer {
-    /// What was not handed to the client yet is of a term that is over.
     fn drop(&mut self) {
-        self.sending.abort();
+        self.desk.end();
+    }
+}
+
+/// A record to be sent, and who waits for it.
+type New = (Entry, oneshot::Sender<Delivery>);
+
+/// Where records wait for the thread that sends them.
+#[derive(Default)]
+struct Desk {
+    tray: Mutex<Tray>,
+    news: Condvar,
+}
+
+#[derive(Default)]
+struct Tray {
+    new: Vec<New>,
+    /// A burst was sent, and nothing is known of it yet.
+    under_way: bool,
+    /// The thread is to be woken for a record; otherwise it looks by itself.
+    is_asleep: bool,
+    /// What was not sent yet is of a term that is over.
+    has_ended: bool,
+}
+
+impl Desk {
+    fn put(&self, new: New) {
+        let mut tray = self.tray();
+        tray.new.push(new);
+        if mem::take(&mut tray.is_asleep) {
+            self.news.notify_one();
+        }
+    }
+
+    fn arrived(&self) {
+        self.tray().under_way = false;
+        self.news.notify_one();
+    }
+
+    fn end(&self) {
+        self.tray().has_ended = true;
+        self.news.notify_one();
+    }
+
+    /// Waits until there are new records, or none is under way and some wait to be sent; nothing at the end. Says whether
+    /// the next burst leaves now.
+    fn take(&self, some_wait: bool) -> Option<(Vec<New>, bool)> {
+        let mut tray = self.tray();
+        let mut napped = false;
+        loop {
+            let leaves = !tray.under_way && (some_wait || !tray.new.is_empty());
+            if tray.has_ended {
+                return None;
+            } else if leaves || !tray.new.is_empty() {
+                tray.under_way |= leaves;
+                return Some((mem::take(&mut tray.new), leaves));
+            } else if tray.under_way && !napped {
+                tray = self.news.wait_timeout(tray, NAP).unwrap_or_else(PoisonError::into_inner).0;
+                napped = true;
+            } else {
+                tray.is_asleep = true;
+                tray = self.news.wait(tray).unwrap_or_else(PoisonError::into_inner);
+                tray.is_asleep = false;
+            }
+        }
+    }
+
+    fn tray(&self) -> MutexGuard<'_, Tray> {
+        self.tray.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+/// Records sent together. With the first that anything is known of, the client is free for the next; what became of all of
+/// them is told at once, so that whoever waits is woken once.
+pub(super) struct Burst {
+    desk: Arc<Desk>,
+    heard: Mutex<Vec<(oneshot::Sender<Delivery>, Delivery)>>,
+}
+
+impl Burst {
+    fn heard(&self, report: oneshot::Sender<Delivery>, delivery: Delivery) {
+        let mut heard = self.heard.lock().unwrap_or_else(PoisonError::into_inner);
+        if heard.is_empty() {
+            self.desk.arrived();
+        }
+        heard.push((report, delivery));
+    }
+}
+
+impl Drop for Burst {
+    fn drop(&mut self) {
+        let heard = self.heard.get_mut().unwrap_or_else(PoisonError::into_inner);
+        heard.drain(..).for_each(|(report, delivery)| drop(report.send(delivery)));
     }
 }
 
 /// Hands what waits to the client, a burst at a time, so that each becomes one request: what comes while one is under way
-/// is packed and goes as the next.
+/// is packed and goes as the next. On a thread of its own: a task would wait for the runtime's, which decide meanwhile.
 ///
 /// The client by itself sends a record as soon as it has one, has only one request with five records or more under way,
 /// and waits for its answer busily, with a processor of its own, while it has others. So it gets them together, is
@@ -200,46 +304,41 @@ impl Drop for KafkaProducer {
 struct Sending {
     store: Arc<Store>,
     partition: u16,
-    /// Taken only when it ends.
-    client: Option<Client>,
+    source: String,
+    desk: Arc<Desk>,
+    client: Client,
 }
 
 impl Sending {
-    async fn run(self, mut queue: mpsc::UnboundedReceiver<(Entry, oneshot::Sender<Delivery>)>) {
-        let one_at_a_time = Arc::new(Semaphore::new(1));
+    fn run(self) {
         let mut packed = Vec::new();
-        while let Some(first) = queue.recv().await {
-            packed.push(self.pack(first));
-            let burst = {
-                let mut leave = pin!(one_at_a_time.clone().acquire_owned());
-                loop {
-                    select! {
-                        biased;
-                        leave = &mut leave => break leave,
-                        Some(next) = queue.recv() => packed.push(self.pack(next)),
-                    }
-                }
-            };
-            let Ok(burst) = burst.map(Arc::new) else { return };
-            let begun = Instant::now();
-            packed.drain(..).for_each(|packed| self.send(packed, &burst));
-            while begun.elapsed() <= client::LINGER {
-                yield_now().await;
-                while let Ok(next) = queue.try_recv() {
-                    self.send(self.pack(next), &burst);
-                }
+        while let Some((new, leaves)) = self.desk.take(!packed.is_empty()) {
+            packed.extend(new.into_iter().map(|new| self.pack(new)));
+            if leaves {
+                self.send_all(packed.drain(..));
             }
-            self.wake();
         }
     }
 
-    fn pack(&self, (entry, report): (Entry, oneshot::Sender<Delivery>)) -> Packed {
-        let Store { genesis, columns, .. } = &*self.store;
-        let envelope = Envelope::of(&entry.record, genesis.log_id, self.partition, columns.as_deref());
+    fn send_all(&self, packed: impl Iterator<Item = Packed>) {
+        let burst = Arc::new(Burst { desk: self.desk.clone(), heard: Mutex::default() });
+        let begun = Instant::now();
+        packed.for_each(|packed| self.send(packed, &burst));
+        // To sleep for so little takes several times as long.
+        while begun.elapsed() <= client::LINGER {
+            hint::spin_loop();
+        }
+        let late = mem::take(&mut self.desk.tray().new);
+        late.into_iter().for_each(|late| self.send(self.pack(late), &burst));
+        self.wake();
+    }
+
+    fn pack(&self, (entry, report): New) -> Packed {
+        let envelope = Envelope::of(&entry.record, &self.source, self.store.columns.as_deref());
         Packed { envelope, report }
     }
 
-    fn send(&self, Packed { envelope, report }: Packed, burst: &Arc<OwnedSemaphorePermit>) {
+    fn send(&self, Packed { envelope, report }: Packed, burst: &Arc<Burst>) {
         let Envelope { headers, key, value } = envelope;
         let waiting = Waiting { partition: self.partition, report, burst: Some(burst.clone()) };
         let message = BaseRecord::with_opaque_to(&self.store.address.topic, Box::new(waiting))
@@ -247,17 +346,14 @@ impl Sending {
             .headers(headers)
             .payload(&value[..]);
         let message = BaseRecord { key: key.as_ref().map(|key| &key[..]), ..message };
-        if let Some(client) = &self.client
-            && let Err((error, message)) = client.send(message)
-        {
-            let unknown = Delivery::Unknown(Fault::new("send a record", error));
-            drop(message.delivery_opaque.report.send(unknown));
+        if let Err((error, message)) = self.client.send(message) {
+            message.delivery_opaque.tell(Delivery::Unknown(Fault::new("send a record", error)));
         }
     }
 
     /// Nothing is waited for here; a flush wakes the client's thread, whose linger is over.
     fn wake(&self) {
-        drop(self.client.as_ref().map(|client| client.flush(Duration::ZERO)));
+        drop(self.client.flush(Duration::ZERO));
     }
 }
 
@@ -265,11 +361,4 @@ impl Sending {
 struct Packed {
     envelope: Envelope,
     report: oneshot::Sender<Delivery>,
-}
-
-impl Drop for Sending {
-    /// The client waits for its threads, which no task may do.
-    fn drop(&mut self) {
-        client::end(self.client.take());
-    }
 }

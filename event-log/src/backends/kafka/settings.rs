@@ -54,6 +54,17 @@ impl Copies {
     }
 }
 
+/// What production should know of a topic with so many copies of each message.
+pub(super) fn few(replicas: usize) -> Option<String> {
+    let wanted = Copies::of(usize::MAX).replicas;
+    (replicas < wanted).then(|| {
+        format!(
+            "has {replicas} of the {wanted} copies that production wants. Copies follow the brokers that answer when \
+             it is made, and are not added by themselves: docs/operations.md says how under Kafka"
+        )
+    })
+}
+
 /// A topic to be made.
 pub(super) fn new_topic<'a>(
     name: &'a str,
@@ -82,7 +93,10 @@ pub(super) fn faults(topic: &ConfigResource, replicas: usize, copies: Copies) ->
     let mut faults: Vec<String> =
         SETTINGS.iter().filter_map(|setting| setting.fault(value(setting.name)?, copies)).collect();
     if replicas < copies.replicas {
-        faults.push(format!("each record has {replicas} replicas, but should have {}", copies.replicas));
+        faults.push(format!(
+            "each record has {replicas} replicas, but should have {} (docs/operations.md says how under Kafka)",
+            copies.replicas
+        ));
     }
     faults
 }

@@ -23,24 +23,6 @@ use crate::{
     conformance::{Fixture, Tamper, conformance},
 };
 
-/// Where the broker of the tests listens.
-const BROKERS: &str = "LOYALNEST_TEST_KAFKA";
-
-fn broker() -> String {
-    let missing = format!(
-        "{BROKERS} is not set: tests of a log on Kafka need a broker. `cargo xtask test` starts one; \
-         `cargo xtask services up` does too, and says what to set it to"
-    );
-    let given = std::env::var(BROKERS).unwrap_or_else(|_| panic!("{missing}"));
-    given.trim_end_matches('/').to_owned()
-}
-
-/// A topic of its own for one test.
-fn new_address() -> Address {
-    let name: Vec<String> = rand::random::<[u8; 8]>().iter().map(|byte| format!("{byte:02x}")).collect();
-    format!("{}/test-{}", broker(), name.concat()).parse().unwrap()
-}
-
 fn admin(address: &Address) -> AdminClient<DefaultClientContext> {
     let config: ClientConfig = client::admin(address);
     config.create().unwrap()
@@ -64,7 +46,7 @@ struct Topic {
 
 impl Topic {
     async fn new() -> Self {
-        let address = new_address();
+        let address = testing::new_topic();
         init(&address, 4, None).await.unwrap();
         let kafka = opened(&address).await.unwrap();
         Self { address, kafka }

@@ -1,8 +1,11 @@
 //! What happens to a topic behind the backs of those who read it, without anybody telling them.
 
+use std::task::{Context, Poll, Waker};
+
 use super::*;
 use crate::{
     Checkpoint, Reader, Reason,
+    backend::Last,
     conformance::{commit, within},
 };
 
@@ -70,4 +73,25 @@ async fn an_old_copy_of_the_log_stops_running_and_resuming_readers() {
     topic.editor().replace(&topic.kafka.store.genesis, &copy);
     assert_eq!(resumed(&log, checkpoint).await, Reason::LastReadGone);
     assert_eq!(stopped(running).await, Reason::LastReadGone);
+}
+
+/// Each fetch is looked at once and cancelled. Catches: what a connection found where it began goes with the fetch that saw
+/// it.
+#[tokio::test]
+async fn what_a_cancelled_fetch_saw_is_told_by_the_next() {
+    let topic = Topic::new().await;
+    written(&topic.log()).await;
+    let end = topic.kafka.end_now(0).await.unwrap();
+    let mut tail = topic.kafka.tail(0);
+    let fetched = within("a fetch", async {
+        loop {
+            let looked = tail.fetch(end, 10).as_mut().poll(&mut Context::from_waker(Waker::noop()));
+            if let Poll::Ready(fetched) = looked {
+                return fetched.unwrap();
+            }
+            tokio::time::sleep(Duration::from_millis(20)).await;
+        }
+    });
+    let fetched = fetched.await;
+    assert!(matches!(fetched.last, Last::Bytes(_)) && fetched.records.is_empty(), "{:?}", fetched.last);
 }

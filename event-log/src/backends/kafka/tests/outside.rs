@@ -4,8 +4,8 @@ use bytes::Bytes;
 
 use super::{editor::Plain, *};
 use crate::{
-    Columns, FRAME_LEN, Frame, Kind, NewKind, NewRecord, REFERENCE_ROUTE, Record, Shown, ShownEvent,
-    conformance::commit,
+    Columns, Diverged, FRAME_LEN, Frame, Kind, NewKind, NewRecord, REFERENCE_ROUTE, Reason, Record, Shown,
+    ShownEvent, Stopped, conformance::commit, frame::FORMAT,
 };
 
 /// A body of two bytes that nobody else understands, and two events.
@@ -42,6 +42,7 @@ async fn a_plain_client_reads_the_events_and_finds_the_frame_in_one_header() {
     let topic = Topic::new().await;
     let columns: Option<Arc<dyn Columns>> = Some(Arc::new(TwoEvents));
     let log = open(&topic.address, columns).await.unwrap();
+    let elsewhere = open(&topic.address, None).await.unwrap();
     let mut writer = log.claim(0, |_| Ok(())).await.unwrap();
     let body = Bytes::from_static(BODY.as_bytes());
     let new = NewRecord {
@@ -56,6 +57,9 @@ async fn a_plain_client_reads_the_events_and_finds_the_frame_in_one_header() {
     let refused = NewRecord { kind: NewKind::Outcome, body: "~~no".into(), ..new };
     let refused = writer.append(refused).unwrap().await.unwrap();
     let read = log.record_at(0, appended.position).await.unwrap();
+    // Who reads nothing hears of nothing, and may ask.
+    assert!(elsewhere.end(0) < refused.position);
+    assert_eq!(elsewhere.end_now(0).await.unwrap(), refused.position);
 
     let messages = topic.editor().read(4).remove(0);
     let [certificate, claim, commit, outcome] = &messages[..] else { panic!("{messages:?}") };
@@ -112,14 +116,21 @@ async fn other_headers_are_no_part_of_history_but_the_key_is() {
     assert_eq!(end().await, (1, 1));
 }
 
+/// Catches: any bytes of others are taken for those of a newer program.
 #[tokio::test]
 async fn what_others_put_into_the_topic_is_skipped_and_counted() {
     let topic = Topic::new().await;
     let log = topic.log();
     let mut writer = log.claim(0, |_| Ok(())).await.unwrap();
     writer.append(commit(1)).unwrap().await.unwrap();
-    let stray = Plain { headers: Vec::new(), key: None, value: b"hello".to_vec() };
-    topic.editor().write(&[vec![stray]]);
+    let empty = vec![("loyalnest-frame".to_owned(), Vec::new())];
+    let strays = [
+        Plain { headers: Vec::new(), key: None, value: b"hello".to_vec() },
+        Plain { headers: Vec::new(), key: Some(b"key".to_vec()), value: vec![FORMAT + 1; FRAME_LEN] },
+        Plain { headers: Vec::new(), key: None, value: Vec::new() },
+        Plain { headers: empty, key: None, value: vec![FORMAT + 1] },
+    ];
+    topic.editor().write(&[strays.to_vec()]);
     writer.append(commit(2)).unwrap().await.unwrap();
     let mut reader = log.reader(0, None).unwrap();
     let mut kinds = Vec::new();
@@ -131,5 +142,18 @@ async fn what_others_put_into_the_topic_is_skipped_and_counted() {
         kinds.extend(batch.records.iter().map(|record| record.frame.kind));
     }
     assert_eq!(kinds, [Kind::Claim, Kind::Commit, Kind::Commit]);
-    assert_eq!(reader.skipped().undecodable, 1);
+    assert_eq!(reader.skipped().undecodable, strays.len() as u64);
+}
+
+/// Catches: an owner that goes on behind what may be a newer program's claim.
+#[tokio::test]
+async fn what_a_newer_program_puts_into_the_topic_stops_the_owner() {
+    let topic = Topic::new().await;
+    let log = topic.log();
+    let mut writer = log.claim(0, |_| Ok(())).await.unwrap();
+    writer.append(commit(1)).unwrap().await.unwrap();
+    let head = vec![("loyalnest-frame".to_owned(), vec![FORMAT + 1; 40])];
+    topic.editor().write(&[vec![Plain { headers: head, key: None, value: b"{}".to_vec() }]]);
+    let stopped = writer.append(commit(2)).unwrap().await.unwrap_err();
+    assert!(matches!(stopped, Stopped::Diverged(Diverged { reason: Reason::Newer, .. })), "{stopped}");
 }

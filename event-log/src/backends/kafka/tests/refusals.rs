@@ -1,9 +1,8 @@
 //! What is refused when a log is made or opened, and whether the text says what to change.
 
-use rdkafka::admin::{AlterConfig, NewPartitions, ResourceSpecifier};
+use rdkafka::admin::ResourceSpecifier;
 
 use super::{editor::Plain, *};
-use crate::conformance::within;
 
 fn reason(refused: Result<impl Sized, Error>) -> String {
     match refused.err().expect("it was accepted") {
@@ -18,7 +17,7 @@ async fn reopened(topic: &Topic) -> String {
 
 #[tokio::test]
 async fn a_topic_that_is_not_there_is_no_log_and_one_that_is_is_not_made_again() {
-    let address = new_address();
+    let address = testing::new_topic();
     let place = address.to_string();
     assert!(matches!(open(&address, None).await, Err(Error::NotFound { place: found }) if found == place));
     let topic = Topic::new().await;
@@ -50,18 +49,8 @@ async fn every_wrong_setting_of_a_topic_is_named() {
         ("unclean.leader.election.enable", "true"),
         ("max.message.bytes", "1000000"),
     ];
-    let change = AlterConfig::new(ResourceSpecifier::Topic(&topic.address.topic));
-    let change = wrong.iter().fold(change, |change, (name, value)| change.set(name, value));
-    admin(&topic.address).alter_configs([&change], &AdminOptions::new()).await.unwrap()[0].as_ref().unwrap();
-    // The broker learns of it a little later.
-    let told = within("a refusal", async {
-        loop {
-            if let Err(Error::Unusable { reason, .. }) = opened(&topic.address).await {
-                return reason;
-            }
-        }
-    });
-    let told = told.await;
+    testing::change(&topic.address, &wrong).await.unwrap();
+    let told = reopened(&topic).await;
     for (name, value) in wrong {
         assert!(told.contains(&format!("{name} is {value}, but must be")), "{name}: {told}");
     }
@@ -70,20 +59,8 @@ async fn every_wrong_setting_of_a_topic_is_named() {
 #[tokio::test]
 async fn a_log_whose_partitions_were_added_to_is_refused() {
     let topic = Topic::new().await;
-    let admin = admin(&topic.address);
-    admin
-        .create_partitions([&NewPartitions::new(&topic.address.topic, 6)], &AdminOptions::new())
-        .await
-        .unwrap();
-    // Until then it opens.
-    let told = within("a refusal", async {
-        loop {
-            if let Err(error) = opened(&topic.address).await {
-                return error.to_string();
-            }
-        }
-    });
-    let told = told.await;
+    testing::grow(&topic.address, 6).await.unwrap();
+    let told = opened(&topic.address).await.err().unwrap().to_string();
     assert!(told.contains("partition 4") || told.contains("4 partitions"), "{told}");
 }
 
@@ -143,4 +120,5 @@ async fn a_topic_with_too_few_replicas_is_refused() {
     assert_eq!(settings::faults(&described, 1, settings::Copies::of(1)), Vec::<String>::new());
     let faults = settings::faults(&described, 1, settings::Copies::of(3)).join("; ");
     assert!(faults.contains("min.insync.replicas is 1") && faults.contains("1 replicas"), "{faults}");
+    assert!(settings::few(1).unwrap().contains("1 of the 3 copies") && settings::few(3).is_none());
 }
