@@ -1,5 +1,7 @@
 //! Reads one partition, admits record by record, and stops for good when the history is not the one it read before.
 
+use std::mem;
+
 use bytes::Bytes;
 
 use crate::{
@@ -65,11 +67,14 @@ pub struct Reader {
     missing: Missing,
     /// While it stands behind a hole.
     hole: Option<Mark>,
+    /// What of the skipped records a call returned; one that was cancelled did not.
+    skipped_told: Skipped,
 }
 
 impl Reader {
     pub(crate) fn new(genesis: Genesis, tail: Box<dyn Tail>, from: Checkpoint, missing: Missing) -> Self {
-        Self { genesis, tail, progress: Progress::new(from), stopped: None, missing, hole: None }
+        let progress = Progress::new(from);
+        Self { genesis, tail, progress, stopped: None, missing, hole: None, skipped_told: progress.skipped }
     }
 
     /// The next records, at least one unless the end is reached, at most `max_records` or [`FETCH_RECORDS_MAX`].
@@ -79,7 +84,6 @@ impl Reader {
     /// # Errors
     /// [`Error::Diverged`], from then on for ever; [`Error::Storage`], which may pass.
     pub async fn next(&mut self, max_records: usize) -> Result<Batch, Error> {
-        let skipped_before = self.progress.skipped;
         loop {
             if let Some(diverged) = self.stopped {
                 return Err(diverged.into());
@@ -99,7 +103,8 @@ impl Reader {
                 (orphaned, hole) => hole.filter(|_| orphaned.is_some()),
             };
             if at_end || !records.is_empty() {
-                return Ok(Batch { records, skipped: self.progress.skipped.since(skipped_before) });
+                let told = mem::replace(&mut self.skipped_told, self.progress.skipped);
+                return Ok(Batch { records, skipped: self.progress.skipped.since(told) });
             }
         }
     }
@@ -160,5 +165,57 @@ impl Skipped {
             orphans: self.orphans - before.orphans,
             undecodable: self.undecodable - before.undecodable,
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use std::{
+        collections::VecDeque,
+        future::pending,
+        pin::pin,
+        task::{Context, Waker},
+    };
+
+    use async_trait::async_trait;
+
+    use super::*;
+    use crate::{
+        backend::{Fetched, Last, Stored},
+        error::Fault,
+        genesis::Class,
+        memory,
+    };
+
+    /// Gives a message that is no record, stands still once, and has no more.
+    struct Halting(VecDeque<Option<Fetched>>);
+
+    #[async_trait]
+    impl Tail for Halting {
+        async fn fetch(&mut self, _: Position, _: usize) -> Result<Fetched, Fault> {
+            match self.0.pop_front() {
+                Some(Some(fetched)) => Ok(fetched),
+                Some(None) => pending().await,
+                None => Ok(Fetched { last: Last::Unbroken, records: Vec::new(), head: None }),
+            }
+        }
+
+        async fn changed(&mut self, _: Position) -> Result<(), Fault> {
+            Ok(())
+        }
+    }
+
+    /// With a call that counts from where it began itself this was seen to fail.
+    #[tokio::test]
+    async fn what_a_cancelled_call_skipped_is_told_by_the_next() {
+        let log = memory::init(1, Class::Open);
+        let foreign = Stored { position: Position::new(1), bytes: Bytes::new() };
+        let fetched = Fetched { last: Last::Unbroken, records: vec![foreign], head: None };
+        let tail = Box::new(Halting([Some(fetched), None].into()));
+        let from = Checkpoint::start(log.genesis(), 0);
+        let mut reader = Reader::new(*log.genesis(), tail, from, Missing::default());
+        assert!(pin!(reader.next(10)).poll(&mut Context::from_waker(Waker::noop())).is_pending());
+        assert_eq!(reader.next(10).await.unwrap().skipped.undecodable, 1);
+        assert_eq!(reader.next(10).await.unwrap().skipped.undecodable, 0);
     }
 }

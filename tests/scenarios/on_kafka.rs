@@ -18,15 +18,15 @@ fn address() -> String {
     new_topic().to_string()
 }
 
-/// Anybody's bytes as the last message of each partition.
-fn scribble(address: &str) {
+/// Anybody's bytes as the last message of a partition.
+pub(crate) fn scribble(address: &str, partition: u16, headers: &[&str]) {
     let (brokers, topic) = address.trim_start_matches("kafka://").split_once('/').unwrap();
-    for partition in 0..PARTITIONS {
-        let kcat = ["-P", "-b", brokers, "-t", topic, "-p", &partition.to_string()];
-        let mut kcat = Command::new("kcat").args(kcat).stdin(Stdio::piped()).spawn().expect("kcat is there");
-        kcat.stdin.take().unwrap().write_all(b"hello").unwrap();
-        assert!(kcat.wait().unwrap().success());
-    }
+    let mut kcat = Command::new("kcat");
+    kcat.args(["-P", "-b", brokers, "-t", topic, "-p", &partition.to_string()]);
+    headers.iter().for_each(|header| drop(kcat.args(["-H", header])));
+    let mut kcat = kcat.stdin(Stdio::piped()).spawn().expect("kcat is there");
+    kcat.stdin.take().unwrap().write_all(b"hello").unwrap();
+    assert!(kcat.wait().unwrap().success());
 }
 
 /// Catches: a start that takes the last message of a partition for a record.
@@ -44,7 +44,7 @@ async fn points_are_earned_and_redeemed_and_outlive_a_kill_and_what_others_put_i
 
     let folder = server.kill();
     assert!(!folder.data().join("log.db").exists(), "the log is elsewhere");
-    scribble(&address);
+    (0..PARTITIONS).for_each(|partition| scribble(&address, partition, &[]));
     let server = Server::start_on(&folder, &[]);
     let shop = shop.at(&server);
     assert_eq!(shop.balance(&customer).await.available, 700);

@@ -1,13 +1,10 @@
 //! A server, an address or a file that cannot be used is refused at the start, and what is said says what to change.
-use std::{
-    fs,
-    io::Write as _,
-    process::{Command, Stdio},
-};
+use std::fs;
 
 use event_log::kafka::testing::{self, new_topic};
 use postgres_store::testing::TestDatabase;
 
+use super::on_kafka::scribble;
 use crate::harness::{Folder, Server, run};
 
 /// Where something is asked for that is wrong.
@@ -153,11 +150,6 @@ async fn a_topic_that_no_longer_keeps_a_log_is_told_with_what_to_change() {
     refused("more partitions", &folder, &[], &["8 partitions for ever", "the topic has 12"]);
 
     let (topic, folder) = log();
-    let topic = topic.to_string();
-    let (brokers, name) = topic.trim_start_matches("kafka://").split_once('/').unwrap();
-    let newer = ["-P", "-b", brokers, "-t", name, "-p", "0", "-H", "loyalnest-frame=\u{2}newer"];
-    let mut kcat = Command::new("kcat").args(newer).stdin(Stdio::piped()).spawn().unwrap();
-    kcat.stdin.take().unwrap().write_all(b"{}").unwrap();
-    assert!(kcat.wait().unwrap().success());
+    scribble(&topic.to_string(), 0, &["loyalnest-frame=\u{2}newer"]);
     refused("a newer record", &folder, &[], &["update this program"]);
 }

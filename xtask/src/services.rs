@@ -1,5 +1,6 @@
 //! Real servers that measurements and tests need, each in a temporary folder on a free port: `cargo xtask services`.
 mod kafka;
+mod ports;
 mod postgres;
 
 use std::{

@@ -3,7 +3,6 @@ use std::{
     fmt::Write as _,
     fs::{self, File},
     io,
-    net::{Ipv4Addr, TcpListener},
     os::unix::process::CommandExt as _,
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -14,7 +13,7 @@ use std::{
 use anyhow::{Context as _, bail, ensure};
 
 use self::secure::Secure;
-use super::{Started, cache};
+use super::{Started, cache, ports::free_ports};
 use crate::run;
 
 mod secure;
@@ -281,12 +280,4 @@ fn java(jars: &Path) -> Command {
     let mut command = Command::new("java");
     command.args(JAVA).arg("-cp").arg(jars.join("*"));
     command
-}
-
-/// All at once, so that no two are the same.
-fn free_ports(count: u16) -> anyhow::Result<Vec<u16>> {
-    let bind = |_| TcpListener::bind((Ipv4Addr::LOCALHOST, 0));
-    let listeners = (0..count).map(bind).collect::<Result<Vec<_>, _>>()?;
-    let ports = listeners.iter().map(|listener| listener.local_addr().map(|address| address.port()));
-    Ok(ports.collect::<Result<_, _>>()?)
 }

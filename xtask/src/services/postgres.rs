@@ -2,7 +2,6 @@
 use std::{
     fs::{self, File},
     io,
-    net::{Ipv4Addr, TcpListener},
     os::unix::{fs::chown, process::CommandExt as _},
     path::{Path, PathBuf},
     process::{Child, Command, Stdio},
@@ -12,7 +11,7 @@ use std::{
 
 use anyhow::{Context as _, bail, ensure};
 
-use super::Started;
+use super::{Started, ports::free_ports};
 use crate::run;
 
 /// Where Debian keeps each version.
@@ -84,7 +83,7 @@ impl Cluster {
         if let Some(User { uid, gid }) = user {
             chown(folder, Some(uid), Some(gid))?;
         }
-        let port = TcpListener::bind((Ipv4Addr::LOCALHOST, 0))?.local_addr()?.port();
+        let port = free_ports(1)?[0];
         let cluster = Self { programs, folder: folder.to_owned(), user, port };
         let made = cluster
             .command("initdb")

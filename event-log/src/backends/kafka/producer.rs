@@ -225,8 +225,12 @@ struct Tray {
 }
 
 impl Desk {
+    /// Behind the end nobody sends it: whoever waits for it hears that.
     fn put(&self, new: New) {
         let mut tray = self.tray();
+        if tray.has_ended {
+            return;
+        }
         tray.new.push(new);
         if mem::take(&mut tray.is_asleep) {
             self.news.notify_one();
@@ -239,7 +243,9 @@ impl Desk {
     }
 
     fn end(&self) {
-        self.tray().has_ended = true;
+        let mut tray = self.tray();
+        tray.has_ended = true;
+        tray.new.clear();
         self.news.notify_one();
     }
 
@@ -354,6 +360,13 @@ impl Sending {
     /// Nothing is waited for here; a flush wakes the client's thread, whose linger is over.
     fn wake(&self) {
         drop(self.client.flush(Duration::ZERO));
+    }
+}
+
+impl Drop for Sending {
+    /// Also if it failed: nobody waits in vain.
+    fn drop(&mut self) {
+        self.desk.end();
     }
 }
 

@@ -2,6 +2,7 @@
 
 use std::{
     fs,
+    hash::{BuildHasher as _, RandomState},
     net::{Ipv4Addr, TcpListener},
     os::unix::{fs::chown, process::CommandExt as _},
     path::PathBuf,
@@ -168,8 +169,11 @@ impl Drop for Cluster {
     }
 }
 
+/// Below those that the system gives away: one of these would soon be somebody else's while its server is away.
 fn free_port() -> u16 {
-    TcpListener::bind((Ipv4Addr::LOCALHOST, 0)).unwrap().local_addr().unwrap().port()
+    let any = RandomState::new();
+    let mut ports = (0..1_000).map(|attempt| 15_000 + u16::try_from(any.hash_one(attempt) % 17_000).unwrap());
+    ports.find(|port| TcpListener::bind((Ipv4Addr::LOCALHOST, *port)).is_ok()).unwrap()
 }
 
 fn id(arguments: &[&str]) -> u32 {
