@@ -1,6 +1,6 @@
 //! Answers the records of one writer, in order, when each is durable and admitted; or stops the writer.
 
-use std::{collections::VecDeque, sync::Arc};
+use std::{collections::VecDeque, pin::pin, sync::Arc};
 
 use tokio::{
     select,
@@ -123,7 +123,18 @@ impl Resolver {
 
     async fn delivered(&mut self, record: &mut InFlight) -> Result<Position, Stopped> {
         let partition = self.partition;
-        let error = match timeout_at(record.deadline, &mut record.delivery).await {
+        let mut delivery = pin!(timeout_at(record.deadline, &mut record.delivery));
+        let delivery = loop {
+            let reads_on = |read_back: &&mut ReadBack| read_back.stop.is_none();
+            let Some(read_back) = self.read_back.as_mut().filter(reads_on) else { break delivery.await };
+            select! {
+                biased;
+                delivery = &mut delivery => break delivery,
+                // What is read meanwhile need not be read later.
+                read = read_back.read_or_wait() => read.map_err(|error| stopped_by(partition, error))?,
+            }
+        };
+        let error = match delivery {
             Ok(Ok(Delivery::Stored(position))) => return Ok(position),
             Ok(Ok(Delivery::Refused { number })) if number > self.term.number => {
                 return Err(Stopped::Fenced { partition, number });

@@ -2,8 +2,11 @@
 
 use super::*;
 use crate::{
-    Class, Stopped,
+    Class, Position, Stopped,
+    backend::Stored,
     faulty::{Fate, Faulty, Plan},
+    frame::FORMAT,
+    memory::Memory,
     mutation::{Mutation, plant},
 };
 
@@ -54,6 +57,34 @@ async fn a_store_without_a_fence_is_found_out() {
         lost += u32::from(answer.await.is_ok());
     }
     assert!(lost > 0 && diverged(read_all(&log).await).is_some());
+}
+
+/// Its record arrived before the claim and is reported after it. What follows the claim is the business of the owner who
+/// claimed: here a record that no reader of this program passes. With an owner that reads on this was seen to fail.
+#[tokio::test(start_paused = true)]
+async fn who_waits_for_a_report_reads_no_further_than_the_claim_that_fences_it() {
+    let memory = Memory::init(1, Class::Open);
+    let (process, log) = (Faulty::new(&memory.log(), Plan::default()), memory.log());
+    let mut older = claim(&process.log()).await;
+    process.script([Fate::DelayReport(Duration::from_secs(1))]);
+    let pending = older.append(commit(0)).unwrap();
+    while numbers(&log).await.is_empty() {
+        tokio::task::yield_now().await;
+    }
+    let mut newer = claim(&log).await;
+    // In a test whose time stands still this ends when everybody has read what there is.
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    memory.tamper(PARTITION, |records| {
+        let position = Position::new(records.last().unwrap().position.get() + 1);
+        records.push(Stored { position, bytes: Bytes::from_static(&[FORMAT + 1]) });
+    });
+    drop(newer.append(commit(1)).unwrap().await);
+    pending.await.unwrap();
+    let stopped = match older.append(commit(2)) {
+        Ok(pending) => pending.await.unwrap_err(),
+        Err(_) => older.stopped().unwrap(),
+    };
+    assert!(matches!(stopped, Stopped::Fenced { number: 2, .. }), "{stopped}");
 }
 
 pub(crate) async fn of_two_claimers_one_owns_the_partition(fixture: impl Fixture) {
