@@ -112,7 +112,7 @@ pub(crate) use conformance;
 const PARTITION: u16 = 0;
 
 pub(crate) const QUICK: Timing =
-    Timing { append_timeout: Duration::from_millis(200), claim_timeout: Duration::from_secs(5) };
+    Timing { append_timeout: Duration::from_secs(1), claim_timeout: Duration::from_secs(5) };
 
 pub(crate) fn commit(number: u32) -> NewRecord {
     NewRecord {

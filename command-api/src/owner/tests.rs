@@ -27,8 +27,7 @@ use crate::{
 /// One process on a shared store.
 fn over(store: &Log, plan: Plan) -> (Faulty, Log) {
     let faulty = Faulty::new(store, plan);
-    let timing =
-        Timing { append_timeout: Duration::from_millis(150), claim_timeout: Duration::from_secs(10) };
+    let timing = Timing { append_timeout: Duration::from_secs(1), claim_timeout: Duration::from_secs(10) };
     let log = faulty.log().with_timing(timing);
     (faulty, log)
 }

@@ -19,7 +19,16 @@ async fn written(log: &Log) {
 
 pub(super) async fn at_end(log: &Log) -> Reader {
     let mut reader = log.reader(0, None).unwrap();
-    while !reader.next(100).await.unwrap().records.is_empty() {}
+    let reads = async {
+        loop {
+            match reader.next(100).await {
+                Ok(batch) if batch.records.is_empty() => return,
+                Ok(_) | Err(Error::Storage(_)) => {}
+                Err(error) => panic!("{error}"),
+            }
+        }
+    };
+    within("a reader at the end", reads).await;
     reader
 }
 
