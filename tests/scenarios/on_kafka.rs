@@ -23,7 +23,7 @@ pub(crate) fn scribble(address: &str, partition: u16, headers: &[&str]) {
     let (brokers, topic) = address.trim_start_matches("kafka://").split_once('/').unwrap();
     let mut kcat = Command::new("kcat");
     kcat.args(["-P", "-b", brokers, "-t", topic, "-p", &partition.to_string()]);
-    headers.iter().for_each(|header| drop(kcat.args(["-H", header])));
+    kcat.args(headers.iter().flat_map(|header| ["-H", header]));
     let mut kcat = kcat.stdin(Stdio::piped()).spawn().expect("kcat is there");
     kcat.stdin.take().unwrap().write_all(b"hello").unwrap();
     assert!(kcat.wait().unwrap().success());
