@@ -53,6 +53,8 @@ pub(crate) fn run(filter: Option<&str>) -> anyhow::Result<()> {
     let mut counts = Counts::default();
     for ran in &ran {
         counts += ran.counts;
+        // Once more where the end of a long output is all that is looked at.
+        ran.reasons().for_each(|line| println!("{line}"));
         ran.failed.iter().for_each(|failed| println!("FAILED {}: {failed}", ran.name));
     }
     println!("\nall tests in {} s", started.elapsed().as_secs());

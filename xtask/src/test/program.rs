@@ -22,6 +22,9 @@ use crate::{
 const WAITING: &[(&str, usize)] =
     &[("tests/main.rs", 1), ("event-log/src/lib.rs", 3), ("privacy/tests/suite/on_postgres.rs", 1)];
 
+/// Before and behind what failed tests printed.
+const REASONS: &str = "failures:";
+
 /// A line of what cargo says about a build.
 #[derive(Deserialize)]
 #[serde(tag = "reason", rename_all = "kebab-case")]
@@ -189,6 +192,12 @@ impl Ran {
         self.printed.iter().for_each(|line| println!("{line}"));
     }
 
+    /// What its failed tests printed: a program says it between two lines of the same words.
+    pub(super) fn reasons(&self) -> impl Iterator<Item = &str> {
+        let lines = self.printed.iter().map(String::as_str).skip_while(|line| *line != REASONS);
+        lines.skip(1).take_while(|line| *line != REASONS)
+    }
+
     /// How long each of its tests took. A program does not say so; but it begins them by name, the first ones at once
     /// and each other one when one has ended.
     pub(super) fn durations(&self) -> Vec<(Duration, String)> {
@@ -233,8 +242,15 @@ mod tests {
     fn what_failed_is_known_by_name_and_everything_that_was_said_is_kept() {
         let result = "test result: FAILED. 0 passed; 1 failed; 0 ignored";
         let ran = ran(&format!("echo why >&2; echo 'test a::b ... FAILED'; echo '{result}'; exit 101"));
-        assert_eq!((ran.counts.failed, ran.failed), (1, vec!["a::b".to_owned()]));
+        assert_eq!((ran.counts.failed, &ran.failed[..]), (1, &["a::b".to_owned()][..]));
         assert_eq!(ran.printed, ["why", "test a::b ... FAILED", result]);
+        assert_eq!(ran.reasons().count(), 0);
+    }
+
+    #[test]
+    fn why_tests_failed_is_said_without_everything_else() {
+        let ran = ran("echo 'test a ... FAILED'; printf '\nfailures:\n\na: broken\n\nfailures:\n    a\n'");
+        assert_eq!(ran.reasons().collect::<String>(), "a: broken");
     }
 
     #[test]
