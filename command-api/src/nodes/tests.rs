@@ -181,7 +181,8 @@ fn ways(world: &World) -> Vec<Commander> {
 
 #[tokio::test(flavor = "multi_thread")]
 async fn every_kind_of_ask_is_answered_by_the_owner_through_any_node() {
-    let world = World::of(2, 8).await;
+    // So many that some are of the other node.
+    let world = World::of(2, 32).await;
     let ways = ways(&world);
     let (merchant, first) = (world.merchant, &world.nodes[0].commander);
     for &customer in &world.customers {

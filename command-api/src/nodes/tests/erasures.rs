@@ -51,7 +51,8 @@ async fn is_certified(way: &Commander, merchant: MerchantId, stream: StreamRef) 
 /// Catches: a mark, a search or a save that only reaches streams of the own node.
 #[tokio::test(flavor = "multi_thread")]
 async fn a_person_with_streams_on_several_nodes_is_erased_by_whoever_owns_the_request() {
-    let world = World::of(2, 8).await;
+    // So many that some are of each node.
+    let world = World::of(2, 32).await;
     let erasures = erasing(&world).await;
     let ways = ways(&world);
     let [here, there] = [0, 1].map(|node| {
