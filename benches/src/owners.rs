@@ -1,5 +1,6 @@
 //! The write side in this process: a log of eight partitions and their owners, with accounts that earn points.
 use std::{
+    ops::Deref,
     path::Path,
     sync::{
         Arc, LazyLock,
@@ -38,9 +39,13 @@ const AT_ONCE: usize = 512;
 /// Shops that the accounts belong to.
 const SHOPS: usize = 16;
 
-/// Running owners; cheap to clone. They end with the last clone.
+/// Running owners. They end with the last clone, of which callers make one for each command: it counts one reference, not
+/// those of every part.
 #[derive(Clone)]
-pub(crate) struct Owners {
+pub(crate) struct Owners(Arc<Parts>);
+
+/// What they are made of.
+pub(crate) struct Parts {
     pub(crate) log: Log,
     pub(crate) commander: Commander,
     pub(crate) clock: Clock,
@@ -48,7 +53,15 @@ pub(crate) struct Owners {
     /// The clock's; dropped last.
     pub(crate) work: Store,
     accounts: usize,
-    turn: Arc<AtomicUsize>,
+    turn: AtomicUsize,
+}
+
+impl Deref for Owners {
+    type Target = Parts;
+
+    fn deref(&self) -> &Parts {
+        &self.0
+    }
 }
 
 impl Owners {
@@ -110,7 +123,8 @@ impl Owners {
         let snapshots = Snapshots::open(&folder.join("snap.db"), log.id()).await?;
         let keeping = Some(Keeping::new(snapshots, live_streams, memory_bytes));
         let commander = command_api::owner::start_keeping(&log, &keys, &clock, keeping).await?;
-        Ok(Self { log, commander, clock, keys, work, accounts, turn: Arc::default() })
+        let turn = AtomicUsize::new(0);
+        Ok(Self(Arc::new(Parts { log, commander, clock, keys, work, accounts, turn })))
     }
 
     /// The next account in turn earns points; durable when it returns.
