@@ -11,6 +11,8 @@ use crate::{
     rounds::{Timed, in_turn, median, per_second, timed},
 };
 
+/// With so many times as many rounds for what is judged: from one to the next the rate of either side may double.
+const MORE_ROUNDS: usize = 3;
 /// How much longer than the peer's the slowest answers may take.
 const P99_MARK: Mark = Mark::AtMostPercentOfPeer(300);
 
@@ -53,8 +55,9 @@ async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>>
             let bare = bare.clone();
             timed(callers, bench.size.window, move || bare.clone().send()).await
         };
-        let (ours, peer) = in_turn(rounds(bench), ours, sent).await?;
         let judged = callers == JUDGED_CALLERS;
+        let rounds = rounds(bench) * if judged { MORE_ROUNDS } else { 1 };
+        let (ours, peer) = in_turn(rounds, ours, sent).await?;
         let both = |figure: fn(&Timed) -> u64| {
             let middle = |rounds: &[Timed]| median(rounds.iter().map(figure).collect());
             (middle(&ours), middle(&peer))
