@@ -1,6 +1,6 @@
 //! Answers the records of one writer, in order, when each is durable and admitted; or stops the writer.
 
-use std::{collections::VecDeque, pin::pin, sync::Arc};
+use std::{collections::VecDeque, future::poll_fn, mem, pin::pin, sync::Arc, task::Poll};
 
 use tokio::{
     select,
@@ -59,7 +59,9 @@ impl Resolver {
         let term = state.term();
         let read_back = match state.class {
             Class::Conditional => None,
-            Class::Open => Some(ReadBack { partition, term, reader, own: VecDeque::new(), stop: None }),
+            Class::Open => {
+                Some(ReadBack { partition, term, reader, own: VecDeque::new(), stop: None, is_old: false })
+            }
         };
         Self { partition, term, queue, read_back, shared }
     }
@@ -123,16 +125,12 @@ impl Resolver {
 
     async fn delivered(&mut self, record: &mut InFlight) -> Result<Position, Stopped> {
         let partition = self.partition;
-        let mut delivery = pin!(timeout_at(record.deadline, &mut record.delivery));
-        let delivery = loop {
-            let reads_on = |read_back: &&mut ReadBack| read_back.stop.is_none();
-            let Some(read_back) = self.read_back.as_mut().filter(reads_on) else { break delivery.await };
-            select! {
-                biased;
-                delivery = &mut delivery => break delivery,
-                // What is read meanwhile need not be read later.
-                read = read_back.read_or_wait() => read.map_err(|error| stopped_by(partition, error))?,
+        let delivery = timeout_at(record.deadline, &mut record.delivery);
+        let delivery = match &mut self.read_back {
+            Some(read_back) if !planted(Mutation::AcknowledgeBeforeReadBack) => {
+                read_back.read_until(delivery, record.hash).await?
             }
+            _ => delivery.await,
         };
         let error = match delivery {
             Ok(Ok(Delivery::Stored(position))) => return Ok(position),
@@ -180,17 +178,53 @@ struct ReadBack {
     term: Term,
     reader: Reader,
     /// Own records read back and not yet asked for, oldest first.
-    own: VecDeque<AdmittedRecord>,
+    own: VecDeque<Own>,
     /// What was read behind them and ends the writer's time.
     stop: Option<Stopped>,
+    /// A report was waited for since the last fetch: the log is looked at once more before it is answered.
+    is_old: bool,
+}
+
+/// A record of the writer's that was read back.
+struct Own {
+    hash: Hash,
+    height: u64,
+    position: Position,
 }
 
 impl ReadBack {
+    /// Waits for a record's report, and reads meanwhile what need not be read later. It reads no more once it has read what
+    /// ends the writer's time: a record that does not stand before that never counts.
+    async fn read_until<T>(&mut self, report: impl Future<Output = T>, hash: Hash) -> Result<T, Stopped> {
+        let mut report = pin!(report);
+        if let Poll::Ready(report) = poll_fn(|context| Poll::Ready(report.as_mut().poll(context))).await {
+            return Ok(report);
+        }
+        self.is_old = true;
+        loop {
+            if let Some(stopped) = &self.stop {
+                let stands_before = self.own.iter().any(|own| own.hash == hash);
+                return if stands_before { Ok(report.await) } else { Err(stopped.clone()) };
+            }
+            select! {
+                biased;
+                report = &mut report => return Ok(report),
+                read = self.read_or_wait() => read.map_err(|error| stopped_by(self.partition, error))?,
+            }
+        }
+    }
+
     /// Recognises the record by its hash: two records may have the same place, never the same bytes.
     async fn find(&mut self, record: &InFlight) -> Result<Position, Stopped> {
+        let partition = self.partition;
+        let timed_out = || doubt(partition, Error::AppendTimedOut { partition });
+        if mem::take(&mut self.is_old) && self.stop.is_none() {
+            let looks = timeout_at(record.deadline, self.read()).await;
+            looks.map_err(|_| timed_out())?.map_err(|error| stopped_by(partition, error))?;
+        }
         loop {
             while let Some(own) = self.own.pop_front() {
-                let same_place = own.frame.height == record.frame.height;
+                let same_place = own.height == record.frame.height;
                 if own.hash == record.hash || (same_place && planted(Mutation::ReadBackByPlace)) {
                     return Ok(own.position);
                 }
@@ -198,11 +232,8 @@ impl ReadBack {
             if let Some(stopped) = self.stop.take() {
                 return Err(stopped);
             }
-            let timed_out = doubt(self.partition, Error::AppendTimedOut { partition: self.partition });
-            match timeout_at(record.deadline, self.read_or_wait()).await {
-                Ok(read) => read.map_err(|error| stopped_by(self.partition, error))?,
-                Err(_) => return Err(timed_out),
-            }
+            let read = timeout_at(record.deadline, self.read_or_wait()).await;
+            read.map_err(|_| timed_out())?.map_err(|error| stopped_by(partition, error))?;
         }
     }
 
@@ -223,7 +254,8 @@ impl ReadBack {
         let any = !batch.records.is_empty();
         for record in batch.records {
             if record.frame.kind != Kind::Claim {
-                self.own.push_back(record);
+                let AdmittedRecord { hash, position, .. } = record;
+                self.own.push_back(Own { hash, height: record.frame.height, position });
             } else if record.frame.term != self.term {
                 let number = record.frame.term.number;
                 self.stop = Some(Stopped::Fenced { partition: self.partition, number });

@@ -1,5 +1,10 @@
 //! Owners that keep their state in snapshots know exactly what the log says, wherever they are stopped.
-use std::{cell::Cell, fs, path::PathBuf, time::Duration};
+use std::{
+    cell::Cell,
+    fs,
+    path::{Path, PathBuf},
+    time::Duration,
+};
 
 use domain::{Aggregate, Command, DueKind, StreamRef, points_account::EarnPoints};
 use event_log::{
@@ -78,6 +83,7 @@ impl Disk {
         let keeping = match how {
             None => None,
             Some(How { live_streams, memory_bytes, planted }) => {
+                within("the end of the process before", until_closed(&self.snapshots())).await;
                 let snapshots = Snapshots::open(&self.snapshots(), log.id()).await.unwrap();
                 Some(Keeping { snapshots, live_streams, memory_bytes, planted })
             }
@@ -93,6 +99,17 @@ impl Disk {
     async fn by_the_log(&self, accounts: &[CustomerId]) -> Vec<Aggregate> {
         let commander = self.try_start(&self.log, None).await.unwrap();
         states(&commander, accounts).await
+    }
+}
+
+/// A process that is killed writes no more; here its thread may still have a page to write when its tasks are gone.
+async fn until_closed(file: &Path) {
+    let is_open = || {
+        let mut open = fs::read_dir("/proc/self/fd").unwrap().flatten();
+        open.any(|open| fs::read_link(open.path()).is_ok_and(|opened| opened == file))
+    };
+    while is_open() {
+        tokio::time::sleep(Duration::from_millis(2)).await;
     }
 }
 

@@ -2,7 +2,7 @@
 
 use super::*;
 use crate::{
-    Class, Position, Stopped,
+    Class, Diverged, Position, Reason, Stopped,
     backend::Stored,
     faulty::{Fate, Faulty, Plan},
     frame::FORMAT,
@@ -85,6 +85,39 @@ async fn who_waits_for_a_report_reads_no_further_than_the_claim_that_fences_it()
         Err(_) => older.stopped().unwrap(),
     };
     assert!(matches!(stopped, Stopped::Fenced { number: 2, .. }), "{stopped}");
+}
+
+/// Its report is late, and not needed: behind a newer claim it never counts. With an owner that waits for it this was seen
+/// to fail.
+#[tokio::test(start_paused = true)]
+async fn who_has_read_the_claim_that_fences_it_waits_for_no_report() {
+    let log = crate::memory::init(1, Class::Open);
+    let process = Faulty::new(&log, Plan::default());
+    let mut older = claim(&process.log()).await;
+    process.pause();
+    process.script([Fate::DelayReport(Duration::from_secs(1))]);
+    let pending = older.append(commit(0)).unwrap();
+    let _newer = claim(&log).await;
+    process.resume();
+    let begun = tokio::time::Instant::now();
+    let stopped = pending.await.unwrap_err();
+    assert!(matches!(stopped, Stopped::Fenced { number: 2, .. }), "{stopped}");
+    assert!(begun.elapsed() < Duration::from_secs(1));
+}
+
+/// It was read back while its report was on its way. With an owner that does not look once more this was seen to fail.
+#[tokio::test(start_paused = true)]
+async fn a_record_that_is_gone_when_its_report_comes_is_not_answered() {
+    let memory = Memory::init(1, Class::Open);
+    let process = Faulty::new(&memory.log(), Plan::default());
+    let mut writer = claim(&process.log()).await;
+    process.script([Fate::DelayReport(Duration::from_secs(1))]);
+    let pending = writer.append(commit(0)).unwrap();
+    tokio::time::sleep(Duration::from_millis(1)).await;
+    memory.tamper(PARTITION, |records| drop(records.pop().unwrap()));
+    let stopped = pending.await.unwrap_err();
+    let gone = |diverged: &Diverged| diverged.reason == Reason::LastReadGone;
+    assert!(matches!(&stopped, Stopped::Diverged(diverged) if gone(diverged)), "{stopped}");
 }
 
 pub(crate) async fn of_two_claimers_one_owns_the_partition(fixture: impl Fixture) {

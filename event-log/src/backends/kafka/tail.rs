@@ -105,7 +105,8 @@ impl Tail for KafkaTail {
         loop {
             match &mut self.reading {
                 Some(reading)
-                    if reading.goes_on_behind(after)
+                    if self.seen.is_none()
+                        && reading.goes_on_behind(after)
                         && reading.is_under_way()
                         && !reading.has_more(after)
                         && self.store.ends.get(self.partition) <= after =>
