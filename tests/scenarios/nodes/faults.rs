@@ -41,7 +41,9 @@ async fn a_postgres_that_stands_still_or_is_restarted_under_all_nodes_costs_no_a
     drop(standing);
     doubted.release();
     assert!(running.end(load).await > 0, "nobody noticed");
-    assert_eq!(asked.await.unwrap().status, 503);
+    // Who gave up may have claimed again while the client still waited.
+    let asked = asked.await.unwrap();
+    assert!([200, 503].contains(&asked.status), "{asked:?}");
     running.finds("asked-anew", 17).await;
 
     let load = running.load();
