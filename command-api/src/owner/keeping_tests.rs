@@ -364,9 +364,9 @@ fn a_snapshot_of_speculative_state_is_found() {
     assert!(!lost_while_saving(How { planted: Some(Planted::SpeculativeSnapshot), ..ROOMY }));
 }
 
-fn copy(from: &std::path::Path, to: &std::path::Path) {
+fn copy(from: &Path, to: &Path) {
     for suffix in ["", "-wal", "-shm"] {
-        let with = |path: &std::path::Path| PathBuf::from(format!("{}{suffix}", path.display()));
+        let with = |path: &Path| PathBuf::from(format!("{}{suffix}", path.display()));
         if with(from).exists() {
             fs::copy(with(from), with(to)).unwrap();
         }
