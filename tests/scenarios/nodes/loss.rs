@@ -1,6 +1,7 @@
 //! The log that several nodes share lost records: all of them stop, nobody starts, and each declares what it
 //! remembers.
 use super::*;
+use crate::harness::PATIENCE;
 
 const SIGNED: [&str; 8] =
     ["declare-loss", "--by", "Ada Example", "--by", "Ben Example", "--why", "the disk lied", "--yes"];
@@ -79,7 +80,8 @@ async fn nodes_whose_log_lost_records_stop_and_go_on_once_each_of_them_declared_
 
 /// Nobody is answered there, and it says why.
 async fn stops(shop: &Shop, customers: &[String]) {
-    until("a node says that its history is another one", async || {
+    // A round asks for every customer, and each ask may wait for an owner.
+    until_within(PATIENCE, "a node says that its history is another one", async || {
         // Who only waits for more is told by the first command.
         for customer in customers {
             let refused = shop.redeem(customer, 1).await;
