@@ -84,6 +84,6 @@ pub async fn grow(address: &Address, partitions: usize) -> Result<(), KafkaError
     Err(KafkaError::AdminOp(RDKafkaErrorCode::OperationTimedOut))
 }
 
-fn admin(address: &Address) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
+pub(super) fn admin(address: &Address) -> Result<AdminClient<DefaultClientContext>, KafkaError> {
     client::admin(address).create()
 }

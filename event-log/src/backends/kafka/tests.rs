@@ -24,8 +24,7 @@ use crate::{
 };
 
 fn admin(address: &Address) -> AdminClient<DefaultClientContext> {
-    let config: ClientConfig = client::admin(address);
-    config.create().unwrap()
+    testing::admin(address).unwrap()
 }
 
 /// Runs what is asynchronous where nothing may be awaited.
