@@ -7,7 +7,7 @@ use event_schemas::CommandKey;
 
 use super::{
     IN_FLIGHT_MAX,
-    packed::{PackError, put_varint, take_varint},
+    packed::{PackError, VARINT_MAX, put_varint, take_varint},
     partition::{First, StreamKey},
 };
 
@@ -47,6 +47,11 @@ impl Answers {
             out.extend_from_slice(&hash.to_be_bytes());
             put_varint(out, *position);
         }
+    }
+
+    /// The most bytes that [`Self::pack`] adds.
+    pub(super) fn packed_len_max(&self) -> usize {
+        VARINT_MAX + self.0.len() * (size_of::<u32>() + VARINT_MAX)
     }
 
     pub(super) fn unpack(bytes: &mut &[u8]) -> Result<Self, PackError> {

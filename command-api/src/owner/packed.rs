@@ -47,6 +47,9 @@ pub(crate) fn unpack<T: DeserializeOwned>(bytes: &mut &[u8]) -> Result<T, PackEr
     T::deserialize(&mut read::Reader { rest: bytes })
 }
 
+/// The most bytes that [`put_varint`] writes.
+pub(super) const VARINT_MAX: usize = 10;
+
 /// Seven bits a byte, lowest first; the high bit says that more follow.
 pub(super) fn put_varint(out: &mut Vec<u8>, mut number: u64) {
     while number >= 0x80 {

@@ -12,6 +12,10 @@ use crate::commands::Unavailable;
 /// A round begins after this time, if anything changed, and sooner only if memory is short: in a busy partition each round
 /// writes most of what the one before did, and what a start has to read instead is read in less than a second.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
+/// Rounds take at most one part in so many of the time, so that commands have the processors ...
+const ROUND_PART: u32 = 10;
+/// ... but one begins after this time at the latest: what was written meanwhile a start reads in a few seconds.
+const ROUND_EVERY_MAX: Duration = Duration::from_secs(15);
 /// So many streams are packed between two looks at the mailbox.
 const PACK_AT_ONCE: usize = 64;
 
@@ -33,6 +37,8 @@ pub(super) enum News {
 pub(super) struct Saver {
     stage: Stage,
     begun: Instant,
+    /// How long after that the next one begins.
+    every: Duration,
     /// The last round failed, so the next one waits for its time.
     has_failed: bool,
     /// Packed all of the round.
@@ -54,6 +60,7 @@ impl Saver {
         Self {
             stage: Stage::Idle,
             begun: Instant::now(),
+            every: ROUND_EVERY,
             has_failed: false,
             is_packed: true,
             wanted: Vec::new(),
@@ -78,7 +85,7 @@ impl Saver {
 
     /// When the next round begins if nothing else asks for it.
     pub(super) fn next_round(&self, has_changes: bool) -> Option<Instant> {
-        (has_changes && self.is_idle()).then(|| self.begun + ROUND_EVERY)
+        (has_changes && self.is_idle()).then(|| self.begun + self.every)
     }
 
     /// Waits for what the round waits for; for ever if that is nothing. Loses nothing if dropped: whoever gets the news
@@ -120,6 +127,7 @@ impl Saver {
         partition.folded.round_ended(saved.is_ok());
         self.has_failed = saved.is_err();
         self.stage = Stage::Idle;
+        self.every = next_after(self.begun.elapsed());
         self.is_packed = true;
         self.served.drain(..).for_each(|saving| saving.finish(saved.clone()));
     }
@@ -165,7 +173,7 @@ impl Saver {
     }
 
     fn should_begin(&self, partition: &Partition, is_pressed: bool) -> bool {
-        let is_time = self.begun.elapsed() >= ROUND_EVERY || is_pressed && !self.has_failed;
+        let is_time = self.begun.elapsed() >= self.every || is_pressed && !self.has_failed;
         !self.wanted.is_empty() || (partition.folded.unsaved_records() > 0 && is_time)
     }
 
@@ -176,5 +184,23 @@ impl Saver {
             metrics::gauge!("state_streams", "partition" => number.clone(), "tier" => tier)
                 .set(u32::try_from(streams).unwrap_or(u32::MAX));
         }
+    }
+}
+
+/// When the next round begins, counted from the beginning of one that took this long.
+fn next_after(took: Duration) -> Duration {
+    took.saturating_mul(ROUND_PART).clamp(ROUND_EVERY, ROUND_EVERY_MAX)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn a_long_round_puts_off_the_next_one_but_not_for_long() {
+        let [short, long, endless] = [100, 800, 60_000].map(Duration::from_millis);
+        assert_eq!(next_after(short), ROUND_EVERY);
+        assert_eq!(next_after(long), Duration::from_secs(8));
+        assert_eq!(next_after(endless), ROUND_EVERY_MAX);
     }
 }

@@ -24,6 +24,7 @@ use super::{
     due::{DueQuery, DueStream},
     packed::pack,
     partition::StreamKey,
+    tiers::Form,
 };
 
 /// Raised with every change of a table, of the packed form, of what an aggregate makes of its events, or of what
@@ -248,7 +249,7 @@ pub(super) struct Row {
     pub(super) key: StreamKey,
     pub(super) route: Uuid,
     /// The whole state; without it the tail grows by `positions`.
-    pub(super) state: Option<Vec<u8>>,
+    pub(super) state: Option<Form>,
     pub(super) positions: Vec<Position>,
     pub(super) due: Vec<Due>,
 }
@@ -344,7 +345,7 @@ impl Kept {
     ) -> impl Future<Output = Result<(), SnapshotError>> + Send + use<> {
         let (part, database) = (self.partition, self.database.clone());
         let work = move |connection: &Connection| {
-            for row in &rows {
+            for row in rows {
                 write_row(connection, part, row)?;
             }
             let mut moved =
@@ -364,16 +365,16 @@ impl Kept {
     }
 }
 
-fn write_row(connection: &Connection, part: u16, row: &Row) -> rusqlite::Result<()> {
+fn write_row(connection: &Connection, part: u16, row: Row) -> rusqlite::Result<()> {
     let StreamKey { merchant, stream_type, id } = row.key;
     let (merchant, stream_type, id) = (merchant.bytes(), stream_type.number(), id.as_bytes());
     let place = params![part, id, stream_type, merchant];
-    if let Some(state) = &row.state {
+    if let Some(state) = row.state.map(Form::bytes) {
         let mut whole = connection.prepare_cached(
             "INSERT INTO stream (part, id, type, merchant, state, sum) VALUES (?1, ?2, ?3, ?4, ?5, ?6)
              ON CONFLICT (part, id, type, merchant) DO UPDATE SET state = excluded.state, sum = excluded.sum",
         )?;
-        let sum = row.key.sum(part, b"stream", state);
+        let sum = row.key.sum(part, b"stream", &state);
         whole.execute(params![part, id, stream_type, merchant, state, sum])?;
         connection
             .prepare_cached("DELETE FROM tail WHERE part = ?1 AND id = ?2 AND type = ?3 AND merchant = ?4")?

@@ -286,7 +286,7 @@ impl Folded {
         self.unsaved.pack(&mut self.tiers, streams_max)
     }
 
-    pub(super) fn rows(&self) -> Vec<Row> {
+    pub(super) fn rows(&mut self) -> Vec<Row> {
         self.unsaved.rows()
     }
 

@@ -11,7 +11,7 @@ use uuid::Uuid;
 
 use super::{
     answers::Answers,
-    packed::{PackError, pack, put_varint, take_varint, unpack},
+    packed::{PackError, VARINT_MAX, pack, put_varint, take_varint, unpack},
     partition::StreamKey,
 };
 use crate::commands::Outcome;
@@ -134,7 +134,7 @@ impl Stream {
 
     /// The state without the answers, some of which may still be on their way; none if it is parked.
     pub(super) fn pack_state(&mut self) -> Option<Result<PackedState, PackError>> {
-        let mut state = Vec::new();
+        let mut state = Vec::with_capacity(self.weight + self.weight / 4);
         let packed = pack(self.aggregate.as_ref()?, &mut state);
         self.weight = state.len();
         Some(packed.map(|()| PackedState { version: self.version, state }))
@@ -164,11 +164,10 @@ pub(super) struct PackedState {
 impl PackedState {
     /// With the answers to all its records: version, answers, state.
     pub(super) fn with(&self, answers: &Answers) -> Vec<u8> {
-        let mut bytes = Vec::with_capacity(self.state.len() + 64);
+        let mut bytes = Vec::with_capacity(self.state.len() + answers.packed_len_max() + VARINT_MAX);
         put_varint(&mut bytes, self.version);
         answers.pack(&mut bytes);
         bytes.extend_from_slice(&self.state);
-        bytes.shrink_to_fit();
         bytes
     }
 }

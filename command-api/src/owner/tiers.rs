@@ -55,6 +55,17 @@ pub(super) enum Form {
     Ready(Vec<u8>),
 }
 
+impl Form {
+    /// All of it, as it is stored. The owner leaves that to whoever writes it: to copy the streams of a round takes as long
+    /// as thousands of commands.
+    pub(super) fn bytes(self) -> Vec<u8> {
+        match self {
+            Self::State(state, answers) => state.with(&answers),
+            Self::Ready(bytes) => bytes,
+        }
+    }
+}
+
 impl Tiers {
     pub(super) fn new(limits: Limits) -> Self {
         Self {

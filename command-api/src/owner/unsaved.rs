@@ -3,7 +3,7 @@
 //! A round is all that changed until the moment it began. Its streams are packed as they were at that moment, each at the
 //! latest before it changes again; it is written once every record that was on its way at that moment is admitted, so
 //! that nothing but admitted state is ever saved.
-use std::collections::HashMap;
+use std::{collections::HashMap, mem};
 
 use domain::Due;
 use event_log::{Position, PositionToken};
@@ -11,11 +11,10 @@ use event_schemas::CommandKey;
 use uuid::Uuid;
 
 use super::{
-    answers::Answers,
     due::{DueIndex, DueQuery, DueStream},
     partition::StreamKey,
     snapshots::Row,
-    stream::{PackedState, Stream},
+    stream::Stream,
     tiers::{Form, Tiers},
 };
 
@@ -51,10 +50,11 @@ struct Saving {
 enum Saved {
     /// It is as it was when the round began, so it can be packed at any time before it changes.
     NotYet,
-    State(PackedState, Answers),
-    Ready(Vec<u8>),
+    Whole(Form),
     /// Its records are added to its tail.
     Tail,
+    /// All of it is on its way to the snapshots.
+    HandedOver,
 }
 
 struct Round {
@@ -126,7 +126,7 @@ impl Unsaved {
             Some(streams) => {
                 let Some(saving) = streams.get_mut(&key) else { return };
                 saving.change.positions.push(at.position());
-                if let Saved::State(_, answers) = &mut saving.form {
+                if let Saved::Whole(Form::State(_, answers)) = &mut saving.form {
                     answers.insert(command, at.position());
                 }
             }
@@ -141,7 +141,7 @@ impl Unsaved {
     /// Begins a round over all that changed. `in_flight` records, the oldest first, are on their way.
     pub(super) fn begin(&mut self, tiers: &Tiers, in_flight: usize) {
         self.records = 0;
-        let changes = std::mem::take(&mut self.changes);
+        let changes = mem::take(&mut self.changes);
         let mut unpacked = Vec::with_capacity(changes.len());
         let streams = changes.into_iter().map(|(key, change)| {
             let stream = tiers.peek(key);
@@ -172,11 +172,7 @@ impl Unsaved {
         let Some(saving) = self.round.as_mut().and_then(|round| round.streams.get_mut(&key)) else { return };
         if matches!(saving.form, Saved::NotYet) {
             // One that is parked, or has no packed form, is what the log says of it.
-            saving.form = match tiers.form(key) {
-                Some(Form::State(state, answers)) => Saved::State(state, answers),
-                Some(Form::Ready(bytes)) => Saved::Ready(bytes),
-                None => Saved::Tail,
-            };
+            saving.form = tiers.form(key).map_or(Saved::Tail, Saved::Whole);
         }
     }
 
@@ -189,16 +185,18 @@ impl Unsaved {
         self.round.as_ref().is_none_or(|round| round.unpacked.is_empty())
     }
 
-    /// The rows of the round. Everything that it waits for has come, and all of it is packed.
-    pub(super) fn rows(&self) -> Vec<Row> {
-        let streams = self.round.iter().flat_map(|round| &round.streams);
-        let row = |(key, Saving { change, form }): (&StreamKey, &Saving)| Row {
+    /// Hands the rows of the round over. Everything that it waits for has come, and all of it is packed.
+    pub(super) fn rows(&mut self) -> Vec<Row> {
+        let streams = self.round.iter_mut().flat_map(|round| &mut round.streams);
+        let row = |(key, Saving { change, form }): (&StreamKey, &mut Saving)| Row {
             key: *key,
             route: change.route,
-            state: match form {
-                Saved::State(state, answers) => Some(state.with(answers)),
-                Saved::Ready(bytes) => Some(bytes.clone()),
-                Saved::Tail | Saved::NotYet => None,
+            state: match mem::replace(form, Saved::HandedOver) {
+                Saved::Whole(whole) => Some(whole),
+                kept => {
+                    *form = kept;
+                    None
+                }
             },
             positions: change.positions.clone(),
             due: change.due.clone(),
