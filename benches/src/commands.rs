@@ -137,8 +137,10 @@ fn processor_time_ns() -> anyhow::Result<BTreeMap<String, u64>> {
     let mut spent = BTreeMap::new();
     for thread in fs::read_dir("/proc/self/task")? {
         let thread = thread?.path();
-        let name = fs::read_to_string(thread.join("comm"))?.trim_end().replace(' ', "-");
-        let counted = fs::read_to_string(thread.join("schedstat"))?;
+        let read = |file| fs::read_to_string(thread.join(file));
+        // One that ended meanwhile has no files any more.
+        let (Ok(name), Ok(counted)) = (read("comm"), read("schedstat")) else { continue };
+        let name = name.trim_end().replace(' ', "-");
         let spent_ns: u64 = counted.split(' ').next().context("no processor time is counted")?.parse()?;
         *spent.entry(name).or_default() += spent_ns;
     }

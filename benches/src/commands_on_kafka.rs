@@ -11,8 +11,9 @@ use crate::{
     rounds::{Timed, in_turn, median, per_second, timed},
 };
 
-/// With so many times as many rounds for what is judged: from one to the next the rate of either side may double.
-const MORE_ROUNDS: usize = 3;
+/// So many pairs of owners and client for what is judged, one after the other: from one round to the next the rate of either
+/// side may double, and with three times the rounds accounts would gather more than owners keep decoded.
+const JUDGED_PAIRS: usize = 3;
 /// How much longer than the peer's the slowest answers may take.
 const P99_MARK: Mark = Mark::AtMostPercentOfPeer(300);
 
@@ -40,24 +41,15 @@ pub(crate) fn new_topic(brokers: &str) -> String {
 }
 
 async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>> {
-    let (folder, brokers) = (bench.folder("commands-")?, bench.server(brokers)?);
-    let commands = new_topic(brokers);
-    let owners = Owners::create_on_kafka(folder.path(), &commands.parse()?, ACCOUNTS).await?;
-    owners.earn_everywhere(1).await?;
-    let bare = BareKafka::start(&new_topic(brokers), &commands).await?;
     let mut rows = Vec::new();
     for callers in bench.size.callers.iter().copied().filter(|callers| *callers <= JUDGED_CALLERS) {
-        let ours = async || {
-            let owners = owners.clone();
-            timed(callers, bench.size.window, move || owners.clone().earn()).await
-        };
-        let sent = async || {
-            let bare = bare.clone();
-            timed(callers, bench.size.window, move || bare.clone().send()).await
-        };
         let judged = callers == JUDGED_CALLERS;
-        let rounds = rounds(bench) * if judged { MORE_ROUNDS } else { 1 };
-        let (ours, peer) = in_turn(rounds, ours, sent).await?;
+        let (mut ours, mut peer) = (Vec::new(), Vec::new());
+        for _ in 0..if judged { JUDGED_PAIRS } else { 1 } {
+            let (more_of_ours, more_of_peer) = new_pair(bench, bench.server(brokers)?, callers).await?;
+            ours.extend(more_of_ours);
+            peer.extend(more_of_peer);
+        }
         let both = |figure: fn(&Timed) -> u64| {
             let middle = |rounds: &[Timed]| median(rounds.iter().map(figure).collect());
             (middle(&ours), middle(&peer))
@@ -67,4 +59,22 @@ async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>>
         rows.push(Row::time_beside(p99, both(|timed| timed.p99), P99_MARK).judged(judged));
     }
     Ok(rows)
+}
+
+/// Owners and a bare client that nobody used before, in turn.
+async fn new_pair(bench: &Bench, brokers: &str, callers: usize) -> anyhow::Result<(Vec<Timed>, Vec<Timed>)> {
+    let (folder, commands) = (bench.folder("commands-")?, new_topic(brokers));
+    let owners = Owners::create_on_kafka(folder.path(), &commands.parse()?, ACCOUNTS).await?;
+    // Meanwhile the owners before these end.
+    owners.earn_everywhere(1).await?;
+    let bare = BareKafka::start(&new_topic(brokers), &commands).await?;
+    let ours = async || {
+        let owners = owners.clone();
+        timed(callers, bench.size.window, move || owners.clone().earn()).await
+    };
+    let sent = async || {
+        let bare = bare.clone();
+        timed(callers, bench.size.window, move || bare.clone().send()).await
+    };
+    in_turn(rounds(bench), ours, sent).await
 }
