@@ -101,11 +101,11 @@ impl Folded {
         let Some(stream) = self.tiers.live(key) else { return Ok(()) };
         self.known += u64::from(stream.is_unknown());
         stream.fold(key, &body, record.position).map_err(StateError::Unfit)?;
-        if is_redacted(&body.answer) {
-            stream.save_whole();
-        }
         let due = stream.due();
         self.unsaved.change(key, Uuid::from_bytes(record.frame.route), due, Some(record.position));
+        if is_redacted(&body.answer) {
+            self.unsaved.write_whole(key);
+        }
         Ok(())
     }
 
@@ -319,17 +319,15 @@ impl Folded {
     pub(super) async fn renew(&mut self, key: StreamKey, route: Uuid) -> Result<(), StateError> {
         self.wake(key).await?;
         let Some(stream) = self.tiers.live(key).filter(|stream| !stream.is_unknown()) else { return Ok(()) };
-        stream.save_whole();
         let due = stream.due();
         self.unsaved.change(key, route, due, None);
+        self.unsaved.write_whole(key);
         Ok(())
     }
 
     /// Has the next round write the stream whole, because it forgot somebody.
     pub(crate) fn forget(&mut self, key: StreamKey) {
-        if let Some(stream) = self.tiers.live(key) {
-            stream.save_whole();
-        }
+        self.unsaved.write_whole(key);
     }
 
     fn before_change(&mut self, key: StreamKey) {

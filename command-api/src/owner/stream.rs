@@ -85,11 +85,6 @@ impl Stream {
         self.version == 0 && self.in_flight == 0 && self.answers.is_empty()
     }
 
-    /// Has the next round write all of it, however large it is.
-    pub(super) fn save_whole(&mut self) {
-        self.tail = usize::MAX / 2;
-    }
-
     /// What it is due for. A parked one is not listed: nobody could work it off.
     pub(super) fn due(&self) -> Vec<Due> {
         self.aggregate.as_ref().map(Aggregate::due).unwrap_or_default()

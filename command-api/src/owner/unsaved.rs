@@ -38,6 +38,8 @@ struct Change {
     due: Vec<Due>,
     /// Its records, as far as they are admitted.
     positions: Vec<Position>,
+    /// All of it is written, however large it is.
+    whole: bool,
 }
 
 /// A stream of a round.
@@ -109,9 +111,17 @@ impl Unsaved {
             route,
             due: Vec::new(),
             positions: Vec::new(),
+            whole: false,
         });
         change.due = due;
         change.positions.extend(at);
+    }
+
+    /// Has the next round write all of a stream that changed, whatever the round under way writes of it.
+    pub(super) fn write_whole(&mut self, key: StreamKey) {
+        if let Some(change) = self.changes.get_mut(&key) {
+            change.whole = true;
+        }
     }
 
     /// Notes that the oldest record on its way is admitted; a barrier changed no stream.
@@ -146,7 +156,8 @@ impl Unsaved {
         let streams = changes.into_iter().map(|(key, change)| {
             let stream = tiers.peek(key);
             let is_large = stream.is_some_and(|stream| {
-                stream.weight >= LARGE_BYTES
+                !change.whole
+                    && stream.weight >= LARGE_BYTES
                     && stream.tail + change.positions.len() + in_flight < tail_max(stream)
             });
             let form = if is_large { Saved::Tail } else { Saved::NotYet };
@@ -194,6 +205,7 @@ impl Unsaved {
             state: match mem::replace(form, Saved::HandedOver) {
                 Saved::Whole(whole) => Some(whole),
                 kept => {
+                    debug_assert!(!matches!(kept, Saved::HandedOver), "a round is written once");
                     *form = kept;
                     None
                 }
@@ -224,9 +236,52 @@ impl Unsaved {
             match self.changes.get_mut(&key) {
                 Some(newer) => {
                     newer.positions.splice(0..0, change.positions);
+                    newer.whole |= change.whole;
                 }
                 None => drop(self.changes.insert(key, change)),
             }
         }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use domain::StreamRef;
+    use event_log::{Class, memory};
+
+    use super::*;
+    use crate::{
+        commands::Outcome,
+        owner::{catch_up::Claimed, state::Folded},
+        testing::Bench,
+    };
+
+    /// A round packed a large stream, somebody is forgotten in it, and only then the round ends. Catches, tried: a mark in
+    /// the stream itself, which the end of the round took back, so that the old state stayed in the file.
+    #[tokio::test]
+    async fn a_stream_that_forgets_somebody_while_a_round_is_written_is_written_whole_by_the_next() {
+        let log = memory::init(1, Class::Conditional);
+        let bench = Bench::over(log.clone()).await;
+        let merchant = bench.install("demo-1.myshopify.com").await;
+        let customer = bench.customer(merchant).await;
+        for _ in 0..20 {
+            bench.earn(merchant, customer, 1).await;
+        }
+        let stream = StreamRef::account(customer);
+        let key = StreamKey::new(merchant, stream);
+        let Claimed { mut folded, .. } = crate::owner::claim(&log).await;
+        let saves_whole = |folded: &mut Folded| {
+            folded.begin_round(0);
+            folded.pack(usize::MAX);
+            folded.rows().iter().any(|row| row.key == key && row.state.is_some())
+        };
+        assert!(saves_whole(&mut folded), "nothing was saved of it before");
+        folded.renew(key, stream.route).await.unwrap();
+        folded.round_ended(true);
+        assert!(saves_whole(&mut folded), "it forgot somebody");
+        let (aggregate, _) = folded.take(key).unwrap();
+        folded.put_back(key, stream.route, aggregate, 0, CommandKey(Uuid::now_v7()), Outcome::Unchanged);
+        folded.round_ended(true);
+        assert!(!saves_whole(&mut folded), "it is large");
     }
 }
