@@ -16,8 +16,11 @@ use crate::{clock::Clock, planted::marked::Bug};
 /// Who stands by saves the state this often, if anything changed.
 const STAND_BY_SAVES_EVERY: Duration = Duration::from_secs(30);
 
-/// So many records are taken in between two saves.
-const ROUND_RECORDS: usize = 16_384;
+/// After so many records there is a look whether memory is short.
+const LOOK_RECORDS: usize = 16_384;
+
+/// So many records at most are taken in between two saves, each of which may write most of what the one before did.
+const ROUND_RECORDS: usize = 8 * LOOK_RECORDS;
 
 /// A claimed partition, and how many records were taken in for it.
 pub(crate) struct Claimed {
@@ -76,6 +79,8 @@ pub(super) struct Following {
     reader: Reader,
     /// How many records were taken in since it was last asked.
     records: u64,
+    /// How many since it was last looked whether memory is short.
+    unlooked: usize,
     saved: Instant,
 }
 
@@ -121,7 +126,7 @@ impl Following {
         let number = covering.checkpoint.partition;
         let reader = log.reader(number, Some(covering.checkpoint)).map_err(StartError::Log)?;
         let (log, saved) = (log.clone(), Instant::now());
-        let mut following = Self { log, number, folded, covering, reader, records: 0, saved };
+        let mut following = Self { log, number, folded, covering, reader, records: 0, unlooked: 0, saved };
         while following.advance().await? {}
         Ok(following)
     }
@@ -134,8 +139,13 @@ impl Following {
         }
         self.records += batch.len() as u64;
         self.covering.follow(&batch, self.reader.checkpoint()).map_err(StartError::Log)?;
-        if self.folded.unsaved_records() >= ROUND_RECORDS {
-            self.save().await?;
+        self.unlooked += batch.len();
+        if self.unlooked >= LOOK_RECORDS {
+            self.unlooked = 0;
+            let is_pressed = !self.folded.cool();
+            if is_pressed || self.folded.unsaved_records() >= ROUND_RECORDS {
+                self.save().await?;
+            }
         }
         Ok(!batch.is_empty())
     }

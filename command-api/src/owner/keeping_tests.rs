@@ -327,12 +327,12 @@ fn what_a_round_could_not_store_the_next_one_stores() {
         let (disk, accounts) = (Disk::memory(), accounts::<2>());
         process(async {
             let commander = disk.start(how).await;
-            for customer in &accounts {
-                insist(&commander, &envelope(*customer, CommandKey(Uuid::now_v7()), earn(10))).await;
-            }
             let file = rusqlite::Connection::open(disk.snapshots()).unwrap();
             file.busy_timeout(Duration::from_secs(5)).unwrap();
             file.execute_batch("ALTER TABLE due RENAME TO gone").unwrap();
+            for customer in &accounts {
+                insist(&commander, &envelope(*customer, CommandKey(Uuid::now_v7()), earn(10))).await;
+            }
             assert!(commander.save().await.is_err());
             insist(&commander, &envelope(accounts[0], CommandKey(Uuid::now_v7()), earn(1))).await;
             file.execute_batch("ALTER TABLE gone RENAME TO due").unwrap();

@@ -10,11 +10,11 @@ use super::{mailbox::Saving, partition::Partition, snapshots::SnapshotError};
 use crate::commands::Unavailable;
 
 /// A round begins after this time, if anything changed, and sooner only if memory is short: in a busy partition each round
-/// writes most of what the one before did, and what a start has to read instead is read in less than a second.
+/// writes most of what the one before did, and what a start has to read instead is read in about a second.
 const ROUND_EVERY: Duration = Duration::from_secs(5);
-/// Rounds take at most one part in so many of the time, so that commands have the processors ...
+/// Rounds are under way for at most one part in so many of the time, so that commands have the processors ...
 const ROUND_PART: u32 = 10;
-/// ... but one begins after this time at the latest: what was written meanwhile a start reads in a few seconds.
+/// ... but one begins after this time at the latest, for the sake of whoever has to start.
 const ROUND_EVERY_MAX: Duration = Duration::from_secs(15);
 /// So many streams are packed between two looks at the mailbox.
 const PACK_AT_ONCE: usize = 64;
@@ -127,7 +127,7 @@ impl Saver {
         partition.folded.round_ended(saved.is_ok());
         self.has_failed = saved.is_err();
         self.stage = Stage::Idle;
-        self.every = next_after(self.begun.elapsed());
+        self.every = if saved.is_ok() { next_after(self.begun.elapsed()) } else { ROUND_EVERY };
         self.is_packed = true;
         self.served.drain(..).for_each(|saving| saving.finish(saved.clone()));
     }
