@@ -1,7 +1,7 @@
 //! Commands a second, durable before the answer: beside a plain file, beside cqrs-es on Postgres, and on a long log.
 use std::{collections::BTreeMap, fmt::Write as _, fs, path::Path, time::Duration};
 
-use anyhow::Context as _;
+use anyhow::{Context as _, ensure};
 use event_log::{FRAME_LEN, Kind};
 
 use crate::{
@@ -126,7 +126,7 @@ pub(crate) async fn cost(
     let mut told = format!("{per_second} a second; nanoseconds of each:");
     let commands = u128::from(per_second) * window.as_nanos() / 1_000_000_000;
     for (thread, after_ns) in processor_time_ns()? {
-        let spent_ns = after_ns - before.get(&thread).copied().unwrap_or_default();
+        let spent_ns = after_ns.saturating_sub(before.get(&thread).copied().unwrap_or_default());
         write!(told, " {thread} {}", u128::from(spent_ns) / commands.max(1))?;
     }
     Ok(told)
@@ -138,12 +138,13 @@ fn processor_time_ns() -> anyhow::Result<BTreeMap<String, u64>> {
     for thread in fs::read_dir("/proc/self/task")? {
         let thread = thread?.path();
         let read = |file| fs::read_to_string(thread.join(file));
-        // One that ended meanwhile has no files any more.
+        // One that ended meanwhile has no files any more; that there are none at all is said below.
         let (Ok(name), Ok(counted)) = (read("comm"), read("schedstat")) else { continue };
         let name = name.trim_end().replace(' ', "-");
         let spent_ns: u64 = counted.split(' ').next().context("no processor time is counted")?.parse()?;
         *spent.entry(name).or_default() += spent_ns;
     }
+    ensure!(!spent.is_empty(), "no processor time is counted");
     Ok(spent)
 }
 

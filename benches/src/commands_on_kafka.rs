@@ -1,6 +1,7 @@
 //! Commands a second with the log on Kafka, beside a bare client that sends the same bytes and reads them back.
 use std::time::Duration;
 
+use tokio::time::sleep;
 use uuid::Uuid;
 
 use crate::{
@@ -14,6 +15,8 @@ use crate::{
 /// So many pairs of owners and client for what is judged, one after the other: from one round to the next the rate of either
 /// side may double, and with three times the rounds accounts would gather more than owners keep decoded.
 const JUDGED_PAIRS: usize = 3;
+/// Owners save their state when they end, and nobody hears when that is done.
+const END: Duration = Duration::from_secs(2);
 /// How much longer than the peer's the slowest answers may take.
 const P99_MARK: Mark = Mark::AtMostPercentOfPeer(300);
 
@@ -65,7 +68,6 @@ async fn beside_bare(bench: &Bench, brokers: Server) -> anyhow::Result<Vec<Row>>
 async fn new_pair(bench: &Bench, brokers: &str, callers: usize) -> anyhow::Result<(Vec<Timed>, Vec<Timed>)> {
     let (folder, commands) = (bench.folder("commands-")?, new_topic(brokers));
     let owners = Owners::create_on_kafka(folder.path(), &commands.parse()?, ACCOUNTS).await?;
-    // Meanwhile the owners before these end.
     owners.earn_everywhere(1).await?;
     let bare = BareKafka::start(&new_topic(brokers), &commands).await?;
     let ours = async || {
@@ -76,5 +78,8 @@ async fn new_pair(bench: &Bench, brokers: &str, callers: usize) -> anyhow::Resul
         let bare = bare.clone();
         timed(callers, bench.size.window, move || bare.clone().send()).await
     };
-    in_turn(rounds(bench), ours, sent).await
+    let found = in_turn(rounds(bench), ours, sent).await?;
+    drop(owners);
+    sleep(END).await;
+    Ok(found)
 }
