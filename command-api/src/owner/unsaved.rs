@@ -3,7 +3,7 @@
 //! A round is all that changed until the moment it began. Its streams are packed as they were at that moment, each at the
 //! latest before it changes again; it is written once every record that was on its way at that moment is admitted, so
 //! that nothing but admitted state is ever saved.
-use std::{collections::HashMap, mem};
+use std::collections::HashMap;
 
 use domain::Due;
 use event_log::{Position, PositionToken};
@@ -52,11 +52,10 @@ struct Saving {
 enum Saved {
     /// It is as it was when the round began, so it can be packed at any time before it changes.
     NotYet,
-    Whole(Form),
+    /// All of it, until it is handed over to be written.
+    Whole(Option<Form>),
     /// Its records are added to its tail.
     Tail,
-    /// All of it is on its way to the snapshots.
-    HandedOver,
 }
 
 struct Round {
@@ -136,7 +135,7 @@ impl Unsaved {
             Some(streams) => {
                 let Some(saving) = streams.get_mut(&key) else { return };
                 saving.change.positions.push(at.position());
-                if let Saved::Whole(Form::State(_, answers)) = &mut saving.form {
+                if let Saved::Whole(Some(Form::State(_, answers))) = &mut saving.form {
                     answers.insert(command, at.position());
                 }
             }
@@ -151,7 +150,7 @@ impl Unsaved {
     /// Begins a round over all that changed. `in_flight` records, the oldest first, are on their way.
     pub(super) fn begin(&mut self, tiers: &Tiers, in_flight: usize) {
         self.records = 0;
-        let changes = mem::take(&mut self.changes);
+        let changes = std::mem::take(&mut self.changes);
         let mut unpacked = Vec::with_capacity(changes.len());
         let streams = changes.into_iter().map(|(key, change)| {
             let stream = tiers.peek(key);
@@ -183,7 +182,7 @@ impl Unsaved {
         let Some(saving) = self.round.as_mut().and_then(|round| round.streams.get_mut(&key)) else { return };
         if matches!(saving.form, Saved::NotYet) {
             // One that is parked, or has no packed form, is what the log says of it.
-            saving.form = tiers.form(key).map_or(Saved::Tail, Saved::Whole);
+            saving.form = tiers.form(key).map_or(Saved::Tail, |form| Saved::Whole(Some(form)));
         }
     }
 
@@ -202,14 +201,7 @@ impl Unsaved {
         let row = |(key, Saving { change, form }): (&StreamKey, &mut Saving)| Row {
             key: *key,
             route: change.route,
-            state: match mem::replace(form, Saved::HandedOver) {
-                Saved::Whole(whole) => Some(whole),
-                kept => {
-                    debug_assert!(!matches!(kept, Saved::HandedOver), "a round is written once");
-                    *form = kept;
-                    None
-                }
-            },
+            state: if let Saved::Whole(whole) = form { whole.take() } else { None },
             positions: change.positions.clone(),
             due: change.due.clone(),
         };
